@@ -1,0 +1,34 @@
+"""Errors by who is at fault: the caller, the input, a capacity, the lab."""
+
+from __future__ import annotations
+
+__all__ = (
+    "BadImageError",
+    "CapacityError",
+    "E820PoolError",
+    "InputError",
+    "LabError",
+)
+
+
+class E820PoolError(Exception):
+    """Be the root of every error that this package raises on purpose.
+
+    The message is one line that shows the offending value and the limit.
+    """
+
+
+class InputError(E820PoolError):
+    """The caller asked for something impossible: a bad range, option or value."""
+
+
+class BadImageError(E820PoolError):
+    """Bytes or text that were read do not have the form they claim to have."""
+
+
+class CapacityError(E820PoolError):
+    """A valid request does not fit: entries, command line, space to place parts."""
+
+
+class LabError(E820PoolError):
+    """The laboratory failed (QEMU missing, VM lost): there is no verdict."""

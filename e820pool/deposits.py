@@ -1,0 +1,239 @@
+"""Which pages are deposited to the hypervisor, and by whom."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from e820pool.abi.e820 import E820_TYPE_RAM
+from e820pool.errors import InputError
+from e820pool.extents import MAX_PFN, PAGE_SHIFT, PAGE_SIZE, ExtentSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from e820pool.memory_map import MemoryMap
+
+__all__ = ("Deposit", "DepositLedger", "parse_range", "parse_size")
+
+_U64_MAX = (1 << 64) - 1
+_U32_MAX = (1 << 32) - 1
+_DTYPE = np.dtype(
+    [("start", "<u8"), ("end", "<u8"), ("owner", "<u8"), ("firmware_type", "<u4")]
+)
+_SUFFIX = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50, "E": 60}
+_SIZE = re.compile(r"(0[xX][0-9a-fA-F]+|[0-9]+)([KMGTPEkmgtpe]?)")
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that ``text`` names: decimal or 0x, with K M G T P E.
+
+    The suffixes are the kernel's, powers of 1024 (lib/cmdline.c, memparse()).
+
+    Raises:
+        InputError: not a number, or above 2^64 - 1.
+    """
+    match = _SIZE.fullmatch(text.strip()) if len(text) < 64 else None
+    if match is None:
+        raise InputError(f"{text[:64]!r} is not a size: want 4096, 0x1000, 4K, 2M, 1G")
+    value = int(match[1], 0 if match[1][:2] in ("0x", "0X") else 10)
+    value <<= _SUFFIX[match[2].upper()]
+    if value > _U64_MAX:
+        raise InputError(f"{text!r} is {value:#x}: the limit is {_U64_MAX:#x}")
+    return value
+
+
+def parse_range(text: str) -> tuple[int, int]:
+    """Return ``(start, end)`` in bytes, half-open, of START-END or START+SIZE.
+
+    START-END has its end inclusive, as the kernel prints ranges; bare digits
+    are decimal, 0x hexadecimal.
+
+    Raises:
+        InputError: the form is another, or the range is empty or reversed.
+    """
+    for mark in "+-":
+        left, found, right = text.partition(mark)
+        if found:
+            start, value = parse_size(left), parse_size(right)
+            end = start + value if mark == "+" else value + 1
+            break
+    else:
+        raise InputError(f"{text[:64]!r} is not a range: want START-END or START+SIZE")
+    if not start < end <= _U64_MAX:
+        raise InputError(f"range {text!r} is [{start:#x}, {end:#x}): empty or too high")
+    return start, end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deposit:
+    """Name one deposited extent, half-open in PFNs.
+
+    Attributes:
+        owner: who deposited it, for example a partition id; u64.
+        firmware_type: the e820 type of the range in the firmware's own map, to
+            which it returns when it is withdrawn.
+    """
+
+    start_pfn: int
+    end_pfn: int
+    owner: int = 0
+    firmware_type: int = E820_TYPE_RAM
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_pfn < self.end_pfn <= MAX_PFN:
+            raise InputError(
+                f"deposit of PFNs [{self.start_pfn:#x}, {self.end_pfn:#x}) is empty "
+                f"or beyond the limit {MAX_PFN:#x}"
+            )
+        if not 0 <= self.owner <= _U64_MAX:
+            raise InputError(f"owner {self.owner:#x}: the limit is {_U64_MAX:#x}")
+        if not 0 <= self.firmware_type <= _U32_MAX:
+            raise InputError(
+                f"firmware type {self.firmware_type:#x}: the limit is {_U32_MAX:#x}"
+            )
+
+    @classmethod
+    def from_bytes(cls, start: int, end: int, owner: int = 0) -> Self:
+        """Return the deposit of a byte range; InputError unless whole pages."""
+        if start % PAGE_SIZE or end % PAGE_SIZE:
+            raise InputError(
+                f"deposit [{start:#x}, {end:#x}) is not whole pages: both ends must "
+                f"be multiples of {PAGE_SIZE:#x}"
+            )
+        return cls(
+            start_pfn=start >> PAGE_SHIFT, end_pfn=end >> PAGE_SHIFT, owner=owner
+        )
+
+    @property
+    def nr_pages(self) -> int:
+        """Return the number of 4 KiB pages."""
+        return self.end_pfn - self.start_pfn
+
+    def __str__(self) -> str:
+        start, end = self.start_pfn << PAGE_SHIFT, (self.end_pfn << PAGE_SHIFT) - 1
+        return f"[mem {start:#x}-{end:#x}] of owner {self.owner:#x}"
+
+
+class DepositLedger:
+    """Hold the deposits we believe in; immutable, sorted, never overlapping.
+
+    Touching deposits of one owner and type are one deposit.
+    """
+
+    __slots__ = ("_table",)
+
+    def __init__(self, deposits: Iterable[Deposit] = ()) -> None:
+        rows = [
+            (d.start_pfn, d.end_pfn, d.owner, d.firmware_type) for d in deposits
+        ]
+        self._table = _normalise(np.array(rows, _DTYPE))
+
+    @classmethod
+    def _of(cls, table: NDArray[Any]) -> Self:
+        made = cls.__new__(cls)
+        made._table = _normalise(table)  # noqa: SLF001  own class
+        return made
+
+    @classmethod
+    def of_ranges(cls, ranges: Iterable[tuple[int, int]], owner: int = 0) -> Self:
+        """Return the ledger of half-open byte ranges; InputError as Deposit says."""
+        return cls(Deposit.from_bytes(start, end, owner) for start, end in ranges)
+
+    @property
+    def extents(self) -> ExtentSet:
+        """Return all deposited pages."""
+        return ExtentSet.from_bounds(self._table["start"], self._table["end"])
+
+    def __iter__(self) -> Iterator[Deposit]:
+        for start, end, owner, kind in self._table.tolist():
+            yield Deposit(
+                start_pfn=start, end_pfn=end, owner=owner, firmware_type=kind
+            )
+
+    def __len__(self) -> int:
+        return int(self._table.size)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DepositLedger):
+            return NotImplemented
+        return bool(np.array_equal(self._table, other._table))
+
+    def __hash__(self) -> int:
+        return hash(self._table.tobytes())
+
+    def __repr__(self) -> str:
+        return f"DepositLedger({len(self)} deposits, {self.extents.nr_pages} pages)"
+
+    def deposit(self, deposits: Iterable[Deposit]) -> Self:
+        """Return the ledger with more deposits; InputError if any page is there."""
+        more = type(self)(deposits)
+        return self._of(np.concatenate((self._table, more._table)))
+
+    def withdraw(self, extents: ExtentSet) -> Self:
+        """Return the ledger without these pages.
+
+        Raises:
+            InputError: a page is not deposited.
+        """
+        missing = extents - self.extents
+        for start, end in missing:
+            raise InputError(
+                f"PFNs [{start:#x}, {end:#x}) are not deposited: nothing to withdraw"
+            )
+        parts = []
+        for deposit in self:
+            whole = ExtentSet([(deposit.start_pfn, deposit.end_pfn)])
+            parts += [
+                (start, end, deposit.owner, deposit.firmware_type)
+                for start, end in whole - extents
+            ]
+        return self._of(np.array(parts, _DTYPE))
+
+    def validate_inside(self, memory_map: MemoryMap) -> None:
+        """Raise InputError for a deposit that is not wholly RAM in the map."""
+        ram = memory_map.ram_pages()
+        for start, end in self.extents - ram:
+            self._refuse(start, end, memory_map)
+
+    def _refuse(self, start_pfn: int, end_pfn: int, memory_map: MemoryMap) -> None:
+        # The whole deposit beside the map's own range: both ends of the dispute.
+        whole = next(
+            d for d in self if d.start_pfn <= start_pfn and end_pfn <= d.end_pfn
+        )
+        start, end = start_pfn << PAGE_SHIFT, end_pfn << PAGE_SHIFT
+        for addr, size, kind in memory_map.flatten().rows():
+            ram_page = kind == E820_TYPE_RAM
+            if addr < end and addr + size > start and not ram_page:
+                there = f"[mem {addr:#x}-{addr + size - 1:#x}] is type {kind}"
+                break
+        else:
+            there = f"[mem {start:#x}-{end - 1:#x}] is not whole pages of RAM"
+        raise InputError(f"deposit {whole} is not inside RAM: {there} in the map")
+
+
+def _normalise(table: NDArray[Any]) -> NDArray[Any]:
+    # Sorted, checked for overlap, equal neighbours joined.
+    table = table[np.argsort(table["start"], kind="stable")]
+    clash = np.flatnonzero(table["start"][1:] < table["end"][:-1])
+    for at in clash[:1].tolist():
+        one, two = (_deposit_of(table[at + i]) for i in (0, 1))
+        raise InputError(f"deposits overlap: {one} and {two}")
+    joins = table["start"][1:] == table["end"][:-1]
+    for name in ("owner", "firmware_type"):
+        joins &= table[name][1:] == table[name][:-1]
+    opens = np.concatenate(([True], ~joins))[: table.size]
+    closes = np.concatenate((~joins, [True]))[: table.size]
+    joined = table[opens].copy()
+    joined["end"] = table["end"][closes]
+    return joined
+
+
+def _deposit_of(row: Any) -> Deposit:
+    start, end, owner, kind = row.tolist()
+    return Deposit(start_pfn=start, end_pfn=end, owner=owner, firmware_type=kind)

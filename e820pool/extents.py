@@ -1,0 +1,235 @@
+"""Sets of half-open ranges, in pages or bytes, with algebra over whole arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+
+from e820pool.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    U64 = NDArray[np.uint64]
+
+__all__ = (
+    "MAX_PFN",
+    "PAGE_SHIFT",
+    "PAGE_SIZE",
+    "ByteRangeSet",
+    "ExtentSet",
+    "RangeSet",
+    "coalesce_bounds",
+    "is_page_aligned",
+)
+
+PAGE_SHIFT = 12
+PAGE_SIZE = 1 << PAGE_SHIFT
+
+# 2^52 bytes is all that x86-64 can address, 2^64 all that an entry can name.
+MAX_PFN = 1 << (64 - PAGE_SHIFT)
+_MAX_BYTE = (1 << 64) - 1
+
+
+def is_page_aligned(byte_quantity: int) -> bool:
+    """Return whether an address or size in bytes is a whole number of 4 KiB pages."""
+    return byte_quantity % PAGE_SIZE == 0
+
+
+def coalesce_bounds(starts: U64, ends: U64) -> tuple[U64, U64]:
+    """Join touching and overlapping ranges; drop empty ones.
+
+    Args:
+        starts: uint64, any order, shape (n,).
+        ends: uint64, exclusive, same shape, each at least its start.
+
+    Returns:
+        Sorted, disjoint, non-touching starts and ends.
+    """
+    keep = starts < ends
+    starts, ends = starts[keep], ends[keep]
+    if starts.size < 2:
+        return starts, ends
+    if not bool(np.all(starts[:-1] <= starts[1:])):
+        order = np.argsort(starts, kind="stable")
+        starts, ends = starts[order], ends[order]
+    reach = np.maximum.accumulate(ends)
+    opens = np.concatenate(([True], starts[1:] > reach[:-1]))
+    closes = np.concatenate((opens[1:], [True]))
+    return starts[opens], reach[closes]
+
+
+class RangeSet:
+    """Hold an immutable, sorted set of disjoint half-open ranges.
+
+    The unit is the subclass's business; two sets combine only when they are of
+    the same class. Bounds are uint64; the limit of a range's end is ``LIMIT``.
+    """
+
+    __slots__ = ("_ends", "_starts")
+    LIMIT: ClassVar[int] = _MAX_BYTE
+    UNIT: ClassVar[str] = "unit"
+
+    def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
+        pairs = list(ranges)
+        for start, end in pairs:
+            if not 0 <= start <= end <= self.LIMIT:
+                raise InputError(
+                    f"{self.UNIT} range [{start:#x}, {end:#x}) is not within "
+                    f"[0, {self.LIMIT:#x})"
+                )
+        table = np.array(pairs, dtype=np.uint64).reshape(-1, 2)
+        self._starts, self._ends = coalesce_bounds(table[:, 0], table[:, 1])
+
+    @classmethod
+    def from_bounds(cls, starts: U64, ends: U64) -> Self:
+        """Return the set of ``[starts[i], ends[i])``; any order, overlaps joined."""
+        made = cls.__new__(cls)
+        made._starts, made._ends = coalesce_bounds(  # noqa: SLF001  own class
+            starts.astype(np.uint64, copy=False), ends.astype(np.uint64, copy=False)
+        )
+        return made
+
+    @property
+    def starts(self) -> U64:
+        """Return the sorted starts, uint64, shape (n,)."""
+        return self._starts
+
+    @property
+    def ends(self) -> U64:
+        """Return the exclusive ends, uint64, shape (n,)."""
+        return self._ends
+
+    @property
+    def total(self) -> int:
+        """Return how many units all ranges cover together."""
+        return int((self._ends - self._starts).sum(dtype=np.uint64))
+
+    def __len__(self) -> int:
+        return int(self._starts.size)
+
+    def __bool__(self) -> bool:
+        return bool(self._starts.size)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(zip(self._starts.tolist(), self._ends.tolist(), strict=True))
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return bool(
+            np.array_equal(self._starts, other._starts)
+            and np.array_equal(self._ends, other._ends)
+        )
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._starts.tobytes(), self._ends.tobytes()))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"[{s:#x}, {e:#x})" for s, e in list(self)[:8])
+        more = f", ... {len(self) - 8} more" if len(self) > 8 else ""
+        return f"{type(self).__name__}({shown}{more})"
+
+    def __or__(self, other: Self) -> Self:
+        return self.from_bounds(
+            np.concatenate((self._starts, other._starts)),
+            np.concatenate((self._ends, other._ends)),
+        )
+
+    def __and__(self, other: Self) -> Self:
+        # For each of our ranges, those of the other that overlap it are one slice.
+        first = np.searchsorted(other._ends, self._starts, side="right")
+        after = np.searchsorted(other._starts, self._ends, side="left")
+        counts = np.maximum(after - first, 0)
+        mine = np.repeat(np.arange(len(self)), counts)
+        offsets = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
+        theirs = first[mine] + offsets
+        return self.from_bounds(
+            np.maximum(self._starts[mine], other._starts[theirs]),
+            np.minimum(self._ends[mine], other._ends[theirs]),
+        )
+
+    def __invert__(self) -> Self:
+        zero = np.zeros(1, np.uint64)
+        limit = np.array([self.LIMIT], np.uint64)
+        return self.from_bounds(
+            np.concatenate((zero, self._ends)), np.concatenate((self._starts, limit))
+        )
+
+    def __sub__(self, other: Self) -> Self:
+        return self & ~other
+
+    def contains(self, start: int, end: int) -> bool:
+        """Return whether every unit of ``[start, end)`` is in the set."""
+        if start >= end:
+            return True
+        at = int(np.searchsorted(self._starts, np.uint64(start), side="right")) - 1
+        return at >= 0 and end <= int(self._ends[at])
+
+    def overlaps(self, start: int, end: int) -> bool:
+        """Return whether any unit of ``[start, end)`` is in the set."""
+        if start >= end:
+            return False
+        at = int(np.searchsorted(self._ends, np.uint64(start), side="right"))
+        return at < len(self) and int(self._starts[at]) < end
+
+    def covers(self, other: Self) -> bool:
+        """Return whether ``other`` is a subset of this set."""
+        return not (other - self)
+
+
+class ExtentSet(RangeSet):
+    """Hold page sets: half-open PFN ranges of 4 KiB pages."""
+
+    __slots__ = ()
+    LIMIT: ClassVar[int] = MAX_PFN
+    UNIT: ClassVar[str] = "PFN"
+
+    @property
+    def nr_pages(self) -> int:
+        """Return the number of 4 KiB pages in the set."""
+        return self.total
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """Return ``(base_pfn, nr_pages)`` rows, sorted: the JSON form."""
+        return [(start, end - start) for start, end in self]
+
+    def to_bytes(self) -> ByteRangeSet:
+        """Return the same memory as byte ranges.
+
+        The page that ends at 2^64 loses its last byte, which no byte range can
+        name; no machine has that page.
+        """
+        shift = np.uint64(PAGE_SHIFT)
+        ends = np.minimum(self._ends, np.uint64(MAX_PFN - 1)) << shift
+        last = self._ends >= np.uint64(MAX_PFN)
+        ends = np.where(last, np.uint64(_MAX_BYTE), ends)
+        return ByteRangeSet.from_bounds(self._starts << shift, ends)
+
+
+class ByteRangeSet(RangeSet):
+    """Hold sets of bytes: half-open address ranges with ends up to 2^64 - 1."""
+
+    __slots__ = ()
+    UNIT: ClassVar[str] = "byte"
+
+    @property
+    def total_bytes(self) -> int:
+        """Return the number of bytes in the set."""
+        return self.total
+
+    def pages_inside(self) -> ExtentSet:
+        """Return the pages that lie wholly in the set (rounds inward)."""
+        shift, low = np.uint64(PAGE_SHIFT), np.uint64(PAGE_SIZE - 1)
+        starts = (self._starts >> shift) + ((self._starts & low) != 0)
+        ends = self._ends >> shift
+        return ExtentSet.from_bounds(starts, np.maximum(starts, ends))
+
+    def pages_touched(self) -> ExtentSet:
+        """Return the pages of which any byte lies in the set (rounds outward)."""
+        shift, low = np.uint64(PAGE_SHIFT), np.uint64(PAGE_SIZE - 1)
+        ends = (self._ends >> shift) + ((self._ends & low) != 0)
+        return ExtentSet.from_bounds(self._starts >> shift, ends)

@@ -1,0 +1,39 @@
+"""One stated problem, with a stable id that people can look up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ("LEVELS", "Finding", "Level", "worst_level")
+
+Level = Literal["note", "degraded", "unsafe"]
+
+LEVELS: tuple[Level, ...] = ("note", "degraded", "unsafe")
+"""From harmless to fatal; a verdict is decided by the highest one present."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """State one problem.
+
+    Attributes:
+        id: stable name, for example ``usable-as-ram``; listed in specs/.
+        level: ``unsafe`` a deposited page can be touched; ``degraded`` RAM is
+            lost or the pool cannot be rebuilt; ``note`` anything else.
+        message: one sentence that shows the values.
+        extents: half-open PFN ranges it is about, ``(start_pfn, end_pfn)``.
+        source: what the statement rests on (release, file, function), or "".
+    """
+
+    id: str
+    level: Level
+    message: str
+    extents: tuple[tuple[int, int], ...] = ()
+    source: str = ""
+
+
+def worst_level(findings: tuple[Finding, ...]) -> Level | None:
+    """Return the highest level among ``findings``, None when there are none."""
+    ranks = [LEVELS.index(finding.level) for finding in findings]
+    return LEVELS[max(ranks)] if ranks else None

@@ -1,0 +1,1 @@
+"""Build a handoff and place its parts."""

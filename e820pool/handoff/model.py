@@ -1,0 +1,93 @@
+"""The Handoff: everything the next kernel gets, each part with its address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from e820pool.abi.boot_params import BootParams, encode_boot_params
+from e820pool.abi.setup_data import SetupDataNode, encode_node, node_size
+from e820pool.deposits import DepositLedger
+
+if TYPE_CHECKING:
+    from e820pool.memory_map import MemoryMap
+
+__all__ = ("BOOT_PARAMS_SIZE", "COMMAND_LINE_SIZE", "Handoff", "PlacedNode", "Segment")
+
+BOOT_PARAMS_SIZE = 4096
+COMMAND_LINE_SIZE = 2048
+"""Bytes a kernel copies, NUL included (arch/x86/include/asm/setup.h, all read)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """Hold bytes that a loader must put at ``addr``.
+
+    Attributes:
+        what: ``boot_params``, ``setup_data`` or ``cmdline``.
+    """
+
+    what: str
+    addr: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        """Return the exclusive end address."""
+        return self.addr + len(self.data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedNode:
+    """Hold a setup_data node and the address of its header."""
+
+    addr: int
+    node: SetupDataNode
+
+    @property
+    def end(self) -> int:
+        """Return the exclusive end address, header included."""
+        return self.addr + node_size(self.node)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handoff:
+    """Hold a zero page, its setup_data chain and command line, with addresses.
+
+    Attributes:
+        nodes: in chain order; ``boot_params.hdr.setup_data`` is the first one's
+            address and each node's ``next`` the following one's.
+        kernel_window: bytes ``[P, P + init_size)`` in which the decompressor
+            works, None when no kernel is known.
+        initrd: bytes ``[start, end)``, None without one.
+        ledger: the deposits this handoff was made for.
+        firmware_map: the map before deposits, None when not known.
+        encoding: the name of the encoding that made the table.
+    """
+
+    boot_params: BootParams
+    boot_params_addr: int
+    nodes: tuple[PlacedNode, ...] = ()
+    cmdline: bytes = b""
+    cmdline_addr: int = 0
+    kernel_window: tuple[int, int] | None = None
+    initrd: tuple[int, int] | None = None
+    ledger: DepositLedger = field(default_factory=DepositLedger)
+    firmware_map: MemoryMap | None = None
+    encoding: str = "split"
+
+    def segments(self) -> tuple[Segment, ...]:
+        """Return what a loader places: boot_params, nodes, command line."""
+        zero_page = Segment(
+            what="boot_params",
+            addr=self.boot_params_addr,
+            data=encode_boot_params(self.boot_params),
+        )
+        nodes = tuple(
+            Segment(what="setup_data", addr=n.addr, data=encode_node(n.node))
+            for n in self.nodes
+        )
+        line = Segment(
+            what="cmdline", addr=self.cmdline_addr, data=self.cmdline + b"\0"
+        )
+        return (zero_page, *nodes, line)

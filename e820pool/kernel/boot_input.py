@@ -1,0 +1,81 @@
+"""Everything in a handoff that a kernel reads at early boot, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from e820pool.abi.e820 import E820_DTYPE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ("BootInput", "EfiMemmap", "SetupDataSpan")
+
+
+def _empty() -> NDArray[Any]:
+    return np.empty(0, E820_DTYPE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupDataSpan:
+    """Say where one setup_data node lies: bytes, header included.
+
+    Attributes:
+        indirect: ``(addr, size, type)`` that a SETUP_INDIRECT node points to.
+    """
+
+    addr: int
+    size: int
+    type: int
+    indirect: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EfiMemmap:
+    """Hold an EFI memory map as KASLR reads it.
+
+    Attributes:
+        rows: ``(phys_addr, nr_pages, type, attribute)`` or None when its bytes
+            are not part of the handoff.
+    """
+
+    rows: tuple[tuple[int, int, int, int], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BootInput:
+    """Hold what the early boot code of a kernel looks at.
+
+    Attributes:
+        table: the zero page's e820 slots that e820_entries counts, as written;
+            more than 128 only if the blob claims so.
+        ext: the entries of each SETUP_E820_EXT node, in chain order.
+        cmdline: the command line (latin-1), without its NUL.
+        alt_mem_k: zero page 0x1e0, KiB above 1 MiB.
+        ext_mem_k: zero page 0x02, KiB above 1 MiB, u16.
+        sentinel: zero page 0x1ef.
+        protocol: hdr.version.
+        kernel_range: bytes ``[start, end)`` of the running image, or None.
+        load_window: ``[P, P + init_size)`` that the decompressor works in, or None.
+        setup_data: where the nodes of the chain lie, None when not known.
+        initrd, cmdline_range, boot_params_range: bytes, what KASLR avoids.
+        efi: the EFI memory map when efi_info has a loader signature.
+    """
+
+    table: NDArray[Any] = field(default_factory=_empty)
+    ext: tuple[NDArray[Any], ...] = ()
+    cmdline: str = ""
+    alt_mem_k: int = 0
+    ext_mem_k: int = 0
+    sentinel: int = 0
+    protocol: int = 0x020F
+    kernel_range: tuple[int, int] | None = None
+    load_window: tuple[int, int] | None = None
+    setup_data: tuple[SetupDataSpan, ...] | None = None
+    initrd: tuple[int, int] | None = None
+    cmdline_range: tuple[int, int] | None = None
+    boot_params_range: tuple[int, int] | None = None
+    efi: EfiMemmap | None = None

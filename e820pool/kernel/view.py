@@ -1,0 +1,99 @@
+"""What one kernel, modelled or real, made of a handoff."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from e820pool.extents import ExtentSet
+
+if TYPE_CHECKING:
+    from e820pool.findings import Finding
+
+__all__ = ("KaslrSlots", "KernelView", "MapSource", "Row")
+
+Row = tuple[int, int, int]
+"""One table row: ``(addr, size, type)``; bytes, bytes, e820 type."""
+
+MapSource = Literal["BIOS-e820", "BIOS-e801", "BIOS-88"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KaslrSlots:
+    """Say where the decompressor may put the kernel.
+
+    Attributes:
+        enabled: False when the kernel stays where it was loaded.
+        areas: ``(first_addr, nr_slots)``: load addresses ``first_addr + i * step``.
+        step: bytes between slots (CONFIG_PHYSICAL_ALIGN).
+        image_size: bytes that a chosen slot covers from its address on.
+        reason: why physical KASLR is off, or "".
+    """
+
+    enabled: bool
+    areas: tuple[tuple[int, int], ...] = ()
+    step: int = 1 << 21
+    image_size: int = 0
+    reason: str = ""
+
+    @property
+    def nr_slots(self) -> int:
+        """Return the number of possible load addresses."""
+        return sum(count for _, count in self.areas)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelView:
+    """Hold one kernel's reading of a handoff; the model and the lab return it.
+
+    The maps hold types as the kernel's table does; :mod:`e820pool.report` shows
+    them as that kernel prints them.
+
+    Attributes:
+        kernel: release, for example ``6.1`` or ``6.1.0-52-cloud-amd64``.
+        engine: ``model`` or ``machine``.
+        map_source: the name under which the kernel prints its first map.
+        bios_map: the table after the zero page was read (and sanitised).
+        extended_map: after SETUP_E820_EXT, None when there is no such node.
+        setup_data_map: after the setup_data nodes were marked in the table
+            (type 128), None where that kernel does not mark them.
+        user_map: after mem= and memmap=, None when there are none.
+        table: the kernel's final e820 table of early boot.
+        memory: memblock.memory as ``(addr, size)``, page-rounded.
+        firmware_map: what /sys/firmware/memmap shows, None when not known.
+        dropped: rows that were ignored or cut because a table was full, or
+            because the kernel refused them.
+        warnings: what the kernel printed about the table (stable words).
+        fatal: why the boot cannot go on, None when it does.
+        kernel_range: bytes ``[start, end)`` that the running kernel image fills,
+            and that it forces to RAM; None when not known.
+        kaslr: where the decompressor may put the kernel (model only).
+        touched: pages ever read or written (machine only).
+        touched_deposits: of those, deposited ones (machine only).
+        findings: what the engine itself has to say (machine: written or read).
+    """
+
+    kernel: str
+    engine: Literal["model", "machine"] = "model"
+    map_source: MapSource = "BIOS-e820"
+    bios_map: tuple[Row, ...] = ()
+    extended_map: tuple[Row, ...] | None = None
+    setup_data_map: tuple[Row, ...] | None = None
+    user_map: tuple[Row, ...] | None = None
+    table: tuple[Row, ...] = ()
+    memory: tuple[tuple[int, int], ...] = ()
+    firmware_map: tuple[Row, ...] | None = None
+    dropped: tuple[Row, ...] = ()
+    warnings: tuple[str, ...] = ()
+    fatal: str | None = None
+    kernel_range: tuple[int, int] | None = None
+    kaslr: KaslrSlots | None = None
+    touched: ExtentSet | None = None
+    touched_deposits: ExtentSet | None = None
+    findings: tuple[Finding, ...] = field(default=())
+
+    def usable_pages(self) -> ExtentSet:
+        """Return the pages the kernel would give to its allocators."""
+        return ExtentSet(
+            (addr >> 12, (addr + size) >> 12) for addr, size in self.memory
+        )

@@ -1,0 +1,125 @@
+"""The e820 entry, and tables of any length as numpy arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from construct import Int32ul, Int64ul, Struct
+
+from e820pool.abi.layout import dtype_of
+from e820pool.errors import BadImageError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = (
+    "E820_DTYPE",
+    "E820_ENTRY",
+    "E820_ENTRY_BYTES",
+    "E820_MAX_ENTRIES_ZEROPAGE",
+    "E820_TYPE_ACPI",
+    "E820_TYPE_NVS",
+    "E820_TYPE_PMEM",
+    "E820_TYPE_PRAM",
+    "E820_TYPE_RAM",
+    "E820_TYPE_RESERVED",
+    "E820_TYPE_RESERVED_KERN",
+    "E820_TYPE_SOFT_RESERVED",
+    "E820_TYPE_UNUSABLE",
+    "E820Table",
+    "encode_table",
+    "parse_table",
+    "table_of",
+)
+
+# Slots of boot_params.e820_table, in every kernel since 2.6.26
+# (arch/x86/include/uapi/asm/bootparam.h).
+E820_MAX_ENTRIES_ZEROPAGE = 128
+
+# enum e820_type, arch/x86/include/asm/e820/types.h (6.1).
+E820_TYPE_RAM = 1
+E820_TYPE_RESERVED = 2
+E820_TYPE_ACPI = 3
+E820_TYPE_NVS = 4
+E820_TYPE_UNUSABLE = 5
+E820_TYPE_PMEM = 7
+E820_TYPE_PRAM = 12
+# Internal to kernels up to 6.12, unknown to 6.18 and later: never written by us.
+E820_TYPE_RESERVED_KERN = 128
+E820_TYPE_SOFT_RESERVED = 0xEFFF_FFFF
+
+# struct boot_e820_entry: addr and size in bytes, packed.
+E820_ENTRY = Struct(
+    "addr" / Int64ul,  # 0x00
+    "size" / Int64ul,  # 0x08
+    "type" / Int32ul,  # 0x10
+)
+E820_ENTRY_BYTES: int = E820_ENTRY.sizeof()
+
+# Rows of a table of any length; fields addr, size (uint64) and type (uint32).
+E820_DTYPE = dtype_of(E820_ENTRY)
+E820Table: TypeAlias = npt.NDArray[np.void]
+
+_U64_LIMIT = 1 << 64
+_U32_LIMIT = 1 << 32
+
+
+def parse_table(data: bytes) -> E820Table:
+    """Return the entries as a read-only view of ``data``, in its order.
+
+    Nothing is judged but the length: entries may overlap, wrap or be empty.
+
+    Raises:
+        BadImageError: the length is no multiple of 20 bytes.
+    """
+    if len(data) % E820_ENTRY_BYTES:
+        raise BadImageError(
+            f"e820 table of {len(data)} bytes (0x{len(data):x}) is no multiple of"
+            f" {E820_ENTRY_BYTES}: the last entry is cut",
+        )
+    return np.frombuffer(data, dtype=E820_DTYPE)
+
+
+def encode_table(table: E820Table) -> bytes:
+    """Return the packed entries, 20 bytes each.
+
+    Raises:
+        InputError: the array is not one-dimensional or not of ``E820_DTYPE``.
+    """
+    if table.dtype != E820_DTYPE or table.ndim != 1:
+        raise InputError(
+            f"an e820 table is a one-dimensional array of {E820_DTYPE},"
+            f" not {table.ndim}-dimensional of {table.dtype}",
+        )
+    return table.tobytes()
+
+
+def table_of(rows: Iterable[tuple[int, int, int]]) -> E820Table:
+    """Return a table of ``(addr, size, type)`` rows, addr and size in bytes.
+
+    Raises:
+        InputError: a row has another shape or a number does not fit its field.
+    """
+    checked = [_checked_row(index, row) for index, row in enumerate(rows)]
+    return np.array(checked, dtype=E820_DTYPE)
+
+
+def _checked_row(index: int, row: tuple[int, int, int]) -> tuple[int, int, int]:
+    try:
+        addr, size, type_ = map(int, row)
+    except (TypeError, ValueError) as exc:
+        raise InputError(
+            f"entry {index} is {row!r}, not three numbers addr, size, type",
+        ) from exc
+    for name, value, limit in (
+        ("addr", addr, _U64_LIMIT),
+        ("size", size, _U64_LIMIT),
+        ("type", type_, _U32_LIMIT),
+    ):
+        if not 0 <= value < limit:
+            raise InputError(
+                f"entry {index}: {name} {value:#x} is outside 0..{limit - 1:#x}",
+            )
+    return addr, size, type_

@@ -56,10 +56,9 @@ E820_ENTRY = Struct(
     "size" / Int64ul,  # 0x08
     "type" / Int32ul,  # 0x10
 )
-E820_ENTRY_BYTES: int = E820_ENTRY.sizeof()
-
 # Rows of a table of any length; fields addr, size (uint64) and type (uint32).
 E820_DTYPE = dtype_of(E820_ENTRY)
+E820_ENTRY_BYTES = E820_DTYPE.itemsize
 E820Table: TypeAlias = npt.NDArray[np.void]
 
 _U64_LIMIT = 1 << 64

@@ -100,7 +100,10 @@ def _dtype(subcon: Construct) -> Any:
         case Renamed():
             return _dtype(subcon.subcon)
         case FormatField():
-            return np.dtype(subcon.fmtstr)
+            # Only order and signedness: numpy reads the letter L as the machine's
+            # long, 8 bytes, where construct means 4.
+            order, letter = subcon.fmtstr
+            return np.dtype(f"{order}{'u' if letter.isupper() else 'i'}{subcon.length}")
         case Bytes():
             return np.dtype((np.void, subcon.length))
         case Array():

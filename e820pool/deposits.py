@@ -129,9 +129,7 @@ class DepositLedger:
     __slots__ = ("_table",)
 
     def __init__(self, deposits: Iterable[Deposit] = ()) -> None:
-        rows = [
-            (d.start_pfn, d.end_pfn, d.owner, d.firmware_type) for d in deposits
-        ]
+        rows = [(d.start_pfn, d.end_pfn, d.owner, d.firmware_type) for d in deposits]
         self._table = _normalise(np.array(rows, _DTYPE))
 
     @classmethod
@@ -152,9 +150,7 @@ class DepositLedger:
 
     def __iter__(self) -> Iterator[Deposit]:
         for start, end, owner, kind in self._table.tolist():
-            yield Deposit(
-                start_pfn=start, end_pfn=end, owner=owner, firmware_type=kind
-            )
+            yield Deposit(start_pfn=start, end_pfn=end, owner=owner, firmware_type=kind)
 
     def __len__(self) -> int:
         return int(self._table.size)
@@ -173,7 +169,8 @@ class DepositLedger:
     def deposit(self, deposits: Iterable[Deposit]) -> Self:
         """Return the ledger with more deposits; InputError if any page is there."""
         more = type(self)(deposits)
-        return self._of(np.concatenate((self._table, more._table)))
+        table = np.concatenate((self._table, more._table))  # noqa: SLF001  own class
+        return self._of(table)
 
     def withdraw(self, extents: ExtentSet) -> Self:
         """Return the ledger without these pages.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from e820pool.extents import ExtentSet
+from e820pool.extents import ByteRangeSet, ExtentSet, RangeSet
 
 if TYPE_CHECKING:
     from e820pool.findings import Finding
@@ -41,6 +41,36 @@ class KaslrSlots:
         """Return the number of possible load addresses."""
         return sum(count for _, count in self.areas)
 
+    def slots_over(self, deposits: ByteRangeSet) -> tuple[int, ByteRangeSet]:
+        """Return how many slots cover deposited bytes, and the bytes they cover.
+
+        A slot at address a covers ``[a, a + image_size)``; the arithmetic is
+        done on runs of slots, not slot by slot.
+        """
+        hits, landed = 0, []
+        for first, count in self.areas:
+            bad = _slots_hit(first, count, self.step, self.image_size, deposits)
+            for low, high in bad:
+                hits += high - low
+                start = first + low * self.step
+                landed.append((start, first + (high - 1) * self.step + self.image_size))
+        return hits, ByteRangeSet(landed)
+
+
+def _slots_hit(
+    first: int, count: int, step: int, size: int, deposits: ByteRangeSet
+) -> list[tuple[int, int]]:
+    # Slot i covers [first + i*step, + size): i of a deposit [s, e) runs from the
+    # first with end above s to the last that starts below e.
+    runs = []
+    span = (first, first + (count - 1) * step + size)
+    for start, end in deposits & ByteRangeSet([span]):
+        low = max(0, (start - first - size) // step + 1)
+        high = min(count, -(-(end - first) // step))
+        if low < high:
+            runs.append((low, high))
+    return list(RangeSet(runs))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelView:
@@ -67,6 +97,8 @@ class KernelView:
         fatal: why the boot cannot go on, None when it does.
         kernel_range: bytes ``[start, end)`` that the running kernel image fills,
             and that it forces to RAM; None when not known.
+        load_window: bytes in which the decompressor works before it has read any
+            map, None when not known.
         kaslr: where the decompressor may put the kernel (model only).
         touched: pages ever read or written (machine only).
         touched_deposits: of those, deposited ones (machine only).
@@ -87,6 +119,7 @@ class KernelView:
     warnings: tuple[str, ...] = ()
     fatal: str | None = None
     kernel_range: tuple[int, int] | None = None
+    load_window: tuple[int, int] | None = None
     kaslr: KaslrSlots | None = None
     touched: ExtentSet | None = None
     touched_deposits: ExtentSet | None = None

@@ -1,0 +1,88 @@
+"""diff(view, view): where two readings of one handoff differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from e820pool.kernel.view import KernelView, Row
+
+__all__ = ("Difference", "diff")
+
+_MAPS = ("bios_map", "extended_map", "user_map")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """State one field in which two views differ, with the first rows that do."""
+
+    field: str
+    one: str
+    other: str
+
+
+def diff(one: KernelView, other: KernelView) -> tuple[Difference, ...]:
+    """Return where the views differ; empty when they say the same.
+
+    Compared is what both engines can know: the source of the map, the maps as
+    the kernel prints them (type 128 prints as usable before 6.18, so that it
+    counts as RAM where the other side has RAM), the memory, and whether the
+    boot went on.
+    """
+    found = [_compare("map_source", [one.map_source], [other.map_source])]
+    found += [_compare(n, getattr(one, n), getattr(other, n)) for n in _MAPS]
+    if (one.fatal is None) != (other.fatal is None):
+        found.append(
+            Difference(field="fatal", one=str(one.fatal), other=str(other.fatal))
+        )
+    elif one.memory and other.memory:
+        found.append(_compare("memory", one.memory, other.memory))
+    return tuple(item for item in found if item is not None)
+
+
+def _compare(
+    field: str, one: Iterable[object] | None, other: Iterable[object] | None
+) -> Difference | None:
+    if one is None or other is None:
+        if one is other:
+            return None
+        return Difference(field=field, one=_count(one), other=_count(other))
+    left, right = list(one), list(other)
+    for at in range(max(len(left), len(right))):
+        mine = left[at] if at < len(left) else None
+        theirs = right[at] if at < len(right) else None
+        if not _same(mine, theirs):
+            return Difference(
+                field=f"{field}[{at}]", one=_shown(mine), other=_shown(theirs)
+            )
+    return None
+
+
+def _same(mine: object, theirs: object) -> bool:
+    if mine == theirs:
+        return True
+    if not (isinstance(mine, tuple) and isinstance(theirs, tuple)):
+        return False
+    if len(mine) != 3 or len(theirs) != 3:
+        return False
+    return mine[:2] == theirs[:2] and _prints_alike(mine, theirs)
+
+
+def _prints_alike(mine: Row, theirs: Row) -> bool:
+    usable = {E820_TYPE_RAM, E820_TYPE_RESERVED_KERN}
+    return mine[2] in usable and theirs[2] in usable
+
+
+def _count(rows: Iterable[object] | None) -> str:
+    return "none" if rows is None else f"{len(list(rows))} rows"
+
+
+def _shown(row: object) -> str:
+    if isinstance(row, tuple):
+        return "(" + ", ".join(f"{number:#x}" for number in row) + ")"
+    return "nothing" if row is None else str(row)

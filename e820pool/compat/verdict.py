@@ -1,0 +1,46 @@
+"""All findings for one kernel, and the one word that sums them up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from e820pool.findings import Finding, worst_level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ("Verdict", "VerdictWord", "verdict_of", "verdict_unknown")
+
+VerdictWord = Literal["safe", "degraded", "unsafe", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Hold what is said about one kernel.
+
+    Attributes:
+        kernel: its release, as asked for.
+        verdict: ``safe``, ``degraded`` (RAM or the pool is lost, no page is
+            touched), ``unsafe`` (a deposited page can be touched) or ``unknown``.
+        findings: the worst first.
+    """
+
+    kernel: str
+    verdict: VerdictWord
+    findings: tuple[Finding, ...] = ()
+
+
+def verdict_of(kernel: str, findings: Iterable[Finding]) -> Verdict:
+    """Return the verdict that the highest level among ``findings`` decides."""
+    rank = {"unsafe": 0, "degraded": 1, "note": 2}
+    ordered = tuple(sorted(findings, key=lambda finding: rank[finding.level]))
+    words: dict[str | None, VerdictWord] = {"unsafe": "unsafe", "degraded": "degraded"}
+    word = words.get(worst_level(ordered), "safe")
+    return Verdict(kernel=kernel, verdict=word, findings=ordered)
+
+
+def verdict_unknown(kernel: str, reason: str) -> Verdict:
+    """Return ``unknown``: no profile, no QEMU, a lost VM. Never ``unsafe``."""
+    finding = Finding(id="no-verdict", level="note", message=reason)
+    return Verdict(kernel=kernel, verdict="unknown", findings=(finding,))

@@ -1,0 +1,34 @@
+"""What an encoding is: a name and the table it makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from e820pool.deposits import DepositLedger
+    from e820pool.memory_map import MemoryMap
+
+    TableMaker = Callable[[MemoryMap, DepositLedger], NDArray[Any]]
+
+__all__ = ("Encoding",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """Name one way to keep the next kernel off deposited pages.
+
+    Attributes:
+        name: what ``--encoding`` takes.
+        meaning: one sentence for people.
+        make_table: ``(firmware map, ledger)`` to the whole table, E820_DTYPE, in
+            the order in which it is written.
+    """
+
+    name: str
+    meaning: str
+    make_table: TableMaker

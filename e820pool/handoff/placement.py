@@ -1,0 +1,77 @@
+"""Addresses for the parts of a handoff: in RAM, outside deposits, not overlapping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from e820pool.errors import CapacityError, InputError
+from e820pool.extents import PAGE_SIZE, ByteRangeSet
+
+__all__ = ("LOW_LIMIT", "PLACEMENT_LIMIT", "Room")
+
+LOW_LIMIT = 0x0010_0000
+"""No part goes below 1 MiB: firmware, option ROMs and the real-mode trampoline
+use conventional memory while a loader runs."""
+
+PLACEMENT_LIMIT = 1 << 32
+"""The 32-bit boot protocol passes 32-bit pointers (Documentation/arch/x86/boot.rst)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Room:
+    """Give out RAM that is free of deposits and of parts placed before.
+
+    Attributes:
+        ram: bytes that are RAM in the table handed over, deposits already out.
+        deposits: deposited bytes, to name the reason of a refusal.
+    """
+
+    ram: ByteRangeSet
+    deposits: ByteRangeSet
+    _taken: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def claim(self, what: str, addr: int, size: int) -> int:
+        """Take ``[addr, addr + size)`` that the user or a kernel asks for.
+
+        Raises:
+            InputError: it lies under a deposit, outside RAM, or on another part.
+        """
+        end = addr + size
+        shown = f"{what} at [{addr:#x}, {end:#x})"
+        if end > ByteRangeSet.LIMIT:
+            raise InputError(f"{shown} reaches beyond {ByteRangeSet.LIMIT:#x}")
+        for start, stop in self.deposits & ByteRangeSet([(addr, end)]):
+            raise InputError(
+                f"{shown} covers deposited bytes [{start:#x}, {stop:#x}): "
+                "the next kernel would use them"
+            )
+        if not self.ram.contains(addr, end):
+            lack = ByteRangeSet([(addr, end)]) - self.ram
+            start, stop = next(iter(lack))
+            raise InputError(f"{shown} is not RAM in [{start:#x}, {stop:#x})")
+        for other, start, stop in self._taken:
+            if addr < stop and start < end:
+                raise InputError(f"{shown} overlaps {other} at [{start:#x}, {stop:#x})")
+        self._taken.append((what, addr, end))
+        return addr
+
+    def find(
+        self, what: str, size: int, *, align: int = PAGE_SIZE, low: int = LOW_LIMIT
+    ) -> int:
+        """Take the lowest fitting place from ``low`` up to 4 GiB.
+
+        Raises:
+            CapacityError: no RAM of that size is free there.
+        """
+        taken = ByteRangeSet((start, stop) for _, start, stop in self._taken)
+        free = self.ram & ByteRangeSet([(low, PLACEMENT_LIMIT)])
+        largest = 0
+        for start, stop in free - taken:
+            at = -(-start // align) * align
+            if at + size <= stop:
+                return self.claim(what, at, size)
+            largest = max(largest, stop - at)
+        raise CapacityError(
+            f"no place for {what}: {size:#x} bytes aligned to {align:#x} in RAM within "
+            f"[{low:#x}, {PLACEMENT_LIMIT:#x}), the largest free run has {largest:#x}"
+        )

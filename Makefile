@@ -1,0 +1,44 @@
+# Two commands: `make demo` and `make test`. Each does its whole set-up.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+# Both cores of a small machine; `make test WORKERS=0` runs in one process.
+WORKERS ?= 2
+
+.PHONY: demo test check lab bench packages clean
+
+demo: $(STAMP)
+	$(BIN)/e820pool demo
+
+test: check packages
+	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -m lab
+	$(MAKE) bench
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lab: $(STAMP) packages
+	$(BIN)/pytest -m lab
+
+bench: $(STAMP)
+	$(BIN)/pytest tests/benchmarks --benchmark-only --benchmark-disable-gc \
+		--benchmark-columns=median,stddev,rounds -q
+
+# Debian packages for the lab and for the tests that ask gcc; where root or apt is
+# not at hand this says what is missing and the tests that need it say so too.
+packages:
+	sh tools/debian-packages.sh
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "e820pool needs Python 3.11 or newer; say make PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,lab,plot]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

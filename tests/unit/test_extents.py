@@ -1,0 +1,98 @@
+"""Range sets against plain Python sets of pages."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from e820pool.errors import InputError
+from e820pool.extents import MAX_PFN, ByteRangeSet, ExtentSet
+
+PAIRS = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(0, 12)).map(
+        lambda t: (t[0], t[0] + t[1])
+    ),
+    max_size=12,
+)
+
+
+def pages(pairs):
+    return {page for start, end in pairs for page in range(start, end)}
+
+
+@given(PAIRS, PAIRS)
+def test_the_algebra_agrees_with_sets_of_pages(one, two):
+    left, right = ExtentSet(one), ExtentSet(two)
+    assert pages(left | right) == pages(one) | pages(two)
+    assert pages(left & right) == pages(one) & pages(two)
+    assert pages(left - right) == pages(one) - pages(two)
+    assert left.nr_pages == len(pages(one))
+    assert left.covers(right) == (pages(two) <= pages(one))
+
+
+@given(PAIRS)
+def test_a_set_is_sorted_disjoint_and_never_touches_itself(pairs):
+    made = list(ExtentSet(pairs))
+    assert all(start < end for start, end in made)
+    assert all(one[1] < two[0] for one, two in pairwise(made))
+
+
+@given(PAIRS, st.integers(0, 60), st.integers(0, 20))
+def test_questions_about_one_range_agree_with_sets(pairs, start, size):
+    made, asked = ExtentSet(pairs), set(range(start, start + size))
+    assert made.overlaps(start, start + size) == bool(asked & pages(pairs))
+    assert made.contains(start, start + size) == (asked <= pages(pairs))
+
+
+@given(PAIRS)
+def test_equal_sets_are_equal_whatever_the_order(pairs):
+    assert ExtentSet(pairs) == ExtentSet(reversed(pairs))
+    assert hash(ExtentSet(pairs)) == hash(ExtentSet(reversed(pairs)))
+    assert ExtentSet(pairs) != ByteRangeSet(pairs)
+
+
+def test_the_complement_reaches_both_ends_of_the_address_space():
+    assert list(~ExtentSet([(0, 1)])) == [(1, MAX_PFN)]
+    assert list(~ExtentSet()) == [(0, MAX_PFN)]
+    assert ~~ExtentSet([(5, 9)]) == ExtentSet([(5, 9)])
+
+
+def test_bytes_round_inward_to_whole_pages_and_outward_to_touched_ones():
+    made = ByteRangeSet([(0x800, 0x2800), (0x3000, 0x3001), (0x9000, 0x9000)])
+    assert list(made.pages_inside()) == [(1, 2)]
+    assert list(made.pages_touched()) == [(0, 4)]
+
+
+def test_a_range_inside_one_page_holds_no_page():
+    assert not ByteRangeSet([(0x1100, 0x1F00)]).pages_inside()
+
+
+def test_pages_up_to_the_last_become_bytes():
+    top = ExtentSet([(MAX_PFN - 1, MAX_PFN)]).to_bytes()
+    assert list(top) == [((1 << 64) - 4096, (1 << 64) - 1)]
+    assert list(ExtentSet([(1, 3)]).to_bytes()) == [(0x1000, 0x3000)]
+
+
+@pytest.mark.parametrize("pair", [(3, 2), (-1, 2), (0, MAX_PFN + 1)])
+def test_a_bad_range_is_refused_with_its_values(pair):
+    with pytest.raises(InputError, match=f"{pair[1]:#x}"):
+        ExtentSet([pair])
+
+
+def test_a_set_prints_its_first_ranges():
+    shown = repr(ExtentSet((i * 2, i * 2 + 1) for i in range(10)))
+    assert shown.startswith("ExtentSet([0x0, 0x1), ")
+    assert shown.endswith("2 more)")
+
+
+def test_pairs_are_base_and_number_of_pages():
+    assert ExtentSet([(5, 9), (1, 2)]).pairs() == [(1, 1), (5, 4)]
+
+
+def test_bounds_of_any_order_are_joined():
+    made = ExtentSet.from_bounds(
+        np.array([8, 1, 3], np.uint64), np.array([9, 4, 8], np.uint64)
+    )
+    assert list(made) == [(1, 9)]

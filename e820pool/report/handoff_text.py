@@ -1,0 +1,58 @@
+"""A built handoff in words: its parts, their addresses, its entries."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+from e820pool.handoff.strict import whole_table
+
+if TYPE_CHECKING:
+    from e820pool.handoff.model import Handoff
+
+__all__ = ("handoff_json", "handoff_text")
+
+
+def _parts(handoff: Handoff) -> list[tuple[str, int, int]]:
+    parts = [(s.what, s.addr, len(s.data)) for s in handoff.segments()]
+    for what, span in (
+        ("kernel window", handoff.kernel_window),
+        ("initrd", handoff.initrd),
+    ):
+        if span is not None:
+            parts.append((what, span[0], span[1] - span[0]))
+    return parts
+
+
+def handoff_text(handoff: Handoff, where: str) -> str:
+    """Return what was built and where each part must be placed."""
+    rows = [(what, f"{addr:#x}", size) for what, addr, size in _parts(handoff)]
+    table = tabulate(rows, headers=("part", "address", "bytes"), tablefmt="plain")
+    entries, in_page = whole_table(handoff).size, handoff.boot_params.e820_entries
+    spill = (
+        f", {entries - in_page} of them in SETUP_E820_EXT" if entries > in_page else ""
+    )
+    return (
+        f"{where}: {entries} e820 entries{spill}; {len(handoff.ledger)} deposits, "
+        f"{handoff.ledger.extents.nr_pages} pages RESERVED\n{table}\n"
+        f"next: e820pool check {where} --kernel all"
+    )
+
+
+def handoff_json(handoff: Handoff, where: str) -> str:
+    """Return the JSON twin, kind ``handoff``."""
+    told = {
+        "schema": 1,
+        "kind": "handoff",
+        "directory": where,
+        "nr_entries": int(whole_table(handoff).size),
+        "nr_deposits": len(handoff.ledger),
+        "nr_deposited_pages": handoff.ledger.extents.nr_pages,
+        "parts": [
+            {"what": what, "addr": addr, "size": size}
+            for what, addr, size in _parts(handoff)
+        ],
+    }
+    return json.dumps(told, indent=1)

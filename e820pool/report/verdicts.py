@@ -1,0 +1,76 @@
+"""Verdicts as a table with their findings, and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from e820pool.compat import Verdict
+    from e820pool.findings import Finding
+
+__all__ = ("finding_json", "finding_line", "verdicts_json", "verdicts_text")
+
+_MARK = {"unsafe": "!!", "degraded": " !", "note": "  "}
+
+
+def verdicts_text(verdicts: Sequence[Verdict]) -> str:
+    """Return one line a kernel, then each different finding once with its source."""
+    rows = [[v.kernel, v.verdict, _ids(v)] for v in verdicts]
+    table = tabulate(rows, headers=("kernel", "verdict", "findings"), tablefmt="plain")
+    told = _told(verdicts)
+    return "\n".join([table, *([""] if told else []), *told])
+
+
+def _ids(verdict: Verdict) -> str:
+    return ", ".join(dict.fromkeys(f.id for f in verdict.findings)) or "-"
+
+
+def _told(verdicts: Sequence[Verdict]) -> list[str]:
+    # The same sentence for many kernels is told once, with the kernels it is for.
+    kernels: dict[tuple[str, str, str, str], list[str]] = {}
+    for verdict in verdicts:
+        for one in verdict.findings:
+            key = (one.level, one.id, one.message, one.source)
+            kernels.setdefault(key, []).append(verdict.kernel)
+    lines = []
+    for (level, ident, message, source), names in kernels.items():
+        who = "all kernels" if len(names) == len(verdicts) > 1 else ", ".join(names)
+        lines.append(f"{_MARK[level]} {ident} ({who})")
+        lines.append(f"     {message}")
+        if source:
+            lines.append(f"     source: {source}")
+    return lines
+
+
+def finding_line(finding: Finding) -> str:
+    """Return a finding in one line."""
+    return f"{_MARK[finding.level]} {finding.id}: {finding.message}"
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """Return a finding as plain values; extents are ``[base_pfn, nr_pages]``."""
+    return {
+        "id": finding.id,
+        "level": finding.level,
+        "message": finding.message,
+        "source": finding.source,
+        "extents": [[start, end - start] for start, end in finding.extents],
+    }
+
+
+def verdicts_json(verdicts: Sequence[Verdict]) -> str:
+    """Return the JSON twin, kind ``verdicts``."""
+    told = [
+        {
+            "kernel": one.kernel,
+            "verdict": one.verdict,
+            "findings": [finding_json(finding) for finding in one.findings],
+        }
+        for one in verdicts
+    ]
+    return json.dumps({"schema": 1, "kind": "verdicts", "verdicts": told}, indent=1)

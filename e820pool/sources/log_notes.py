@@ -1,0 +1,170 @@
+"""State what is cut or odd in a map that a kernel log shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import E820_TYPE_RAM
+from e820pool.extents import PAGE_SHIFT
+from e820pool.sources.oddities import note
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e820pool.findings import Finding
+    from e820pool.sources.log_blocks import Boot, LogBlock
+    from e820pool.sources.log_entry import LogEntry
+
+__all__ = ("log_notes",)
+
+# What kernels print when the BIOS map was refused (setup_memory_region of 2.4,
+# e820__memory_setup_default of 7.3).
+_FALLBACK = ("BIOS-e801", "BIOS-88")
+
+
+def log_notes(boot: Boot, block: LogBlock) -> tuple[Finding, ...]:
+    """Return what is cut or odd in ``block``, a map of ``boot``, as notes.
+
+    The ids are listed in specs/sources.md.
+    """
+    checks = (_start, _end, _inside, _words, _dialects, _around)
+    return tuple(found for check in checks for found in check(boot, block))
+
+
+def _start(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
+    if block.has_header:
+        return
+    addr = block.entries[0].addr
+    if addr:
+        yield note(
+            "start-cut",
+            f"no headline before line {block.lines[0]}, and the first entry is at "
+            f"{addr:#x}: the start of the map is probably cut",
+        )
+    else:
+        yield note(
+            "no-headline",
+            f"no headline before line {block.lines[0]}; the first entry is at 0, so "
+            "that the start is probably whole",
+        )
+
+
+def _end(boot: Boot, block: LogBlock) -> Iterator[Finding]:
+    last = block.lines[-1]
+    if boot.last_line <= last:
+        yield note(
+            "end-unseen",
+            f"the log ends with line {last} of the map: its end may be cut",
+        )
+    elif boot.has_hole and block.name == "bios":
+        yield note(
+            "end-unseen",
+            f"lines are missing between the map (to line {last}) and the start of "
+            "the CPUs: the end of the map may be among them",
+        )
+    ends = [e.addr + e.size for e in block.ranges() if e.type == E820_TYPE_RAM]
+    ram_end_pfn = max(ends, default=0) >> PAGE_SHIFT
+    if boot.last_pfn is not None and boot.last_pfn > ram_end_pfn:
+        yield note(
+            "ram-missing",
+            f"the kernel saw RAM up to PFN {boot.last_pfn:#x}, the map's RAM ends at "
+            f"PFN {ram_end_pfn:#x}: entries are missing",
+        )
+
+
+def _inside(boot: Boot, block: LogBlock) -> Iterator[Finding]:
+    gaps = [entry for entry in block.entries if entry.type is None]
+    if gaps:
+        yield note(
+            "gap-lines",
+            f"{len(gaps)} [gap ..] lines say where the map has no entry: first "
+            f"{_shown(gaps[0])}",
+        )
+        yield from _missing(block)
+    if boot.cut:
+        yield note(
+            "line-cut",
+            f"{len(boot.cut)} lines begin as an entry and hold no whole range: first "
+            f"line {boot.cut[0]}",
+        )
+
+
+def _missing(block: LogBlock) -> Iterator[Finding]:
+    # 7.0 and later print every gap, so that each line starts where the last ended.
+    reach = 0 if block.has_header else block.entries[0].addr
+    for entry, line in zip(block.entries, block.lines, strict=True):
+        if entry.addr > reach:
+            yield note(
+                "lines-missing",
+                f"line {line}: nothing is said of [mem {reach:#x}-"
+                f"{entry.addr - 1:#x}] before {_shown(entry)}: lines are missing",
+            )
+            return
+        reach = entry.addr + entry.size
+
+
+def _words(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
+    ranges = list(zip(block.entries, block.lines, strict=True))
+    odd = [(entry.words, line) for entry, line in ranges if entry.words]
+    if odd:
+        yield note(
+            "unknown-words",
+            f"{len(odd)} entries have words that no kernel prints: first {odd[0][0]!r} "
+            f"in line {odd[0][1]}; they are not taken for RAM",
+        )
+    bare = [line for entry, line in ranges if not entry.has_words]
+    if bare:
+        yield note(
+            "type-cut",
+            f"{len(bare)} lines end before the type: first line {bare[0]}; they are "
+            "not taken for RAM",
+        )
+
+
+def _dialects(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
+    common = block.entries[0].dialects
+    for entry, line in zip(block.entries, block.lines, strict=True):
+        if not common & entry.dialects:
+            yield note(
+                "mixed-dialects",
+                f"line {line} is written as kernels {_named(entry.dialects)} do, those "
+                f"before as {_named(common)}: not one kernel's log",
+            )
+            return
+        common &= entry.dialects
+    fallback = [e.who for e in block.entries if e.who in _FALLBACK]
+    if fallback:
+        yield note(
+            "fallback-map",
+            f"the kernel refused the firmware's map and made up this one, "
+            f"{fallback[0]}: it has no RESERVED entries",
+        )
+
+
+def _around(boot: Boot, block: LogBlock) -> Iterator[Finding]:
+    if block.changes:
+        yield note(
+            "decorated", f"lines were cleaned of {', '.join(sorted(block.changes))}"
+        )
+    if boot.dropped:
+        yield note(
+            "entries-dropped",
+            f"the kernel's table was full: it dropped entries in {len(boot.dropped)} "
+            f"lines, first line {boot.dropped[0]}",
+        )
+    others = [
+        f"{name} ({len(other.ranges())} entries)"
+        for name, other in boot.blocks.items()
+        if name != block.name
+    ]
+    if others:
+        yield note("other-blocks", f"the same boot also shows {', '.join(others)}")
+
+
+def _shown(entry: LogEntry) -> str:
+    last = (entry.addr + entry.size - 1) % (1 << 64)
+    return f"[mem {entry.addr:#x}-{last:#x}]"
+
+
+def _named(dialects: frozenset[str]) -> str:
+    return " or ".join(sorted(dialects))

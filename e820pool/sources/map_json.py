@@ -1,0 +1,73 @@
+"""Read a memory map from the package's own JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from e820pool.abi.e820 import table_of
+from e820pool.errors import BadImageError
+from e820pool.findings import LEVELS, Finding
+from e820pool.memory_map import MemoryMap
+from e820pool.sources.json_text import parse_document, whole_number
+
+__all__ = ("KIND", "read_map_json")
+
+KIND = "memory-map"
+
+_U32_LIMIT, _U64_LIMIT = 1 << 32, 1 << 64
+_ROW = (("addr", _U64_LIMIT), ("size", _U64_LIMIT), ("type", _U32_LIMIT))
+
+
+def read_map_json(text: str, *, origin: str = "") -> MemoryMap:
+    """Return the map of ``{"schema": 1, "kind": "memory-map", "entries": [..]}``.
+
+    ``entries`` holds ``[addr, size, type]``, plain integers, in the order of the
+    source. ``origin`` and ``notes``, as this package writes them, are kept.
+
+    Raises:
+        BadImageError: the document is not exactly so.
+    """
+    found = parse_document(text, KIND, origin)
+    rows = found.get("entries")
+    if not isinstance(rows, list):
+        raise BadImageError(f"{origin!r} has no array 'entries'")
+    return MemoryMap(
+        entries=table_of(_row(at, row, origin) for at, row in enumerate(rows)),
+        origin=_origin(found, origin),
+        notes=tuple(_notes(found, origin)),
+    )
+
+
+def _row(at: int, row: object, origin: str) -> tuple[int, int, int]:
+    if not isinstance(row, list) or len(row) != len(_ROW):
+        raise BadImageError(
+            f"{origin!r}: entries[{at}] is {str(row)[:40]}, not [addr, size, type]"
+        )
+    addr, size, kind = (
+        whole_number(value, f"{origin!r}: entries[{at}].{name}", limit)
+        for value, (name, limit) in zip(row, _ROW, strict=True)
+    )
+    return addr, size, kind
+
+
+def _origin(found: dict[str, Any], origin: str) -> str:
+    told = found.get("origin", "")
+    if not isinstance(told, str):
+        raise BadImageError(f"{origin!r}: 'origin' is no string")
+    return f"{origin} (JSON of {told})" if told else f"{origin} (JSON)"
+
+
+def _notes(found: dict[str, Any], origin: str) -> list[Finding]:
+    told = found.get("notes", [])
+    if not isinstance(told, list):
+        raise BadImageError(f"{origin!r}: 'notes' is no array")
+    return [_note(at, each, origin) for at, each in enumerate(told)]
+
+
+def _note(at: int, told: object, origin: str) -> Finding:
+    if not isinstance(told, dict) or told.get("level") not in LEVELS:
+        raise BadImageError(f"{origin!r}: notes[{at}] is no finding")
+    words = [told.get("id"), told.get("message")]
+    if not all(isinstance(word, str) for word in words):
+        raise BadImageError(f"{origin!r}: notes[{at}] has no id or no message")
+    return Finding(id=str(words[0]), level=told["level"], message=str(words[1]))

@@ -1,0 +1,135 @@
+"""State what is odd in a map's entries, whatever they were read from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from e820pool.abi.e820 import E820_TYPE_RAM
+from e820pool.extents import PAGE_SIZE
+from e820pool.findings import Finding
+from e820pool.type_words import KNOWN_TYPES, TYPE_WITHOUT_NUMBER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = ("note", "oddities")
+
+
+def note(id_: str, message: str) -> Finding:
+    """Return a finding of level ``note``."""
+    return Finding(id=id_, level="note", message=message)
+
+
+def oddities(table: NDArray[Any]) -> tuple[Finding, ...]:
+    """Return what is odd in the entries of a table (E820_DTYPE), as notes.
+
+    The ids are listed in specs/sources.md.
+    """
+    return tuple(
+        found
+        for check in (_few, _wrapped, _empty, _unaligned, _order, _overlap, _types)
+        for found in check(table)
+    )
+
+
+def _shown(table: NDArray[Any], at: int) -> str:
+    addr, size, kind = table[at].tolist()
+    last = (addr + size - 1) % (1 << 64)
+    return f"entry {at} [mem {addr:#x}-{last:#x}] of type {kind}"
+
+
+def _few(table: NDArray[Any]) -> Iterator[Finding]:
+    # Linux append_e820_table(), 2.6.32 to 6.19, takes a map of one entry for none.
+    if table.size < 2:
+        yield note(
+            "few-entries",
+            f"the map has {table.size} entries; kernels up to 6.19 refuse a BIOS map "
+            "with fewer than 2",
+        )
+    if not np.any(table["type"] == E820_TYPE_RAM):
+        yield note("no-ram", "no entry is RAM")
+
+
+def _wrapped(table: NDArray[Any]) -> Iterator[Finding]:
+    wrapped = np.flatnonzero(table["addr"] + table["size"] < table["addr"])
+    if wrapped.size:
+        yield note(
+            "reaches-2-64",
+            f"{wrapped.size} entries reach 2^64, which stops every kernel's overlap "
+            f"sweep: first {_shown(table, int(wrapped[0]))}",
+        )
+
+
+def _empty(table: NDArray[Any]) -> Iterator[Finding]:
+    empty = np.flatnonzero(table["size"] == 0)
+    if empty.size:
+        first = table["addr"][empty[0]].tolist()
+        yield note(
+            "empty-entry", f"{empty.size} entries have size 0: first at {first:#x}"
+        )
+
+
+def _unaligned(table: NDArray[Any]) -> Iterator[Finding]:
+    odd = (table["addr"] | table["size"]) & np.uint64(PAGE_SIZE - 1) != 0
+    ram = table["type"] == E820_TYPE_RAM
+    if odd.any():
+        first = _shown(table, int(np.flatnonzero(odd)[0]))
+        yield note(
+            "unaligned",
+            f"{int((odd & ram).sum())} RAM and {int((odd & ~ram).sum())} other entries "
+            f"are not whole pages: first {first}",
+        )
+
+
+def _order(table: NDArray[Any]) -> Iterator[Finding]:
+    back = np.flatnonzero(table["addr"][1:] < table["addr"][:-1])
+    if back.size:
+        yield note(
+            "out-of-order",
+            f"{back.size} entries lie below the one before: first "
+            f"{_shown(table, int(back[0]) + 1)}",
+        )
+
+
+def _overlap(table: NDArray[Any]) -> Iterator[Finding]:
+    order = np.argsort(table["addr"], kind="stable")
+    ends = (table["addr"] + table["size"])[order]
+    # An entry that reaches 2^64 ends above all.
+    ends[ends < table["addr"][order]] = np.uint64((1 << 64) - 1)
+    reach = np.maximum.accumulate(ends)
+    clash = np.flatnonzero(
+        (table["addr"][order][1:] < reach[:-1]) & (table["size"][order][1:] != 0)
+    )
+    if clash.size:
+        after = int(clash[0]) + 1
+        before = int(np.argmax(ends[:after]))
+        yield note(
+            "overlap",
+            f"{clash.size} entries overlap lower ones: first "
+            f"{_shown(table, int(order[after]))} and "
+            f"{_shown(table, int(order[before]))}",
+        )
+
+
+def _types(table: NDArray[Any]) -> Iterator[Finding]:
+    kinds = {int(kind) for kind in np.unique(table["type"]).tolist()}
+    if TYPE_WITHOUT_NUMBER in kinds:
+        count = int((table["type"] == TYPE_WITHOUT_NUMBER).sum())
+        yield note(
+            "type-without-number",
+            f"{count} entries have a type that the source does not give as a number; "
+            f"{TYPE_WITHOUT_NUMBER:#x}, never RAM, stands for it",
+        )
+    unknown = sorted(kinds - KNOWN_TYPES - {TYPE_WITHOUT_NUMBER})
+    if unknown:
+        count = int(np.isin(table["type"], unknown).sum())
+        names = ", ".join(map(str, unknown[:8])) + ", ..." * (len(unknown) > 8)
+        yield note(
+            "unknown-type",
+            f"{count} entries are of a type that no kernel knows ({names}); to every "
+            "kernel that is memory it may not use",
+        )

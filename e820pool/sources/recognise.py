@@ -1,0 +1,129 @@
+"""Tell by its content what a source is, and read its memory map."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from e820pool.abi.boot_params import BOOT_PARAMS_BYTES
+from e820pool.errors import BadImageError, InputError
+from e820pool.sources.boot_params import (
+    is_boot_params_dir,
+    map_of_boot_params,
+    read_ext_payloads,
+)
+from e820pool.sources.dmesg import looks_like_dmesg, read_dmesg
+from e820pool.sources.files import read_file, read_stream
+from e820pool.sources.iomem import looks_like_iomem, read_iomem
+from e820pool.sources.log_text import decode_text
+from e820pool.sources.map_json import read_map_json
+from e820pool.sources.memmap_tree import is_memmap_tree, read_memmap_tree
+from e820pool.sources.oddities import oddities
+
+if TYPE_CHECKING:
+    from e820pool.memory_map import MemoryMap
+
+__all__ = ("read_live", "read_map")
+
+# Where a running kernel shows its map, the best first: /sys/firmware/memmap is the
+# firmware's own (or kexec's) map, which mem= and memmap= have not changed;
+# /proc/iomem shows what became of it.
+_LIVE = ("/sys/firmware/memmap", "/sys/kernel/boot_params", "/proc/iomem")
+
+
+def read_map(
+    source: str, *, block: str | None = None, stdin: IO[bytes] | None = None
+) -> MemoryMap:
+    """Return the memory map of a source, with notes of what is cut or odd in it.
+
+    Args:
+        source: a path, a directory, ``-`` for standard input, or ``live`` for this
+            machine (``./live`` is a file of that name).
+        block: which map of a kernel log: ``bios``, ``extended``, ``setup_data``,
+            ``user`` or ``modified``; None for the BIOS map, or, with a note, the
+            first that the log has. Other sources have only one map.
+        stdin: what ``-`` reads; the process's standard input if None.
+
+    Raises:
+        InputError: the source cannot be read, or ``block`` is not in it.
+        BadImageError: its content is no memory map.
+    """
+    if source == "live":
+        found = read_live()
+    elif source == "-":
+        data = read_stream(stdin or sys.stdin.buffer, "standard input")
+        found = _map_of_bytes(data, block, "standard input")
+    else:
+        found = _map_of_path(Path(source), block)
+    return _judged(found)
+
+
+def read_live() -> MemoryMap:
+    """Return this machine's map, from the first place that shows it.
+
+    Raises:
+        InputError: none does.
+    """
+    refusals = []
+    for name in _LIVE:
+        try:
+            return _map_of_path(Path(name), None)
+        except (InputError, BadImageError) as exc:
+            refusals.append(str(exc))
+    raise InputError(f"this machine shows no map: {'; '.join(refusals)}")
+
+
+def _map_of_path(path: Path, block: str | None) -> MemoryMap:
+    if path.is_dir():
+        return _map_of_directory(path)
+    data = read_file(path)
+    if len(data) == BOOT_PARAMS_BYTES and b"\0" in data:
+        beside = path.parent / "setup_data"
+        ext = read_ext_payloads(beside) if beside.is_dir() else None
+        return map_of_boot_params(data, ext=ext, origin=str(path))
+    return _map_of_bytes(data, block, str(path))
+
+
+def _map_of_directory(path: Path) -> MemoryMap:
+    origin = str(path)
+    if is_memmap_tree(path):
+        return read_memmap_tree(path, origin=origin)
+    if is_boot_params_dir(path):
+        return _map_of_path(path / "data", None)
+    raise BadImageError(
+        f"{origin!r} is a directory of another shape: want a handoff directory, "
+        "/sys/firmware/memmap (0/start ...) or /sys/kernel/boot_params (data)"
+    )
+
+
+def _map_of_bytes(data: bytes, block: str | None, origin: str) -> MemoryMap:
+    if len(data) == BOOT_PARAMS_BYTES and b"\0" in data:
+        return map_of_boot_params(data, origin=origin)
+    text = decode_text(data, origin)
+    if text.lstrip()[:1] == "{":
+        return read_map_json(text, origin=origin)
+    if looks_like_dmesg(text):
+        return read_dmesg(text, block=block, origin=origin)
+    if looks_like_iomem(text):
+        return read_iomem(text, origin=origin)
+    raise BadImageError(
+        f"{origin!r}: {len(data):#x} bytes of text without a memory map: no line of a "
+        "kernel log's e820 map, none of /proc/iomem, no JSON object"
+    )
+
+
+def _judged(found: MemoryMap) -> MemoryMap:
+    table = found.entries
+    ends = table["addr"] + table["size"]
+    for at in np.flatnonzero((ends < table["addr"]) & (ends != 0))[:1].tolist():
+        addr, size, _ = table[at].tolist()
+        raise BadImageError(
+            f"{found.origin}: entry {at} at {addr:#x} with size {size:#x} wraps: the "
+            f"limit of an entry's end is {1 << 64:#x}"
+        )
+    notes = dict.fromkeys((*found.notes, *oddities(table)))
+    return replace(found, notes=tuple(notes))

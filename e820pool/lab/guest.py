@@ -1,0 +1,169 @@
+"""The guest's user space: a busybox, and an init that reports and fills memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from e820pool.errors import LabError
+from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
+
+__all__ = ("LAB_CMDLINE", "build_initramfs", "find_busybox", "init_script")
+
+LAB_CMDLINE: Final = (
+    # Messages of the decompressor, and of the kernel before it has a console.
+    "earlyprintk=ttyS0,115200 "
+    "console=ttyS0,115200 "
+    # The edits of the e820 table are debug messages; overrides "quiet".
+    "loglevel=8 "
+    # A panic ends the VM: with -no-reboot a reboot is an exit.
+    "panic=-1"
+)
+"""What the lab needs on a kernel's command line to see what that kernel says."""
+
+_BUSYBOX_PLACES = ("/bin/busybox", "/usr/bin/busybox", "/sbin/busybox")
+
+# PT_INTERP would name a dynamic loader, which the guest does not have.
+_DYNAMIC_LOADER = b"/ld-linux"
+
+# Frames: guest_report.py reads them. Binary files travel as base64 between a line
+# with length and checksum and a line that closes, so that a report cut anywhere is
+# known to be cut. The port is set raw, or the line discipline would add returns.
+_REPORT = r"""#!/bin/busybox sh
+export PATH=/bin
+busybox mount -t proc proc /proc
+busybox mount -t sysfs sysfs /sys
+busybox mount -t devtmpfs devtmpfs /dev
+busybox mount -t tmpfs -o size=64m tmp /tmp
+busybox stty -F /dev/ttyS1 115200 raw -echo
+exec 3>/dev/ttyS1
+
+mark() {
+    echo "mark $1" >&3
+}
+send() {
+    busybox cat "$2" >/tmp/part 2>/dev/null || return 0
+    sum=$(busybox sha256sum </tmp/part)
+    size=$(busybox wc -c </tmp/part)
+    echo "begin $1 $size ${sum%% *}" >&3
+    busybox base64 /tmp/part >&3
+    echo "end $1" >&3
+}
+
+mark hello
+send iomem /proc/iomem
+(cd /sys/firmware/memmap && busybox grep -r . .) >/tmp/memmap 2>/dev/null
+send memmap /tmp/memmap
+send boot_params /sys/kernel/boot_params/data
+for node in /sys/kernel/boot_params/setup_data/*; do
+    [ -d "$node" ] || continue
+    send "setup_data/${node##*/}/type" "$node/type"
+    send "setup_data/${node##*/}/data" "$node/data"
+done
+send version /proc/version
+send meminfo /proc/meminfo
+busybox dmesg -r >/tmp/dmesg
+send dmesg /tmp/dmesg
+busybox rm -f /tmp/part /tmp/memmap /tmp/dmesg
+mark reported
+"""
+
+# Fill memory to the brim with non-zero pages. The watermarks and the reserves of the
+# low zones are lowered first, so that next to no free page is left out. Each round
+# takes what is free, less the file's own page index (an xarray node of 576 bytes for
+# 64 pages), less 1.5 MiB: a 7.3 kernel that runs out for real may loop in reclaim
+# for ever. Should it run out on another, the OOM killer takes the filler, and init,
+# which must not allocate then, empties a file kept for that moment.
+_PRESSURE = r"""
+free_kib() {
+    while read -r name kib unit; do
+        [ "$name" = MemFree: ] && break
+    done </proc/meminfo
+}
+mark pressure
+echo 1 >/proc/sys/kernel/printk
+busybox mount -t tmpfs -o size=4m,nr_inodes=64 fill /fill
+busybox yes e820pool-fills-memory | busybox head -c 1048576 >/chunk
+busybox cat /chunk /chunk /chunk /chunk >/fill/ballast
+echo "0 0 0 0 0" >/proc/sys/vm/lowmem_reserve_ratio
+echo 0 >/proc/sys/vm/watermark_boost_factor
+echo 1 >/proc/sys/vm/watermark_scale_factor
+echo 128 >/proc/sys/vm/min_free_kbytes
+echo 3 >/proc/sys/vm/drop_caches
+free_kib
+chunks=/chunk mib=1 size=4096
+while [ $mib -lt $((kib / 1024)) ]; do chunks="$chunks $chunks" mib=$((mib * 2)); done
+for round in 1 2 3 4; do
+    free_kib
+    [ $kib -gt 2048 ] || break
+    size=$((size + kib - kib / 384 - 1536))
+    busybox mount -o remount,size=${size}k /fill
+    (
+        echo 1000 >/proc/self/oom_score_adj
+        exec busybox cat $chunks >/fill/pages$round 2>/dev/null
+    )
+done
+while read -r line; do echo "$line"; done </proc/meminfo >/meminfo
+: >/fill/ballast
+send filled /meminfo
+"""
+
+# A kernel built without STRICT_DEVMEM lets user space read all RAM; others refuse at
+# the first page. Only what this kernel calls System RAM is read.
+_READ_RAM = r"""
+mark devmem
+while read -r range colon name; do
+    [ "$name" = "System RAM" ] || continue
+    start=$((0x${range%-*} / 4096)) end=$(((0x${range#*-} + 1) / 4096))
+    busybox dd if=/dev/mem of=/dev/null bs=4096 skip=$start count=$((end - start))
+done </proc/iomem 2>/tmp/devmem
+send devmem /tmp/devmem
+"""
+
+_END = r"""
+mark done
+busybox reboot -f
+"""
+
+
+def init_script(*, pressure: bool = True) -> str:
+    """Return the text of the guest's /init.
+
+    Args:
+        pressure: whether it fills memory and reads /dev/mem after the report.
+    """
+    return _REPORT + (_PRESSURE + _READ_RAM if pressure else "") + _END
+
+
+def find_busybox() -> Path:
+    """Return a statically linked busybox of this machine.
+
+    Raises:
+        LabError: there is none; says which package has it.
+    """
+    for place in map(Path, _BUSYBOX_PLACES):
+        if place.is_file() and _DYNAMIC_LOADER not in place.read_bytes():
+            return place
+    raise LabError(
+        f"no static busybox among {', '.join(_BUSYBOX_PLACES)}: "
+        "install the package busybox-static"
+    )
+
+
+def build_initramfs(*, busybox: Path | None = None, pressure: bool = True) -> bytes:
+    """Return the guest's initramfs.
+
+    Raises:
+        LabError: no static busybox was found.
+    """
+    program = (busybox or find_busybox()).read_bytes()
+    folders = ("bin", "dev", "fill", "proc", "sys", "tmp")
+    return encode_newc(
+        (
+            *(directory(name) for name in folders),
+            # init's own console, before devtmpfs is mounted.
+            device_entry("dev/console", 5, 1),
+            regular("bin/busybox", program),
+            regular("init", init_script(pressure=pressure).encode()),
+        )
+    )

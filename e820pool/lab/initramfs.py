@@ -1,0 +1,97 @@
+"""Initial RAM file systems in the kernel's newc format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from e820pool.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ("InitramfsEntry", "device_entry", "directory", "encode_newc", "regular")
+
+# File type bits of st_mode (inode(7)).
+_DIRECTORY = 0o040000
+_REGULAR = 0o100000
+_CHARACTER = 0o020000
+
+# Header fields are 8 hex digits: Documentation/driver-api/early-userspace/
+# buffer-format.rst.
+_FIELD_LIMIT = 1 << 32
+_TRAILER = "TRAILER!!!"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitramfsEntry:
+    """Hold one file.
+
+    Attributes:
+        name: path without a leading slash; its directory must come earlier.
+        mode: type and permission bits, as in st_mode.
+        content: bytes of a regular file.
+        device: major and minor number of a device node.
+    """
+
+    name: str
+    mode: int
+    content: bytes = b""
+    device: tuple[int, int] = (0, 0)
+
+
+def directory(name: str) -> InitramfsEntry:
+    """Return a directory that anyone may read."""
+    return InitramfsEntry(name=name, mode=_DIRECTORY | 0o755)
+
+
+def regular(name: str, content: bytes, permissions: int = 0o755) -> InitramfsEntry:
+    """Return a regular file."""
+    return InitramfsEntry(name=name, mode=_REGULAR | permissions, content=content)
+
+
+def device_entry(name: str, major: int, minor: int) -> InitramfsEntry:
+    """Return a character device node."""
+    return InitramfsEntry(name=name, mode=_CHARACTER | 0o600, device=(major, minor))
+
+
+def encode_newc(entries: Iterable[InitramfsEntry]) -> bytes:
+    """Return an uncompressed newc archive with its trailer.
+
+    Raises:
+        InputError: a file does not fit the format's 32-bit fields.
+    """
+    out = bytearray()
+    for inode, entry in enumerate(entries, start=1):
+        out += _record(entry, inode)
+    out += _record(InitramfsEntry(name=_TRAILER, mode=0), 0)
+    return bytes(out)
+
+
+def _record(entry: InitramfsEntry, inode: int) -> bytes:
+    if len(entry.content) >= _FIELD_LIMIT:
+        raise InputError(
+            f"{entry.name}: {len(entry.content):#x} bytes do not fit: the limit of a "
+            f"newc field is {_FIELD_LIMIT - 1:#x}"
+        )
+    name = entry.name.encode() + b"\0"
+    fields = (
+        inode,
+        entry.mode,
+        0,  # uid
+        0,  # gid
+        1,  # number of links
+        0,  # modification time: the archive is the same whenever it is made
+        len(entry.content),
+        0,  # device that holds the file: major
+        0,  # minor
+        *entry.device,
+        len(name),
+        0,  # checksum, used by the crc variant only
+    )
+    header = b"070701" + b"".join(b"%08X" % field for field in fields)
+    return _padded(header + name) + _padded(entry.content)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 4)

@@ -116,7 +116,7 @@ class BootParams:
         count = min(self.e820_entries, E820_MAX_ENTRIES_ZEROPAGE)
         return parse_table(self.e820_table)[:count]
 
-    def with_e820_map(self, table: E820Table) -> Self:
+    def with_table(self, table: E820Table) -> Self:
         """Return this page with ``table`` as its map, the slots behind it zero.
 
         Raises:

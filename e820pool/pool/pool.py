@@ -1,0 +1,212 @@
+"""A pool of any number of extents: allocate from it, grow it, shrink it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.deposits import Deposit, DepositLedger
+from e820pool.errors import InputError
+from e820pool.extents import ExtentSet
+from e820pool.pool.owned_runs import OwnedRun, OwnedRuns
+from e820pool.pool.region import validate_align_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ("FREE_OWNER", "Pool", "validate_owner")
+
+FREE_OWNER = int.from_bytes(b"poolfree", "little")
+"""Owner of pages that the pool holds and nobody uses: 0x656572666c6f6f70.
+
+Neither 0 (a deposit of which nobody said whose it is) nor 2^64 - 1
+(HV_PARTITION_ID_SELF, include/asm-generic/hyperv-tlfs.h, 6.1) can mean that: a page
+is free only where somebody wrote so."""
+
+_OWNER_LIMIT = (1 << 64) - 1
+
+
+def validate_owner(owner: int) -> None:
+    """Raise InputError for an owner that is no u64, or means nobody."""
+    if not 0 <= owner <= _OWNER_LIMIT or owner == FREE_OWNER:
+        raise InputError(
+            f"owner {owner:#x}: the limit is {_OWNER_LIMIT:#x}, and {FREE_OWNER:#x} "
+            "means that nobody uses a page"
+        )
+
+
+class Pool:
+    """Hold extents that survive a kexec; each page is free or in an owner's hands.
+
+    ``deposit`` brings pages in, ``alloc`` and ``release`` pass them on and take them
+    back, ``withdraw`` lets free ones go. All that the pool holds, free pages too,
+    is in its :meth:`ledger`, and so RESERVED to the next kernel. Every method leaves
+    the pool unchanged when it raises or says that it did nothing.
+    """
+
+    __slots__ = ("_runs",)
+
+    def __init__(self, ledger: DepositLedger | None = None) -> None:
+        self._runs = OwnedRuns(_run_of(one) for one in ledger or ())
+
+    def ledger(self) -> DepositLedger:
+        """Return all that the pool holds, with owners: the next handoff's ledger."""
+        return DepositLedger(_deposit_of(run) for run in self._runs)
+
+    @property
+    def extents(self) -> ExtentSet:
+        """Return all pages of the pool."""
+        return ExtentSet((run.start_pfn, run.end_pfn) for run in self._runs)
+
+    @property
+    def free(self) -> ExtentSet:
+        """Return the pages that the pool holds and nobody uses."""
+        return ExtentSet(self._free_runs())
+
+    @property
+    def used(self) -> ExtentSet:
+        """Return the pages that are in some owner's hands."""
+        return self.extents - self.free
+
+    def copy(self) -> Pool:
+        """Return an independent pool in the same state."""
+        made = Pool()
+        made._runs = OwnedRuns(self._runs)
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Pool):
+            return NotImplemented
+        return list(self._runs) == list(other._runs)
+
+    # Mutable, so it cannot be a dictionary's key.
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        used, free = self.used.nr_pages, self.free.nr_pages
+        return f"Pool({len(self._runs)} runs, {used} pages used, {free} free)"
+
+    def owner_of(self, pfn: int) -> int | None:
+        """Return who has a page: :data:`FREE_OWNER` nobody, None not of the pool."""
+        inside = self._runs.within(pfn, pfn + 1)
+        return inside[0].owner if inside else None
+
+    def alloc(
+        self, nr_pages: int, align_order: int = 0, *, owner: int = 0
+    ) -> int | None:
+        """Return the first PFN of ``nr_pages`` given to ``owner``, None if none fit.
+
+        The lowest fit in address order of which the PFN is a multiple of
+        ``2^align_order``, as cma_alloc() does it in one region; here it never
+        crosses a hole between extents.
+
+        Raises:
+            InputError: the order or the owner is out of range.
+        """
+        validate_align_order(align_order)
+        validate_owner(owner)
+        if nr_pages <= 0:
+            return None
+        mask = (1 << align_order) - 1
+        for start_pfn, end_pfn in self._free_runs():
+            first = (start_pfn + mask) & ~mask
+            if first + nr_pages <= end_pfn:
+                self._runs.assign(first, first + nr_pages, owner)
+                return first
+        return None
+
+    def alloc_order(self, order: int, owner: int = 0) -> int | None:
+        """Return ``2^order`` pages, not aligned: as the proposal's depositor asks."""
+        return self.alloc(1 << order, owner=owner)
+
+    def release(self, base_pfn: int, nr_pages: int) -> bool:
+        """Take pages back from their owners; False when not all are the pool's.
+
+        Raises:
+            InputError: a page is free already.
+        """
+        end_pfn = base_pfn + nr_pages
+        if not self._runs.covers(base_pfn, end_pfn):
+            return False
+        for run in self._runs.within(base_pfn, end_pfn):
+            if run.owner == FREE_OWNER:
+                raise InputError(f"{_pages(run)} are free already: nothing to release")
+        self._runs.assign(base_pfn, end_pfn, FREE_OWNER)
+        return True
+
+    def is_held(self, base_pfn: int, nr_pages: int) -> bool:
+        """Return whether these pages are all the pool's and in an owner's hands."""
+        end_pfn = base_pfn + nr_pages
+        inside = self._runs.within(base_pfn, end_pfn)
+        return self._runs.covers(base_pfn, end_pfn) and all(
+            run.owner != FREE_OWNER for run in inside
+        )
+
+    def deposit(self, deposits: Iterable[Deposit]) -> None:
+        """Bring pages in: free where the owner is :data:`FREE_OWNER`, else used.
+
+        Raises:
+            InputError: a page is in the pool already, or named twice.
+        """
+        more = DepositLedger(deposits)
+        for one in more:
+            for run in self._runs.overlapping(one.start_pfn, one.end_pfn)[:1]:
+                raise InputError(f"{one} overlaps the pool: {_deposit_of(run)}")
+        self._runs = OwnedRuns([*self._runs, *(_run_of(one) for one in more)])
+
+    def withdraw(self, extents: ExtentSet) -> tuple[Deposit, ...]:
+        """Let free pages go; return them with the types that they go back to.
+
+        Raises:
+            InputError: a page is in an owner's hands, or not the pool's.
+        """
+        leaving: list[OwnedRun] = []
+        for start_pfn, end_pfn in extents:
+            inside = self._runs.within(start_pfn, end_pfn)
+            if not self._runs.covers(start_pfn, end_pfn):
+                raise InputError(
+                    f"PFNs [{start_pfn:#x}, {end_pfn:#x}) are not all in the pool: "
+                    "nothing to withdraw"
+                )
+            leaving += inside
+        for run in leaving:
+            if run.owner != FREE_OWNER:
+                raise InputError(
+                    f"{_pages(run)} are used by owner {run.owner:#x}: release them "
+                    "before they are withdrawn"
+                )
+        for run in leaving:
+            self._runs.remove(run.start_pfn, run.end_pfn)
+        return tuple(_deposit_of(run) for run in leaving)
+
+    def _free_runs(self) -> Iterator[tuple[int, int]]:
+        # Free runs that touch are one, whatever their pages were to the firmware.
+        start = end = 0
+        for run in self._runs:
+            if run.owner != FREE_OWNER:
+                continue
+            if run.start_pfn != end:
+                if start < end:
+                    yield start, end
+                start = run.start_pfn
+            end = run.end_pfn
+        if start < end:
+            yield start, end
+
+
+def _run_of(deposit: Deposit) -> OwnedRun:
+    return OwnedRun(
+        deposit.start_pfn, deposit.end_pfn, deposit.owner, deposit.firmware_type
+    )
+
+
+def _deposit_of(run: OwnedRun) -> Deposit:
+    return Deposit(
+        start_pfn=run.start_pfn,
+        end_pfn=run.end_pfn,
+        owner=run.owner,
+        firmware_type=run.firmware_type,
+    )
+
+
+def _pages(run: OwnedRun) -> str:
+    return f"PFNs [{run.start_pfn:#x}, {run.end_pfn:#x})"

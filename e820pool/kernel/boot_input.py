@@ -60,6 +60,8 @@ class BootInput:
         protocol: hdr.version.
         kernel_range: bytes ``[start, end)`` of the running image, or None.
         load_window: ``[P, P + init_size)`` that the decompressor works in, or None.
+        image_size: bytes of the unpacked kernel (the larger of the decompressor's
+            output and the running image), 0 when not known.
         setup_data: where the nodes of the chain lie, None when not known.
         initrd, cmdline_range, boot_params_range: bytes, what KASLR avoids.
         efi: the EFI memory map when efi_info has a loader signature.
@@ -74,6 +76,7 @@ class BootInput:
     protocol: int = 0x020F
     kernel_range: tuple[int, int] | None = None
     load_window: tuple[int, int] | None = None
+    image_size: int = 0
     setup_data: tuple[SetupDataSpan, ...] | None = None
     initrd: tuple[int, int] | None = None
     cmdline_range: tuple[int, int] | None = None

@@ -28,6 +28,7 @@ class KaslrSlots:
         step: bytes between slots (CONFIG_PHYSICAL_ALIGN).
         image_size: bytes that a chosen slot covers from its address on.
         reason: why physical KASLR is off, or "".
+        known: False when the map that decides is not part of the handoff.
     """
 
     enabled: bool
@@ -35,6 +36,7 @@ class KaslrSlots:
     step: int = 1 << 21
     image_size: int = 0
     reason: str = ""
+    known: bool = True
 
     @property
     def nr_slots(self) -> int:
@@ -91,6 +93,7 @@ class KernelView:
         table: the kernel's final e820 table of early boot.
         memory: memblock.memory as ``(addr, size)``, page-rounded.
         firmware_map: what /sys/firmware/memmap shows, None when not known.
+        kexec_map: the table that kexec_file_load() passes on, None when not known.
         dropped: rows that were ignored or cut because a table was full, or
             because the kernel refused them.
         warnings: what the kernel printed about the table (stable words).
@@ -115,6 +118,7 @@ class KernelView:
     table: tuple[Row, ...] = ()
     memory: tuple[tuple[int, int], ...] = ()
     firmware_map: tuple[Row, ...] | None = None
+    kexec_map: tuple[Row, ...] | None = None
     dropped: tuple[Row, ...] = ()
     warnings: tuple[str, ...] = ()
     fatal: str | None = None

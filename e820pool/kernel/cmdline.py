@@ -1,0 +1,106 @@
+"""A kernel's command line as options and numbers.
+
+Linux 6.1 lib/cmdline.c next_arg(), memparse(); kernel/params.c parse_args().
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ("COMMAND_LINE_CHARS", "Option", "options", "parse_number", "parse_size")
+
+COMMAND_LINE_CHARS = 2047
+"""Characters that a kernel keeps (COMMAND_LINE_SIZE less the NUL; 2.6.32 to 7.3)."""
+
+_U64_MASK = (1 << 64) - 1
+# lib/ctype.c: what isspace() takes for a space, the Latin-1 one included.
+_SPACES = "\t\n\v\f\r \xa0"
+_HEX = re.compile(r"0[xX](?=[0-9a-fA-F])([0-9a-fA-F]+)")
+_OCTAL = re.compile(r"0[0-7]*")
+_DECIMAL = re.compile(r"[0-9]+")
+_SHIFTS = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
+
+
+class Option(NamedTuple):
+    """Hold one option; ``value`` is None without an equals sign."""
+
+    name: str
+    value: str | None
+
+
+def options(cmdline: str) -> Iterator[Option]:
+    """Yield the options up to ``--``, as the kernel splits them.
+
+    Double quotes keep spaces together; those around a whole option or value are
+    taken off.
+    """
+    text = cmdline.partition("\0")[0][:COMMAND_LINE_CHARS].lstrip(_SPACES)
+    while text:
+        option, text = _next_option(text)
+        if option == ("--", None):
+            return
+        yield option
+
+
+def _next_option(text: str) -> tuple[Option, str]:
+    quoted = text.startswith('"')
+    body = text[1:] if quoted else text
+    end, equals = _scan(body, in_quote=quoted)
+    word, rest = body[:end], body[end + 1 :].lstrip(_SPACES)
+    # The kernel writes NULs over closing quotes; the last one is taken once.
+    closed = word.endswith('"')
+    if not equals:
+        name = word[:-1] if quoted and closed else word
+        return Option(name, None), rest
+    name, value = word[:equals], word[equals + 1 :]
+    if value.startswith('"'):
+        value = value[1:-1] if closed and len(value) > 1 else value[1:]
+        return Option(name, value), rest
+    return Option(name, value[:-1] if quoted and closed else value), rest
+
+
+# The end of the option that text begins with, and its equals sign; an equals
+# sign in front is part of the name.
+def _scan(text: str, *, in_quote: bool) -> tuple[int, int]:
+    equals = 0
+    for at, char in enumerate(text):
+        if char in _SPACES and not in_quote:
+            return at, equals
+        if char == "=" and not equals:
+            equals = at
+        if char == '"':
+            in_quote = not in_quote
+    return len(text), equals
+
+
+def parse_number(text: str) -> tuple[int, str]:
+    """Return the number at the start of ``text`` and what follows it.
+
+    Base 16 after ``0x``, 8 after ``0``, else 10; 0 and all of ``text`` when there
+    is none. Numbers wrap at 2^64. simple_strtoull().
+    """
+    match = _HEX.match(text)
+    if match:
+        return int(match[1], 16) & _U64_MASK, text[match.end() :]
+    for pattern, base in ((_OCTAL, 8), (_DECIMAL, 10)):
+        match = pattern.match(text)
+        if match:
+            return int(match[0], base) & _U64_MASK, text[match.end() :]
+    return 0, text
+
+
+def parse_size(text: str, *, tera: bool = True) -> tuple[int, str]:
+    """Return the size at the start of ``text`` in bytes and what follows it.
+
+    A suffix K, M, G and (``tera``) T, P, E multiplies; bits beyond 64 are lost.
+    memparse().
+    """
+    number, rest = parse_number(text)
+    shift = _SHIFTS.get(rest[:1].lower(), 0)
+    if not shift or (shift > 30 and not tera):
+        return number, rest
+    return (number << shift) & _U64_MASK, rest[1:]

@@ -1,0 +1,129 @@
+"""predict(handoff, profile): what a kernel makes of a handoff.
+
+The steps are the kernel's own, in its own order (setup_arch() in
+arch/x86/kernel/setup.c of Linux 6.1 unless a behaviour says otherwise):
+
+    zero page -> SETUP_E820_EXT -> mem=, memmap= -> setup_data marked
+    -> user map sanitised -> kernel image forced to RAM -> BIOS range trimmed
+    -> memblock
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from e820pool.kernel.decompressor import kaslr_slots
+from e820pool.kernel.ext import read_extended
+from e820pool.kernel.kernel_range import force_kernel_range
+from e820pool.kernel.memblock import set_up_memory
+from e820pool.kernel.reading import boot_input
+from e820pool.kernel.sentinel import after_sentinel
+from e820pool.kernel.setup_data import mark_setup_data
+from e820pool.kernel.state import FATAL_FIRMWARE_MAP, EarlyBoot
+from e820pool.kernel.trim import trim_bios_range
+from e820pool.kernel.user_map import apply_early_params, finish_early_params
+from e820pool.kernel.view import KernelView
+from e820pool.kernel.zero_page import read_zero_page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from e820pool.handoff.model import Handoff
+    from e820pool.kernel.boot_input import BootInput
+    from e820pool.kernel.profiles import Profile
+
+    Step = Callable[[EarlyBoot], None]
+
+__all__ = ("predict", "predict_input", "run_early_boot")
+
+_U64_MAX = (1 << 64) - 1
+
+_STEPS: tuple[Step, ...] = (
+    read_zero_page,
+    read_extended,
+    apply_early_params,
+    mark_setup_data,
+    finish_early_params,
+    force_kernel_range,
+    trim_bios_range,
+    set_up_memory,
+)
+_STEPS_MARKED_FIRST: tuple[Step, ...] = (
+    read_zero_page,
+    read_extended,
+    mark_setup_data,
+    apply_early_params,
+    finish_early_params,
+    force_kernel_range,
+    trim_bios_range,
+    set_up_memory,
+)
+
+
+def predict(handoff: Handoff, profile: Profile) -> KernelView:
+    """Return what a kernel with this profile makes of the handoff."""
+    return predict_input(boot_input(handoff), profile)
+
+
+def predict_input(inp: BootInput, profile: Profile) -> KernelView:
+    """Return what a kernel with this profile makes of what it reads.
+
+    Where physical KASLR is off and nothing else is said, the image is taken to
+    fill its load window.
+    """
+    inp = after_sentinel(inp, profile)
+    slots = kaslr_slots(inp, profile) if inp.load_window is not None else None
+    stays = slots is not None and slots.known and not slots.enabled
+    if inp.kernel_range is None and stays:
+        inp = replace(inp, kernel_range=inp.load_window)
+    boot = run_early_boot(EarlyBoot.of(inp, profile))
+    return KernelView(
+        kernel=profile.release,
+        map_source=boot.map_source,
+        bios_map=boot.bios_map,
+        extended_map=boot.extended_map,
+        setup_data_map=boot.setup_data_map,
+        user_map=boot.user_map,
+        table=tuple(boot.table.rows),
+        memory=boot.memory,
+        firmware_map=_exported(boot),
+        kexec_map=tuple(boot.kexec.rows),
+        dropped=boot.all_dropped(),
+        warnings=tuple(boot.warnings),
+        fatal=boot.fatal,
+        kernel_range=inp.kernel_range,
+        load_window=inp.load_window,
+        kaslr=slots,
+    )
+
+
+def run_early_boot(boot: EarlyBoot) -> EarlyBoot:
+    """Take all steps, up to one that ends the boot; return the state."""
+    first = boot.profile.has("setup-data-marked-before-cmdline")
+    for step in _STEPS_MARKED_FIRST if first else _STEPS:
+        step(boot)
+        if boot.fatal is not None:
+            return boot
+    if boot.table.dropped:
+        boot.warn("too-many-entries")
+    _register_firmware_map(boot)
+    return boot
+
+
+# /sys/firmware/memmap is filled from this table; an entry up to 2^64 ends in a
+# BUG, after memory was set up.
+def _register_firmware_map(boot: EarlyBoot) -> None:
+    if not boot.profile.config["FIRMWARE_MEMMAP"]:
+        return
+    from_kexec = boot.profile.has("firmware-memmap-shows-kexec-table")
+    shown = boot.kexec if from_kexec else boot.firmware
+    if any(addr + size > _U64_MAX for addr, size, _ in shown.rows):
+        boot.fatal = FATAL_FIRMWARE_MAP
+
+
+def _exported(boot: EarlyBoot) -> tuple[tuple[int, int, int], ...] | None:
+    if not boot.profile.config["FIRMWARE_MEMMAP"]:
+        return None
+    from_kexec = boot.profile.has("firmware-memmap-shows-kexec-table")
+    return tuple((boot.kexec if from_kexec else boot.firmware).rows)

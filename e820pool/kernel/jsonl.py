@@ -1,0 +1,198 @@
+"""The bulk form: one JSON record in, one out, a line each."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from e820pool.abi.e820 import (
+    E820_MAX_ENTRIES_ZEROPAGE,
+    E820_TYPE_RAM,
+    E820_TYPE_RESERVED_KERN,
+)
+from e820pool.errors import E820PoolError, InputError
+from e820pool.kernel.boot_input import BootInput, SetupDataSpan
+from e820pool.kernel.early_boot import run_early_boot
+from e820pool.kernel.profiles import profile_for
+from e820pool.kernel.state import EarlyBoot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from e820pool.kernel.view import Row
+
+__all__ = ("MAX_LINE_CHARS", "predict_line", "predict_lines", "predict_record")
+
+MAX_LINE_CHARS = 64 << 20
+"""Characters of one line at most: a record is held in memory whole."""
+
+_U64_MAX = (1 << 64) - 1
+_U32_MAX = (1 << 32) - 1
+_SHOWN = 60
+
+
+def predict_lines(lines: Iterable[bytes | str]) -> Iterator[str]:
+    """Yield one JSON line (without its newline) for each line, in order.
+
+    A line that cannot be read gives ``{"id", "error"}`` and the run goes on.
+    """
+    for line in lines:
+        yield predict_line(line)
+
+
+def predict_line(line: bytes | str) -> str:
+    """Return the prediction for one line, or what is wrong with it."""
+    ident = None
+    try:
+        record = _parsed(line)
+        ident = _ident(record)
+        answer = predict_record(record)
+    except E820PoolError as exc:
+        answer = {"id": ident, "error": str(exc)}
+    return json.dumps(answer, separators=(",", ":"))
+
+
+def predict_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the prediction for one record.
+
+    In: ``id``, ``kernel``, ``e820``, and what may be left out: ``ext``,
+    ``cmdline``, ``kernel_range``, ``setup_data``, ``config``; other keys are
+    ignored. The first 128 entries are in the zero page, what follows and ``ext``
+    are in one SETUP_E820_EXT node. Types of the maps are as that kernel prints
+    them: where it prints type 128 as usable, it is 1 here; ``dropped`` rows keep
+    their own.
+
+    Raises:
+        InputError: a key is missing, a value has the wrong type or range, or the
+            kernel is not known.
+    """
+    ident = _ident(record)
+    config = _optional(record, "config", dict)
+    profile = profile_for(_needed(record, "kernel", str), config)
+    rows = _rows(_needed(record, "e820", list), "e820")
+    spill = rows[E820_MAX_ENTRIES_ZEROPAGE:]
+    spill += _rows(_optional(record, "ext", list) or [], "ext")
+    inp = BootInput(
+        cmdline=_cmdline(_optional(record, "cmdline", str) or ""),
+        kernel_range=_range(_optional(record, "kernel_range", list)),
+        setup_data=_spans(_optional(record, "setup_data", list)),
+    )
+    given = rows[:E820_MAX_ENTRIES_ZEROPAGE]
+    boot = EarlyBoot.of_rows(inp, profile, given, [spill] if spill else [])
+    run_early_boot(boot)
+    return {"id": ident, **_answer(boot)}
+
+
+def _answer(boot: EarlyBoot) -> dict[str, Any]:
+    # Of type 128 there is none before setup_data is marked, but for what the
+    # loader wrote itself.
+    as_usable = boot.profile.has("type-128-is-memory")
+    return {
+        "map_source": boot.map_source,
+        "bios_map": _printed(boot.bios_map, as_usable),
+        "extended_map": _printed(boot.extended_map, as_usable),
+        "user_map": _printed(boot.user_map, as_usable),
+        "memory": boot.memory,
+        "dropped": boot.all_dropped(),
+        "fatal": boot.fatal,
+    }
+
+
+def _printed(rows: Sequence[Row] | None, as_usable: bool) -> Sequence[Row] | None:
+    if not rows or not as_usable:
+        return rows
+    if all(kind != E820_TYPE_RESERVED_KERN for _, _, kind in rows):
+        return rows
+    return [
+        (a, s, E820_TYPE_RAM if kind == E820_TYPE_RESERVED_KERN else kind)
+        for a, s, kind in rows
+    ]
+
+
+def _parsed(line: bytes | str) -> dict[str, Any]:
+    if len(line) > MAX_LINE_CHARS:
+        raise InputError(
+            f"line of {len(line):#x} characters is over the limit {MAX_LINE_CHARS:#x}"
+        )
+    try:
+        record = json.loads(line, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as exc:
+        raise InputError(f"not JSON: {_short(str(exc))}") from exc
+    if not isinstance(record, dict):
+        raise InputError(f"{type(record).__name__} is no record: an object is needed")
+    return record
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _ident(record: Mapping[str, Any]) -> str | int | None:
+    ident = record.get("id")
+    if ident is None or type(ident) in (str, int):
+        return ident
+    raise InputError(f"id {_short(ident)} is no string or number")
+
+
+def _needed(record: Mapping[str, Any], key: str, kind: type) -> Any:
+    found = _optional(record, key, kind)
+    if found is None:
+        raise InputError(f"{key} is missing")
+    return found
+
+
+def _optional(record: Mapping[str, Any], key: str, kind: type) -> Any:
+    found = record.get(key)
+    if found is not None and not isinstance(found, kind):
+        raise InputError(f"{key} {_short(found)} is no {kind.__name__}")
+    return found
+
+
+def _rows(rows: list[Any], key: str) -> list[Row]:
+    found: list[Row] = []
+    for row in rows:
+        match row:
+            case [addr, size, kind] if type(addr) is type(size) is type(kind) is int:
+                if 0 <= addr <= _U64_MAX >= size >= 0 <= kind <= _U32_MAX:
+                    found.append((addr, size, kind))
+                    continue
+        raise InputError(
+            f"{key}[{len(found)}] {_short(row)} is not addr, size below 2^64 and "
+            "type below 2^32"
+        )
+    return found
+
+
+def _range(span: list[Any] | None) -> tuple[int, int] | None:
+    if span is None:
+        return None
+    match span:
+        case [start, end] if type(start) is type(end) is int:
+            if 0 <= start <= end <= _U64_MAX:
+                return start, end
+    raise InputError(f"kernel_range {_short(span)} is not start, end below 2^64")
+
+
+def _spans(rows: list[Any] | None) -> tuple[SetupDataSpan, ...] | None:
+    if rows is None:
+        return None
+    return tuple(
+        SetupDataSpan(addr=addr, size=size, type=kind)
+        for addr, size, kind in _rows(rows, "setup_data")
+    )
+
+
+# A kernel sees bytes; one beyond ASCII is several of them.
+def _cmdline(text: str) -> str:
+    if text.isascii():
+        return text
+    try:
+        return text.encode().decode("latin-1")
+    except UnicodeEncodeError as exc:
+        raise InputError(f"cmdline has no UTF-8 form at {exc.start:#x}") from exc
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    text = text.encode("ascii", "backslashreplace").decode("ascii")
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

@@ -1,0 +1,30 @@
+"""The range of the running kernel image becomes RAM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import E820_TYPE_RAM
+
+if TYPE_CHECKING:
+    from e820pool.kernel.state import EarlyBoot
+
+__all__ = ("force_kernel_range",)
+
+
+def force_kernel_range(boot: EarlyBoot) -> None:
+    """Replace whatever lies in the image's range by RAM, unless it is RAM already.
+
+    A deposit under the image is re-typed here. The table is not sanitised: the
+    next step does that. Linux 6.1 arch/x86/kernel/setup.c
+    e820_add_kernel_range().
+    """
+    where = boot.inp.kernel_range
+    if where is None or not boot.profile.has("kernel-range-forced"):
+        return
+    addr, end = where
+    if boot.table.covers(addr, end, E820_TYPE_RAM):
+        return
+    boot.warn("kernel-range-not-ram")
+    boot.table.remove(addr, end - addr, None)
+    boot.table.add(addr, end - addr, E820_TYPE_RAM)

@@ -1,0 +1,116 @@
+"""The table's RAM becomes memblock.memory, in whole pages.
+
+Linux 6.1 arch/x86/kernel/e820.c e820__memblock_setup(), mm/memblock.c.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import (
+    E820_TYPE_RAM,
+    E820_TYPE_RESERVED_KERN,
+    E820_TYPE_SOFT_RESERVED,
+)
+from e820pool.kernel.memblock_array import INIT_REGIONS, MemoryArray, Span
+from e820pool.kernel.setup_data import node_ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from e820pool.kernel.state import EarlyBoot
+    from e820pool.kernel.view import Row
+
+__all__ = ("set_up_memory", "whole_pages")
+
+_PAGE_MASK = (1 << 12) - 1
+_U64_MAX = (1 << 64) - 1
+# Where reserve_bios_regions() begins when the BIOS data area says nothing else.
+_BIOS_START = 0x9_F000
+_FIRST_MIB = 1 << 20
+_FIRST_64K = 1 << 16
+
+
+def set_up_memory(boot: EarlyBoot) -> None:
+    """Fill ``boot.memory``; rows that memblock has no room for are lost."""
+    profile, rows = boot.profile, boot.table.rows
+    if not profile.has("memblock"):
+        boot.memory = _rounded_each(rows)
+        return
+    types = {E820_TYPE_RAM}
+    if profile.has("type-128-is-memory"):
+        types.add(E820_TYPE_RESERVED_KERN)
+    ram = [row for row in rows if row[2] in types and row[1]]
+    spans = _join_disjoint(ram) if len(ram) <= INIT_REGIONS else None
+    if spans is None:
+        spans = _add_one_by_one(boot, ram)
+    boot.memory = tuple(whole_pages(spans))
+
+
+def whole_pages(spans: Iterable[Span]) -> Iterator[tuple[int, int]]:
+    """Yield ``(addr, size)`` of each span less its partial pages.
+
+    memblock_trim_memory(PAGE_SIZE).
+    """
+    for start, end in spans:
+        low = (start + _PAGE_MASK) & ~_PAGE_MASK
+        high = end & ~_PAGE_MASK
+        if low < high:
+            yield low, high - low
+
+
+# The common case: in address order, no overlap, and few enough for the array.
+def _join_disjoint(ram: list[Row]) -> list[Span] | None:
+    spans: list[Span] = []
+    last_start, last_end = -1, -1
+    for addr, size, _ in ram:
+        if addr == last_end:
+            last_end += size
+            continue
+        if addr < last_end:
+            return None
+        if last_start >= 0:
+            spans.append((last_start, last_end))
+        last_start, last_end = addr, min(addr + size, _U64_MAX)
+    if last_start >= 0:
+        spans.append((last_start, last_end))
+    return spans
+
+
+def _add_one_by_one(boot: EarlyBoot, ram: list[Row]) -> list[Span]:
+    array = MemoryArray(_reserved(boot))
+    for row in ram:
+        addr, size, _ = row
+        if not array.add(addr, min(addr + size, _U64_MAX)):
+            boot.lost.append(row)
+            boot.warn("memblock-full")
+    return array.spans
+
+
+# What is reserved below 1 MiB when the array has to grow there. The EBDA and what
+# the BIOS data area says are not part of a handoff: their usual place is assumed.
+def _reserved(boot: EarlyBoot) -> list[Span]:
+    inp, low = boot.inp, _FIRST_64K
+    if not boot.profile.has("first-mib-reserved"):
+        low = int(boot.profile.config["X86_RESERVE_LOW"]) << 10
+    spans = [(0, low), (_BIOS_START, _FIRST_MIB)]
+    spans += [s for s in (inp.initrd, inp.kernel_range) if s is not None]
+    follow = boot.profile.has("setup-indirect-reserved")
+    for node in inp.setup_data or ():
+        ranges = node_ranges(node, follow_indirect=follow)
+        spans += [(addr, addr + size) for addr, size in ranges]
+    if boot.profile.has("soft-reserved"):
+        soft = [r for r in boot.table.rows if r[2] == E820_TYPE_SOFT_RESERVED]
+        spans += [(addr, addr + size) for addr, size, _ in soft]
+    return spans
+
+
+# Before memblock: each RAM entry to whole pages by itself, then joined.
+# Linux 2.6.32 arch/x86/kernel/e820.c e820_find_active_region().
+def _rounded_each(rows: list[Row]) -> tuple[tuple[int, int], ...]:
+    array = MemoryArray((), limit=None)
+    for addr, size, kind in rows:
+        if kind == E820_TYPE_RAM:
+            for low, length in whole_pages([(addr, min(addr + size, _U64_MAX))]):
+                array.add(low, low + length)
+    return tuple((start, end - start) for start, end in array.spans)

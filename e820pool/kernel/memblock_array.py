@@ -1,0 +1,121 @@
+"""memblock's array of memory regions: 128 slots, doubled in low memory."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ("INIT_REGIONS", "MemoryArray", "Span")
+
+Span = tuple[int, int]
+"""Bytes ``[start, end)``."""
+
+INIT_REGIONS = 128
+"""INIT_MEMBLOCK_REGIONS: slots that need no memory (3.10 to 7.3)."""
+
+# sizeof(struct memblock_region) on 64 bit, with and without NUMA.
+_REGION_BYTES = 24
+_PAGE = 1 << 12
+# memblock.current_limit until memory is mapped: ISA_END_ADDRESS.
+_LIMIT = 1 << 20
+
+
+class MemoryArray:
+    """Hold sorted regions that neither overlap nor touch.
+
+    Attributes:
+        spans: the regions.
+    """
+
+    __slots__ = ("_max", "_reserved", "_room", "spans")
+
+    def __init__(
+        self, reserved: Iterable[Span], limit: int | None = INIT_REGIONS
+    ) -> None:
+        """Make an empty array.
+
+        Args:
+            reserved: what a larger array must not be put over.
+            limit: slots at first, None for an array without limit.
+        """
+        self.spans: list[Span] = []
+        self._reserved = list(reserved)
+        self._max = limit
+        # The place of the array that is freed when the next one is there.
+        self._room: Span | None = None
+
+    def add(self, start: int, end: int) -> bool:
+        """Add a region; return False when there is no slot for it.
+
+        memblock_add_range(): slots for all new pieces are needed before
+        neighbours are joined. Linux 6.1 mm/memblock.c.
+        """
+        if start >= end:
+            return True
+        spans = self.spans
+        first = bisect_left(spans, start, key=lambda s: s[1])
+        last = bisect_right(spans, end, key=lambda s: s[0])
+        pieces = self._pieces(start, end, first, last)
+        if not self._make_room(len(spans) + pieces):
+            return False
+        if first < last:
+            start = min(start, spans[first][0])
+            end = max(end, spans[last - 1][1])
+        spans[first:last] = [(start, end)]
+        return True
+
+    # How many parts of [start, end) no region covers yet.
+    def _pieces(self, start: int, end: int, first: int, last: int) -> int:
+        count = 0
+        for low, high in self.spans[first:last]:
+            if low >= end:
+                break
+            if high <= start:
+                continue
+            count += low > start
+            start = min(high, end)
+        return count + (start < end)
+
+    def _make_room(self, needed: int) -> bool:
+        while self._max is not None and needed > self._max:
+            place = self._find(_page_aligned(2 * self._max * _REGION_BYTES))
+            if place is None:
+                return False
+            if self._room is not None:
+                self._reserved.remove(self._room)
+            self._reserved.append(place)
+            self._room = place
+            self._max *= 2
+        return True
+
+    # Top down, in memory that was added before and is not reserved; never page 0.
+    # memblock_find_in_range().
+    def _find(self, size: int) -> Span | None:
+        for low, high in reversed(self._free()):
+            start = (high - size) & ~(_PAGE - 1)
+            if high >= size and start >= low:
+                return start, start + size
+        return None
+
+    def _free(self) -> list[Span]:
+        free = [
+            (max(low, _PAGE), min(high, _LIMIT))
+            for low, high in self.spans
+            if low < _LIMIT
+        ]
+        for low, high in self._reserved:
+            free = [piece for span in free for piece in _less(span, low, high)]
+        return free
+
+
+def _less(span: Span, low: int, high: int) -> list[Span]:
+    start, end = span
+    pieces = [(start, min(end, low)), (max(start, high), end)]
+    return [piece for piece in pieces if piece[0] < piece[1]]
+
+
+def _page_aligned(size: int) -> int:
+    return (size + _PAGE - 1) & ~(_PAGE - 1)

@@ -1,0 +1,95 @@
+"""boot_input(handoff): what of a handoff the early boot code looks at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from e820pool.abi.boot_params import BOOT_PARAMS_BYTES, encode_boot_params
+from e820pool.abi.e820 import E820_ENTRY_BYTES, parse_table
+from e820pool.abi.setup_data import SETUP_E820_EXT, SETUP_INDIRECT, payload_of
+from e820pool.abi.setup_payload import SetupIndirect
+from e820pool.errors import BadImageError
+from e820pool.kernel.boot_input import BootInput, EfiMemmap, SetupDataSpan
+from e820pool.kernel.cmdline import COMMAND_LINE_CHARS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from e820pool.abi.boot_params import BootParams
+    from e820pool.handoff.model import Handoff, PlacedNode
+
+__all__ = ("boot_input",)
+
+_TABLE_OFFSET = 0x2D0
+# "EL32" and "EL64" in efi_info.efi_loader_signature.
+_EFI_SIGNATURES = (0x3233_4C45, 0x3436_4C45)
+
+
+def boot_input(handoff: Handoff) -> BootInput:
+    """Return what a kernel reads of the handoff, as written and unjudged.
+
+    The range of the running image is not part of a handoff and stays None.
+    """
+    params = handoff.boot_params
+    line = handoff.cmdline.partition(b"\0")[0][:COMMAND_LINE_CHARS]
+    addr = handoff.cmdline_addr
+    page = handoff.boot_params_addr
+    signed = params.efi_info.efi_loader_signature in _EFI_SIGNATURES
+    return BootInput(
+        table=_claimed_table(params),
+        ext=tuple(_entries(n) for n in handoff.nodes if n.node.type == SETUP_E820_EXT),
+        cmdline=line.decode("latin-1"),
+        alt_mem_k=params.alt_mem_k,
+        ext_mem_k=params.screen_info.ext_mem_k,
+        sentinel=params.sentinel,
+        protocol=params.hdr.version,
+        load_window=handoff.kernel_window,
+        setup_data=tuple(_span(node) for node in handoff.nodes),
+        initrd=_initrd(params),
+        cmdline_range=(addr, addr + len(line) + 1) if addr else None,
+        boot_params_range=(page, page + BOOT_PARAMS_BYTES),
+        efi=EfiMemmap() if signed else None,
+    )
+
+
+# A count beyond 128 makes a kernel read on, into what follows in the page; what
+# lies behind the page is not part of a handoff.
+def _claimed_table(params: BootParams) -> NDArray[Any]:
+    page = encode_boot_params(params)
+    room = (BOOT_PARAMS_BYTES - _TABLE_OFFSET) // E820_ENTRY_BYTES
+    count = min(params.e820_entries, room)
+    return parse_table(page[_TABLE_OFFSET : _TABLE_OFFSET + count * E820_ENTRY_BYTES])
+
+
+# Bytes behind the last whole entry are ignored.
+def _entries(placed: PlacedNode) -> NDArray[Any]:
+    data = placed.node.data
+    return parse_table(data[: len(data) - len(data) % E820_ENTRY_BYTES])
+
+
+def _span(placed: PlacedNode) -> SetupDataSpan:
+    return SetupDataSpan(
+        addr=placed.addr,
+        size=placed.end - placed.addr,
+        type=placed.node.type,
+        indirect=_target(placed),
+    )
+
+
+def _target(placed: PlacedNode) -> tuple[int, int, int] | None:
+    if placed.node.type != SETUP_INDIRECT:
+        return None
+    try:
+        payload = payload_of(placed.node)
+    except BadImageError:
+        # A kernel reads on into whatever follows; that is not in the handoff.
+        return None
+    if not isinstance(payload, SetupIndirect):
+        return None
+    return payload.addr, payload.len, payload.type
+
+
+def _initrd(params: BootParams) -> tuple[int, int] | None:
+    start = params.ext_ramdisk_image << 32 | params.hdr.ramdisk_image
+    size = params.ext_ramdisk_size << 32 | params.hdr.ramdisk_size
+    return (start, start + size) if size else None

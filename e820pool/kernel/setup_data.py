@@ -1,0 +1,75 @@
+"""The memory of setup_data nodes is marked in the tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
+from e820pool.abi.setup_data import (
+    SETUP_EFI,
+    SETUP_IMA,
+    SETUP_INDIRECT,
+    SETUP_RNG_SEED,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e820pool.kernel.boot_input import SetupDataSpan
+    from e820pool.kernel.state import EarlyBoot
+    from e820pool.kernel.table import Table
+
+__all__ = ("mark_setup_data", "node_ranges")
+
+_PROTOCOL_2_09 = 0x0209
+
+
+def mark_setup_data(boot: EarlyBoot) -> None:
+    """Turn RAM under each node into type 128, where this kernel does that.
+
+    Linux 6.1 arch/x86/kernel/e820.c e820__reserve_setup_data(); before 4.12
+    e820_reserve_setup_data().
+    """
+    profile, spans = boot.profile, boot.inp.setup_data or ()
+    if profile.has("setup-data-needs-protocol-2-09"):
+        spans = spans if boot.inp.protocol >= _PROTOCOL_2_09 else ()
+    if not profile.has("setup-data-marked") or not (spans or boot.extended):
+        return
+    for span in spans:
+        _mark(boot.table, span, boot)
+    boot.sanitize()
+    if profile.has("setup-data-replaces-firmware-map"):
+        boot.keep_firmware_map()
+    if profile.has("setup-data-marked-for-kexec"):
+        _mark_for_kexec(boot, spans)
+    if spans:
+        boot.setup_data_map = tuple(boot.table.rows)
+
+
+def node_ranges(
+    span: SetupDataSpan, *, follow_indirect: bool
+) -> Iterator[tuple[int, int]]:
+    """Yield ``(addr, size)`` of a node, and of what an indirect one points to."""
+    yield span.addr, span.size
+    # An indirect node that points to another one is left alone.
+    if follow_indirect and span.indirect and span.indirect[2] != SETUP_INDIRECT:
+        yield span.indirect[:2]
+
+
+def _mark(table: Table, span: SetupDataSpan, boot: EarlyBoot) -> None:
+    follow = boot.profile.has("setup-indirect-reserved")
+    for addr, size in node_ranges(span, follow_indirect=follow):
+        table.retype(addr, size, E820_TYPE_RAM, E820_TYPE_RESERVED_KERN)
+
+
+# kexec passes some nodes anew, so that their old place is free for it.
+def _mark_for_kexec(boot: EarlyBoot, spans: tuple[SetupDataSpan, ...]) -> None:
+    skipped = set()
+    if boot.profile.has("kexec-mark-skips-efi"):
+        skipped.add(SETUP_EFI)
+    if boot.profile.has("kexec-mark-skips-ima-and-seed"):
+        skipped |= {SETUP_IMA, SETUP_RNG_SEED}
+    for span in spans:
+        if span.type not in skipped:
+            _mark(boot.kexec, span, boot)
+    boot.kexec.sanitize()

@@ -1,0 +1,95 @@
+"""The decompressor's list of places where the kernel fits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ("MAX_SLOT_AREAS", "Request", "SlotList")
+
+MAX_SLOT_AREAS = 100
+"""MAX_SLOT_AREA of kaslr.c (4.9 to 7.3): further regions are ignored."""
+
+_GIB = 1 << 30
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Say what is looked for.
+
+    Attributes:
+        image_size: bytes that must fit.
+        minimum: no slot lies below this address.
+        limit: no slot's image reaches beyond this address.
+        step: alignment of slots in bytes.
+        avoided: bytes ``[start, end)`` that no slot's image may overlap.
+    """
+
+    image_size: int
+    minimum: int
+    limit: int
+    step: int
+    avoided: tuple[Span, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class SlotList:
+    """Collect slot areas, at most 100.
+
+    Attributes:
+        areas: ``(first_addr, nr_slots)``.
+        gigantic_pages: 1 GiB pages still to be left alone.
+    """
+
+    request: Request
+    areas: list[tuple[int, int]] = field(default_factory=list)
+    gigantic_pages: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether no further area is taken."""
+        return len(self.areas) >= MAX_SLOT_AREAS
+
+    def offer(self, start: int, end: int) -> None:
+        """Add the slots of one region of RAM.
+
+        Linux 6.1 arch/x86/boot/compressed/kaslr.c __process_mem_region().
+        """
+        wanted = self.request
+        start, end = max(start, wanted.minimum), min(end, wanted.limit)
+        while not self.is_full:
+            start = -(-start // wanted.step) * wanted.step
+            if start > end or end - start < wanted.image_size:
+                return
+            hit = self._first_overlap(start, end)
+            if hit is None:
+                self._store_around_gigantic_pages(start, end)
+                return
+            if hit[0] >= start + wanted.image_size:
+                self._store_around_gigantic_pages(start, hit[0])
+            start = hit[1]
+
+    def _first_overlap(self, start: int, end: int) -> Span | None:
+        hits = [s for s in self.request.avoided if s[0] < end and s[1] > start]
+        return min(hits, key=lambda s: s[0], default=None)
+
+    # process_gb_huge_pages(): whole 1 GiB pages that hugepages= asks for stay free.
+    def _store_around_gigantic_pages(self, start: int, end: int) -> None:
+        first = -(-start // _GIB) * _GIB
+        last = end // _GIB * _GIB
+        if not self.gigantic_pages or first >= last:
+            self._store(start, end)
+            return
+        size = self.request.image_size
+        if first >= start + size:
+            self._store(start, first)
+        taken = min(self.gigantic_pages, (last - first) // _GIB)
+        self.gigantic_pages -= taken
+        kept = first + taken * _GIB
+        if end >= kept + size:
+            self._store(kept, end)
+
+    def _store(self, start: int, end: int) -> None:
+        if not self.is_full:
+            slack = end - start - self.request.image_size
+            self.areas.append((start, 1 + slack // self.request.step))

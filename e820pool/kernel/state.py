@@ -1,0 +1,113 @@
+"""What the steps of early boot read and write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from e820pool.kernel.table import Table
+
+if TYPE_CHECKING:
+    from e820pool.kernel.boot_input import BootInput
+    from e820pool.kernel.profiles import Profile
+    from e820pool.kernel.view import MapSource, Row
+
+__all__ = (
+    "FATAL_COUNT",
+    "FATAL_EXT_SIZE",
+    "FATAL_FIRMWARE_MAP",
+    "FATAL_RETYPE",
+    "FATAL_USER_MAP",
+    "EarlyBoot",
+)
+
+FATAL_USER_MAP = "Invalid user supplied memory map"
+FATAL_COUNT = "BUG: more than 128 entries in the zero page"
+FATAL_EXT_SIZE = "SETUP_E820_EXT node too large to map"
+FATAL_RETYPE = "BUG: memmap= changes a type into itself"
+FATAL_FIRMWARE_MAP = "BUG in firmware_map_add_entry"
+
+
+@dataclass(slots=True, kw_only=True)
+class EarlyBoot:
+    """Hold the state of one kernel's early boot.
+
+    Attributes:
+        given: the zero page's entries.
+        extended: the entries of each SETUP_E820_EXT node.
+        table: e820_table (e820 before 4.12), which becomes memory.
+        firmware: e820_table_firmware; e820_saved before 4.12.
+        kexec: e820_table_kexec; the same as ``firmware`` before 4.12.
+        warnings: stable words for what the kernel prints, in order, once each.
+        dropped: rows lost outside of ``table``: refused ones.
+        lost: rows that memblock had no room for.
+    """
+
+    inp: BootInput
+    profile: Profile
+    given: list[Row]
+    extended: list[list[Row]]
+    table: Table
+    firmware: Table
+    kexec: Table
+    map_source: MapSource = "BIOS-e820"
+    bios_map: tuple[Row, ...] = ()
+    extended_map: tuple[Row, ...] | None = None
+    setup_data_map: tuple[Row, ...] | None = None
+    user_map: tuple[Row, ...] | None = None
+    user_defined: bool = False
+    memory: tuple[tuple[int, int], ...] = ()
+    lost: list[Row] = field(default_factory=list)
+    dropped: list[Row] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    fatal: str | None = None
+
+    @classmethod
+    def of(cls, inp: BootInput, profile: Profile) -> EarlyBoot:
+        """Return the state before the zero page is read."""
+        extended = [entries.tolist() for entries in inp.ext]
+        return cls.of_rows(inp, profile, inp.table.tolist(), extended)
+
+    @classmethod
+    def of_rows(
+        cls,
+        inp: BootInput,
+        profile: Profile,
+        given: list[Row],
+        extended: list[list[Row]],
+    ) -> EarlyBoot:
+        """Return the same state where the entries are rows already.
+
+        ``inp`` tells the rest; its own entries are not looked at.
+        """
+        table = Table(profile.capacity, profile.never_merge)
+        return cls(
+            inp=inp,
+            profile=profile,
+            given=given,
+            extended=extended,
+            table=table,
+            firmware=table,
+            kexec=table,
+        )
+
+    def all_dropped(self) -> tuple[Row, ...]:
+        """Return every row that was refused, or lost for lack of room."""
+        return (*self.dropped, *self.table.dropped, *self.lost)
+
+    def warn(self, word: str) -> None:
+        """Note what the kernel prints about the table."""
+        if word not in self.warnings:
+            self.warnings.append(word)
+
+    def sanitize(self) -> bool:
+        """Resolve the table's overlaps; note it when the kernel refuses."""
+        done = self.table.sanitize()
+        if not done:
+            self.warn("sanitizer-refused")
+        return done
+
+    def keep_firmware_map(self) -> None:
+        """Copy the table to the ones that are passed on."""
+        self.firmware = self.table.copy()
+        self.kexec = self.firmware.copy()

@@ -1,0 +1,127 @@
+"""mem= and memmap= edit the table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import (
+    E820_TYPE_ACPI,
+    E820_TYPE_PRAM,
+    E820_TYPE_RAM,
+    E820_TYPE_RESERVED,
+)
+from e820pool.kernel.cmdline import options, parse_number, parse_size
+from e820pool.kernel.state import FATAL_RETYPE, FATAL_USER_MAP
+
+if TYPE_CHECKING:
+    from e820pool.kernel.state import EarlyBoot
+
+__all__ = ("apply_early_params", "finish_early_params")
+
+_U64_MAX = (1 << 64) - 1
+_U32_MASK = (1 << 32) - 1
+_ADDED = {
+    "@": E820_TYPE_RAM,
+    "#": E820_TYPE_ACPI,
+    "$": E820_TYPE_RESERVED,
+    "!": E820_TYPE_PRAM,
+}
+
+
+def apply_early_params(boot: EarlyBoot) -> None:
+    """Apply each mem= and memmap= in order, as raw edits.
+
+    Linux 6.1 arch/x86/kernel/e820.c parse_memopt(), parse_memmap_opt().
+    """
+    if "mem" not in boot.inp.cmdline:
+        return
+    for name, value in options(boot.inp.cmdline):
+        if value is None:
+            continue
+        if name == "mem":
+            _mem(boot, value)
+        elif name == "memmap":
+            _memmap(boot, value)
+        if boot.fatal:
+            return
+
+
+def finish_early_params(boot: EarlyBoot) -> None:
+    """Sanitise and show the user's map; a kernel that cannot, panics.
+
+    Linux 6.1 arch/x86/kernel/e820.c e820__finish_early_params().
+    """
+    if not boot.user_defined:
+        return
+    if boot.sanitize():
+        boot.user_map = tuple(boot.table.rows)
+    else:
+        boot.fatal = FATAL_USER_MAP
+
+
+def _mem(boot: EarlyBoot, value: str) -> None:
+    if value == "nopentium":
+        return
+    boot.user_defined = True
+    size, _ = _size(boot, value)
+    # mem=0 and what is no number take nothing away.
+    if size:
+        _limit(boot, size)
+
+
+def _memmap(boot: EarlyBoot, value: str) -> None:
+    listed = boot.profile.has("memmap-list")
+    for item in value.split(",") if listed else [value]:
+        _memmap_item(boot, item)
+        if boot.fatal:
+            return
+
+
+def _memmap_item(boot: EarlyBoot, item: str) -> None:
+    if item.startswith("exactmap"):
+        boot.table.rows = []
+        boot.user_defined = True
+        return
+    size, rest = _size(boot, item)
+    if rest == item:
+        return
+    boot.user_defined = True
+    sign = rest[:1]
+    if sign == "%" and boot.profile.has("memmap-retype"):
+        _retype(boot, size, rest[1:])
+    elif sign in _ADDED and (sign != "!" or boot.profile.has("memmap-pram")):
+        addr, _ = _size(boot, rest[1:])
+        boot.table.add(addr, size, _ADDED[sign])
+    else:
+        _limit(boot, size)
+
+
+# RAM from there on goes, other types stay.
+def _limit(boot: EarlyBoot, addr: int) -> None:
+    boot.table.remove(addr, _U64_MAX - addr, E820_TYPE_RAM)
+
+
+# N%S-old+new; a part that is not there counts as type 0.
+def _retype(boot: EarlyBoot, size: int, rest: str) -> None:
+    addr, rest = _size(boot, rest)
+    old = new = 0
+    if rest.startswith("-"):
+        old, rest = parse_number(rest[1:])
+    if rest.startswith("+"):
+        new, rest = parse_number(rest[1:])
+    if rest:
+        return
+    old, new = old & _U32_MASK, new & _U32_MASK
+    if old and old == new:
+        # __e820__range_update() has a BUG_ON() for that.
+        boot.fatal = FATAL_RETYPE
+    elif old and new:
+        boot.table.retype(addr, size, old, new)
+    elif new:
+        boot.table.add(addr, size, new)
+    else:
+        boot.table.remove(addr, size, old or None)
+
+
+def _size(boot: EarlyBoot, text: str) -> tuple[int, str]:
+    return parse_size(text, tera=boot.profile.has("memparse-tera"))

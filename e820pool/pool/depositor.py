@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from e820pool.deposits import Deposit
 from e820pool.errors import CapacityError, E820PoolError, InputError
 from e820pool.extents import PAGE_SIZE
-from e820pool.pool.pool import validate_owner
+from e820pool.pool.owners import validate_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import ExtentSet
 from e820pool.pool.owned_runs import OwnedRun, OwnedRuns
+from e820pool.pool.owners import FREE_OWNER, RECORD_OWNER, validate_owner
 from e820pool.pool.region import validate_align_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ("FREE_OWNER", "Pool", "validate_owner")
+    from e820pool.pool.option import PmpoolOption
 
-FREE_OWNER = int.from_bytes(b"poolfree", "little")
-"""Owner of pages that the pool holds and nobody uses: 0x656572666c6f6f70.
-
-Neither 0 (a deposit of which nobody said whose it is) nor 2^64 - 1
-(HV_PARTITION_ID_SELF, include/asm-generic/hyperv-tlfs.h, 6.1) can mean that: a page
-is free only where somebody wrote so."""
-
-_OWNER_LIMIT = (1 << 64) - 1
+__all__ = ("Pool", "region_ledger")
 
 
-def validate_owner(owner: int) -> None:
-    """Raise InputError for an owner that is no u64, or means nobody."""
-    if not 0 <= owner <= _OWNER_LIMIT or owner == FREE_OWNER:
+def region_ledger(option: PmpoolOption, nr_record_pages: int = 1) -> DepositLedger:
+    """Return the ledger of a new pool in one region, its record in the first pages.
+
+    Raises:
+        InputError: the record's pages do not fit the region.
+    """
+    if not 0 < nr_record_pages <= option.nr_pages:
         raise InputError(
-            f"owner {owner:#x}: the limit is {_OWNER_LIMIT:#x}, and {FREE_OWNER:#x} "
-            "means that nobody uses a page"
+            f"{nr_record_pages:#x} pages for the record of {option}: the limits are 1 "
+            f"and {option.nr_pages:#x}"
         )
+    first, end = option.base_pfn, option.base_pfn + option.nr_pages
+    split = first + nr_record_pages
+    runs = [OwnedRun(first, split, RECORD_OWNER, E820_TYPE_RAM)]
+    if split < end:
+        runs.append(OwnedRun(split, end, FREE_OWNER, E820_TYPE_RAM))
+    return DepositLedger(_deposit_of(run) for run in runs)
 
 
 class Pool:
@@ -86,7 +91,7 @@ class Pool:
         return f"Pool({len(self._runs)} runs, {used} pages used, {free} free)"
 
     def owner_of(self, pfn: int) -> int | None:
-        """Return who has a page: :data:`FREE_OWNER` nobody, None not of the pool."""
+        """Return who has a page: ``FREE_OWNER`` nobody, None not of the pool."""
         inside = self._runs.within(pfn, pfn + 1)
         return inside[0].owner if inside else None
 
@@ -122,7 +127,7 @@ class Pool:
         """Take pages back from their owners; False when not all are the pool's.
 
         Raises:
-            InputError: a page is free already.
+            InputError: a page is free already, or holds the pool's record.
         """
         end_pfn = base_pfn + nr_pages
         if not self._runs.covers(base_pfn, end_pfn):
@@ -130,6 +135,8 @@ class Pool:
         for run in self._runs.within(base_pfn, end_pfn):
             if run.owner == FREE_OWNER:
                 raise InputError(f"{_pages(run)} are free already: nothing to release")
+            if run.owner == RECORD_OWNER:
+                raise InputError(f"{_pages(run)} hold the pool's record: not released")
         self._runs.assign(base_pfn, end_pfn, FREE_OWNER)
         return True
 
@@ -138,11 +145,11 @@ class Pool:
         end_pfn = base_pfn + nr_pages
         inside = self._runs.within(base_pfn, end_pfn)
         return self._runs.covers(base_pfn, end_pfn) and all(
-            run.owner != FREE_OWNER for run in inside
+            run.owner not in (FREE_OWNER, RECORD_OWNER) for run in inside
         )
 
     def deposit(self, deposits: Iterable[Deposit]) -> None:
-        """Bring pages in: free where the owner is :data:`FREE_OWNER`, else used.
+        """Bring pages in: free where the owner is ``FREE_OWNER``, else used.
 
         Raises:
             InputError: a page is in the pool already, or named twice.

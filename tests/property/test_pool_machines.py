@@ -17,7 +17,8 @@ from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ExtentSet
 from e820pool.pool.depositor import deposit_pages
 from e820pool.pool.option import PmpoolOption
-from e820pool.pool.pool import FREE_OWNER, Pool
+from e820pool.pool.owners import FREE_OWNER
+from e820pool.pool.pool import Pool
 from e820pool.pool.region import PmpoolRegion
 
 PFNS = st.integers(0, 220)

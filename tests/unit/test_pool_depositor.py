@@ -15,7 +15,8 @@ from e820pool.pool.depositor import (
     withdraw_pages,
 )
 from e820pool.pool.option import PmpoolOption
-from e820pool.pool.pool import FREE_OWNER, Pool
+from e820pool.pool.owners import FREE_OWNER
+from e820pool.pool.pool import Pool
 from e820pool.pool.region import PmpoolRegion
 
 

@@ -5,7 +5,9 @@ import pytest
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import ExtentSet
-from e820pool.pool.pool import FREE_OWNER, Pool
+from e820pool.pool.option import PmpoolOption
+from e820pool.pool.owners import FREE_OWNER, RECORD_OWNER
+from e820pool.pool.pool import Pool, region_ledger
 
 
 def free(start_pfn, end_pfn, firmware_type=1):
@@ -33,8 +35,9 @@ def check_unchanged(pool, action, message):
     assert pool == before
 
 
-def test_the_free_owner_is_the_one_that_the_record_documents():
+def test_the_pools_own_owners_are_the_documented_ones():
     assert FREE_OWNER == 0x6565_7266_6C6F_6F70
+    assert RECORD_OWNER == 0x6174_656D_6C6F_6F70
 
 
 def test_an_empty_pool_has_nothing_to_give():
@@ -89,9 +92,11 @@ def test_no_pages_are_never_allocated(nr_pages):
 def test_orders_and_owners_out_of_range_are_refused():
     pool = pool_of(free(0x100, 0x104))
     check_unchanged(pool, lambda: pool.alloc(1, 64), "limits are 0 and 63")
-    check_unchanged(pool, lambda: pool.alloc(1, owner=-1), "the limit is 0xfff")
-    check_unchanged(pool, lambda: pool.alloc(1, owner=1 << 64), "the limit is 0xfff")
-    message = "means that nobody uses a page"
+    check_unchanged(pool, lambda: pool.alloc(1, owner=-1), "limits are 0 and 0xfff")
+    check_unchanged(
+        pool, lambda: pool.alloc(1, owner=1 << 64), "limits are 0 and 0xfff"
+    )
+    message = "is the pool's own"
     check_unchanged(pool, lambda: pool.alloc(1, owner=FREE_OWNER), message)
 
 
@@ -197,6 +202,28 @@ def test_pages_that_are_not_the_pools_are_not_withdrawn():
     two = ExtentSet([(0x100, 0x101), (0x107, 0x109)])
     message = r"PFNs \[0x107, 0x109\) are not all in the pool"
     check_unchanged(pool, lambda: pool.withdraw(two), message)
+
+
+def test_a_new_region_is_free_but_for_the_pages_of_its_record():
+    pool = Pool(region_ledger(PmpoolOption.of_pages(0x1000, 16), 2))
+    assert pool.alloc(15) is None
+    assert pool.alloc(1) == 0x1002
+    record = "hold the pool's record"
+    check_unchanged(pool, lambda: pool.release(0x1001, 1), record)
+    assert not pool.is_held(0x1001, 2)
+    whole = ExtentSet([(0x1000, 0x1001)])
+    check_unchanged(pool, lambda: pool.withdraw(whole), "are used by owner 0x6174656d")
+
+
+@pytest.mark.parametrize(("nr_record_pages", "fits"), [(0, 0), (1, 1), (4, 1), (5, 0)])
+def test_the_record_of_a_region_must_fit_it(nr_record_pages, fits):
+    option = PmpoolOption.of_pages(0x1000, 4)
+    if fits:
+        pool = Pool(region_ledger(option, nr_record_pages))
+        assert pool.free.nr_pages == 4 - nr_record_pages
+    else:
+        with pytest.raises(InputError, match="limits are 1 and 0x4"):
+            region_ledger(option, nr_record_pages)
 
 
 def test_a_pool_is_told_apart_from_other_things():

@@ -13,6 +13,7 @@ from e820pool.abi.boot_params import (
     validate_e820_count,
 )
 from e820pool.abi.e820 import E820_ENTRY_BYTES, parse_table
+from e820pool.abi.setup_data import SETUP_E820_EXT
 from e820pool.errors import BadImageError
 from e820pool.memory_map import MemoryMap
 from e820pool.sources.files import numbered_entries, parse_hex_attribute, read_file
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
 
     from e820pool.findings import Finding
 
-__all__ = ("is_boot_params_dir", "map_of_boot_params", "read_ext_payloads")
-
-# enum setup_data_type, arch/x86/include/uapi/asm/setup_data.h.
-_SETUP_E820_EXT = 1
+__all__ = (
+    "is_boot_params_dir",
+    "map_of_boot_params",
+    "read_ext_payloads",
+    "read_sysfs_nodes",
+)
 
 _HEADER_MAGIC = 0x5372_6448
 # No x86 processor addresses more: what lies above is no entry of a real table.
@@ -41,21 +44,32 @@ def is_boot_params_dir(path: Path) -> bool:
     return (path / "data").is_file()
 
 
-def read_ext_payloads(path: Path) -> list[bytes]:
-    """Return the SETUP_E820_EXT payloads of a ``setup_data/N/{type,data}`` tree.
+def read_sysfs_nodes(path: Path) -> list[tuple[int, bytes]]:
+    """Return ``(type, payload)`` of a ``setup_data/N/{type,data}`` tree.
 
     The order of N is the order of the chain (arch/x86/kernel/ksysfs.c, 3.14 to
-    7.3); ``data`` is the payload without the node's header.
+    7.3); ``data`` is the payload without the node's header. A directory that is
+    not there is an empty chain.
 
     Raises:
         InputError: a file cannot be read.
         BadImageError: a type is no number.
     """
-    payloads = []
-    for _, entry in numbered_entries(path):
-        if parse_hex_attribute(entry / "type", 1 << 32) == _SETUP_E820_EXT:
-            payloads.append(read_file(entry / "data"))
-    return payloads
+    if not path.is_dir():
+        return []
+    return [
+        (
+            parse_hex_attribute(entry / "type", 1 << 32),
+            read_file(entry / "data", empty=True),
+        )
+        for _, entry in numbered_entries(path)
+    ]
+
+
+def read_ext_payloads(path: Path) -> list[bytes]:
+    """Return the SETUP_E820_EXT payloads of such a tree; errors as it has them."""
+    nodes = read_sysfs_nodes(path)
+    return [payload for kind, payload in nodes if kind == SETUP_E820_EXT]
 
 
 def map_of_boot_params(

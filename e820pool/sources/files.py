@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from typing import IO, TYPE_CHECKING
 
 from e820pool.errors import BadImageError, InputError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = (
     "ATTRIBUTE_LIMIT",
     "INPUT_LIMIT",
+    "list_names",
     "numbered_entries",
     "parse_hex_attribute",
     "read_attribute",
@@ -28,21 +30,23 @@ ATTRIBUTE_LIMIT = 4096
 
 # /sys/firmware/memmap and setup_data/ hold one directory an entry; a kernel table
 # has at most 3200, so that more than this is something else.
-_NUMBERED_LIMIT = 1 << 20
+_NAMES_LIMIT = 1 << 20
+_NUMBER_DIGITS = 9
 
 _U64_LIMIT = 1 << 64
 
 
-def read_file(path: Path, limit: int = INPUT_LIMIT) -> bytes:
+def read_file(path: Path, limit: int = INPUT_LIMIT, *, empty: bool = False) -> bytes:
     """Return the bytes of a file.
 
     Raises:
         InputError: the file cannot be opened or read.
-        BadImageError: it is empty, or longer than ``limit`` bytes.
+        BadImageError: it is longer than ``limit`` bytes, or empty and not allowed
+            to be so.
     """
     try:
         with path.open("rb") as stream:
-            return read_stream(stream, str(path), limit)
+            return read_stream(stream, str(path), limit, empty=empty)
     except OSError as exc:
         raise InputError(f"cannot read {str(path)!r}: {_reason(exc)}") from exc
     except ValueError as exc:
@@ -50,10 +54,12 @@ def read_file(path: Path, limit: int = INPUT_LIMIT) -> bytes:
         raise InputError(f"cannot read {str(path)!r}: {exc}") from exc
 
 
-def read_stream(stream: IO[bytes], name: str, limit: int = INPUT_LIMIT) -> bytes:
-    """Return what is left of a stream; BadImageError if nothing or over ``limit``."""
+def read_stream(
+    stream: IO[bytes], name: str, limit: int = INPUT_LIMIT, *, empty: bool = False
+) -> bytes:
+    """Return what is left of a stream; errors as :func:`read_file`."""
     data = stream.read(limit + 1)
-    if not data:
+    if not data and not empty:
         raise BadImageError(f"{name!r} is empty: 0 bytes")
     if len(data) > limit:
         raise BadImageError(f"{name!r} is longer than the limit of {limit:#x} bytes")
@@ -89,19 +95,23 @@ def numbered_entries(path: Path) -> list[tuple[int, Path]]:
         InputError: the directory cannot be listed.
         BadImageError: there are absurdly many.
     """
-    found: list[tuple[int, Path]] = []
+    return sorted(
+        (int(name), path / name)
+        for name in list_names(path)
+        if name.isascii() and name.isdigit() and len(name) <= _NUMBER_DIGITS
+    )
+
+
+def list_names(path: Path) -> list[str]:
+    """Return the names in a directory, in no order; errors as numbered_entries."""
     try:
         with os.scandir(path) as listing:
-            for entry in listing:
-                if entry.name.isascii() and entry.name.isdigit():
-                    found.append((int(entry.name[:32]), path / entry.name))
-                if len(found) > _NUMBERED_LIMIT:
-                    raise BadImageError(
-                        f"{str(path)!r} holds more than {_NUMBERED_LIMIT:#x} entries"
-                    )
+            names = [entry.name for entry in islice(listing, _NAMES_LIMIT + 1)]
     except OSError as exc:
         raise InputError(f"cannot list {str(path)!r}: {_reason(exc)}") from exc
-    return sorted(found)
+    if len(names) > _NAMES_LIMIT:
+        raise BadImageError(f"{str(path)!r} holds more than {_NAMES_LIMIT:#x} entries")
+    return names
 
 
 def _reason(exc: OSError) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import numpy as np
 
 from e820pool.abi.boot_params import BOOT_PARAMS_BYTES
 from e820pool.errors import BadImageError, InputError
+from e820pool.handoff.strict import whole_table
+from e820pool.memory_map import MemoryMap
 from e820pool.sources.boot_params import (
     is_boot_params_dir,
     map_of_boot_params,
@@ -18,14 +20,12 @@ from e820pool.sources.boot_params import (
 )
 from e820pool.sources.dmesg import looks_like_dmesg, read_dmesg
 from e820pool.sources.files import read_file, read_stream
+from e820pool.sources.handoff_dir import is_handoff_dir, read_handoff
 from e820pool.sources.iomem import looks_like_iomem, read_iomem
 from e820pool.sources.log_text import decode_text
 from e820pool.sources.map_json import read_map_json
 from e820pool.sources.memmap_tree import is_memmap_tree, read_memmap_tree
 from e820pool.sources.oddities import oddities
-
-if TYPE_CHECKING:
-    from e820pool.memory_map import MemoryMap
 
 __all__ = ("read_live", "read_map")
 
@@ -92,6 +92,10 @@ def _map_of_directory(path: Path) -> MemoryMap:
     origin = str(path)
     if is_memmap_tree(path):
         return read_memmap_tree(path, origin=origin)
+    if is_handoff_dir(path):
+        return MemoryMap(
+            entries=whole_table(read_handoff(path)), origin=f"{origin} (handoff)"
+        )
     if is_boot_params_dir(path):
         return _map_of_path(path / "data", None)
     raise BadImageError(

@@ -1,0 +1,82 @@
+"""Write a handoff as a directory that loaders, kexec-tools and we can read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from e820pool.handoff.strict import whole_table
+from e820pool.memory_map import MemoryMap
+from e820pool.report.files import write_tree
+from e820pool.report.jsons import document, json_text, memory_map_document
+from e820pool.report.memmap_tree import memmap_files
+from e820pool.sources.handoff_dir import is_handoff_dir
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from e820pool.deposits import Deposit
+    from e820pool.handoff.model import Handoff, Segment
+
+__all__ = ("handoff_files", "manifest_document", "write_handoff")
+
+
+def manifest_document(handoff: Handoff) -> dict[str, Any]:
+    """Return what manifest.json says: where each part goes, and for what."""
+    named = zip(_file_names(handoff), handoff.segments(), strict=True)
+    return document(
+        "handoff",
+        encoding=handoff.encoding,
+        segments=[
+            {"file": name, "addr": part.addr, "size": len(part.data), "what": part.what}
+            for name, part in named
+        ],
+        deposits=[_deposit_value(one) for one in handoff.ledger],
+        kernel_window=_span(handoff.kernel_window),
+        initrd=_span(handoff.initrd),
+    )
+
+
+def handoff_files(handoff: Handoff) -> dict[str, bytes]:
+    """Return every file of a handoff directory, by its name in it."""
+    files = {"manifest.json": json_text(manifest_document(handoff)).encode()}
+    for name, part in zip(_file_names(handoff), handoff.segments(), strict=True):
+        files[name] = _content(part)
+    table = MemoryMap(entries=whole_table(handoff))
+    files |= {f"memmap/{name}": data for name, data in memmap_files(table).items()}
+    if handoff.firmware_map is not None:
+        text = json_text(memory_map_document(handoff.firmware_map))
+        files["firmware.json"] = text.encode()
+    return files
+
+
+def write_handoff(handoff: Handoff, path: str | Path) -> None:
+    """Write the directory whole or not at all; an older handoff there is replaced.
+
+    Raises:
+        InputError: something that is no handoff directory is there, or it cannot be
+            written.
+    """
+    write_tree(path, handoff_files(handoff), is_ours=is_handoff_dir)
+
+
+def _file_names(handoff: Handoff) -> list[str]:
+    nodes = [f"setup_data-{at}.bin" for at in range(len(handoff.nodes))]
+    return ["boot_params.bin", *nodes, "cmdline.txt"]
+
+
+def _content(part: Segment) -> bytes:
+    # Text without the NUL: a segment is zero beyond its file.
+    return part.data.removesuffix(b"\0") if part.what == "cmdline" else part.data
+
+
+def _deposit_value(deposit: Deposit) -> dict[str, int]:
+    return {
+        "base_pfn": deposit.start_pfn,
+        "nr_pages": deposit.nr_pages,
+        "owner": deposit.owner,
+        "firmware_type": deposit.firmware_type,
+    }
+
+
+def _span(span: tuple[int, int] | None) -> list[int] | None:
+    return None if span is None else list(span)

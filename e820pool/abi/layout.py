@@ -89,7 +89,7 @@ def build_bytes(struct: Construct, value: object, what: str) -> bytes:
     try:
         built: bytes = struct.build(value)
     except (ConstructError, packing.error) as exc:
-        raise InputError(f"{what}: {_one_line(exc)}") from exc
+        raise InputError(f"{what}: {_misfit(value, exc)}") from exc
     return built
 
 
@@ -136,5 +136,15 @@ def _field_at(struct: Construct, offset: int) -> str:
     return name
 
 
-def _one_line(exc: Exception) -> str:
-    return " ".join(str(exc).split())
+# construct's path, "(building) -> hdr -> version", leads to the value that did not
+# fit; it does not count the elements of an array.
+def _misfit(value: Any, exc: Exception) -> str:
+    names = (getattr(exc, "path", None) or "").split(" -> ")[1:]
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    shown = f"{value:#x}" if isinstance(value, int) else type(value).__name__
+    if isinstance(value, bytes):
+        shown = f"{len(value)} bytes"
+    if value is None or not names:
+        shown = " ".join(str(exc).split())
+    return f"{'.'.join(names)} does not fit its field: {shown}"

@@ -68,12 +68,13 @@ busybox rm -f /tmp/part /tmp/memmap /tmp/dmesg
 mark reported
 """
 
-# Fill memory to the brim with non-zero pages. The watermarks and the reserves of the
-# low zones are lowered first, so that next to no free page is left out. Each round
-# takes what is free, less the file's own page index (an xarray node of 576 bytes for
-# 64 pages), less 1.5 MiB: a 7.3 kernel that runs out for real may loop in reclaim
-# for ever. Should it run out on another, the OOM killer takes the filler, and init,
-# which must not allocate then, empties a file kept for that moment.
+# Fill memory with non-zero pages, all but some 4 MiB. The watermarks and the reserves
+# of the low zones are lowered first, or more would be left. A round takes what is
+# free, less the file's own page index (an xarray node of 576 bytes for 64 pages), less
+# a margin: kernels keep free pages back for atomic allocations, and a 7.3 that runs
+# out for real may loop in reclaim for minutes. Should it happen all the same, the OOM
+# killer takes the filler, and init, which must not allocate then, empties a file kept
+# for that moment.
 _PRESSURE = r"""
 free_kib() {
     while read -r name kib unit; do
@@ -93,14 +94,14 @@ echo 3 >/proc/sys/vm/drop_caches
 free_kib
 chunks=/chunk mib=1 size=4096
 while [ $mib -lt $((kib / 1024)) ]; do chunks="$chunks $chunks" mib=$((mib * 2)); done
-for round in 1 2 3 4; do
+for margin in 2560 4096; do
     free_kib
-    [ $kib -gt 2048 ] || break
-    size=$((size + kib - kib / 384 - 1536))
+    [ $kib -gt $((margin + 512)) ] || break
+    size=$((size + kib - kib / 384 - margin))
     busybox mount -o remount,size=${size}k /fill
     (
         echo 1000 >/proc/self/oom_score_adj
-        exec busybox cat $chunks >/fill/pages$round 2>/dev/null
+        exec busybox cat $chunks >/fill/pages$margin 2>/dev/null
     )
 done
 while read -r line; do echo "$line"; done </proc/meminfo >/meminfo

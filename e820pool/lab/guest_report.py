@@ -82,7 +82,7 @@ class GuestReport:
         return tuple(rows) if entries else None
 
 
-def has_mark(data: bytes, name: str) -> bool:
+def has_mark(data: bytes | bytearray, name: str) -> bool:
     """Return whether a report in progress holds the whole line of a mark."""
     return f"mark {name}\n".encode() in data
 

@@ -1,0 +1,173 @@
+"""The QEMU command line of a virtual machine."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from e820pool.errors import LabError
+from e820pool.lab.stub import build_stub_elf
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from e820pool.lab.guest_ram import RamLayout
+    from e820pool.lab.stub import KernelEntry
+
+__all__ = (
+    "Accelerator",
+    "Part",
+    "VmChannels",
+    "VmSpec",
+    "find_qemu",
+    "qemu_argv",
+    "shell_command",
+    "write_dry_run",
+)
+
+Accelerator = Literal["kvm", "tcg"]
+
+_QEMU = "qemu-system-x86_64"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Hold bytes that the machine finds in memory at ``addr``."""
+
+    what: str
+    addr: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmSpec:
+    """Describe a machine and what is in its memory when the kernel is entered.
+
+    Attributes:
+        ram: its memory.
+        parts: zero page, setup_data nodes, command line, kernel, initrd.
+        entry: what the stub enters.
+        stub_addr: a page with :data:`~e820pool.lab.stub.STUB_BYTES` to spare.
+        accelerator: how QEMU executes the guest.
+    """
+
+    ram: RamLayout
+    parts: tuple[Part, ...]
+    entry: KernelEntry
+    stub_addr: int
+    accelerator: Accelerator = "tcg"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmChannels:
+    """Name the files and character devices that a command line refers to.
+
+    Attributes:
+        ram: path of the RAM file.
+        stub: path of the stub's ELF file.
+        parts: path of each part, in the order of the spec.
+        console: QEMU character device (without its id) of the first serial port.
+        report: the same of the second.
+    """
+
+    ram: str
+    stub: str
+    parts: tuple[str, ...]
+    console: str
+    report: str
+
+
+def find_qemu() -> str:
+    """Return the path of QEMU.
+
+    Raises:
+        LabError: it is not installed; says which package has it.
+    """
+    path = shutil.which(_QEMU)
+    if path is None:
+        raise LabError(f"{_QEMU} is not installed: install qemu-system-x86")
+    return path
+
+
+def qemu_argv(spec: VmSpec, channels: VmChannels, *, qemu: str = _QEMU) -> list[str]:
+    """Return the command line of the machine."""
+    ram = spec.ram
+    machine = "pc,memory-backend=ram"
+    if ram.high_bytes:
+        # RAM above 4 GiB: where the part below ends is the handoff's matter.
+        machine += f",max-ram-below-4g={ram.low_bytes}"
+    # A fresh shared file: its holes are the pages that nobody touched.
+    backend = (
+        f"memory-backend-file,id=ram,size={ram.total_bytes}B,"
+        f"mem-path={channels.ram},share=on"
+    )
+    argv = [qemu, "-machine", machine, "-accel", spec.accelerator]
+    argv += [
+        "-m",
+        f"size={ram.total_bytes}B",
+        "-object",
+        backend,
+        # No default devices: less to boot, and no option ROMs but the loader's.
+        "-nodefaults",
+        "-display",
+        "none",
+        # A reset is the end: panic=-1 and reboot -f make QEMU exit.
+        "-no-reboot",
+        "-chardev",
+        f"{channels.console},id=console",
+        "-serial",
+        "chardev:console",
+        "-chardev",
+        f"{channels.report},id=report",
+        "-serial",
+        "chardev:report",
+        "-kernel",
+        channels.stub,
+    ]
+    for part, path in zip(spec.parts, channels.parts, strict=True):
+        # force-raw: a kernel or initrd must not be taken for an ELF file.
+        loader = f"loader,file={path},addr={part.addr:#x},force-raw=on"
+        argv += ["-device", loader]
+    return argv
+
+
+def shell_command(argv: Sequence[str]) -> str:
+    """Return a command line that can be pasted into a shell."""
+    return shlex.join(argv)
+
+
+def write_dry_run(spec: VmSpec, folder: Path) -> str:
+    """Write the machine's parts into a folder; return the command that boots them.
+
+    The command needs nothing but QEMU: its stub does not wait for the lab, and the
+    console and the guest's report go to files beside the parts.
+
+    Raises:
+        LabError: the folder cannot be written.
+    """
+    stub = build_stub_elf(addr=spec.stub_addr, entry=spec.entry, wait=False)
+    names = [f"{n:02d}-{part.what}.bin" for n, part in enumerate(spec.parts)]
+    files = [("stub.elf", stub)]
+    files += zip(names, (part.data for part in spec.parts), strict=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in files:
+            (folder / name).write_bytes(data)
+    except OSError as exc:
+        raise LabError(f"dry run: {exc}") from exc
+    channels = VmChannels(
+        ram=_escaped(folder / "ram"),
+        stub=str(folder / "stub.elf"),
+        parts=tuple(_escaped(folder / name) for name in names),
+        console=f"file,path={_escaped(folder / 'console.log')}",
+        report=f"file,path={_escaped(folder / 'report.txt')}",
+    )
+    return shell_command(qemu_argv(spec, channels))
+
+
+# QEMU splits option values at commas; a doubled one is a comma.
+def _escaped(path: Path) -> str:
+    return str(path).replace(",", ",,")

@@ -1,0 +1,135 @@
+"""Whether a kernel's own table agrees that pages are a pool's: RESERVED throughout."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import (
+    E820_TYPE_RAM,
+    E820_TYPE_RESERVED,
+    E820_TYPE_RESERVED_KERN,
+)
+from e820pool.errors import InputError
+from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.findings import Finding
+from e820pool.kernel.view import KernelView
+from e820pool.memory_map import MemoryMap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from e820pool.findings import Level
+    from e820pool.kernel.view import Row
+
+__all__ = ("TableReading", "disagreements", "finding_about", "read_view")
+
+_MEMBLOCK = "arch/x86/kernel/e820.c e820__memblock_setup()"
+_IMAGE = "arch/x86/kernel/setup.c e820_add_kernel_range()"
+# At most so many extents are listed in a finding; the message has the total.
+_LISTED = 64
+
+
+class TableReading:
+    """Hold a kernel's table, overlaps resolved, as sets of bytes.
+
+    Attributes:
+        ram: RAM, and what kernels up to 6.12 take for RAM too (type 128).
+        reserved: E820_TYPE_RESERVED.
+        covered: bytes of any type.
+        top_pfn: no entry reaches beyond this page; exclusive.
+    """
+
+    __slots__ = ("covered", "ram", "reserved", "top_pfn")
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        flat = MemoryMap.of(rows).flatten()
+        table = flat.entries
+        ends = table["addr"] + table["size"]
+        self.ram = flat.bytes_of(E820_TYPE_RAM) | flat.bytes_of(E820_TYPE_RESERVED_KERN)
+        self.reserved = flat.bytes_of(E820_TYPE_RESERVED)
+        self.covered = ByteRangeSet.from_bounds(table["addr"], ends)
+        top = self.covered.pages_touched()
+        self.top_pfn = int(top.ends[-1]) if top else 0
+
+
+def read_view(
+    view: KernelView | Iterable[Row],
+) -> tuple[KernelView, TableReading | None, tuple[Finding, ...]]:
+    """Return the view, its table as sets, and what makes it no basis for a pool.
+
+    Plain ``(addr, size, type)`` rows are a view of which only the table is known.
+    """
+    if not isinstance(view, KernelView):
+        view = KernelView(kernel="unknown", engine="machine", table=tuple(view))
+    if view.fatal is not None:
+        message = f"the boot ends ({view.fatal}): there is no table to agree with"
+        return view, None, (_refusal("kernel-not-booted", message),)
+    try:
+        return view, TableReading(view.table), ()
+    except InputError as exc:
+        message = f"the kernel's table cannot be read: {exc}"
+        return view, None, (_refusal("table-unreadable", message),)
+
+
+def disagreements(
+    extents: ExtentSet, view: KernelView, table: TableReading
+) -> Iterator[Finding]:
+    """Yield every way in which pages are not RESERVED, or not left alone."""
+    yield from _in_use(extents, view, table)
+    yield from _not_reserved(extents, table)
+
+
+def finding_about(
+    ident: str, level: Level, extents: ExtentSet, message: str, source: str = ""
+) -> Finding:
+    """Return a finding of which the message has ``{pages}`` where they are named."""
+    start, end = next(iter(extents))
+    pages = f"{extents.nr_pages:#x} page(s), first PFNs [{start:#x}, {end:#x}),"
+    return Finding(
+        id=ident,
+        level=level,
+        message=message.format(pages=pages),
+        extents=tuple(extents)[:_LISTED],
+        source=source,
+    )
+
+
+def _refusal(ident: str, message: str) -> Finding:
+    return Finding(id=ident, level="degraded", message=message)
+
+
+def _in_use(
+    extents: ExtentSet, view: KernelView, table: TableReading
+) -> Iterator[Finding]:
+    image = ByteRangeSet(r for r in (view.kernel_range, view.load_window) if r)
+    touched = [one for one in (view.touched, view.touched_deposits) if one is not None]
+    cases = (
+        ("extent-is-ram", table.ram.pages_touched(), "are RAM in the table", _MEMBLOCK),
+        ("extent-is-usable", view.usable_pages(), "are the kernel's memory", _MEMBLOCK),
+        ("extent-under-kernel", image.pages_touched(), "lie under the kernel", _IMAGE),
+    )
+    for ident, pages, what, source in cases:
+        if hit := extents & pages:
+            text = f"{{pages}} {what}: the kernel may be using them"
+            yield finding_about(ident, "unsafe", hit, text, source)
+    for pages in touched:
+        if hit := extents & pages:
+            yield finding_about(
+                "extent-touched", "unsafe", hit, "{pages} were read or written"
+            )
+            return
+
+
+def _not_reserved(extents: ExtentSet, table: TableReading) -> Iterator[Finding]:
+    missing = extents - table.covered.pages_inside()
+    above = missing & ExtentSet([(table.top_pfn, ExtentSet.LIMIT)])
+    other = table.covered - table.ram - table.reserved
+    cases = (
+        ("extent-beyond-memory", above, "lie beyond the table's last entry"),
+        ("extent-not-in-table", missing - above, "are not wholly in the table"),
+        ("extent-wrong-type", extents & other.pages_touched(), "are not RESERVED"),
+    )
+    for ident, pages, what in cases:
+        if pages:
+            text = f"{{pages}} {what}: nothing says that they were kept"
+            yield finding_about(ident, "degraded", pages, text)

@@ -1,0 +1,152 @@
+"""What a pool record claims, before any of it is believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from e820pool.abi.pool_record import (
+    MAP_DIGEST_BYTES,
+    RECORD_BAD_EXTENTS,
+    RECORD_EXTENT,
+    RECORD_HEADER,
+    RECORD_MINOR,
+    BadRecordError,
+    PoolRecord,
+    parse_record,
+)
+from e820pool.deposits import Deposit, DepositLedger
+from e820pool.errors import InputError
+from e820pool.extents import PAGE_SIZE, ExtentSet
+from e820pool.findings import Finding
+from e820pool.pool.agreement import finding_about
+from e820pool.pool.firmware import firmware_map_before, mismatched_types
+from e820pool.pool.owners import RECORD_OWNER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e820pool.memory_map import MemoryMap
+    from e820pool.pool.option import PmpoolOption
+
+__all__ = ("Claim", "doubts", "is_firmware_map", "read_record")
+
+_UNKNOWN_MAP = bytes(MAP_DIGEST_BYTES)
+_HEADER_BYTES: int = RECORD_HEADER.sizeof()
+_EXTENT_BYTES: int = RECORD_EXTENT.sizeof()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Hold what a record says.
+
+    Attributes:
+        ledger: the deposits, or what stands for them.
+        generation: handoffs so far.
+        map_digest: names the firmware's map, zeros when its writer did not know it.
+        nr_bytes: how many bytes the record fills, at least.
+    """
+
+    ledger: DepositLedger
+    generation: int = 0
+    map_digest: bytes = _UNKNOWN_MAP
+    nr_bytes: int = 0
+
+
+def read_record(
+    record: bytes | PoolRecord,
+) -> tuple[Claim | None, tuple[Finding, ...]]:
+    """Return the claim, or None; and what there is to say about the record."""
+    try:
+        parsed = parse_record(record) if isinstance(record, bytes) else record
+        ledger = _ledger_of(parsed)
+    except BadRecordError as exc:
+        return None, (_refusal(exc.id, str(exc)),)
+    except InputError as exc:
+        return None, (_refusal(RECORD_BAD_EXTENTS, f"pool record: {exc}"),)
+    claim = Claim(
+        ledger=ledger,
+        generation=parsed.generation,
+        map_digest=parsed.map_digest,
+        nr_bytes=_HEADER_BYTES + len(parsed.extents) * _EXTENT_BYTES,
+    )
+    if parsed.minor <= RECORD_MINOR:
+        return claim, ()
+    message = (
+        f"the record is of minor version {parsed.minor}, newer than {RECORD_MINOR}: "
+        "what that adds is not passed on"
+    )
+    return claim, (Finding(id="record-newer-minor", level="note", message=message),)
+
+
+def doubts(
+    claim: Claim,
+    firmware_map: MemoryMap | None,
+    region: PmpoolOption | None,
+    expected_generation: int | None,
+) -> Iterator[Finding]:
+    """Yield why a record is not of this machine, this handoff or this region."""
+    if expected_generation is not None and claim.generation < expected_generation:
+        message = (
+            f"the record is of generation {claim.generation:#x}, older than the "
+            f"expected {expected_generation:#x}: later deposits are not in it"
+        )
+        yield _refusal("record-stale", message)
+    if firmware_map is not None:
+        yield from _machine_doubts(claim, firmware_map)
+    if region is not None:
+        yield from _region_doubts(claim, region)
+
+
+def is_firmware_map(claim: Claim, memory_map: MemoryMap) -> bool:
+    """Return whether the map is the firmware's own, before any deposit."""
+    return memory_map.digest() == claim.map_digest
+
+
+def _region_doubts(claim: Claim, region: PmpoolOption) -> Iterator[Finding]:
+    # A record in a region describes all of that region, its own pages too.
+    whole = ExtentSet([(region.base_pfn, region.base_pfn + region.nr_pages)])
+    if different := (claim.ledger.extents - whole) | (whole - claim.ledger.extents):
+        text = f"{{pages}} are only in one of the record and {region}"
+        yield finding_about("record-bad-extents", "degraded", different, text)
+    nr_pages = -(-claim.nr_bytes // PAGE_SIZE)
+    own = ExtentSet([(region.base_pfn, region.base_pfn + nr_pages)])
+    marked = ExtentSet(
+        (d.start_pfn, d.end_pfn) for d in claim.ledger if d.owner == RECORD_OWNER
+    )
+    if unmarked := own - marked:
+        text = "{pages} hold the record, which says that they are somebody's"
+        yield finding_about("record-bad-extents", "degraded", unmarked, text)
+
+
+def _machine_doubts(claim: Claim, firmware_map: MemoryMap) -> Iterator[Finding]:
+    before = firmware_map
+    if not is_firmware_map(claim, before):
+        # The kernel's copy of the firmware's map has the deposits carved out of it.
+        before = firmware_map_before(firmware_map, claim.ledger)
+    if not is_firmware_map(claim, before) and claim.map_digest != _UNKNOWN_MAP:
+        message = (
+            f"the record is of the machine with map {claim.map_digest.hex()}, this one "
+            f"has {firmware_map.digest().hex()}"
+        )
+        yield _refusal("record-other-machine", message)
+        return
+    if wrong := mismatched_types(before, claim.ledger):
+        text = "{pages} are not what the record says that they were to the firmware"
+        yield finding_about("record-bad-extents", "degraded", wrong, text)
+
+
+def _ledger_of(record: PoolRecord) -> DepositLedger:
+    return DepositLedger(
+        Deposit(
+            start_pfn=one.base_pfn,
+            end_pfn=one.end_pfn,
+            owner=one.owner,
+            firmware_type=one.firmware_type,
+        )
+        for one in record.extents
+    )
+
+
+def _refusal(ident: str, message: str) -> Finding:
+    return Finding(id=ident, level="degraded", message=message)

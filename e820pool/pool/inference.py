@@ -1,0 +1,96 @@
+"""A pool without a record: what is RESERVED now and was RAM to the firmware."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import E820_TYPE_RAM
+from e820pool.deposits import Deposit, DepositLedger
+from e820pool.errors import InputError
+from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.findings import Finding
+from e820pool.pool.agreement import TableReading, finding_about
+from e820pool.pool.claims import Claim
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e820pool.kernel.view import KernelView
+    from e820pool.memory_map import MemoryMap
+
+__all__ = ("KERNELS_OWN", "infer_claim")
+
+_TRIM = "arch/x86/kernel/setup.c trim_bios_range()"
+KERNELS_OWN = ExtentSet([(0x0, 0x1), (0xA0, 0x100)])
+"""What every kernel takes from RAM itself: page 0 becomes RESERVED, the ISA hole is
+removed (trim_bios_range(), 6.1)."""
+
+
+def infer_claim(
+    view: KernelView, table: TableReading, firmware_map: MemoryMap
+) -> tuple[Claim | None, tuple[Finding, ...]]:
+    """Return the claim that explains the table, None when there is no telling.
+
+    Args:
+        view: what the kernel made of its handoff.
+        table: the same kernel's table, as sets.
+        firmware_map: the firmware's own map, before any deposit.
+
+    Returns:
+        The claim, its owners unknown (0), and what there is to say about it.
+    """
+    ram = firmware_map.bytes_of(E820_TYPE_RAM)
+    both = ram & table.reserved
+    inferred = both.pages_inside() - KERNELS_OWN
+    refusals = (*_missing(ram, table), *_not_as_given(inferred, view))
+    if refusals:
+        return None, refusals
+    if not inferred:
+        message = "no page is RESERVED that was RAM to the firmware: nothing to infer"
+        return None, (Finding(id="inference-empty", level="degraded", message=message),)
+    notes = [
+        finding_about(
+            "inferred",
+            "note",
+            inferred,
+            "{pages} were RAM to the firmware and are RESERVED now: taken for the "
+            "pool without a record, whole pages only, owners not known",
+        )
+    ]
+    if parts := both.pages_touched() - both.pages_inside() - KERNELS_OWN:
+        text = "{pages} are RESERVED in part: no deposit, left out"
+        notes.append(finding_about("inference-partial-page", "note", parts, text))
+    deposits = (Deposit(start_pfn=start, end_pfn=end) for start, end in inferred)
+    return Claim(ledger=DepositLedger(deposits)), tuple(notes)
+
+
+def _missing(ram: ByteRangeSet, table: TableReading) -> Iterator[Finding]:
+    # Entries that a kernel dropped, or that never arrived, may have been deposits.
+    if gone := (ram - table.covered).pages_inside() - KERNELS_OWN:
+        yield finding_about(
+            "inference-incomplete",
+            "degraded",
+            gone,
+            "{pages} were RAM to the firmware and are not in the table at all: "
+            "entries may be lost, deposits among them",
+        )
+
+
+def _not_as_given(inferred: ExtentSet, view: KernelView) -> Iterator[Finding]:
+    # Reserved by this kernel or its command line, not by who made the handoff.
+    given = view.extended_map if view.extended_map is not None else view.bios_map
+    if not given:
+        return
+    try:
+        arrived = TableReading(given).reserved.pages_inside()
+    except InputError:
+        arrived = ExtentSet()
+    if late := inferred - arrived:
+        yield finding_about(
+            "inference-ambiguous",
+            "degraded",
+            late,
+            "{pages} were reserved by the kernel or its command line, not by the "
+            "handoff: deposits cannot be told from them",
+            _TRIM,
+        )

@@ -1,0 +1,155 @@
+"""rebuild: the pool of a booted kernel, or the reasons why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from e820pool.abi.e820 import E820_TYPE_RAM
+from e820pool.findings import Finding, Level, worst_level
+from e820pool.pool.agreement import disagreements, finding_about, read_view
+from e820pool.pool.claims import Claim, doubts, is_firmware_map, read_record
+from e820pool.pool.inference import KERNELS_OWN, infer_claim
+from e820pool.pool.pool import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from e820pool.abi.pool_record import PoolRecord
+    from e820pool.deposits import DepositLedger
+    from e820pool.kernel.view import KernelView, Row
+    from e820pool.memory_map import MemoryMap
+    from e820pool.pool.agreement import TableReading
+    from e820pool.pool.option import PmpoolOption
+
+__all__ = ("Carrier", "RebuildResult", "rebuild")
+
+_RECORD_MISSING = Finding(
+    id="record-missing",
+    level="degraded",
+    message="there is no pool record, and no firmware's map to infer the pool from",
+)
+
+Carrier = Literal["setup_data", "pmpool", "inference"]
+"""How the pool came over: a setup_data node, the region's first page, not at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebuildResult:
+    """Hold a pool, or why there is none; never a part of a pool.
+
+    Attributes:
+        pool: None when anything at all speaks against it.
+        ledger: what the pool holds, None without one.
+        findings: refusals (``degraded``, ``unsafe``) and notes.
+        carrier: where the pool, or the refused record, came from.
+        generation: that of the record, 0 without one; the next handoff has one more.
+    """
+
+    pool: Pool | None
+    ledger: DepositLedger | None
+    findings: tuple[Finding, ...]
+    carrier: Carrier
+    generation: int = 0
+
+    @property
+    def level(self) -> Level | None:
+        """Return the highest level of the findings, None without findings."""
+        return worst_level(self.findings)
+
+
+def rebuild(
+    view: KernelView | Iterable[Row],
+    record: bytes | PoolRecord | None = None,
+    firmware_map: MemoryMap | None = None,
+    *,
+    region: PmpoolOption | None = None,
+    expected_generation: int | None = None,
+) -> RebuildResult:
+    """Return the pool, if everything speaks for it.
+
+    A record is believed only where the kernel's own table agrees: every extent
+    RESERVED in every byte, and in no use by the kernel. A record that is refused is
+    never replaced by an inference: it says that there is a pool, and that something
+    is wrong with it.
+
+    Args:
+        view: what the kernel made of its handoff, or the rows of its table.
+        record: the setup_data payload or, with ``region``, the bytes that lie at
+            the region's base; None infers the pool from the two maps.
+        firmware_map: the firmware's own map; with a record also the kernel's copy
+            of it, in which deposits are carved out.
+        region: what ``pmpool=`` on the command line names.
+        expected_generation: the least that the record must have.
+
+    Raises:
+        InputError: an entry of ``firmware_map`` reaches 2^64.
+    """
+    carrier = _carrier(record, firmware_map, region)
+    seen, table, findings = read_view(view)
+    if table is None:
+        return _refused(carrier, findings)
+    if record is not None:
+        claim, findings = read_record(record)
+        if claim is not None:
+            doubted = doubts(claim, firmware_map, region, expected_generation)
+            findings += tuple(doubted)
+    elif firmware_map is not None:
+        claim, findings = infer_claim(seen, table, firmware_map)
+    else:
+        claim, findings = None, (_RECORD_MISSING,)
+    if claim is None or _is_refused(findings):
+        return _refused(carrier, findings, claim)
+    findings += tuple(disagreements(claim.ledger.extents, seen, table))
+    if _is_refused(findings):
+        return _refused(carrier, findings, claim)
+    if firmware_map is not None:
+        findings += tuple(_not_recorded(claim, table, firmware_map))
+    return RebuildResult(
+        pool=Pool(claim.ledger),
+        ledger=claim.ledger,
+        findings=findings,
+        carrier=carrier,
+        generation=claim.generation,
+    )
+
+
+def _carrier(
+    record: bytes | PoolRecord | None,
+    firmware_map: MemoryMap | None,
+    region: PmpoolOption | None,
+) -> Carrier:
+    if record is None and firmware_map is not None:
+        return "inference"
+    return "setup_data" if region is None else "pmpool"
+
+
+def _is_refused(findings: tuple[Finding, ...]) -> bool:
+    return any(finding.level != "note" for finding in findings)
+
+
+def _refused(
+    carrier: Carrier, findings: tuple[Finding, ...], claim: Claim | None = None
+) -> RebuildResult:
+    return RebuildResult(
+        pool=None,
+        ledger=None,
+        findings=findings,
+        carrier=carrier,
+        generation=claim.generation if claim else 0,
+    )
+
+
+def _not_recorded(
+    claim: Claim, table: TableReading, firmware_map: MemoryMap
+) -> Iterator[Finding]:
+    # Only the firmware's own map tells; in the kernel's copy they are RESERVED.
+    if not is_firmware_map(claim, firmware_map):
+        return
+    ram = firmware_map.bytes_of(E820_TYPE_RAM)
+    more = (ram & table.reserved).pages_inside() - KERNELS_OWN - claim.ledger.extents
+    if more:
+        text = (
+            "{pages} were RAM to the firmware, are RESERVED now and not in the record"
+        )
+        yield finding_about("reserved-not-recorded", "note", more, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from e820pool.abi.e820 import E820_TYPE_RESERVED
 from e820pool.abi.pool_record import (
     MAP_DIGEST_BYTES,
     RECORD_BAD_EXTENTS,
@@ -120,20 +121,25 @@ def _region_doubts(claim: Claim, region: PmpoolOption) -> Iterator[Finding]:
 
 
 def _machine_doubts(claim: Claim, firmware_map: MemoryMap) -> Iterator[Finding]:
-    before = firmware_map
-    if not is_firmware_map(claim, before):
-        # The kernel's copy of the firmware's map has the deposits carved out of it.
-        before = firmware_map_before(firmware_map, claim.ledger)
-    if not is_firmware_map(claim, before) and claim.map_digest != _UNKNOWN_MAP:
+    if claim.map_digest != _UNKNOWN_MAP and not _is_same_machine(claim, firmware_map):
         message = (
             f"the record is of the machine with map {claim.map_digest.hex()}, this one "
             f"has {firmware_map.digest().hex()}"
         )
         yield _refusal("record-other-machine", message)
         return
-    if wrong := mismatched_types(before, claim.ledger):
+    wrong = mismatched_types(firmware_map, claim.ledger)
+    if not is_firmware_map(claim, firmware_map):
+        # In the kernel's copy of the firmware's map deposits are RESERVED already.
+        wrong = wrong - firmware_map.bytes_of(E820_TYPE_RESERVED).pages_inside()
+    if wrong:
         text = "{pages} are not what the record says that they were to the firmware"
         yield finding_about("record-bad-extents", "degraded", wrong, text)
+
+
+def _is_same_machine(claim: Claim, memory_map: MemoryMap) -> bool:
+    before = firmware_map_before(memory_map, claim.ledger)
+    return is_firmware_map(claim, memory_map) or is_firmware_map(claim, before)
 
 
 def _ledger_of(record: PoolRecord) -> DepositLedger:

@@ -24,6 +24,7 @@ __all__ = (
     "XLF_EFI_HANDOVER_64",
     "XLF_EFI_KEXEC",
     "XLF_KERNEL_64",
+    "XLF_MEM_ENCRYPTION",
     "SetupHeader",
 )
 
@@ -49,6 +50,7 @@ XLF_EFI_HANDOVER_64 = 1 << 3
 XLF_EFI_KEXEC = 1 << 4
 XLF_5LEVEL = 1 << 5
 XLF_5LEVEL_ENABLED = 1 << 6
+XLF_MEM_ENCRYPTION = 1 << 7  # not in 6.1 yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -225,8 +225,8 @@ def _version_text(hdr: SetupHeader, data: bytes, limit: int) -> str:
         )
     text = bytes(data[start : min(limit, start + _LONGEST_VERSION_BYTES)])
     # The text goes into tables and messages, so noise must not break their lines.
-    decoded = text.partition(b"\0")[0].decode("ascii", "replace").strip()
-    return "".join(letter if letter.isprintable() else "?" for letter in decoded)
+    words = text.partition(b"\0")[0].strip()
+    return "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in words)
 
 
 def _round_up(addr: int, alignment: int) -> int:

@@ -1,0 +1,142 @@
+"""Draw a map, or what became of one, with characters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from e820pool.report.table import human_size
+from e820pool.report.zones import (
+    LABELS,
+    Look,
+    Zone,
+    address_label,
+    deposits_between,
+    looks_of,
+    zones_of,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from e820pool.extents import ByteRangeSet, ExtentSet
+    from e820pool.memory_map import MemoryMap
+
+__all__ = ("MIN_WIDTH", "picture")
+
+MIN_WIDTH = 40
+"""Columns below which a picture is drawn as if it had so many."""
+
+_BLOCKS = {
+    Look.RAM: "\N{FULL BLOCK}",
+    Look.RESERVED: "\N{LIGHT SHADE}",
+    Look.ACPI: "\N{MEDIUM SHADE}",
+    Look.OTHER: "?",
+    Look.DEPOSITED: "D",
+    Look.NOTHING: "\N{MIDDLE DOT}",
+}
+_ASCII = {
+    Look.RAM: "#",
+    Look.RESERVED: "-",
+    Look.ACPI: "=",
+    Look.OTHER: "?",
+    Look.DEPOSITED: "D",
+    Look.NOTHING: ".",
+}
+
+
+def picture(
+    before: MemoryMap,
+    after: MemoryMap | None = None,
+    deposits: ExtentSet | None = None,
+    *,
+    width: int = 80,
+    ascii_only: bool = False,
+) -> str:
+    """Return lines of at most ``width`` columns: a bar for each map and stretch.
+
+    A column shows what fills most of it, but a deposit always shows. Without
+    ``deposits`` they are what was RAM before and is RESERVED after.
+
+    Raises:
+        InputError: an entry reaches 2^64.
+    """
+    maps = [before] if after is None else [before, after]
+    if after is not None:
+        given = deposits_between(before, after) if deposits is None else deposits
+        bars = {"before": looks_of(before), "after": looks_of(after, given)}
+    else:
+        bars = {"": looks_of(before, deposits)}
+    margin = max(len(name) for name in bars) + (after is not None)
+    columns = max(width, MIN_WIDTH) - margin
+    marks = _ASCII if ascii_only else _BLOCKS
+    lines, seen = [], set()
+    for zone in zones_of(maps):
+        lines.append(" " * margin + _ruler(zone, columns))
+        for name, cells in _rows(zone, bars, columns).items():
+            seen |= set(cells)
+            lines.append(name.ljust(margin) + "".join(marks[cell] for cell in cells))
+    return "\n".join([*lines, *_legend(seen, marks, columns + margin)]) + "\n"
+
+
+def _rows(
+    zone: Zone, bars: dict[str, list[tuple[Look, ByteRangeSet]]], columns: int
+) -> dict[str, list[Look]]:
+    # Where nothing changed one bar stands for both.
+    rows = {
+        name: _cells(zone, looks, min(columns, zone.size))
+        for name, looks in bars.items()
+    }
+    first, last = next(iter(rows.values())), [*rows.values()][-1]
+    return {"both": first} if len(rows) > 1 and first == last else rows
+
+
+def _ruler(zone: Zone, columns: int) -> str:
+    # Both ends, and between them what one column stands for, if it fits.
+    start, end = address_label(zone.start), address_label(zone.end)
+    scale = f" {human_size(-(-zone.size // columns))} a column "
+    room = columns - len(start) - len(end)
+    return f"{start}{scale.center(room) if len(scale) < room else ' ' * room}{end}"
+
+
+def _cells(
+    zone: Zone, looks: list[tuple[Look, ByteRangeSet]], columns: int
+) -> list[Look]:
+    edges = np.array(
+        [zone.start + zone.size * at // columns for at in range(columns + 1)], np.uint64
+    )
+    filled = {look: np.diff(_bytes_below(ranges, edges)) for look, ranges in looks}
+    deposited = filled.pop(Look.DEPOSITED, np.zeros(columns, np.uint64))
+    nothing = np.diff(edges) - sum(filled.values(), np.zeros(columns, np.uint64))
+    kinds = [Look.NOTHING, *filled]
+    most = np.argmax(np.stack([nothing, *filled.values()]), axis=0)
+    return [
+        Look.DEPOSITED if is_deposit else kinds[at]
+        for at, is_deposit in zip(most.tolist(), (deposited > 0).tolist(), strict=True)
+    ]
+
+
+def _bytes_below(ranges: ByteRangeSet, edges: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    # How many bytes of the set lie below each edge.
+    sizes = ranges.ends - ranges.starts
+    before = np.concatenate(([np.uint64(0)], np.cumsum(sizes, dtype=np.uint64)))
+    at = np.searchsorted(ranges.starts, edges, side="right")
+    last = np.maximum(at, 1) - 1
+    inside = np.minimum(edges, ranges.ends[last]) - np.minimum(
+        edges, ranges.starts[last]
+    )
+    return np.where(at > 0, before[last] + inside, np.uint64(0))
+
+
+def _legend(seen: set[Look], marks: dict[Look, str], width: int) -> list[str]:
+    # The looks that occur, as many on a line as fit.
+    lines = [""]
+    for look, label in LABELS.items():
+        word = f"{marks[look]} {label}"
+        if look not in seen:
+            continue
+        if lines[-1] and len(lines[-1]) + 3 + len(word) > width:
+            lines.append("")
+        lines[-1] += f"{'   ' if lines[-1] else ''}{word}"
+    return lines

@@ -1,0 +1,168 @@
+"""Cut the address space into the stretches that a picture of a map shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from e820pool.abi.e820 import (
+    E820_TYPE_ACPI,
+    E820_TYPE_NVS,
+    E820_TYPE_RAM,
+    E820_TYPE_RESERVED,
+)
+from e820pool.extents import ByteRangeSet, ExtentSet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from e820pool.memory_map import MemoryMap
+
+__all__ = (
+    "LABELS",
+    "Look",
+    "Zone",
+    "address_label",
+    "deposits_between",
+    "looks_of",
+    "zones_of",
+)
+
+_MIB, _4_GIB = 1 << 20, 1 << 32
+# So many stretches above 4 GiB are told apart; the rest share the last one.
+_HIGH_ZONES = 12
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+# Numbers with more digits than an address in hex help nobody.
+_LONGEST = 100_000
+
+
+class Look(IntEnum):
+    """What a place in a picture looks like."""
+
+    NOTHING = 0
+    RAM = 1
+    RESERVED = 2
+    ACPI = 3
+    OTHER = 4
+    DEPOSITED = 5
+
+
+LABELS = {
+    Look.RAM: "usable",
+    Look.RESERVED: "reserved",
+    Look.ACPI: "ACPI",
+    Look.OTHER: "other types",
+    Look.DEPOSITED: "deposited",
+    Look.NOTHING: "no entry",
+}
+
+_LOOK_OF_TYPE = {
+    E820_TYPE_RAM: Look.RAM,
+    E820_TYPE_RESERVED: Look.RESERVED,
+    E820_TYPE_ACPI: Look.ACPI,
+    E820_TYPE_NVS: Look.ACPI,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zone:
+    """Hold a stretch of addresses, ``[start, end)`` in bytes, drawn to one scale."""
+
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """Return the number of bytes."""
+        return self.end - self.start
+
+
+def address_label(addr: int) -> str:
+    """Return an address as a whole number of its largest unit, else in hex.
+
+    ``0``, ``640 KiB``, ``25 GiB``, ``65520 GiB``, ``0x3ffc04000000``.
+    """
+    if not addr:
+        return "0"
+    unit = min((addr & -addr).bit_length() - 1, 40) // 10
+    count = addr >> 10 * unit
+    return f"{count} {_UNITS[unit]}" if unit and count < _LONGEST else f"{addr:#x}"
+
+
+def zones_of(maps: Sequence[MemoryMap]) -> tuple[Zone, ...]:
+    """Return the stretches in which the maps have entries, in order.
+
+    The first MiB and the rest below 4 GiB have a scale of their own, since all the
+    small ranges lie there. Above, a new stretch begins after every gap that is
+    longer than all that is used there.
+
+    Raises:
+        InputError: an entry reaches 2^64.
+    """
+    used = ByteRangeSet()
+    for one in maps:
+        flat = one.flatten().entries
+        used |= ByteRangeSet.from_bounds(flat["addr"], flat["addr"] + flat["size"])
+    low = used & ByteRangeSet([(_MIB, _4_GIB)])
+    zones = [Zone(start=0, end=_MIB)] if used.overlaps(0, _MIB) else []
+    if low:
+        zones.append(Zone(start=_MIB, end=_round_end(int(low.ends[-1]))))
+    return (*zones, *_high_zones(used - ByteRangeSet([(0, _4_GIB)])))
+
+
+def _round_end(end: int) -> int:
+    # Devices fill what is left below 4 GiB: shown as a whole once RAM comes near.
+    return _4_GIB if end > _4_GIB // 2 else end
+
+
+def _high_zones(used: ByteRangeSet) -> list[Zone]:
+    zones: list[Zone] = []
+    for start, end in used:
+        near = zones and start - zones[-1].end <= used.total_bytes
+        if near or len(zones) == _HIGH_ZONES:
+            zones[-1] = Zone(start=zones[-1].start, end=end)
+        else:
+            zones.append(Zone(start=start, end=end))
+    return zones
+
+
+def deposits_between(before: MemoryMap, after: MemoryMap) -> ByteRangeSet:
+    """Return the bytes that were RAM before and are RESERVED after."""
+    return before.bytes_of(E820_TYPE_RAM) & after.bytes_of(E820_TYPE_RESERVED)
+
+
+def looks_of(
+    memory_map: MemoryMap, deposits: ByteRangeSet | ExtentSet | None = None
+) -> list[tuple[Look, ByteRangeSet]]:
+    """Return which bytes have which look; deposits lie on top and come last.
+
+    Raises:
+        InputError: an entry reaches 2^64.
+    """
+    flat = memory_map.flatten().entries
+    looks = _looks(flat["type"])
+    found = [
+        (look, _ranges(flat[looks == look]))
+        for look in (Look.RAM, Look.RESERVED, Look.ACPI, Look.OTHER)
+    ]
+    if deposits is not None:
+        as_bytes = deposits.to_bytes() if isinstance(deposits, ExtentSet) else deposits
+        found.append((Look.DEPOSITED, as_bytes))
+    return [(look, ranges) for look, ranges in found if ranges]
+
+
+def _ranges(rows: NDArray[Any]) -> ByteRangeSet:
+    return ByteRangeSet.from_bounds(rows["addr"], rows["addr"] + rows["size"])
+
+
+def _looks(types: NDArray[Any]) -> NDArray[Any]:
+    looks = np.full(types.shape, Look.OTHER, np.uint8)
+    for kind, look in _LOOK_OF_TYPE.items():
+        looks[types == kind] = look
+    return looks

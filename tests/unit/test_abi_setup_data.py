@@ -58,7 +58,7 @@ def test_a_node_is_written_as_the_kernel_reads_it():
         (bytes(13), "setup_data node: 13 bytes (0xd) end inside len at byte 0xd"),
         (
             rawbytes.setup_data(9, b"seed", length=0xFFFFFFFF),
-            "setup_data node of type 0x9: len is 0xffffffff (4294967295), but 4 bytes of",
+            "setup_data node of type 0x9: len is 0xffffffff (4294967295), but 4 bytes",
         ),
         (
             rawbytes.setup_data(9, b"seed", length=3),

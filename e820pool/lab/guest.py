@@ -11,11 +11,12 @@ from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
 __all__ = ("LAB_CMDLINE", "build_initramfs", "find_busybox", "init_script")
 
 LAB_CMDLINE: Final = (
+    # The edits of the e820 table are debug messages; overrides "quiet". First, since
+    # what was said before a console appears is filtered when that one appears.
+    "loglevel=8 "
     # Messages of the decompressor, and of the kernel before it has a console.
     "earlyprintk=ttyS0,115200 "
     "console=ttyS0,115200 "
-    # The edits of the e820 table are debug messages; overrides "quiet".
-    "loglevel=8 "
     # A panic ends the VM: with -no-reboot a reboot is an exit.
     "panic=-1"
 )

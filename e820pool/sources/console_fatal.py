@@ -1,0 +1,63 @@
+"""Find in the lines of a console why a boot could not go on."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ("FatalScan",)
+
+_PANIC = re.compile(r"(?<!end )Kernel panic - not syncing: (.*)")
+_BUG = re.compile(r"kernel BUG at (\S+?)!")
+_OOPS = re.compile(r"BUG: ((?:unable to handle|kernel NULL pointer)[^,]*)")
+# early_fixup_exception() (arch/x86/mm/extable.c): the CPU is halted after it.
+_EARLY = re.compile(r"PANIC: early exception (0x[0-9a-f]{1,4})")
+# error() of the decompressor (arch/x86/boot/compressed/error.c): its words, then
+# this line.
+_DECOMPRESSOR = re.compile(r"^ *-- System halted")
+_FUNCTION = re.compile(r"RIP: [0-9a-f]{1,4}:([A-Za-z_][\w]*)")
+_UPTIME = re.compile(r"^(?:<\d{1,2}>)?\[ *\d{1,7}\.\d{6}\] ")
+
+# Panics that only say that an oops, which was told before, hit the wrong task.
+_HOLLOW = re.compile(r"Attempted to kill|Fatal exception")
+
+
+class FatalScan:
+    """Gather the end of a boot while its lines go by."""
+
+    __slots__ = ("_crash", "_early", "_halt", "_last", "_panic", "_place")
+
+    def __init__(self) -> None:
+        self._panic: str | None = None
+        self._crash: str | None = None
+        self._place: str | None = None
+        self._early: str | None = None
+        self._halt: str | None = None
+        self._last = ""
+
+    def take(self, line: str) -> None:
+        """Look at the next line."""
+        if found := _PANIC.search(line):
+            self._panic = self._panic or found[1].strip()
+        elif found := _BUG.search(line):
+            self._crash = self._crash or f"kernel BUG at {found[1]}"
+        elif found := _OOPS.search(line):
+            self._crash = self._crash or found[1].strip()
+        elif found := _EARLY.search(line):
+            self._early = self._early or f"early exception {found[1]}"
+        elif _DECOMPRESSOR.search(line):
+            self._halt = self._halt or self._last or "System halted"
+        elif found := _FUNCTION.search(line):
+            self._place = self._place or found[1]
+        words = _UPTIME.sub("", line).strip()
+        self._last = words or self._last
+
+    @property
+    def reason(self) -> str | None:
+        """Return why the boot ended, None when nothing says that it had to."""
+        crash = f"{self._crash} in {self._place}" if self._crash else None
+        if self._panic and not _HOLLOW.search(self._panic):
+            return self._panic
+        # An oops alone may be survived; a panic or a halt after it is not.
+        if self._panic or self._early:
+            return crash or self._panic or self._early
+        return self._halt

@@ -46,9 +46,7 @@ def record(rows=ROWS, **changes):
 
 
 def test_the_example_of_the_specification_is_what_both_writers_write():
-    lines = re.findall(
-        r"^    [0-9a-f]{4}  ((?:[0-9a-f]{2} ){16})", SPEC.read_text(), re.M
-    )
+    lines = re.findall(r"\n {4}[0-9a-f]{4}  ((?:[0-9a-f]{2} ){16})", SPEC.read_text())
     example = bytes.fromhex("".join(lines))
     assert example == record() == encode_record(RECORD)
     assert parse_record(example) == RECORD

@@ -29,7 +29,8 @@ _APPEND = "arch/x86/kernel/e820.c e820__memory_setup_default()"
 _RANGE_ADD = "arch/x86/kernel/e820.c __e820__range_add()"
 _TRIM = "arch/x86/kernel/setup.c trim_bios_range()"
 
-# RAM that every kernel gives up by itself: page 0 and the ISA hole (_TRIM).
+# RAM that every kernel gives up by itself: page 0 and the ISA hole (_TRIM). Pages
+# of setup_data nodes are reserved for ever, and before memblock no memory at all.
 _ALWAYS_LOST = ExtentSet([(0x0, 0x1), (0xA0, 0x100)])
 # At most so many extents are listed in a finding; the message has the total.
 _LISTED = 64
@@ -190,7 +191,11 @@ def _ram_lost(
     addr, size, kind = sweep_arrays(both["addr"], both["size"], both["type"])
     ram = kind == E820_TYPE_RAM
     told = ByteRangeSet.from_bounds(addr[ram], addr[ram] + size[ram]).pages_inside()
-    lost = told - view.usable_pages() - _ALWAYS_LOST - deposits
+    nodes = ByteRangeSet(
+        (one.addr, one.addr + one.size) for one in given.setup_data or ()
+    )
+    kept = _ALWAYS_LOST | nodes.pages_touched()
+    lost = told - view.usable_pages() - kept - deposits
     if lost:
         text = (
             f"{lost.nr_pages} pages of RAM in the table are not used, the first at "

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from e820pool.abi.boot_params import BootParams, encode_boot_params
+from e820pool.abi.pool_record import SETUP_E820POOL
 from e820pool.abi.setup_data import SetupDataNode, encode_node, node_size
 from e820pool.deposits import DepositLedger
 
 if TYPE_CHECKING:
     from e820pool.memory_map import MemoryMap
 
-__all__ = ("BOOT_PARAMS_SIZE", "COMMAND_LINE_SIZE", "Handoff", "PlacedNode", "Segment")
+__all__ = ("COMMAND_LINE_SIZE", "Handoff", "PlacedNode", "Segment")
 
-BOOT_PARAMS_SIZE = 4096
 COMMAND_LINE_SIZE = 2048
 """Bytes a kernel copies, NUL included (arch/x86/include/asm/setup.h, all read)."""
 
@@ -75,6 +75,13 @@ class Handoff:
     ledger: DepositLedger = field(default_factory=DepositLedger)
     firmware_map: MemoryMap | None = None
     encoding: str = "split"
+
+    def record_bytes(self) -> bytes | None:
+        """Return the payload of the first pool record node, None without one."""
+        for one in self.nodes:
+            if one.node.type == SETUP_E820POOL:
+                return one.node.data
+        return None
 
     def segments(self) -> tuple[Segment, ...]:
         """Return what a loader places: boot_params, nodes, command line."""

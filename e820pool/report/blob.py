@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from e820pool.abi.boot_params import BootParams, encode_boot_params
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE, encode_table
 from e820pool.errors import CapacityError
+from e820pool.report.files import write_tree
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from e820pool.memory_map import MemoryMap
 
-__all__ = ("boot_params_blob", "split_blob")
+__all__ = ("boot_params_blob", "split_blob", "write_boot_params_tree")
 
 
 def boot_params_blob(memory_map: MemoryMap) -> bytes:
@@ -44,3 +47,12 @@ def split_blob(memory_map: MemoryMap) -> dict[str, bytes]:
         files["setup_data/0/type"] = b"0x1\n"
         files["setup_data/0/data"] = encode_table(rest)
     return files
+
+
+def write_boot_params_tree(memory_map: MemoryMap, path: str | Path) -> None:
+    """Write ``split_blob``'s files; InputError if another thing is there."""
+    write_tree(path, split_blob(memory_map), is_ours=_is_boot_params_tree)
+
+
+def _is_boot_params_tree(path: Path) -> bool:
+    return {entry.name for entry in path.iterdir()} <= {"data", "setup_data", "version"}

@@ -29,6 +29,10 @@ def write_file(path: str | Path, data: bytes | str) -> None:
     target = Path(path)
     raw = data.encode() if isinstance(data, str) else data
     with _failing_as(target):
+        if target.exists() and not target.is_file():
+            # A device or a pipe: renaming over it would replace it.
+            target.write_bytes(raw)
+            return
         handle, name = tempfile.mkstemp(prefix=_PREFIX, dir=target.parent)
         try:
             with os.fdopen(handle, "wb") as stream:

@@ -12,7 +12,7 @@ from e820pool.handoff.strict import whole_table
 if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
 
-__all__ = ("handoff_json", "handoff_text")
+__all__ = ("handoff_json", "handoff_text", "parts_table")
 
 
 def _parts(handoff: Handoff) -> list[tuple[str, int, int]]:
@@ -26,17 +26,21 @@ def _parts(handoff: Handoff) -> list[tuple[str, int, int]]:
     return parts
 
 
+def parts_table(handoff: Handoff) -> str:
+    """Return each part with its address and size."""
+    rows = [(what, f"{addr:#x}", size) for what, addr, size in _parts(handoff)]
+    return tabulate(rows, headers=("part", "address", "bytes"), tablefmt="plain")
+
+
 def handoff_text(handoff: Handoff, where: str) -> str:
     """Return what was built and where each part must be placed."""
-    rows = [(what, f"{addr:#x}", size) for what, addr, size in _parts(handoff)]
-    table = tabulate(rows, headers=("part", "address", "bytes"), tablefmt="plain")
     entries, in_page = whole_table(handoff).size, handoff.boot_params.e820_entries
     spill = (
         f", {entries - in_page} of them in SETUP_E820_EXT" if entries > in_page else ""
     )
     return (
         f"{where}: {entries} e820 entries{spill}; {len(handoff.ledger)} deposits, "
-        f"{handoff.ledger.extents.nr_pages} pages RESERVED\n{table}\n"
+        f"{handoff.ledger.extents.nr_pages} pages RESERVED\n{parts_table(handoff)}\n"
         f"next: e820pool check {where} --kernel all"
     )
 

@@ -25,6 +25,7 @@ ROOMS = (
     "stress",
     "lab",
     "report",
+    "data",
     "cli",
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -1,0 +1,43 @@
+"""One file a command; each has NAME, HELP, DESCRIPTION, EXAMPLE, configure, run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from e820pool.cli.commands import build, check, demo, predict, rebuild, show
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from e820pool.cli.console import Console
+
+__all__ = ("COMMANDS", "Command")
+
+
+class Command(Protocol):
+    """What a command module provides."""
+
+    NAME: str
+    HELP: str
+    DESCRIPTION: str
+    EXAMPLE: str
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's own arguments."""
+
+    def run(self, args: argparse.Namespace, console: Console) -> int:
+        """Do it and return the exit status."""
+
+
+def _modules() -> Iterator[Command]:
+    # In the order in which --help lists them.
+    yield show
+    yield build
+    yield predict
+    yield check
+    yield rebuild
+    yield demo
+
+
+COMMANDS: tuple[Command, ...] = tuple(_modules())

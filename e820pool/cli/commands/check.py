@@ -1,0 +1,58 @@
+"""check: a verdict for each kernel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.cli import status
+from e820pool.cli.inputs import add_deposit_options, handoff_with_deposits
+from e820pool.cli.targets import add_kernel_option, targets
+
+if TYPE_CHECKING:
+    import argparse
+
+    from e820pool.cli.console import Console
+    from e820pool.cli.targets import Target
+    from e820pool.compat import Verdict
+    from e820pool.handoff.model import Handoff
+
+__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run", "verdict_for")
+
+NAME = "check"
+HELP = "say which kernels leave the deposits alone"
+DESCRIPTION = """\
+Print a verdict for each kernel: safe, degraded (RAM or the pool is lost, but no
+deposited page is touched), unsafe, or unknown, with the findings behind it.
+"""
+EXAMPLE = "e820pool check out --kernel all"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``check``."""
+    parser.add_argument("handoff", metavar="HANDOFF", help="handoff directory or blob")
+    add_kernel_option(parser, many=True, default="all")
+    add_deposit_options(parser)
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Check the handoff against each kernel."""
+    from e820pool.report.verdicts import verdicts_json, verdicts_text  # noqa: PLC0415
+
+    handoff = handoff_with_deposits(args)
+    found = [verdict_for(handoff, target) for target in targets(args.kernel)]
+    render = verdicts_json if args.format == "json" else verdicts_text
+    console.result(render(found))
+    return status.status_of_verdicts(one.verdict for one in found)
+
+
+def verdict_for(handoff: Handoff, target: Target) -> Verdict:
+    """Return the model's verdict for one kernel; ``unknown`` without a profile."""
+    from e820pool.compat import check, verdict_unknown  # noqa: PLC0415  numpy
+    from e820pool.kernel.early_boot import predict  # noqa: PLC0415
+    from e820pool.kernel.reading import boot_input  # noqa: PLC0415
+
+    if target.profile is None:
+        return verdict_unknown(target.name, target.reason)
+    view = predict(handoff, target.profile)
+    return check(handoff.ledger, view, boot_input(handoff))

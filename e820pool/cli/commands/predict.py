@@ -1,0 +1,73 @@
+"""predict: what a modelled kernel makes of a handoff."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e820pool.cli import status
+from e820pool.cli.targets import add_kernel_option, one_target
+from e820pool.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from e820pool.cli.console import Console
+
+__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+
+NAME = "predict"
+HELP = "show what a kernel would make of a handoff"
+DESCRIPTION = """\
+Print the view of the modelled kernel: its maps, its memory, where KASLR may put it.
+With --jsonl, read one record a line and write one a line, in order.
+"""
+EXAMPLE = "e820pool predict out --kernel 6.1"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``predict``."""
+    parser.add_argument(
+        "handoff", metavar="HANDOFF", nargs="?", help="directory or blob"
+    )
+    add_kernel_option(parser, many=False)
+    parser.add_argument(
+        "--jsonl",
+        metavar="FILE",
+        help="bulk form: JSON Lines from a file, or - (stdin)",
+    )
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Predict for one handoff, or for a stream of records."""
+    if (args.jsonl is None) == (args.handoff is None):
+        raise InputError("predict takes either HANDOFF or --jsonl FILE, and not both")
+    return _bulk(args.jsonl, console) if args.jsonl else _one(args, console)
+
+
+def _one(args: argparse.Namespace, console: Console) -> int:
+    from e820pool.kernel.early_boot import predict  # noqa: PLC0415  numpy
+    from e820pool.report.view import view_json, view_text  # noqa: PLC0415
+    from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
+
+    view = predict(read_handoff(args.handoff), one_target(args.kernel))
+    console.result(view_json(view) if args.format == "json" else view_text(view))
+    return status.DONE
+
+
+def _bulk(path: str, console: Console) -> int:
+    if path == "-":
+        return _stream(sys.stdin.buffer, console)
+    with Path(path).open("rb") as lines:
+        return _stream(lines, console)
+
+
+def _stream(lines: Iterable[bytes], console: Console) -> int:
+    from e820pool.kernel.jsonl import predict_lines  # noqa: PLC0415  numpy
+
+    for line in predict_lines(lines):
+        console.out.write(line + "\n")
+    return status.DONE

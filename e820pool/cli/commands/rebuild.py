@@ -1,0 +1,64 @@
+"""rebuild: the pool, from what a booted kernel has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.cli import status
+from e820pool.cli.targets import add_kernel_option, one_target
+
+if TYPE_CHECKING:
+    import argparse
+
+    from e820pool.cli.console import Console
+    from e820pool.handoff.model import Handoff
+    from e820pool.kernel.profiles import Profile
+    from e820pool.memory_map import MemoryMap
+    from e820pool.pool.rebuild import RebuildResult
+
+__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "rebuilt", "run")
+
+NAME = "rebuild"
+HELP = "rebuild the pool after a boot"
+DESCRIPTION = """\
+Rebuild the pool from the kernel's own table and the pool record, or, with
+--firmware-map, from what is RESERVED now and was RAM in the firmware's map. Refuses
+unless every page is protected: a wrong pool is never returned.
+"""
+EXAMPLE = "e820pool rebuild out"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``rebuild``."""
+    parser.add_argument("handoff", metavar="HANDOFF", help="directory, or live")
+    add_kernel_option(parser, many=False)
+    parser.add_argument(
+        "--firmware-map",
+        metavar="SOURCE",
+        help="the map before deposits, for rebuilding without a record",
+    )
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Rebuild and print the pool; 1 when it is refused."""
+    from e820pool.report.pool_text import pool_json, pool_text  # noqa: PLC0415  numpy
+    from e820pool.sources import read_map  # noqa: PLC0415
+    from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
+
+    handoff = read_handoff(args.handoff)
+    firmware = read_map(args.firmware_map) if args.firmware_map else None
+    result = rebuilt(handoff, one_target(args.kernel), firmware)
+    console.result((pool_json if args.format == "json" else pool_text)(result))
+    return status.DONE if result.pool is not None else status.NOT_SAFE
+
+
+def rebuilt(
+    handoff: Handoff, profile: Profile, firmware_map: MemoryMap | None = None
+) -> RebuildResult:
+    """Return the pool that a kernel with this profile would rebuild."""
+    from e820pool.kernel.early_boot import predict  # noqa: PLC0415  numpy
+    from e820pool.pool.rebuild import rebuild  # noqa: PLC0415
+
+    view = predict(handoff, profile)
+    return rebuild(view, handoff.record_bytes(), firmware_map=firmware_map)

@@ -1,0 +1,188 @@
+"""show: any input, in any output form."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from e820pool.cli import status
+from e820pool.cli.inputs import add_source_argument, source_map
+from e820pool.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from e820pool.cli.console import Console
+    from e820pool.findings import Finding
+    from e820pool.memory_map import MemoryMap
+    from e820pool.report.losses import Form
+    from e820pool.type_words import LogDialect
+
+__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+
+NAME = "show"
+HELP = "show a memory map in any form"
+DESCRIPTION = """\
+Read any source and show its map, in the order of the source. What the form cannot
+say, and what was odd in the source, is told on stderr.
+
+forms: table, picture, json, dmesg (3.5 to 6.19), dmesg-7.0, dmesg-pre-3.5, dmesg-2.4,
+iomem, memmap (a memmap= option), c, svg, blob (a zero page); and, with -o DIR,
+memmap-tree (shaped as /sys/firmware/memmap) or boot-params-tree (as
+/sys/kernel/boot_params).
+"""
+EXAMPLE = "e820pool show live --format picture"
+
+_LOGS: dict[str, LogDialect] = {
+    "dmesg": "3.5",
+    "dmesg-7.0": "7.0",
+    "dmesg-pre-3.5": "pre-3.5",
+    "dmesg-2.4": "2.4",
+}
+_TREES = ("memmap-tree", "boot-params-tree")
+# Forms with words for types, which cannot say everything.
+_LOSSY: dict[str, Form] = {**_LOGS, "iomem": "iomem", "memmap-tree": "memmap"}
+_FORMS = ("table", "picture", "json", *_LOGS, "iomem", "memmap", "c", "svg", "blob")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``show``."""
+    add_source_argument(parser)
+    parser.add_argument(
+        "--format", choices=(*_FORMS, *_TREES), default="table", metavar="FORM"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="PATH", help="write there instead of stdout"
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Read the source and say it in the form."""
+    memory_map = source_map(args)
+    console.findings(memory_map.notes)
+    console.findings(_losses(memory_map, args.format))
+    if args.format in _TREES:
+        _write_tree(memory_map, args)
+    elif args.format == "blob":
+        _write_blob(memory_map, args, console)
+    else:
+        _write_text(_text(memory_map, args, console), args.output, console)
+    return status.DONE
+
+
+def _text(memory_map: MemoryMap, args: argparse.Namespace, console: Console) -> str:
+    form: str = args.format
+    if form in _LOGS:
+        return _log(memory_map, form, args.block)
+    return _MAKERS[form](memory_map, console)
+
+
+def _log(memory_map: MemoryMap, form: str, block: str) -> str:
+    from e820pool.report.dmesg import dmesg_text  # noqa: PLC0415  numpy
+
+    return dmesg_text(memory_map, _LOGS[form], block)
+
+
+def _picture(memory_map: MemoryMap, console: Console) -> str:
+    from e820pool.report.picture import picture  # noqa: PLC0415  numpy
+
+    width = shutil.get_terminal_size().columns
+    return picture(memory_map, width=width, ascii_only=not console.unicode)
+
+
+def _table(memory_map: MemoryMap, _console: Console) -> str:
+    from e820pool.report.table import map_table  # noqa: PLC0415  numpy
+
+    return map_table(memory_map)
+
+
+def _json(memory_map: MemoryMap, _console: Console) -> str:
+    from e820pool.report.jsons import (  # noqa: PLC0415  numpy
+        json_text,
+        memory_map_document,
+    )
+
+    return json_text(memory_map_document(memory_map))
+
+
+def _iomem(memory_map: MemoryMap, _console: Console) -> str:
+    from e820pool.report.iomem import iomem_text  # noqa: PLC0415  numpy
+
+    return iomem_text(memory_map)
+
+
+def _memmap(memory_map: MemoryMap, console: Console) -> str:
+    from e820pool.report.cmdline import (  # noqa: PLC0415  numpy
+        memmap_notes,
+        memmap_option,
+    )
+
+    console.findings(memmap_notes(memory_map))
+    return memmap_option(memory_map)
+
+
+def _c(memory_map: MemoryMap, _console: Console) -> str:
+    from e820pool.report.c_source import c_source  # noqa: PLC0415  numpy
+
+    return c_source(memory_map)
+
+
+def _svg(memory_map: MemoryMap, _console: Console) -> str:
+    from e820pool.report.svg import svg_picture  # noqa: PLC0415  numpy
+
+    return svg_picture(memory_map)
+
+
+_MAKERS: dict[str, Callable[[MemoryMap, Console], str]] = {
+    "table": _table,
+    "picture": _picture,
+    "json": _json,
+    "iomem": _iomem,
+    "memmap": _memmap,
+    "c": _c,
+    "svg": _svg,
+}
+
+
+def _losses(memory_map: MemoryMap, form: str) -> tuple[Finding, ...]:
+    from e820pool.report.losses import losses  # noqa: PLC0415  numpy
+
+    found: Form | None = _LOSSY.get(form)
+    return losses(memory_map, found) if found else ()
+
+
+def _write_text(text: str, path: str | None, console: Console) -> None:
+    from e820pool.report.files import write_file  # noqa: PLC0415  numpy
+
+    if path is None:
+        console.result(text)
+    else:
+        write_file(path, text)
+
+
+def _write_blob(
+    memory_map: MemoryMap, args: argparse.Namespace, console: Console
+) -> None:
+    from e820pool.report.blob import boot_params_blob  # noqa: PLC0415  numpy
+    from e820pool.report.files import write_file  # noqa: PLC0415
+
+    blob = boot_params_blob(memory_map)
+    if args.output is not None:
+        write_file(args.output, blob)
+        return
+    if console.out.isatty():
+        raise InputError("a blob is 4096 bytes of binary: give -o FILE or a pipe")
+    console.binary(blob)
+
+
+def _write_tree(memory_map: MemoryMap, args: argparse.Namespace) -> None:
+    from e820pool.report.blob import write_boot_params_tree  # noqa: PLC0415  numpy
+    from e820pool.report.memmap_tree import write_memmap_tree  # noqa: PLC0415
+
+    if args.output is None:
+        raise InputError(f"--format {args.format} makes a directory: give -o DIR")
+    write = write_memmap_tree
+    if args.format == "boot-params-tree":
+        write = write_boot_params_tree
+    write(memory_map, args.output)

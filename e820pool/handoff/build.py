@@ -1,0 +1,267 @@
+"""build_handoff: from a map and a ledger to everything the next kernel gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from e820pool.abi.boot_params import BOOT_PARAMS_BYTES
+from e820pool.abi.e820 import (
+    E820_MAX_ENTRIES_ZEROPAGE,
+    E820_TYPE_RAM,
+    E820_TYPE_RESERVED_KERN,
+    encode_table,
+)
+from e820pool.abi.pool_record import (
+    SETUP_E820POOL,
+    PoolRecord,
+    RecordExtent,
+    encode_record,
+)
+from e820pool.abi.setup_data import SETUP_E820_EXT, SetupDataNode
+from e820pool.errors import CapacityError, InputError
+from e820pool.extents import ByteRangeSet
+from e820pool.handoff.encodings import encoding_named
+from e820pool.handoff.kernel_window import place_kernel
+from e820pool.handoff.model import COMMAND_LINE_SIZE, Handoff, PlacedNode
+from e820pool.handoff.placement import Room
+from e820pool.handoff.strict import validate_handoff
+from e820pool.handoff.zero_page import zero_page
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from e820pool.abi.bzimage import BzImage
+    from e820pool.deposits import DepositLedger
+    from e820pool.memory_map import MemoryMap
+
+__all__ = ("CARRIERS", "MAX_TABLE_ENTRIES", "BuildOptions", "build_handoff")
+
+CARRIERS = ("setup_data", "none")
+"""How the pool record travels; ``none`` leaves rebuilding to inference."""
+
+MAX_TABLE_ENTRIES = 3200
+"""E820_MAX_ENTRIES with NODES_SHIFT=10: 128 + 3 * 1024, the largest kernel table
+(arch/x86/include/asm/e820/types.h, 4.12 to 7.3)."""
+
+# 64 pages that early_memremap() can map at once, for a node and its header
+# (arch/x86/include/asm/fixmap.h NR_FIX_BTMAPS): a longer EXT node kills the boot.
+_EXT_LIMIT_ENTRIES = ((64 << 12) - 0x10) // 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """Say how a handoff is to be built.
+
+    Attributes:
+        encoding: a name of :data:`e820pool.handoff.encodings.ENCODINGS`.
+        max_entries: refuse a table with more entries than this.
+        carrier: one of :data:`CARRIERS`.
+        cmdline: latin-1 text, without a NUL.
+        kernel: the next kernel's image, to place its window and copy its header.
+        kernel_addr: where to load it, None to choose.
+        initrd_size: bytes to find a place for, 0 for no initrd.
+        addresses: a part's name (``boot_params``, ``cmdline``, ``initrd``,
+            ``setup_data-0``, ``setup_data-1`` ...) to the address the user wants.
+        generation: hops since the first kernel, kept in the pool record.
+    """
+
+    encoding: str = "split"
+    max_entries: int = MAX_TABLE_ENTRIES
+    carrier: str = "setup_data"
+    cmdline: str = ""
+    kernel: BzImage | None = None
+    kernel_addr: int | None = None
+    initrd_size: int = 0
+    addresses: Mapping[str, int] = field(default_factory=dict)
+    generation: int = 1
+
+
+def build_handoff(
+    memory_map: MemoryMap,
+    ledger: DepositLedger,
+    options: BuildOptions | None = None,
+) -> Handoff:
+    """Return the handoff that keeps the next kernel off the deposits.
+
+    Args:
+        memory_map: the firmware's own map, before any deposit.
+        ledger: what is deposited; whole pages of RAM of that map.
+        options: see :class:`BuildOptions`.
+
+    Raises:
+        InputError: a deposit is not inside RAM, a part is wanted where it cannot
+            lie, the table would be refused by a kernel.
+        CapacityError: entries, command line or parts do not fit.
+    """
+    options = options or BuildOptions()
+    cmdline = _checked_cmdline(options)
+    table = encoding_named(options.encoding).make_table(memory_map, ledger)
+    _validate_table(table, options)
+    nodes = _nodes(table, memory_map, ledger, options)
+    handoff = _placed(table, nodes, cmdline, ledger, options)
+    handoff = replace(handoff, firmware_map=memory_map, encoding=options.encoding)
+    validate_handoff(handoff)
+    return handoff
+
+
+def _checked_cmdline(options: BuildOptions) -> bytes:
+    try:
+        line = options.cmdline.encode("latin-1")
+    except UnicodeEncodeError as exc:
+        bad = options.cmdline[exc.start]
+        raise InputError(
+            f"command line has {bad!r} at {exc.start}: the limit is Latin-1"
+        ) from exc
+    if b"\0" in line:
+        raise InputError(
+            f"command line has a NUL at {line.index(0)}: it would end there"
+        )
+    limit = COMMAND_LINE_SIZE - 1
+    if options.kernel is not None and options.kernel.cmdline_size:
+        limit = min(limit, options.kernel.cmdline_size)
+    if len(line) > limit:
+        raise CapacityError(
+            f"command line of {len(line)} bytes does not fit: the kernel reads {limit}"
+        )
+    return line
+
+
+def _validate_table(table: NDArray[Any], options: BuildOptions) -> None:
+    for at in np.flatnonzero(table["type"] == E820_TYPE_RESERVED_KERN)[:1].tolist():
+        raise InputError(
+            f"entry {at} at {int(table['addr'][at]):#x} has type 128: kernels up to "
+            "6.12 take it for RAM; write 1 or 2"
+        )
+    if table.size < 2:
+        raise InputError(
+            f"the table has {table.size} entry: kernels before 7.1 refuse fewer than 2"
+        )
+    limit = min(options.max_entries, E820_MAX_ENTRIES_ZEROPAGE + _EXT_LIMIT_ENTRIES)
+    if table.size > limit:
+        over = int(table["addr"][limit]) if limit >= 0 else 0
+        raise CapacityError(
+            f"{table.size} entries do not fit: the limit is {limit}, and entry {limit} "
+            f"at {over:#x} is the first over it"
+        )
+
+
+def _nodes(
+    table: NDArray[Any],
+    memory_map: MemoryMap,
+    ledger: DepositLedger,
+    options: BuildOptions,
+) -> list[SetupDataNode]:
+    nodes = []
+    spill = table[E820_MAX_ENTRIES_ZEROPAGE:]
+    if spill.size:
+        nodes.append(SetupDataNode(type=SETUP_E820_EXT, data=encode_table(spill)))
+    if options.carrier not in CARRIERS:
+        known = ", ".join(CARRIERS)
+        raise InputError(f"carrier {options.carrier!r} is not one of: {known}")
+    if options.carrier == "setup_data" and len(ledger):
+        record = _record_of(memory_map, ledger, options.generation)
+        nodes.append(SetupDataNode(type=SETUP_E820POOL, data=encode_record(record)))
+    return nodes
+
+
+def _record_of(
+    memory_map: MemoryMap, ledger: DepositLedger, generation: int
+) -> PoolRecord:
+    extents = tuple(
+        RecordExtent(
+            base_pfn=one.start_pfn,
+            nr_pages=one.nr_pages,
+            owner=one.owner,
+            firmware_type=one.firmware_type,
+        )
+        for one in ledger
+    )
+    return PoolRecord(
+        extents=extents, generation=generation, map_digest=memory_map.digest()
+    )
+
+
+def _placed(
+    table: NDArray[Any],
+    nodes: list[SetupDataNode],
+    cmdline: bytes,
+    ledger: DepositLedger,
+    options: BuildOptions,
+) -> Handoff:
+    ram = table[table["type"] == E820_TYPE_RAM]
+    room = Room(
+        ram=ByteRangeSet.from_bounds(ram["addr"], ram["addr"] + ram["size"]),
+        deposits=ledger.extents.to_bytes(),
+    )
+    parts = _Parts(room=room, wanted=dict(options.addresses))
+    window = None
+    if options.kernel is not None:
+        window = place_kernel(options.kernel, room, options.kernel_addr)
+    elif options.kernel_addr is not None:
+        raise InputError(
+            f"kernel address {options.kernel_addr:#x} without a kernel: its size is "
+            "in its image"
+        )
+    params_addr = parts.place("boot_params", BOOT_PARAMS_BYTES)
+    line_addr = parts.place("cmdline", COMMAND_LINE_SIZE)
+    placed = parts.place_chain(nodes)
+    initrd = None
+    if options.initrd_size:
+        start = parts.place("initrd", options.initrd_size)
+        initrd = (start, start + options.initrd_size)
+    parts.validate_all_used()
+    return Handoff(
+        boot_params=zero_page(
+            table=table[:E820_MAX_ENTRIES_ZEROPAGE],
+            setup_data=placed[0].addr if placed else 0,
+            cmdline_addr=line_addr,
+            initrd=initrd,
+            kernel=options.kernel,
+            load_addr=window[0] if window else None,
+        ),
+        boot_params_addr=params_addr,
+        nodes=placed,
+        cmdline=cmdline,
+        cmdline_addr=line_addr,
+        kernel_window=window,
+        initrd=initrd,
+        ledger=ledger,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Parts:
+    # Places named parts: where the user wants them, else wherever they fit.
+    room: Room
+    wanted: dict[str, int]
+
+    def place(self, what: str, size: int) -> int:
+        addr = self.wanted.pop(what, None)
+        if addr is None:
+            return self.room.find(what, size)
+        if not 0 <= addr < 1 << 32:
+            raise InputError(
+                f"{what} at {addr:#x}: the 32-bit protocol's limit is 2^32"
+            )
+        return self.room.claim(what, addr, size)
+
+    def place_chain(self, nodes: list[SetupDataNode]) -> tuple[PlacedNode, ...]:
+        # Addresses first, then each node learns where the next one lies.
+        addrs = [
+            self.place(f"setup_data-{at}", 0x10 + len(node.data))
+            for at, node in enumerate(nodes)
+        ]
+        nexts = [*addrs[1:], 0]
+        return tuple(
+            PlacedNode(addr=addr, node=replace(node, next=following))
+            for addr, node, following in zip(addrs, nodes, nexts, strict=True)
+        )
+
+    def validate_all_used(self) -> None:
+        for name, addr in self.wanted.items():
+            raise InputError(f"no part is called {name!r} (wanted at {addr:#x})")

@@ -1,0 +1,111 @@
+"""The strict writer: what no handoff of ours may contain."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED, parse_table
+from e820pool.abi.setup_data import SETUP_E820_EXT
+from e820pool.errors import InputError
+from e820pool.extents import ByteRangeSet
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from e820pool.handoff.model import Handoff
+
+__all__ = ("validate_handoff", "whole_table")
+
+
+def whole_table(handoff: Handoff) -> NDArray[Any]:
+    """Return the zero page's entries and those of every EXT node, as written."""
+    ext = [
+        parse_table(one.node.data)
+        for one in handoff.nodes
+        if one.node.type == SETUP_E820_EXT
+    ]
+    return np.concatenate((handoff.boot_params.e820_map, *ext))
+
+
+def validate_handoff(handoff: Handoff) -> None:
+    """Raise InputError for anything that a supported kernel would misread.
+
+    Checked: entries sorted, disjoint, not empty; every deposit RESERVED and under
+    no RAM entry (monotone safety); sentinel and fallback sizes zero; the chain's
+    pointers; all parts in RAM, outside deposits, apart from each other.
+    """
+    _validate_order(whole_table(handoff))
+    _validate_deposits(handoff)
+    _validate_zero_page(handoff)
+    _validate_chain(handoff)
+    _validate_parts(handoff)
+
+
+def _validate_order(table: NDArray[Any]) -> None:
+    ends = table["addr"] + table["size"]
+    bad = np.flatnonzero((ends <= table["addr"]) | (table["type"] == 0))
+    for at in bad[:1].tolist():
+        row = tuple(f"{n:#x}" for n in table[at].tolist())
+        raise InputError(f"entry {at} {row} is empty, untyped or ends at 2^64")
+    clash = np.flatnonzero(table["addr"][1:] < ends[:-1])
+    for at in clash[:1].tolist():
+        raise InputError(
+            f"entry {at + 1} at {int(table['addr'][at + 1]):#x} begins before "
+            f"entry {at} ends at {int(ends[at]):#x}"
+        )
+
+
+def _validate_deposits(handoff: Handoff) -> None:
+    table, deposits = whole_table(handoff), handoff.ledger.extents.to_bytes()
+    for start, end in deposits - _bytes_of(table, E820_TYPE_RESERVED):
+        raise InputError(f"deposited bytes [{start:#x}, {end:#x}) are not RESERVED")
+    for start, end in deposits & _bytes_of(table, E820_TYPE_RAM):
+        raise InputError(f"a RAM entry covers deposited bytes [{start:#x}, {end:#x})")
+
+
+def _bytes_of(table: NDArray[Any], kind: int) -> ByteRangeSet:
+    rows = table[table["type"] == kind]
+    return ByteRangeSet.from_bounds(rows["addr"], rows["addr"] + rows["size"])
+
+
+def _validate_zero_page(handoff: Handoff) -> None:
+    page = handoff.boot_params
+    for name, value in (
+        ("sentinel", page.sentinel),
+        ("alt_mem_k", page.alt_mem_k),
+        ("screen_info.ext_mem_k", page.screen_info.ext_mem_k),
+    ):
+        if value:
+            raise InputError(f"{name} is {value:#x}: the limit is 0")
+
+
+def _validate_chain(handoff: Handoff) -> None:
+    pointers = [handoff.boot_params.hdr.setup_data]
+    pointers += [one.node.next for one in handoff.nodes]
+    addrs = [*(one.addr for one in handoff.nodes), 0]
+    for pointer, addr in zip(pointers, addrs, strict=True):
+        if pointer != addr:
+            raise InputError(
+                f"chain points to {pointer:#x}, the node lies at {addr:#x}"
+            )
+
+
+def _validate_parts(handoff: Handoff) -> None:
+    spans = [(s.what, s.addr, s.end) for s in handoff.segments()]
+    if handoff.kernel_window:
+        spans.append(("kernel window", *handoff.kernel_window))
+    if handoff.initrd:
+        spans.append(("initrd", *handoff.initrd))
+    ram = _bytes_of(whole_table(handoff), E820_TYPE_RAM)
+    for what, start, end in spans:
+        if not ram.contains(start, end):
+            raise InputError(f"{what} at [{start:#x}, {end:#x}) is not in RAM")
+    ordered = sorted(spans, key=lambda span: span[1])
+    for (one, _, end), (two, start, _) in pairwise(ordered):
+        if start < end:
+            raise InputError(f"{one} ends at {end:#x}, over {two} at {start:#x}")

@@ -1,0 +1,88 @@
+"""The zero page of a handoff: the kernel's own header, our table, our pointers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from e820pool.abi.boot_params import BootParams, parse_boot_params
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from e820pool.abi.bzimage import BzImage
+
+__all__ = ("TYPE_OF_LOADER", "bind_header", "zero_page")
+
+TYPE_OF_LOADER = 0xFF
+"""An unregistered loader; 0 would make kernels ignore the initrd
+(Documentation/arch/x86/boot.rst, type_of_loader)."""
+
+_HDR_OFFSET = 0x1F1
+_BOOT_FLAG = 0xAA55
+_HDRS = 0x5372_6448
+_PROTOCOL = 0x020F
+_LOADED_HIGH = 0x01
+_PREF_ADDRESS = 0x0100_0000
+
+
+def bind_header(page: BootParams, kernel: BzImage, load_addr: int) -> BootParams:
+    """Return ``page`` with the kernel's own setup_header under our pointers.
+
+    As many bytes are copied as the image's header has; decompressors since 4.9
+    read init_size and kernel_alignment from here (head_64.S), so that a made-up
+    value would move the window.
+    """
+    raw = bytearray(4096)
+    raw[_HDR_OFFSET : _HDR_OFFSET + len(kernel.setup_header)] = kernel.setup_header
+    ours = page.hdr
+    hdr = replace(
+        parse_boot_params(bytes(raw)).hdr,
+        type_of_loader=TYPE_OF_LOADER,
+        code32_start=load_addr,
+        cmd_line_ptr=ours.cmd_line_ptr,
+        ramdisk_image=ours.ramdisk_image,
+        ramdisk_size=ours.ramdisk_size,
+        setup_data=ours.setup_data,
+    )
+    return replace(page, hdr=hdr)
+
+
+def zero_page(
+    *,
+    table: NDArray[Any],
+    setup_data: int,
+    cmdline_addr: int,
+    initrd: tuple[int, int] | None,
+    kernel: BzImage | None,
+    load_addr: int | None,
+) -> BootParams:
+    """Return a zero page with ``table`` (at most 128 rows) and all else zero.
+
+    Without a kernel the header is that of a relocatable 2.15 one; a loader that
+    has the image replaces it.
+    """
+    blank = parse_boot_params(bytes(4096))
+    start, end = initrd or (0, 0)
+    hdr = replace(
+        blank.hdr,
+        boot_flag=_BOOT_FLAG,
+        header=_HDRS,
+        version=_PROTOCOL,
+        type_of_loader=TYPE_OF_LOADER,
+        loadflags=_LOADED_HIGH,
+        kernel_alignment=1 << 21,
+        relocatable_kernel=1,
+        min_alignment=21,
+        cmdline_size=2047,
+        pref_address=_PREF_ADDRESS,
+        code32_start=_PREF_ADDRESS,
+        setup_data=setup_data,
+        cmd_line_ptr=cmdline_addr,
+        ramdisk_image=start,
+        ramdisk_size=end - start,
+    )
+    page = replace(blank, hdr=hdr).with_table(table)
+    if kernel is None or load_addr is None:
+        return page
+    return bind_header(page, kernel, load_addr)

@@ -1,0 +1,64 @@
+"""A rebuilt pool, or why there is none, in words and as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+from e820pool.report.jsons import document, finding_value, json_text
+from e820pool.report.verdicts import finding_line
+
+if TYPE_CHECKING:
+    from e820pool.pool.rebuild import RebuildResult
+
+__all__ = ("pool_json", "pool_text")
+
+_SHOWN = 40
+
+
+def pool_text(result: RebuildResult) -> str:
+    """Return the extents with their owners, then the findings."""
+    told = [finding_line(one) for one in result.findings]
+    if result.ledger is None:
+        return "\n".join(["no pool: refused", *told])
+    rows = [
+        (f"{one.start_pfn:#x}", one.nr_pages, f"{one.owner:#x}")
+        for one in list(result.ledger)[:_SHOWN]
+    ]
+    table = tabulate(rows, headers=("base_pfn", "nr_pages", "owner"), tablefmt="plain")
+    more = len(result.ledger) - len(rows)
+    head = (
+        f"pool: {result.ledger.extents.nr_pages} pages in {len(result.ledger)} extents"
+        f" (carrier: {result.carrier}, generation {result.generation})"
+    )
+    return "\n".join([head, table, *([f"... {more} more"] if more else []), *told])
+
+
+def pool_json(result: RebuildResult) -> str:
+    """Return the JSON twin, kind ``pool``; ``extents`` is null when refused."""
+    ledger = result.ledger
+    return json_text(
+        document(
+            "pool",
+            extents=None if ledger is None else _pairs(ledger.extents.pairs()),
+            deposits=None
+            if ledger is None
+            else [
+                {
+                    "base_pfn": one.start_pfn,
+                    "nr_pages": one.nr_pages,
+                    "owner": one.owner,
+                    "firmware_type": one.firmware_type,
+                }
+                for one in ledger
+            ],
+            carrier=result.carrier,
+            generation=result.generation,
+            findings=[finding_value(one) for one in result.findings],
+        )
+    )
+
+
+def _pairs(pairs: list[tuple[int, int]]) -> list[list[int]]:
+    return [list(pair) for pair in pairs]

@@ -69,10 +69,10 @@ class OwnedRuns:
         self._put(start_pfn, end_pfn, [])
 
     def _span(self, start_pfn: int, end_pfn: int) -> tuple[int, int]:
-        # The slice of runs of which any page lies in the range.
+        # The slice of runs of which any page lies in the range; none in an empty one.
         low = bisect_right(self._runs, start_pfn, key=lambda run: run.end_pfn)
         high = bisect_left(self._runs, end_pfn, key=lambda run: run.start_pfn)
-        return low, max(low, high)
+        return low, max(low, high) if start_pfn < end_pfn else low
 
     def _put(self, start_pfn: int, end_pfn: int, inside: list[OwnedRun]) -> None:
         low, high = self._span(start_pfn, end_pfn)

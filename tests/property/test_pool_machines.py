@@ -187,5 +187,5 @@ class PoolMachine(RuleBasedStateMachine):
 TestRegion = RegionMachine.TestCase
 TestPool = PoolMachine.TestCase
 TestRegion.settings = TestPool.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None
+    max_examples=100, stateful_step_count=30, deadline=None
 )

@@ -72,7 +72,7 @@ def setup_data(type_, data, next_=0, length=None):
 
 def setup_data_chain(placed):
     """Link `(addr, type, data)` in the order given; returns head and memory parts."""
-    nexts = [addr for addr, _, _ in placed[1:]] + [0]
+    nexts = [addr for addr, _, _ in [*placed, (0, 0, b"")][1:]]
     parts = [
         (addr, setup_data(type_, data, next_))
         for (addr, type_, data), next_ in zip(placed, nexts, strict=True)

@@ -146,7 +146,7 @@ def parse_bzimage(data: bytes) -> BzImage:
         BadImageError: no Linux boot sector, no ``HdrS`` header, a protocol before
             2.00, a zImage, or a file that is shorter than its header says.
     """
-    _validate_length(data, _JUMP_END + 6, "its setup_header begins")
+    _validate_length(data, _JUMP_END + 6, "its magic numbers end")
     _validate_magic(data)
     header_end = _JUMP_END + data[_JUMP_DISPLACEMENT]
     if header_end > _HEADER_LIMIT:

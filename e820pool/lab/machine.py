@@ -19,6 +19,7 @@ from e820pool.lab.qemu import VmChannels, find_qemu, qemu_argv
 from e820pool.lab.stub import STUB_READY, STUB_RESUME, build_stub_elf
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterator
 
     from e820pool.lab.guest_ram import GuestRam
@@ -114,6 +115,7 @@ def run_vm(
     *,
     deadlines: Deadlines | None = None,
     on_ready: Callable[[], None] | None = None,
+    cancel: threading.Event | None = None,
 ) -> VmRun:
     """Boot a machine and return what it said, when it has ended.
 
@@ -123,9 +125,10 @@ def run_vm(
         deadlines: seconds for each phase.
         on_ready: called once, when firmware is done and no kernel has run; the
             machine stands still meanwhile.
+        cancel: another thread sets it to end the machine.
 
     Raises:
-        LostVmError: a deadline passed, with the console.
+        LostVmError: a deadline passed, or the run was cancelled.
         LabError: QEMU is missing or did not start.
     """
     with ExitStack() as stack:
@@ -147,7 +150,7 @@ def run_vm(
         console_far.close()
         report_far.close()
         watch = _Watch(console, report, deadlines or Deadlines(), on_ready)
-        return watch.run(process)
+        return watch.run(process, cancel)
 
 
 class _Watch:
@@ -172,9 +175,13 @@ class _Watch:
         self._selector.register(console, selectors.EVENT_READ, self._console)
         self._selector.register(report, selectors.EVENT_READ, self._report)
 
-    def run(self, process: subprocess.Popen[bytes]) -> VmRun:
+    def run(
+        self, process: subprocess.Popen[bytes], cancel: threading.Event | None
+    ) -> VmRun:
         with self._selector:
             while self._selector.get_map():
+                if cancel is not None and cancel.is_set():
+                    raise self._lost("VM lost: cancelled")
                 self._read_ports()
                 self._advance()
                 if self._is_halted():

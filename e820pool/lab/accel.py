@@ -1,0 +1,112 @@
+"""Whether KVM works here: believed only after a kernel was seen to boot with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e820pool.abi.bzimage import parse_bzimage
+from e820pool.deposits import DepositLedger
+from e820pool.errors import E820PoolError, LabError
+from e820pool.handoff.build import build_handoff
+from e820pool.lab.bind import backed_pages, bind_kernel, kernel_bytes
+from e820pool.lab.cache import cache_folder, write_atomically
+from e820pool.lab.guest import build_initramfs
+from e820pool.lab.guest_ram import GuestRam, layout_for
+from e820pool.lab.guest_report import parse_guest_report
+from e820pool.lab.machine import Deadlines, run_vm
+from e820pool.lab.qemu import VmSpec, find_qemu
+from e820pool.memory_map import MemoryMap
+
+if TYPE_CHECKING:
+    from e820pool.lab.qemu import Accelerator
+
+__all__ = ("PROBE_DEADLINES", "choose_accelerator", "probe_kvm")
+
+PROBE_DEADLINES = Deadlines(firmware=5, kernel=15, report=10, pressure=10, end=5)
+"""Hardware that works needs a second in all; one that hangs must not hold us up."""
+
+_DEVICE = Path("/dev/kvm")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_FILE = "accelerator.json"
+
+# A small machine: conventional memory and 256 MiB.
+_PROBE_ROWS = ((0, 0x9_F000, 1), (0x9_F000, 0x6_1000, 2), (0x10_0000, 0xFF0_0000, 1))
+
+_lock = threading.Lock()
+_known: dict[str, Accelerator] = {}
+
+
+def choose_accelerator(image: bytes) -> Accelerator:
+    """Return ``kvm`` if a probe boot with it succeeded on this host, else ``tcg``.
+
+    The probe boots ``image`` once for each start of the host and version of QEMU;
+    what it showed is kept in memory and in the cache folder.
+    """
+    if not os.access(_DEVICE, os.R_OK | os.W_OK):
+        return "tcg"
+    with _lock:
+        key = _host_key()
+        if key not in _known:
+            _known[key] = _remembered(key) or _probed(key, image)
+        return _known[key]
+
+
+def probe_kvm(image: bytes, deadlines: Deadlines = PROBE_DEADLINES) -> bool:
+    """Return whether a kernel boots with KVM as far as user space."""
+    parsed = parse_bzimage(image)
+    handoff = build_handoff(MemoryMap.of(_PROBE_ROWS), DepositLedger())
+    bound = bind_kernel(
+        handoff,
+        parsed,
+        kernel_bytes(parsed, image),
+        initrd=build_initramfs(pressure=False),
+    )
+    spec = VmSpec(
+        ram=layout_for(backed_pages(bound)),
+        parts=bound.parts,
+        entry=bound.entry,
+        stub_addr=bound.stub_addr,
+        accelerator="kvm",
+    )
+    try:
+        with GuestRam(spec.ram) as ram:
+            run = run_vm(spec, ram, deadlines=deadlines)
+        return parse_guest_report(run.report).is_complete
+    except E820PoolError:
+        return False
+
+
+def _probed(key: str, image: bytes) -> Accelerator:
+    found: Accelerator = "kvm" if probe_kvm(image) else "tcg"
+    try:
+        data = json.dumps({"host": key, "accelerator": found}).encode()
+        write_atomically(cache_folder() / _FILE, data)
+    except LabError:
+        # Not to be kept is no reason not to boot.
+        pass
+    return found
+
+
+def _remembered(key: str) -> Accelerator | None:
+    try:
+        record = json.loads((cache_folder() / _FILE).read_bytes())
+    except (OSError, ValueError, LabError):
+        return None
+    if not isinstance(record, dict) or record.get("host") != key:
+        return None
+    found = record.get("accelerator")
+    return "kvm" if found == "kvm" else "tcg" if found == "tcg" else None
+
+
+# This start of the host, and this QEMU.
+def _host_key() -> str:
+    qemu = Path(find_qemu()).resolve()
+    try:
+        boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
+        return f"{boot_id} {qemu} {qemu.stat().st_mtime_ns}"
+    except OSError as exc:
+        raise LabError(f"this host: {exc}") from exc

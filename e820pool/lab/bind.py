@@ -1,0 +1,194 @@
+"""What a loader adds to a handoff: one kernel, its header, an initrd, their places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import E820_TYPE_RAM
+from e820pool.errors import CapacityError
+from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet
+from e820pool.handoff.model import COMMAND_LINE_SIZE
+from e820pool.handoff.strict import whole_table
+from e820pool.handoff.zero_page import bind_header
+from e820pool.lab.guest import LAB_CMDLINE
+from e820pool.lab.qemu import Part
+from e820pool.lab.stub import STUB_BYTES, KernelEntry
+
+if TYPE_CHECKING:
+    from e820pool.abi.bzimage import BzImage
+    from e820pool.handoff.model import Handoff
+
+__all__ = ("BoundKernel", "backed_pages", "bind_kernel", "free_ram", "kernel_bytes")
+
+_FOUR_GIB = 1 << 32
+_ONE_MIB = 1 << 20
+_KIB = 1 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundKernel:
+    """Hold a handoff made complete for one kernel, and everything to load.
+
+    Attributes:
+        handoff: with that kernel's own header, the initrd and the longer command
+            line: what the model has to be asked about.
+        parts: all that lies in memory when the kernel is entered.
+        entry: the load address and the zero page's.
+        stub_addr: :data:`~e820pool.lab.stub.STUB_BYTES` of free RAM.
+    """
+
+    handoff: Handoff
+    parts: tuple[Part, ...]
+    entry: KernelEntry
+    stub_addr: int
+
+
+def bind_kernel(
+    handoff: Handoff,
+    image: BzImage,
+    kernel: bytes,
+    *,
+    initrd: bytes = b"",
+    extra_cmdline: str = LAB_CMDLINE,
+) -> BoundKernel:
+    """Return the handoff as a loader of this kernel completes it.
+
+    A handoff that was built for this kernel keeps its window; any other gets one in
+    RAM, outside deposits. Nothing else of it changes but the header, which is the
+    image's own, the initrd's place, and words at the end of the command line.
+
+    Args:
+        handoff: what the next kernel is to get.
+        image: what the kernel says of itself.
+        kernel: the protected-mode part of its file.
+        initrd: an initial RAM file system, or nothing.
+        extra_cmdline: what the lab needs on the command line.
+
+    Raises:
+        CapacityError: command line, kernel, initrd or stub have no place.
+    """
+    cmdline = _longer_cmdline(handoff, image, extra_cmdline)
+    free = free_ram(handoff)
+    start, end = _kernel_place(handoff, image, len(kernel), free)
+    free -= ByteRangeSet([(start, end)])
+    top = min(image.initrd_addr_max + 1, _FOUR_GIB)
+    initrd_at = _initrd_place(handoff, len(initrd), free, top)
+    free -= ByteRangeSet([(initrd_at, initrd_at + len(initrd))])
+    stub_addr = _find(free, STUB_BYTES, what="boot stub")
+    page = bind_header(handoff.boot_params, image, start)
+    hdr = replace(
+        page.hdr,
+        cmd_line_ptr=handoff.cmdline_addr,
+        ramdisk_image=initrd_at if initrd else 0,
+        ramdisk_size=len(initrd),
+    )
+    bound = replace(
+        handoff,
+        boot_params=replace(page, hdr=hdr),
+        cmdline=cmdline,
+        kernel_window=(start, end),
+        initrd=(initrd_at, initrd_at + len(initrd)) if initrd else None,
+    )
+    parts = [Part(what=s.what, addr=s.addr, data=s.data) for s in bound.segments()]
+    parts.append(Part(what="kernel", addr=start, data=kernel))
+    if initrd:
+        parts.append(Part(what="initrd", addr=initrd_at, data=initrd))
+    entry = KernelEntry(kernel_addr=start, boot_params_addr=handoff.boot_params_addr)
+    return BoundKernel(
+        handoff=bound, parts=tuple(parts), entry=entry, stub_addr=stub_addr
+    )
+
+
+def kernel_bytes(image: BzImage, data: bytes) -> bytes:
+    """Return what is loaded at the load address: the file from its second part on."""
+    return data[image.protected_mode_offset :]
+
+
+def free_ram(handoff: Handoff) -> ByteRangeSet:
+    """Return RAM from 1 MiB to 4 GiB that no entry, deposit or part contradicts.
+
+    The table may be any: overlapping, unsorted, wrapping.
+    """
+    table = whole_table(handoff)
+    ends = table["addr"] + table["size"]
+    ram = (table["type"] == E820_TYPE_RAM) & (ends > table["addr"])
+    other = (table["type"] != E820_TYPE_RAM) & (ends > table["addr"])
+    free = ByteRangeSet.from_bounds(table["addr"][ram], ends[ram])
+    free &= ByteRangeSet([(_ONE_MIB, _FOUR_GIB)])
+    free -= ByteRangeSet.from_bounds(table["addr"][other], ends[other])
+    free -= handoff.ledger.extents.to_bytes()
+    taken = [(s.addr, s.end) for s in handoff.segments() if s.what != "cmdline"]
+    taken.append((handoff.cmdline_addr, handoff.cmdline_addr + COMMAND_LINE_SIZE))
+    return free - ByteRangeSet(taken)
+
+
+def backed_pages(bound: BoundKernel) -> ExtentSet:
+    """Return the pages that a machine needs for this boot.
+
+    That is all RAM of the table, the fallback map's too, the deposits (or nobody
+    could see them touched), the parts, and the first MiB.
+    """
+    handoff = bound.handoff
+    table = whole_table(handoff)
+    ends = table["addr"] + table["size"]
+    ram = (table["type"] == E820_TYPE_RAM) & (ends > table["addr"])
+    pages = ByteRangeSet.from_bounds(table["addr"][ram], ends[ram]).pages_touched()
+    page = handoff.boot_params
+    spans = [(part.addr, part.addr + len(part.data)) for part in bound.parts]
+    spans += [w for w in (handoff.kernel_window,) if w]
+    spans.append((bound.stub_addr, bound.stub_addr + STUB_BYTES))
+    above = max(page.alt_mem_k, page.screen_info.ext_mem_k)
+    spans.append((0, _ONE_MIB + above * _KIB))
+    return pages | handoff.ledger.extents | ByteRangeSet(spans).pages_touched()
+
+
+def _longer_cmdline(handoff: Handoff, image: BzImage, extra: str) -> bytes:
+    line = b" ".join(filter(None, (handoff.cmdline, extra.encode("latin-1"))))
+    limit = min(COMMAND_LINE_SIZE - 1, image.cmdline_size or COMMAND_LINE_SIZE - 1)
+    if len(line) > limit:
+        raise CapacityError(
+            f"command line of {len(line):#x} bytes, {len(extra):#x} of them the lab's, "
+            f"does not fit: the kernel reads {limit:#x}"
+        )
+    return line
+
+
+def _kernel_place(
+    handoff: Handoff, image: BzImage, file_bytes: int, free: ByteRangeSet
+) -> tuple[int, int]:
+    start, end = image.kernel_window(image.pref_address)
+    size = max(end - start, file_bytes)
+    if handoff.kernel_window is not None:
+        at = handoff.kernel_window[0]
+        fits = image.kernel_window(at)[0] == at
+        if fits and free.contains(at, at + size):
+            return at, at + size
+    if free.contains(start, start + size) or not image.relocatable:
+        return start, start + size
+    step = max(image.kernel_alignment, PAGE_SIZE)
+    at = _find(free, size, step=step, low=start, what="kernel")
+    return at, at + size
+
+
+def _initrd_place(handoff: Handoff, size: int, free: ByteRangeSet, top: int) -> int:
+    if handoff.initrd is not None and free.contains(
+        handoff.initrd[0], handoff.initrd[0] + size
+    ):
+        return handoff.initrd[0]
+    return _find(free & ByteRangeSet([(0, top)]), size, what="initrd")
+
+
+def _find(
+    free: ByteRangeSet, size: int, *, what: str, step: int = PAGE_SIZE, low: int = 0
+) -> int:
+    largest = 0
+    for start, end in free:
+        at = -(-max(start, low) // step) * step
+        if at + size <= end:
+            return at
+        largest = max(largest, end - at)
+    raise CapacityError(
+        f"no place for the {what}: {size:#x} bytes aligned to {step:#x} in free RAM "
+        f"below 4 GiB, the largest run has {largest:#x}"
+    )

@@ -1,0 +1,171 @@
+"""From what a machine left to the KernelView of its kernel."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from e820pool.errors import BadImageError
+from e820pool.findings import Finding
+from e820pool.handoff.strict import whole_table
+from e820pool.kernel.view import KernelView
+from e820pool.sources.console import read_console
+from e820pool.sources.iomem import read_iomem
+from e820pool.type_words import TYPE_WITHOUT_NUMBER, type_of_resource
+
+if TYPE_CHECKING:
+    from e820pool.extents import ExtentSet
+    from e820pool.handoff.model import Handoff
+    from e820pool.kernel.view import Row
+    from e820pool.lab.guest_report import GuestReport
+    from e820pool.sources.console import ConsoleFacts
+
+__all__ = ("TouchedPages", "view_of_console", "view_of_machine")
+
+_KERNEL_PART = re.compile(r"^ +([0-9a-f]+)-([0-9a-f]+) : Kernel \w+", re.MULTILINE)
+_RELEASE = re.compile(r"Linux version (\S+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TouchedPages:
+    """Hold what the RAM file shows.
+
+    Attributes:
+        all: pages that the kernel ever read or wrote.
+        deposits: those of them that are deposited.
+        changed: deposited pages whose content is not what it was.
+        pattern: whether deposits held a pattern, so that only changes are seen.
+    """
+
+    all: ExtentSet
+    deposits: ExtentSet
+    changed: ExtentSet
+    pattern: bool = False
+
+
+def view_of_console(handoff: Handoff, text: str) -> KernelView:
+    """Return the view that a saved console log gives, with no machine at hand.
+
+    Raises:
+        BadImageError: the log shows no map and no reason for a boot to end.
+    """
+    facts = read_console(text)
+    if facts.bios_map is None and facts.fatal is None and not facts.memory:
+        raise BadImageError(
+            f"console of {len(text):#x} characters shows no memory map of a kernel"
+        )
+    return _view(handoff, facts, None, None)
+
+
+def view_of_machine(
+    handoff: Handoff, console: str, report: GuestReport, touched: TouchedPages
+) -> KernelView:
+    """Return the view of a kernel that was booted with this handoff.
+
+    Raises:
+        BadImageError: a part of the report is not what the kernel writes.
+    """
+    return _view(handoff, read_console(console), report, touched)
+
+
+def _view(
+    handoff: Handoff,
+    facts: ConsoleFacts,
+    report: GuestReport | None,
+    touched: TouchedPages | None,
+) -> KernelView:
+    firmware = _firmware_map(report)
+    return KernelView(
+        kernel=facts.kernel or _release(report),
+        engine="machine",
+        map_source=facts.map_source or "BIOS-e820",
+        bios_map=facts.bios_map or (),
+        extended_map=_extended(facts, firmware),
+        setup_data_map=facts.setup_data_map,
+        user_map=facts.user_map,
+        table=_table(facts, report),
+        memory=facts.memory,
+        firmware_map=firmware,
+        dropped=_dropped(handoff, facts),
+        warnings=facts.warnings,
+        fatal=None if report and report.is_complete else facts.fatal,
+        kernel_range=facts.kernel_range or _kernel_range(report),
+        load_window=handoff.kernel_window,
+        touched=touched.all if touched else None,
+        touched_deposits=touched.deposits if touched else None,
+        findings=_findings(touched),
+    )
+
+
+def _release(report: GuestReport | None) -> str:
+    found = _RELEASE.search(report.text("version")) if report else None
+    return found[1] if found else "unknown"
+
+
+# Of a long map the first messages are overwritten before a console exists; what
+# /sys/firmware/memmap shows is the table as it was after SETUP_E820_EXT.
+def _extended(
+    facts: ConsoleFacts, firmware: tuple[Row, ...] | None
+) -> tuple[Row, ...] | None:
+    if facts.lost_messages and facts.extended_map is not None:
+        return firmware if firmware is not None else facts.extended_map
+    return facts.extended_map
+
+
+def _firmware_map(report: GuestReport | None) -> tuple[Row, ...] | None:
+    rows = report.firmware_memmap() if report else None
+    if rows is None:
+        return None
+    return tuple((addr, size, _type_of(name)) for addr, size, name in rows)
+
+
+def _type_of(name: str) -> int:
+    kind = type_of_resource(name)
+    return TYPE_WITHOUT_NUMBER if kind is None else kind
+
+
+# /proc/iomem shows the final table; without it the last one printed is the nearest.
+def _table(facts: ConsoleFacts, report: GuestReport | None) -> tuple[Row, ...]:
+    if report and "iomem" in report.frames:
+        return tuple(read_iomem(report.text("iomem"), origin="/proc/iomem").rows())
+    printed = (facts.user_map, facts.setup_data_map, facts.extended_map)
+    return next((rows for rows in printed if rows is not None), facts.bios_map or ())
+
+
+# The kernel names the range only; the type is what the handoff says of it.
+def _dropped(handoff: Handoff, facts: ConsoleFacts) -> tuple[Row, ...]:
+    types = {(addr, size): kind for addr, size, kind in whole_table(handoff).tolist()}
+    return tuple(
+        (addr, size, types.get((addr, size), TYPE_WITHOUT_NUMBER))
+        for addr, size in facts.ignored
+    )
+
+
+def _kernel_range(report: GuestReport | None) -> tuple[int, int] | None:
+    parts = _KERNEL_PART.findall(report.text("iomem")) if report else []
+    if not parts:
+        return None
+    starts, lasts = zip(*((int(a, 16), int(b, 16)) for a, b in parts), strict=True)
+    return min(starts), max(lasts) + 1
+
+
+def _findings(touched: TouchedPages | None) -> tuple[Finding, ...]:
+    if touched is None or not touched.deposits:
+        return ()
+    start, end = next(iter(touched.deposits))
+    seen = "changed" if touched.pattern else "read or written"
+    message = (
+        f"{touched.deposits.nr_pages} deposited pages were {seen}, "
+        f"{touched.changed.nr_pages} of them hold other contents now; the first is "
+        f"PFN {start:#x}"
+    )
+    return (
+        Finding(
+            id="touched-how",
+            level="note",
+            message=message,
+            extents=((start, end),),
+            source="lab: guest RAM file",
+        ),
+    )

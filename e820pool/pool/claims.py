@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.option import PmpoolOption
 
-__all__ = ("Claim", "doubts", "is_firmware_map", "read_record")
+__all__ = ("Claim", "doubts", "read_record")
 
 _UNKNOWN_MAP = bytes(MAP_DIGEST_BYTES)
 _HEADER_BYTES: int = RECORD_HEADER.sizeof()
@@ -99,11 +99,6 @@ def doubts(
         yield from _region_doubts(claim, region)
 
 
-def is_firmware_map(claim: Claim, memory_map: MemoryMap) -> bool:
-    """Return whether the map is the firmware's own, before any deposit."""
-    return memory_map.digest() == claim.map_digest
-
-
 def _region_doubts(claim: Claim, region: PmpoolOption) -> Iterator[Finding]:
     # A record in a region describes all of that region, its own pages too.
     whole = ExtentSet([(region.base_pfn, region.base_pfn + region.nr_pages)])
@@ -129,7 +124,7 @@ def _machine_doubts(claim: Claim, firmware_map: MemoryMap) -> Iterator[Finding]:
         yield _refusal("record-other-machine", message)
         return
     wrong = mismatched_types(firmware_map, claim.ledger)
-    if not is_firmware_map(claim, firmware_map):
+    if not _is_firmware_map(claim, firmware_map):
         # In the kernel's copy of the firmware's map deposits are RESERVED already.
         wrong = wrong - firmware_map.bytes_of(E820_TYPE_RESERVED).pages_inside()
     if wrong:
@@ -137,9 +132,13 @@ def _machine_doubts(claim: Claim, firmware_map: MemoryMap) -> Iterator[Finding]:
         yield finding_about("record-bad-extents", "degraded", wrong, text)
 
 
+def _is_firmware_map(claim: Claim, memory_map: MemoryMap) -> bool:
+    return memory_map.digest() == claim.map_digest
+
+
 def _is_same_machine(claim: Claim, memory_map: MemoryMap) -> bool:
     before = firmware_map_before(memory_map, claim.ledger)
-    return is_firmware_map(claim, memory_map) or is_firmware_map(claim, before)
+    return _is_firmware_map(claim, memory_map) or _is_firmware_map(claim, before)
 
 
 def _ledger_of(record: PoolRecord) -> DepositLedger:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.findings import Finding, Level, worst_level
 from e820pool.pool.agreement import disagreements, finding_about, read_view
-from e820pool.pool.claims import Claim, doubts, is_firmware_map, read_record
+from e820pool.pool.claims import Claim, doubts, read_record
 from e820pool.pool.inference import KERNELS_OWN, infer_claim
 from e820pool.pool.pool import Pool
 
@@ -143,9 +143,6 @@ def _refused(
 def _not_recorded(
     claim: Claim, table: TableReading, firmware_map: MemoryMap
 ) -> Iterator[Finding]:
-    # Only the firmware's own map tells; in the kernel's copy they are RESERVED.
-    if not is_firmware_map(claim, firmware_map):
-        return
     ram = firmware_map.bytes_of(E820_TYPE_RAM)
     more = (ram & table.reserved).pages_inside() - KERNELS_OWN - claim.ledger.extents
     if more:

@@ -256,10 +256,10 @@ class _Parts:
             self.place(f"setup_data-{at}", 0x10 + len(node.data))
             for at, node in enumerate(nodes)
         ]
-        nexts = [*addrs[1:], 0]
+        nexts = [*addrs[1:], 0]  # one too many where there is no node
         return tuple(
             PlacedNode(addr=addr, node=replace(node, next=following))
-            for addr, node, following in zip(addrs, nodes, nexts, strict=True)
+            for addr, node, following in zip(addrs, nodes, nexts, strict=False)
         )
 
     def validate_all_used(self) -> None:

@@ -1,0 +1,193 @@
+"""apt with a configuration of its own: other suites, no change to the system."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e820pool.errors import LabError
+from e820pool.lab.apt_sources import (
+    AptSource,
+    parse_list,
+    parse_sources,
+    pick_archive,
+    wide_sources,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ("IsolatedApt", "system_archive")
+
+_UPDATE_SECONDS = 600
+_DOWNLOAD_SECONDS = 600
+
+# Lists are taken anew after so long; this file says when they were taken.
+_LISTS_SECONDS = 24 * 3600
+_STAMP = "updated"
+
+# Hooks of the system are not ours to run, and translations are of no use here.
+_CONFIG = """\
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+Acquire::Languages "none";
+Acquire::AllowInsecureRepositories "false";
+Acquire::AllowWeakRepositories "false";
+APT::Get::AllowUnauthenticated "false";
+APT::Architecture "amd64";
+APT::Architectures { "amd64"; };
+"""
+
+_HELP = "pass --kernel the path of a bzImage instead"
+
+
+def system_archive() -> AptSource:
+    """Return the archive that this machine's apt is configured with.
+
+    Raises:
+        LabError: there is no apt, or it knows no archive with these suites.
+    """
+    if shutil.which("apt-get") is None:
+        raise LabError(f"apt-get is not installed: {_HELP}")
+    archive = pick_archive(_configured())
+    if archive is None:
+        raise LabError(
+            "apt's configuration names no Debian archive with a component main, which "
+            f"kernels are fetched from: {_HELP}"
+        )
+    return archive
+
+
+class IsolatedApt:
+    """Run apt with lists, state and cache of its own in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Lay out the folder.
+
+        Raises:
+            LabError: it cannot be written, or there is no archive.
+        """
+        self._folder = folder
+        sources = wide_sources(system_archive())
+        try:
+            for name in ("lists/partial", "state", "cache/archives/partial"):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            (folder / "state" / "status").touch()
+            for name, text in (("apt.conf", _CONFIG), ("wide.sources", sources)):
+                self._keep(folder / name, text)
+        except OSError as exc:
+            raise LabError(f"apt folder: {exc}") from exc
+
+    # apt's own cache is good for as long as these files are not touched.
+    def _keep(self, path: Path, text: str) -> None:
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            return
+        path.write_text(text, encoding="utf-8")
+        (self._folder / _STAMP).unlink(missing_ok=True)
+
+    def update(self) -> None:
+        """Get the package lists unless they are fresh; check their signatures.
+
+        A suite that the mirror lacks is left out.
+
+        Raises:
+            LabError: not one list could be had.
+        """
+        stamp = self._folder / _STAMP
+        if stamp.exists() and time.time() - stamp.stat().st_mtime < _LISTS_SECONDS:
+            return
+        done = self._run(("apt-get", "update"), _UPDATE_SECONDS)
+        if not any((self._folder / "lists").glob("*_InRelease")):
+            raise LabError(f"no package lists: {_last_error(done)}")
+        stamp.touch()
+
+    def names(self, pattern: str) -> tuple[str, ...]:
+        """Return the names of real packages that match a POSIX regular expression."""
+        argv = ("apt-cache", "search", "--names-only", pattern)
+        done = self._run(argv, _UPDATE_SECONDS)
+        if done.returncode:
+            raise LabError(f"apt-cache search: {_last_error(done)}")
+        lines = done.stdout.splitlines()
+        return tuple(sorted({line.partition(" ")[0] for line in lines if line}))
+
+    def download(self, packages: Sequence[str], folder: Path) -> tuple[Path, ...]:
+        """Put packages, with checksums that a signed list vouches for, in a folder.
+
+        Raises:
+            LabError: apt refuses or fails; its own words are in the message.
+        """
+        argv = ("apt-get", "download", *packages)
+        done = self._run(argv, _DOWNLOAD_SECONDS, cwd=folder)
+        files = tuple(sorted(folder.glob("*.deb")))
+        if done.returncode or len(files) != len(packages):
+            raise LabError(f"download of {', '.join(packages)}: {_last_error(done)}")
+        return files
+
+    def _run(
+        self, argv: tuple[str, ...], seconds: float, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        settings = {
+            "Dir::Etc::sourcelist": self._folder / "wide.sources",
+            "Dir::Etc::sourceparts": "/dev/null",
+            "Dir::State": self._folder / "state",
+            "Dir::State::status": self._folder / "state" / "status",
+            "Dir::State::Lists": self._folder / "lists",
+            "Dir::Cache": self._folder / "cache",
+        }
+        # The file is read after the system's own, the settings after the file.
+        options = ["-c", str(self._folder / "apt.conf")]
+        for name, value in settings.items():
+            options += ["-o", f"{name}={value}"]
+        command = [argv[0], *options, *argv[1:]]
+        return _run_tool(command, seconds, cwd)
+
+
+def _configured() -> Iterator[AptSource]:
+    argv = ["apt-config", "shell"]
+    argv += ["LIST", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d"]
+    said = _run_tool(argv, 30, None).stdout
+    paths = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    one = Path(paths.get("LIST", "''").strip("'"))
+    parts = Path(paths.get("PARTS", "''").strip("'"))
+    files = [one] if one.is_file() else []
+    files += sorted(parts.iterdir()) if parts.is_dir() else []
+    for path in files:
+        if path.suffix == ".list":
+            yield from parse_list(_text(path))
+        elif path.suffix == ".sources":
+            yield from parse_sources(_text(path))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _run_tool(
+    argv: Sequence[str], seconds: float, cwd: Path | None
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603  our own command line
+            argv,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise LabError(f"{argv[0]} took more than {seconds:.0f} s") from exc
+    except OSError as exc:
+        raise LabError(f"{argv[0]}: {exc}") from exc
+
+
+def _last_error(done: subprocess.CompletedProcess[str]) -> str:
+    lines = [line for line in done.stderr.splitlines() if line.startswith("E:")]
+    return lines[-1] if lines else f"exit status {done.returncode}"

@@ -1,0 +1,146 @@
+"""Get stock kernel images from the distribution's archive into the cache."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import re
+import subprocess
+import tarfile
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e820pool.errors import LabError
+from e820pool.lab.apt import IsolatedApt
+from e820pool.lab.cache import cache_folder, write_atomically
+from e820pool.lab.images import NEWEST, KernelImage, cached_images, write_manifest
+from e820pool.lab.kernel_packages import PACKAGE_PATTERN, newest_by_release
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from e820pool.lab.kernel_packages import KernelPackage
+
+__all__ = ("DEFAULT_RELEASES", "fetch_images", "list_available")
+
+DEFAULT_RELEASES = ("5.10", "6.1", "6.12", "6.18", NEWEST)
+"""What is fetched when nothing is asked for: the releases that differ most."""
+
+_IMAGE = re.compile(r"(?:.*/)?vmlinuz(?:-[^/]+)?")
+_CONFIG = re.compile(r"(?:.*/)?config(?:-[^/]+)?")
+
+# Twice what a stock image has; a member that claims more is refused.
+_MEMBER_LIMIT = 64 << 20
+
+
+def list_available() -> tuple[KernelPackage, ...]:
+    """Return the newest kernel of each release that the archive has.
+
+    Raises:
+        LabError: the archive's lists cannot be had.
+    """
+    apt = IsolatedApt(cache_folder("apt"))
+    apt.update()
+    return tuple(newest_by_release(apt.names(PACKAGE_PATTERN)).values())
+
+
+def fetch_images(
+    releases: Sequence[str] = DEFAULT_RELEASES,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[KernelImage, ...]:
+    """Return images of releases, downloading those that the cache lacks.
+
+    Args:
+        releases: ``6.1`` and the like, ``newest``, or ``all``.
+        progress: called with a line for people before each slow step.
+
+    Raises:
+        LabError: a release is not in the archive, or the download failed.
+    """
+    with _locked():
+        held = {image.release: image for image in cached_images()}
+        if NEWEST not in releases and "all" not in releases:
+            missing = [name for name in releases if name not in held]
+            if not missing:
+                return tuple(held[name] for name in releases)
+        progress("reading the archive's package lists")
+        available = {one.release: one for one in list_available()}
+        wanted = [_resolve(name, available, held) for name in releases if name != "all"]
+        if "all" in releases:
+            wanted += [name for name in available if name not in wanted]
+        for name in wanted:
+            if name not in held:
+                progress(f"fetching {available[name].version}")
+                held[name] = _fetch(available[name])
+                write_manifest(held.values())
+    return tuple(held[name] for name in wanted)
+
+
+def _resolve(
+    name: str, available: dict[str, KernelPackage], held: dict[str, KernelImage]
+) -> str:
+    if name == NEWEST and available:
+        return list(available)[-1]
+    if name in available or name in held:
+        return name
+    have = ", ".join(available) or "none"
+    raise LabError(f"the archive has no cloud kernel of {name!r}: it has {have}")
+
+
+def _fetch(kernel: KernelPackage) -> KernelImage:
+    with tempfile.TemporaryDirectory(dir=cache_folder("images")) as scratch:
+        apt = IsolatedApt(cache_folder("apt"))
+        files = apt.download(kernel.packages, Path(scratch))
+        members: dict[str, bytes] = {}
+        for file in files:
+            members |= _unpack(file)
+    for what in ("image", "config"):
+        if what not in members:
+            raise LabError(f"{', '.join(kernel.packages)} hold no kernel {what}")
+    names = {what: f"{what}-{kernel.version}" for what in members}
+    for what, data in members.items():
+        write_atomically(cache_folder("images") / names[what], data)
+    main = next(f.name for f in files if f.name.startswith(kernel.packages[0] + "_"))
+    return KernelImage(
+        release=kernel.release,
+        version=kernel.version,
+        package=main.removesuffix(".deb"),
+        image=names["image"],
+        image_sha256=hashlib.sha256(members["image"]).hexdigest(),
+        config=names["config"],
+        config_sha256=hashlib.sha256(members["config"]).hexdigest(),
+    )
+
+
+def _unpack(package: Path) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    argv = ["dpkg-deb", "--fsys-tarfile", str(package)]
+    try:
+        with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:  # noqa: S603
+            assert process.stdout is not None  # noqa: S101  for the type checker
+            with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+                for member in archive:
+                    what = _what(member)
+                    if what and (file := archive.extractfile(member)):
+                        found[what] = file.read(_MEMBER_LIMIT)
+    except (OSError, tarfile.TarError) as exc:
+        raise LabError(f"{package.name} cannot be unpacked: {exc}") from exc
+    return found
+
+
+def _what(member: tarfile.TarInfo) -> str:
+    if not member.isfile() or member.size >= _MEMBER_LIMIT:
+        return ""
+    if _IMAGE.fullmatch(member.name):
+        return "image"
+    return "config" if _CONFIG.fullmatch(member.name) else ""
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    with (cache_folder("images") / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

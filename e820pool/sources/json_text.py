@@ -8,10 +8,13 @@ from typing import Any
 
 from e820pool.errors import BadImageError
 
-__all__ = ("SCHEMA", "parse_document", "whole_number")
+__all__ = ("SCHEMA", "one_line", "parse_document", "shown_value", "whole_number")
 
 SCHEMA = 1
 """The newest schema that is understood."""
+
+# Longer texts are cut; a path or a sentence has less.
+_TEXT_LIMIT = 500
 
 # Python refuses longer digits with a ValueError of its own; 2^64 has 20.
 _DIGITS = 32
@@ -48,7 +51,7 @@ def parse_document(text: str, kind: str, origin: str) -> dict[str, Any]:
         )
     if found.get("kind", kind) != kind:
         raise BadImageError(
-            f"{origin!r} is of kind {str(found['kind'])[:40]!r}, not {kind!r}"
+            f"{origin!r} is of kind {shown_value(found['kind'])}, not {kind!r}"
         )
     return found
 
@@ -60,6 +63,16 @@ def whole_number(value: object, what: str, limit: int) -> int:
     if not 0 <= value < limit:
         raise BadImageError(f"{what} is {value:#x}: outside [0, {limit:#x})")
     return value
+
+
+def shown_value(value: object) -> str:
+    """Return the start of a value as Python writes it, on one line."""
+    return repr(value)[:40]
+
+
+def one_line(text: str) -> str:
+    """Return a text of another's making fit to be printed: one line, no controls."""
+    return "".join(c if c.isprintable() else "?" for c in text[:_TEXT_LIMIT])
 
 
 def _parse_int(digits: str) -> int:
@@ -83,4 +96,4 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _name(value: object) -> str:
     names = {type(None): "null", bool: "boolean", str: "string", list: "array"}
-    return names.get(type(value), repr(value)[:40])
+    return names.get(type(value), shown_value(value))

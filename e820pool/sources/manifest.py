@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import BadImageError, InputError
 from e820pool.extents import MAX_PFN
-from e820pool.sources.json_text import parse_document, whole_number
+from e820pool.sources.json_text import parse_document, shown_value, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +98,7 @@ def deposit_of_json(raw: object, what: str) -> Deposit:
     if isinstance(raw, list) and len(raw) == 2:
         raw = {"base_pfn": raw[0], "nr_pages": raw[1]}
     if not isinstance(raw, dict):
-        raise BadImageError(f"{what} is {str(raw)[:40]}, no deposit")
+        raise BadImageError(f"{what} is {shown_value(raw)}, no deposit")
     base_pfn = whole_number(raw.get("base_pfn"), f"{what}.base_pfn", MAX_PFN)
     nr_pages = whole_number(raw.get("nr_pages"), f"{what}.nr_pages", MAX_PFN)
     owner = whole_number(raw.get("owner", 0), f"{what}.owner", _U64_LIMIT)
@@ -126,13 +126,13 @@ def _array(found: dict[str, Any], key: str, origin: str) -> Iterator[tuple[str, 
 
 def _part(what: str, raw: object) -> Part:
     if not isinstance(raw, dict):
-        raise BadImageError(f"{what} is {str(raw)[:40]}, no segment")
+        raise BadImageError(f"{what} is {shown_value(raw)}, no segment")
     file, kind = raw.get("file"), raw.get("what")
     if not isinstance(file, str) or not _is_plain(file):
-        raise BadImageError(f"{what}.file is {str(file)[:40]!r}, no plain file name")
+        raise BadImageError(f"{what}.file is {shown_value(file)}, no plain file name")
     if kind not in PARTS:
         raise BadImageError(
-            f"{what}.what is {str(kind)[:40]!r}: want {', '.join(PARTS)}"
+            f"{what}.what is {shown_value(kind)}: want {', '.join(PARTS)}"
         )
     addr = whole_number(raw.get("addr"), f"{what}.addr", _U64_LIMIT)
     size = whole_number(raw.get("size"), f"{what}.size", _U64_LIMIT - addr)
@@ -168,7 +168,9 @@ def _span(found: dict[str, Any], key: str, origin: str) -> tuple[int, int] | Non
     if raw is None:
         return None
     if not isinstance(raw, list) or len(raw) != 2:
-        raise BadImageError(f"{origin!r}: {key} is {str(raw)[:40]}, not [start, end]")
+        raise BadImageError(
+            f"{origin!r}: {key} is {shown_value(raw)}, not [start, end]"
+        )
     start, end = (whole_number(n, f"{origin!r}: {key}", _U64_LIMIT) for n in raw)
     if start >= end:
         raise BadImageError(f"{origin!r}: {key} [{start:#x}, {end:#x}) is empty")

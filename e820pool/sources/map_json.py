@@ -8,7 +8,12 @@ from e820pool.abi.e820 import table_of
 from e820pool.errors import BadImageError
 from e820pool.findings import LEVELS, Finding
 from e820pool.memory_map import MemoryMap
-from e820pool.sources.json_text import parse_document, whole_number
+from e820pool.sources.json_text import (
+    one_line,
+    parse_document,
+    shown_value,
+    whole_number,
+)
 
 __all__ = ("KIND", "read_map_json")
 
@@ -41,7 +46,7 @@ def read_map_json(text: str, *, origin: str = "") -> MemoryMap:
 def _row(at: int, row: object, origin: str) -> tuple[int, int, int]:
     if not isinstance(row, list) or len(row) != len(_ROW):
         raise BadImageError(
-            f"{origin!r}: entries[{at}] is {str(row)[:40]}, not [addr, size, type]"
+            f"{origin!r}: entries[{at}] is {shown_value(row)}, not [addr, size, type]"
         )
     addr, size, kind = (
         whole_number(value, f"{origin!r}: entries[{at}].{name}", limit)
@@ -54,7 +59,7 @@ def _origin(found: dict[str, Any], origin: str) -> str:
     told = found.get("origin", "")
     if not isinstance(told, str):
         raise BadImageError(f"{origin!r}: 'origin' is no string")
-    return f"{origin} (JSON of {told})" if told else f"{origin} (JSON)"
+    return f"{origin} (JSON of {one_line(told)})" if told else f"{origin} (JSON)"
 
 
 def _notes(found: dict[str, Any], origin: str) -> list[Finding]:
@@ -70,4 +75,5 @@ def _note(at: int, told: object, origin: str) -> Finding:
     words = [told.get("id"), told.get("message")]
     if not all(isinstance(word, str) for word in words):
         raise BadImageError(f"{origin!r}: notes[{at}] has no id or no message")
-    return Finding(id=str(words[0]), level=told["level"], message=str(words[1]))
+    id_, message = (one_line(str(word)) for word in words)
+    return Finding(id=id_, level=told["level"], message=message)

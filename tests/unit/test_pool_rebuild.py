@@ -244,7 +244,7 @@ def test_a_record_flipped_in_any_byte_is_refused(flip):
 def test_there_is_no_pool_without_a_record_and_without_a_map():
     result = rebuild(TABLE)
     check_refused(result, "record-missing")
-    assert result.carrier == "setup_data"
+    assert (result.carrier, result.generation) == ("setup_data", 0)
 
 
 # Records of something else
@@ -266,6 +266,12 @@ def test_a_record_older_than_expected_is_stale(expected, refused):
     assert ids(result) == ["record-stale"] * refused
     assert (result.pool is None) == refused
     assert result.generation == 3
+
+
+def test_a_record_of_something_else_is_not_held_to_the_table():
+    """That its pages are RAM here says nothing about danger."""
+    rows = table_with((0x800000, PAGE, RAM))
+    check_refused(rebuild(rows, record(), expected_generation=4), "record-stale")
 
 
 def test_a_record_that_is_wrong_about_the_firmware_is_refused():
@@ -333,6 +339,8 @@ def test_an_extent_above_the_tables_end_is_beyond_memory(cut_at, expected):
 
 def test_an_empty_table_refuses_all():
     check_refused(rebuild([], record()), "extent-beyond-memory")
+    first_page = rebuild([], record(((0, 1, 7, RAM),)))
+    check_refused(first_page, "extent-beyond-memory")
 
 
 def test_one_extent_can_be_refused_for_several_reasons():
@@ -441,6 +449,19 @@ def test_what_every_kernel_takes_for_itself_is_neither_a_deposit_nor_lost():
     result = rebuild(rows, None, firmware)
     assert ids(result) == ["inferred"]
     assert result.ledger.extents.nr_pages == 0x91
+
+
+def test_the_pages_beside_those_are_inferred_like_any_other():
+    firmware = MemoryMap.of([(0x0, 0x1000000, RAM)])
+    rows = [
+        (0x0, 0x2000, RESERVED),
+        (0x2000, 0x9D000, RAM),
+        (0x9F000, 0x1000, RESERVED),
+        (0x100000, 0x1000, RESERVED),
+        (0x101000, 0xEFF000, RAM),
+    ]
+    result = rebuild(rows, None, firmware)
+    assert list(result.ledger.extents) == [(0x1, 0x2), (0x9F, 0xA0), (0x100, 0x101)]
 
 
 def test_nothing_is_inferred_where_the_command_line_reserved_too():

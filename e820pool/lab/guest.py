@@ -122,8 +122,10 @@ done </proc/iomem 2>/tmp/devmem
 send devmem /tmp/devmem
 """
 
+# Closing the port waits until all of it is sent; a reset would not.
 _END = r"""
 mark done
+exec 3>&-
 busybox reboot -f
 """
 

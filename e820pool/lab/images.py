@@ -31,7 +31,7 @@ class KernelImage:
         release: ``6.1``.
         version: as ``uname -r`` says it.
         package: the package that it came from, with the package's version.
-        image, config: file names in the cache folder.
+        image, config: file names in the cache folder; no configuration is "".
         image_sha256, config_sha256: of those files.
     """
 
@@ -53,7 +53,13 @@ class KernelImage:
         return _read_checked(self.image, self.image_sha256)
 
     def read_config(self) -> str:
-        """Return the kernel's build configuration; LabError as :meth:`read`."""
+        """Return the kernel's build configuration, "" where the archive has none.
+
+        Raises:
+            LabError: as :meth:`read`.
+        """
+        if not self.config:
+            return ""
         return _read_checked(self.config, self.config_sha256).decode("utf-8", "replace")
 
 

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 
 __all__ = ("PACKAGE_PATTERN", "KernelPackage", "newest_by_release")
 
-PACKAGE_PATTERN = r"^linux-(image|binary)-[0-9].*-cloud-amd64$"
+PACKAGE_PATTERN = r"^linux-(image|binary|base)-[0-9].*-cloud-amd64$"
 """For apt: the flavour for virtual machines, which is small and boots fast."""
 
-# From 6.19 on the image is in a package of its own, and the configuration in the one
-# for the files that all others share.
-_NAME = re.compile(r"linux-(?P<kind>image|binary)-(?P<version>\d+\.\d+.*-cloud-amd64)")
+# From 6.19 on the image is in a package of its own, linux-binary, and the configuration
+# in linux-base, which the archive does not keep for every version.
+_NAME = re.compile(
+    r"linux-(?P<kind>image|binary|base)-(?P<version>\d+\.\d+.*-cloud-amd64)"
+)
 _RELEASE = re.compile(r"\d+\.\d+")
 
 
@@ -27,7 +29,7 @@ class KernelPackage:
     Attributes:
         release: ``6.1``.
         version: as ``uname -r`` says it, ``6.1.0-50-cloud-amd64``.
-        packages: what to download for its image and configuration.
+        packages: what to download, the one with the image first.
     """
 
     release: str
@@ -48,13 +50,13 @@ def _kernels(names: Iterable[str]) -> Iterable[KernelPackage]:
     for match in filter(None, map(_NAME.fullmatch, names)):
         kinds.setdefault(match["version"], set()).add(match["kind"])
     for version, found in kinds.items():
-        split = (f"linux-binary-{version}", f"linux-base-{version}")
         release = _RELEASE.match(version)
-        yield KernelPackage(
-            release=release[0] if release else "",
-            version=version,
-            packages=split if "binary" in found else (f"linux-image-{version}",),
-        )
+        order = ("binary", "base") if "binary" in found else ("image",)
+        packages = [f"linux-{kind}-{version}" for kind in order if kind in found]
+        if packages and release:
+            yield KernelPackage(
+                release=release[0], version=version, packages=tuple(packages)
+            )
 
 
 # All numbers of 6.12.90+deb12.1-cloud-amd64 but those of the architecture's name.

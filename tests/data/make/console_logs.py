@@ -176,7 +176,7 @@ def pointers(image, chain, initrd_size):
 # of a map of thousands of rows so is the middle.
 SET_UP = re.compile(r"\] Memory: \d+K/\d+K available")
 ENDING = re.compile(
-    r"Kernel panic|kernel BUG|BUG:|PANIC:|RIP:|Run /init|Call Trace|reboot:|init_real_mode"
+    r"Kernel panic|kernel BUG|BUG:|PANIC:|RIP:|Run /init|Call Trace|reboot:|trampoline"
 )
 LONG_BLOCK = 400
 

@@ -1,0 +1,82 @@
+"""Boot several kernels side by side with one handoff."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from e820pool.errors import LabError
+from e820pool.lab.boot import BootOptions, boot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from e820pool.handoff.model import Handoff
+    from e820pool.lab.boot import BootRecord
+
+__all__ = ("KernelFile", "Outcome", "boot_several")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelFile:
+    """Hold one kernel to boot.
+
+    Attributes:
+        name: for people: a release, or the path that was given.
+        image: the whole bzImage file.
+        config: text of its build configuration, "" when not at hand.
+    """
+
+    name: str
+    image: bytes
+    config: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Hold a boot, or the failure of the lab in its place; never both."""
+
+    kernel: KernelFile
+    record: BootRecord | None = None
+    failure: LabError | None = None
+
+
+def boot_several(
+    handoff: Handoff,
+    kernels: Sequence[KernelFile],
+    options: BootOptions | None = None,
+    *,
+    jobs: int = 1,
+    on_start: Callable[[KernelFile], None] = lambda _: None,
+) -> Iterator[Outcome]:
+    """Yield an outcome for each kernel, in their order, ``jobs`` at a time.
+
+    When the caller stops iterating or is interrupted, machines that run are ended
+    and those that wait never start.
+
+    Raises:
+        BadImageError, CapacityError: as :func:`e820pool.lab.boot.boot`.
+    """
+    cancel = threading.Event()
+
+    def one(kernel: KernelFile) -> Outcome:
+        if cancel.is_set():
+            return Outcome(kernel=kernel, failure=LabError("cancelled before it began"))
+        on_start(kernel)
+        try:
+            record = boot(
+                handoff, kernel.image, options or BootOptions(), cancel=cancel
+            )
+        except LabError as exc:
+            return Outcome(kernel=kernel, failure=exc)
+        return Outcome(kernel=kernel, record=record)
+
+    with ThreadPoolExecutor(max_workers=max(jobs, 1)) as pool:
+        futures = [pool.submit(one, kernel) for kernel in kernels]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            cancel.set()

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e820pool.abi.boot_params import (
-    BOOT_PARAMS_BYTES,
-    BootParams,
-    parse_boot_params,
-    validate_e820_count,
-)
-from e820pool.abi.setup_data import (
-    NODE_HEADER_BYTES,
-    SetupDataNode,
-    encode_node,
-    parse_chain,
-    parse_node,
-)
+from e820pool.abi.setup_data import NODE_HEADER_BYTES, SetupDataNode, parse_node
 from e820pool.errors import BadImageError
-from e820pool.handoff.model import COMMAND_LINE_SIZE, Handoff, PlacedNode
+from e820pool.handoff.model import Handoff
 from e820pool.handoff.strict import whole_table
 from e820pool.sources.boot_params import read_sysfs_nodes
 from e820pool.sources.files import list_names, read_file
+from e820pool.sources.handoff_parts import (
+    NODE_FILE,
+    line_pointer,
+    node_files,
+    parse_page,
+    place_nodes,
+    read_line,
+    read_part,
+)
 from e820pool.sources.manifest import Manifest, Part, parse_manifest
 from e820pool.sources.map_json import read_map_json
 from e820pool.sources.memmap_tree import read_memmap_tree
 from e820pool.type_words import resource_name
 
 if TYPE_CHECKING:
+    from e820pool.abi.boot_params import BootParams
     from e820pool.memory_map import MemoryMap
 
 __all__ = ("MANIFEST", "is_handoff_dir", "read_handoff")
@@ -38,7 +35,7 @@ MANIFEST = "manifest.json"
 _PAGE = "boot_params.bin"
 _LINE = "cmdline.txt"
 _FIRMWARE = "firmware.json"
-_NODE_FILE = re.compile(r"setup_data-([0-9]{1,9})\.bin")
+_PROC_LINE = Path("/proc/cmdline")
 _SYSFS = Path("/sys/kernel/boot_params")
 
 
@@ -70,7 +67,7 @@ def read_handoff(source: str | Path) -> Handoff:
     if (path / _PAGE).is_file():
         return _of_files(path)
     if (path / "data").is_file():
-        line = read_file(Path("/proc/cmdline")) if source == "live" else b""
+        line = read_line(_PROC_LINE) if source == "live" else b""
         return _of_sysfs(path, line)
     raise BadImageError(f"{str(path)!r} has neither {MANIFEST} nor {_PAGE}: no handoff")
 
@@ -80,16 +77,14 @@ def _of_manifest(path: Path) -> Handoff:
     text = read_file(path / MANIFEST).decode("utf-8", "replace")
     manifest = parse_manifest(text, origin)
     _validate_listed(path, manifest)
-    page = _parsed_page(
-        _part_data(path, manifest.boot_params), manifest.boot_params.file
-    )
-    nodes = [parse_node(_part_data(path, part)) for part in manifest.nodes]
+    page = parse_page(read_part(path, manifest.boot_params), manifest.boot_params.file)
+    nodes = [parse_node(read_part(path, part)) for part in manifest.nodes]
     addrs = [part.addr for part in manifest.nodes]
     line = manifest.cmdline
     handoff = Handoff(
         boot_params=page,
         boot_params_addr=manifest.boot_params.addr,
-        nodes=_placed(page, addrs, nodes, origin),
+        nodes=place_nodes(page, addrs, nodes, origin),
         cmdline=_line_of(path, line),
         cmdline_addr=_line_addr(page, line, origin),
         kernel_window=manifest.kernel_window,
@@ -104,15 +99,15 @@ def _of_manifest(path: Path) -> Handoff:
 
 def _of_files(path: Path) -> Handoff:
     page = _read_page(path / _PAGE)
-    nodes = [parse_node(read_file(name)) for name in _node_files(path)]
+    nodes = [parse_node(read_file(name)) for name in node_files(path)]
     addrs = [page.hdr.setup_data, *(node.next for node in nodes)][: len(nodes)]
     line = path / _LINE
     return Handoff(
         boot_params=page,
         boot_params_addr=0,
-        nodes=_placed(page, addrs, nodes, str(path)),
-        cmdline=_checked_line(read_file(line), line) if line.exists() else b"",
-        cmdline_addr=_line_pointer(page),
+        nodes=place_nodes(page, addrs, nodes, str(path)),
+        cmdline=read_line(line) if line.exists() else b"",
+        cmdline_addr=line_pointer(page),
         firmware_map=_firmware_map(path),
     )
 
@@ -131,9 +126,9 @@ def _of_sysfs(path: Path, line: bytes) -> Handoff:
     return Handoff(
         boot_params=page,
         boot_params_addr=0,
-        nodes=_placed(page, addrs, nodes, str(path)),
+        nodes=place_nodes(page, addrs, nodes, str(path)),
         cmdline=line,
-        cmdline_addr=_line_pointer(page),
+        cmdline_addr=line_pointer(page),
     )
 
 
@@ -142,62 +137,13 @@ def _of_page(path: Path) -> Handoff:
     return Handoff(
         boot_params=page,
         boot_params_addr=0,
-        nodes=_placed(page, [], [], str(path)),
-        cmdline_addr=_line_pointer(page),
+        nodes=place_nodes(page, [], [], str(path)),
+        cmdline_addr=line_pointer(page),
     )
 
 
 def _read_page(path: Path) -> BootParams:
-    return _parsed_page(read_file(path), str(path))
-
-
-def _parsed_page(data: bytes, name: str) -> BootParams:
-    if len(data) != BOOT_PARAMS_BYTES:
-        raise BadImageError(
-            f"{name!r} has {len(data):#x} bytes: a boot_params has "
-            f"{BOOT_PARAMS_BYTES:#x}"
-        )
-    page = parse_boot_params(data)
-    validate_e820_count(page)
-    return page
-
-
-def _node_files(path: Path) -> list[Path]:
-    # In the order of their numbers, from 0 or from 1 and without a hole.
-    found = {
-        int(match[1]): path / match[0]
-        for name in list_names(path)
-        if (match := _NODE_FILE.fullmatch(name))
-    }
-    first = 0 if 0 in found else 1
-    for number in range(first, first + len(found)):
-        if number not in found:
-            raise BadImageError(
-                f"{str(path)!r} has {len(found)} nodes and no setup_data-{number}.bin"
-            )
-    return [found[number] for number in sorted(found)]
-
-
-def _placed(
-    page: BootParams, addrs: list[int], nodes: list[SetupDataNode], origin: str
-) -> tuple[PlacedNode, ...]:
-    # The chain as its pointers have it, held against where the nodes are.
-    pointers = [page.hdr.setup_data, *(node.next for node in nodes)]
-    for at, (pointer, addr) in enumerate(zip(pointers, [*addrs, 0], strict=True)):
-        if pointer != addr or (at < len(nodes) and not pointer):
-            whose = f"node {at - 1}'s next" if at else "hdr.setup_data"
-            there = (
-                f"node {at} is at {addr:#x}" if at < len(nodes) else "no node is there"
-            )
-            raise BadImageError(f"{origin!r}: {whose} is {pointer:#x}, but {there}")
-    parse_chain(
-        page.hdr.setup_data,
-        [(addr, encode_node(node)) for addr, node in zip(addrs, nodes, strict=True)],
-    )
-    return tuple(
-        PlacedNode(addr=addr, node=node)
-        for addr, node in zip(addrs, nodes, strict=True)
-    )
+    return parse_page(read_file(path), str(path))
 
 
 def _validate_listed(path: Path, manifest: Manifest) -> None:
@@ -205,22 +151,10 @@ def _validate_listed(path: Path, manifest: Manifest) -> None:
     listed = {part.file for part in (manifest.boot_params, *manifest.nodes)}
     listed |= {manifest.cmdline.file} if manifest.cmdline else set()
     for name in sorted(list_names(path)):
-        if (
-            name in (_PAGE, _LINE) or _NODE_FILE.fullmatch(name)
-        ) and name not in listed:
+        if (name in (_PAGE, _LINE) or NODE_FILE.fullmatch(name)) and name not in listed:
             raise BadImageError(
                 f"{str(path)!r} has {name}, which {MANIFEST} does not name"
             )
-
-
-def _part_data(path: Path, part: Part) -> bytes:
-    data = read_file(path / part.file)
-    if len(data) != part.size:
-        raise BadImageError(
-            f"{str(path / part.file)!r} has {len(data):#x} bytes, {MANIFEST} says "
-            f"{part.size:#x}"
-        )
-    return data
 
 
 def _line_of(path: Path, part: Part | None) -> bytes:
@@ -228,7 +162,7 @@ def _line_of(path: Path, part: Part | None) -> bytes:
     if part is None:
         return b""
     name = path / part.file
-    line = _checked_line(read_file(name, empty=True), name)
+    line = read_line(name)
     if len(line) + 1 > part.size:
         raise BadImageError(
             f"{str(name)!r} has {len(line):#x} bytes and a NUL, {MANIFEST} says "
@@ -237,24 +171,8 @@ def _line_of(path: Path, part: Part | None) -> bytes:
     return line
 
 
-def _checked_line(data: bytes, name: Path) -> bytes:
-    line = data.rstrip(b"\0").removesuffix(b"\n")
-    if len(line) >= COMMAND_LINE_SIZE:
-        raise BadImageError(
-            f"{str(name)!r} has {len(line)} bytes: the limit of a command line is "
-            f"{COMMAND_LINE_SIZE - 1}"
-        )
-    if b"\0" in line or b"\n" in line:
-        raise BadImageError(f"{str(name)!r} is not one line of text")
-    return line
-
-
-def _line_pointer(page: BootParams) -> int:
-    return page.ext_cmd_line_ptr << 32 | page.hdr.cmd_line_ptr
-
-
 def _line_addr(page: BootParams, part: Part | None, origin: str) -> int:
-    pointer = _line_pointer(page)
+    pointer = line_pointer(page)
     if part is not None and part.addr != pointer:
         raise BadImageError(
             f"{origin!r}: hdr.cmd_line_ptr is {pointer:#x}, but {part.file} is at "

@@ -6,8 +6,8 @@ import re
 
 __all__ = ("parse_config_text",)
 
-_SET = re.compile(r'^CONFIG_(?P<name>[A-Z0-9_a-z]+)="?(?P<value>[^"\n]*)"?$', re.M)
-_UNSET = re.compile(r"^# CONFIG_(?P<name>[A-Z0-9_a-z]+) is not set$", re.M)
+_SET = re.compile(r'^CONFIG_(?P<name>[A-Z0-9_a-z]+)="?(?P<value>[^"\n]*)"?$', re.MULTILINE)
+_UNSET = re.compile(r"^# CONFIG_(?P<name>[A-Z0-9_a-z]+) is not set$", re.MULTILINE)
 
 
 def parse_config_text(text: str) -> dict[str, str]:

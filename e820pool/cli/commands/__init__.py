@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from e820pool.cli.commands import build, check, demo, predict, rebuild, show
+from e820pool.cli.commands import (
+    boot,
+    build,
+    check,
+    demo,
+    image,
+    kernels,
+    predict,
+    rebuild,
+    show,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -35,8 +45,11 @@ def _modules() -> Iterator[Command]:
     yield show
     yield build
     yield predict
+    yield boot
     yield check
     yield rebuild
+    yield kernels
+    yield image
     yield demo
 
 

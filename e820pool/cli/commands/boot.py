@@ -1,0 +1,97 @@
+"""boot: what a real kernel makes of a handoff."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e820pool.cli import status
+from e820pool.cli.inputs import add_deposit_options, handoff_with_deposits
+from e820pool.cli.lab_runs import (
+    add_lab_options,
+    boot_options,
+    lab_kernels,
+    run_boots,
+)
+from e820pool.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from e820pool.cli.console import Console
+    from e820pool.handoff.model import Handoff
+    from e820pool.lab.boot import BootRecord
+    from e820pool.lab.several import KernelFile
+
+__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+
+NAME = "boot"
+HELP = "boot a real kernel with a handoff, see which pages it touches"
+DESCRIPTION = """\
+Boot a stock kernel image in QEMU with exactly this boot_params, setup_data chain and
+command line (and the lab's own words behind it), fill its memory, and show what it
+made of the table and which deposited pages it ever read or wrote.
+"""
+EXAMPLE = "e820pool boot out --kernel 6.1"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``boot``."""
+    parser.add_argument("handoff", metavar="HANDOFF", help="handoff directory")
+    parser.add_argument(
+        "--kernel",
+        metavar="KERNEL",
+        required=True,
+        help="a bzImage, or a release that 'kernels fetch' got",
+    )
+    add_deposit_options(parser)
+    add_lab_options(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="write what would be loaded and print the QEMU command",
+    )
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Boot one kernel; 1 when it touched a deposit, 4 when the machine was lost."""
+    handoff = handoff_with_deposits(args)
+    kernels = lab_kernels(args.kernel)
+    if len(kernels) != 1:
+        raise InputError(
+            f"boot takes one kernel, not {len(kernels)}: use check --boot for several"
+        )
+    if args.dry_run:
+        return _dry_run(handoff, kernels[0], args, console)
+    outcome = next(iter(run_boots(handoff, kernels, args, console)))
+    if outcome.record is None:
+        raise outcome.failure or InputError("no outcome")
+    return _told(outcome.record, args, console)
+
+
+def _told(record: BootRecord, args: argparse.Namespace, console: Console) -> int:
+    from e820pool.compat import check  # noqa: PLC0415  numpy
+    from e820pool.report.verdicts import verdicts_text  # noqa: PLC0415
+    from e820pool.report.view import view_json, view_text  # noqa: PLC0415
+
+    verdict = check(record.handoff.ledger, record.view)
+    if args.format == "json":
+        console.result(view_json(record.view))
+    else:
+        console.result(view_text(record.view) + "\n\n" + verdicts_text([verdict]))
+    return status.status_of_verdicts([verdict.verdict])
+
+
+def _dry_run(
+    handoff: Handoff, kernel: KernelFile, args: argparse.Namespace, console: Console
+) -> int:
+    from e820pool.lab.boot import dry_run  # noqa: PLC0415  numpy
+
+    folder = Path(args.keep or tempfile.mkdtemp(prefix="e820pool-boot-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    command = dry_run(handoff, kernel.image, folder, boot_options(args))
+    console.note(f"the parts that it loads are in {folder}")
+    console.result(command)
+    return status.DONE

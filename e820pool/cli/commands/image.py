@@ -1,0 +1,47 @@
+"""image: a handoff and a kernel as one bootable file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e820pool.cli import status
+from e820pool.cli.lab_runs import lab_kernels
+
+if TYPE_CHECKING:
+    import argparse
+
+    from e820pool.cli.console import Console
+
+__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+
+NAME = "image"
+HELP = "make one file that GRUB or QEMU boots with this handoff"
+DESCRIPTION = """\
+Write a self-contained Multiboot ELF: a stub that puts boot_params, setup_data, command
+line, kernel and initrd where the handoff says and enters the kernel. Boot it with
+GRUB's `multiboot` or `qemu-system-x86_64 -kernel FILE`.
+"""
+EXAMPLE = "e820pool image out --kernel 6.1 -o handoff.elf"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``image``."""
+    parser.add_argument("handoff", metavar="HANDOFF", help="handoff directory")
+    parser.add_argument("--kernel", metavar="KERNEL", required=True)
+    parser.add_argument("--initrd", metavar="FILE", help="initrd to take along")
+    parser.add_argument("-o", "--output", metavar="FILE", required=True)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Write the file."""
+    from e820pool.lab.elf_image import handoff_image  # noqa: PLC0415  numpy
+    from e820pool.report.files import write_file  # noqa: PLC0415
+    from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
+
+    kernel = lab_kernels(args.kernel)[0]
+    initrd = Path(args.initrd).read_bytes() if args.initrd else b""
+    made = handoff_image(read_handoff(args.handoff), kernel.image, initrd)
+    write_file(args.output, made)
+    console.result(f"{args.output}: {len(made)} bytes, {kernel.name}")
+    return status.DONE

@@ -1,0 +1,68 @@
+"""kernels: what is known of kernels, and images of them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from e820pool.cli import status
+
+if TYPE_CHECKING:
+    import argparse
+
+    from e820pool.cli.console import Console
+
+__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+
+NAME = "kernels"
+HELP = "list known behaviours by release; fetch stock images for the lab"
+DESCRIPTION = """\
+list   the matrix of behaviours by release, and the images that are here
+fetch  stock images from the distribution's archive, through this machine's own apt
+       sources (its configuration is not changed); without a release: those that
+       differ most; `all` for each the archive has
+"""
+EXAMPLE = "e820pool kernels fetch 6.1 newest"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``kernels``."""
+    parser.add_argument("action", choices=("list", "fetch"))
+    parser.add_argument("release", metavar="RELEASE", nargs="*")
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """List or fetch."""
+    return _fetch(args, console) if args.action == "fetch" else _list(args, console)
+
+
+def _list(args: argparse.Namespace, console: Console) -> int:
+    from e820pool.lab.images import cached_images  # noqa: PLC0415  numpy
+    from e820pool.report.kernels import (  # noqa: PLC0415
+        behaviours_json,
+        behaviours_text,
+        images_text,
+    )
+
+    if args.format == "json":
+        console.result(behaviours_json(args.release))
+        return status.DONE
+    console.result(behaviours_text(args.release))
+    console.result("\n" + images_text(cached_images()))
+    return status.DONE
+
+
+def _fetch(args: argparse.Namespace, console: Console) -> int:
+    from e820pool.lab.fetch import DEFAULT_RELEASES, fetch_images  # noqa: PLC0415
+    from e820pool.report.kernels import images_json, images_text  # noqa: PLC0415
+
+    def progress(line: str) -> None:
+        if sys.stderr.isatty():
+            console.note(line)
+
+    wanted = args.release or list(DEFAULT_RELEASES)
+    images = fetch_images(wanted, progress=progress)
+    render = images_json if args.format == "json" else images_text
+    console.result(render(images))
+    return status.DONE

@@ -1,0 +1,69 @@
+"""What is known of kernels: behaviours by release, and images at hand."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+from e820pool.kernel.profiles import all_behaviours, known_releases, profile_for
+from e820pool.report.jsons import document, json_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from e820pool.lab.images import KernelImage
+
+__all__ = ("behaviours_json", "behaviours_text", "images_json", "images_text")
+
+
+def behaviours_text(releases: Sequence[str]) -> str:
+    """Return the matrix: a row a behaviour, a column a release; then the legend.
+
+    Raises:
+        InputError: a release is not known.
+    """
+    profiles = [profile_for(name) for name in releases or known_releases()]
+    rows = [
+        [one.id, *("x" if profile.has(one.id) else "" for profile in profiles)]
+        for one in all_behaviours()
+    ]
+    rows.append(["(table capacity)", *(str(profile.capacity) for profile in profiles)])
+    headers = ("behaviour", *(profile.release for profile in profiles))
+    return tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
+
+
+def behaviours_json(releases: Sequence[str]) -> str:
+    """Return the JSON twin, kind ``kernels``, with each behaviour's source."""
+    profiles = [profile_for(name) for name in releases or known_releases()]
+    told = document(
+        "kernels",
+        behaviours=[asdict(one) for one in all_behaviours()],
+        releases=[
+            {
+                "release": one.release,
+                "behaviours": sorted(one.behaviours),
+                "config": dict(one.config),
+                "capacity": one.capacity,
+                "checked": one.checked,
+            }
+            for one in profiles
+        ],
+    )
+    return json_text(told)
+
+
+def images_text(images: Sequence[KernelImage]) -> str:
+    """Return the images as a table, or how to get some."""
+    if not images:
+        return "no kernel images here yet: run 'e820pool kernels fetch'"
+    rows = [(one.release, one.version, one.path) for one in images]
+    headers = ("release", "version", "image")
+    return tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
+
+
+def images_json(images: Sequence[KernelImage]) -> str:
+    """Return the JSON twin, kind ``kernel-images``."""
+    rows = [asdict(one) | {"path": str(one.path)} for one in images]
+    return json_text(document("kernel-images", images=rows))

@@ -6,7 +6,7 @@ import re
 
 __all__ = ("parse_config_text",)
 
-_SET = re.compile(r'^CONFIG_(?P<name>[A-Z0-9_a-z]+)="?(?P<value>[^"\n]*)"?$', re.MULTILINE)
+_SET = re.compile(r'^CONFIG_(?P<name>\w+)="?(?P<value>[^"\n]*)"?$', re.MULTILINE)
 _UNSET = re.compile(r"^# CONFIG_(?P<name>[A-Z0-9_a-z]+) is not set$", re.MULTILINE)
 
 

@@ -1,0 +1,55 @@
+"""What README shows is what the commands print."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def steps():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = BLOCK.search(text)[1]
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        yield command, output
+
+
+def printed(command, cwd):
+    argv = shlex.split(command.partition(" | ")[0])
+    assert argv[0] == "e820pool"
+    argv[1:] = [str(ROOT / a) if a.startswith("tests/") else a for a in argv[1:]]
+    done = subprocess.run(
+        [sys.executable, "-m", "e820pool", *argv[1:]],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONUTF8": "1"},
+    )
+    cut = re.search(r"\| head -c (\d+)$", command)
+    return done.stdout[: int(cut[1])] + "\n" if cut else done.stdout
+
+
+def test_the_transcript_is_true(tmp_path):
+    shown = list(steps())
+    assert len(shown) >= 3
+    for command, output in shown:
+        assert printed(command, tmp_path) == output, command
+
+
+def test_the_transcript_stands_within_forty_lines():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    ends = [n for n, line in enumerate(lines) if line == "```"]
+    assert ends[0] <= 40
+
+
+def test_every_file_that_the_readme_names_exists():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:specs|tests)/[\w./-]+|[A-Z]+\.md)`", text)
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []

@@ -118,7 +118,9 @@ def _unpack(package: Path) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     argv = ["dpkg-deb", "--fsys-tarfile", str(package)]
     try:
-        with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:  # noqa: S603
+        with subprocess.Popen(  # noqa: S603  our own command line
+            argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process:
             assert process.stdout is not None  # noqa: S101  for the type checker
             with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
                 for member in archive:

@@ -1,0 +1,137 @@
+"""The RAM file: its layout, and pages that were read or written."""
+
+import mmap
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from e820pool.errors import LabError
+from e820pool.extents import ExtentSet
+from e820pool.lab.guest_ram import (
+    FIRMWARE_SLACK_BYTES,
+    GuestRam,
+    RamLayout,
+    layout_for,
+    validate_page_granularity,
+)
+
+MIB, GIB = 1 << 20, 1 << 30
+FOUR_GIB_PFN = 4 * GIB >> 12
+SHM = Path("/dev/shm")  # noqa: S108  the tmpfs that the tests are about
+
+needs_shm = pytest.mark.skipif(not SHM.is_dir(), reason="no tmpfs at /dev/shm")
+
+
+def view_of(ram):
+    return mmap.mmap(ram.fileno, ram.layout.total_bytes)
+
+
+def test_ram_above_4_gib_follows_the_low_part_in_the_file():
+    layout = RamLayout(low_bytes=64 * MIB, high_bytes=64 * MIB)
+    high = ExtentSet([(FOUR_GIB_PFN + 1, FOUR_GIB_PFN + 3)])
+    assert list(layout.file_runs(high)) == [
+        (64 * MIB + 4096, 8192, FOUR_GIB_PFN + 1),
+    ]
+    # A run of the file over the seam is two runs of memory.
+    pages = list(layout.pages_of_file(64 * MIB - 4096, 64 * MIB + 4096))
+    assert pages == [
+        ((64 * MIB >> 12) - 1, 64 * MIB >> 12),
+        (FOUR_GIB_PFN, FOUR_GIB_PFN + 1),
+    ]
+    assert layout.pages().nr_pages * 4096 == layout.total_bytes
+
+
+def test_pages_that_are_not_ram_have_no_place_in_the_file():
+    layout = RamLayout(low_bytes=64 * MIB)
+    outside = ExtentSet([(64 * MIB >> 12, 65 * MIB >> 12)])
+    assert list(layout.file_runs(outside)) == []
+
+
+@pytest.mark.parametrize(
+    ("ram", "low", "high"),
+    [
+        ([(0, 320 * MIB)], 320 * MIB, 0),
+        ([(0, 100 * MIB + 4096)], 101 * MIB, 0),
+        ([(0, 64 * MIB), (4 * GIB, 5 * GIB)], 64 * MIB, GIB),
+        ([(0, 3 * GIB + 512 * MIB - 16 * MIB)], 3 * GIB + 496 * MIB, 0),
+    ],
+)
+def test_the_machine_has_the_ram_of_the_map_and_slack_for_its_firmware(ram, low, high):
+    layout = layout_for(ExtentSet((start >> 12, end >> 12) for start, end in ram))
+    assert layout.low_bytes == low + FIRMWARE_SLACK_BYTES
+    assert layout.high_bytes == high
+
+
+@pytest.mark.parametrize(
+    "ram",
+    [
+        [(4 * GIB, 5 * GIB)],
+        [(0, 3 * GIB + 497 * MIB)],
+        [(0, 3 * GIB), (4 * GIB, 5 * GIB)],
+    ],
+)
+def test_ram_where_no_pc_has_it_is_a_lab_error(ram):
+    with pytest.raises(LabError, match="cannot be built in QEMU"):
+        layout_for(ExtentSet((start >> 12, end >> 12) for start, end in ram))
+
+
+@pytest.mark.parametrize("folder", [None, pytest.param(SHM, marks=needs_shm)])
+def test_reads_and_writes_are_seen_and_nothing_else(folder):
+    before = set(SHM.iterdir()) if SHM.is_dir() else set()
+    with GuestRam(RamLayout(low_bytes=4 * MIB), folder) as ram:
+        assert not ram.touched()
+        with view_of(ram) as view:
+            view[5 * 4096 : 5 * 4096 + 1]
+            view[9 * 4096] = 1
+        assert list(ram.touched()) == [(5, 6), (9, 10)]
+        ram.clear(ExtentSet([(5, 6)]))
+        assert list(ram.touched()) == [(9, 10)]
+    if folder:
+        assert set(SHM.iterdir()) == before
+
+
+def test_looking_for_changes_touches_nothing():
+    pages, pattern = ExtentSet([(3, 6), (700, 705)]), b"p" * 4096
+    with GuestRam(RamLayout(low_bytes=4 * MIB)) as ram:
+        assert not ram.differing(pages, bytes(4096))
+        assert not ram.touched()
+        ram.fill(pages, pattern)
+        assert not ram.differing(pages, pattern)
+        assert ram.touched() == pages
+        with view_of(ram) as view:
+            view[704 * 4096 + 4095] = 0
+            view[4 * 4096 : 4 * 4096 + 1]
+        assert list(ram.differing(pages, pattern)) == [(704, 705)]
+
+
+def test_changes_are_found_beyond_what_is_compared_at_a_time():
+    pages = ExtentSet([(0, 3 * 1024)])
+    with GuestRam(RamLayout(low_bytes=16 * MIB)) as ram:
+        with view_of(ram) as view:
+            view[3000 * 4096 + 1] = 7
+        assert list(ram.differing(pages, bytes(4096))) == [(3000, 3001)]
+
+
+def test_memory_tells_single_pages_apart():
+    validate_page_granularity()
+
+
+def test_a_folder_that_is_no_tmpfs_is_refused(tmp_path):
+    kind = subprocess.run(
+        ["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if kind == "tmpfs":
+        pytest.skip("the tests' own folder is on a tmpfs: give --basetemp another")
+    with pytest.raises(LabError, match=r"must be on a tmpfs|guest RAM of"):
+        validate_page_granularity(tmp_path)
+
+
+def test_a_closed_file_is_closed_once():
+    ram = GuestRam(RamLayout(low_bytes=MIB))
+    fd = ram.fileno
+    ram.close()
+    ram.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)

@@ -14,13 +14,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from e820pool.kernel.decompressor import kaslr_slots
+from e820pool.kernel.end_of_ram import find_memory_beyond
 from e820pool.kernel.ext import read_extended
+from e820pool.kernel.firmware_map import firmware_rows, register_firmware_map
 from e820pool.kernel.kernel_range import force_kernel_range
 from e820pool.kernel.memblock import set_up_memory
 from e820pool.kernel.reading import boot_input
 from e820pool.kernel.sentinel import after_sentinel
 from e820pool.kernel.setup_data import mark_setup_data
-from e820pool.kernel.state import FATAL_FIRMWARE_MAP, EarlyBoot
+from e820pool.kernel.state import EarlyBoot
 from e820pool.kernel.trim import trim_bios_range
 from e820pool.kernel.user_map import apply_early_params, finish_early_params
 from e820pool.kernel.view import KernelView
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     Step = Callable[[EarlyBoot], None]
 
 __all__ = ("predict", "predict_input", "run_early_boot")
-
-_U64_MAX = (1 << 64) - 1
 
 _STEPS: tuple[Step, ...] = (
     read_zero_page,
@@ -78,6 +78,10 @@ def predict_input(inp: BootInput, profile: Profile) -> KernelView:
     if inp.kernel_range is None and stays:
         inp = replace(inp, kernel_range=inp.load_window)
     boot = run_early_boot(EarlyBoot.of(inp, profile))
+    if boot.fatal is None:
+        find_memory_beyond(boot)
+        register_firmware_map(boot)
+    exported = firmware_rows(boot)
     return KernelView(
         kernel=profile.release,
         map_source=boot.map_source,
@@ -87,11 +91,11 @@ def predict_input(inp: BootInput, profile: Profile) -> KernelView:
         user_map=boot.user_map,
         table=tuple(boot.table.rows),
         memory=boot.memory,
-        firmware_map=_exported(boot),
+        firmware_map=None if exported is None else tuple(exported),
         kexec_map=tuple(boot.kexec.rows),
         dropped=boot.all_dropped(),
         warnings=tuple(boot.warnings),
-        fatal=boot.fatal,
+        fatal=boot.fatal or boot.dies_later,
         kernel_range=inp.kernel_range,
         load_window=inp.load_window,
         kaslr=slots,
@@ -107,23 +111,4 @@ def run_early_boot(boot: EarlyBoot) -> EarlyBoot:
             return boot
     if boot.table.dropped:
         boot.warn("too-many-entries")
-    _register_firmware_map(boot)
     return boot
-
-
-# /sys/firmware/memmap is filled from this table; an entry up to 2^64 ends in a
-# BUG, after memory was set up.
-def _register_firmware_map(boot: EarlyBoot) -> None:
-    if not boot.profile.config["FIRMWARE_MEMMAP"]:
-        return
-    from_kexec = boot.profile.has("firmware-memmap-shows-kexec-table")
-    shown = boot.kexec if from_kexec else boot.firmware
-    if any(addr + size > _U64_MAX for addr, size, _ in shown.rows):
-        boot.fatal = FATAL_FIRMWARE_MAP
-
-
-def _exported(boot: EarlyBoot) -> tuple[tuple[int, int, int], ...] | None:
-    if not boot.profile.config["FIRMWARE_MEMMAP"]:
-        return None
-    from_kexec = boot.profile.has("firmware-memmap-shows-kexec-table")
-    return tuple((boot.kexec if from_kexec else boot.firmware).rows)

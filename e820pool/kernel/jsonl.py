@@ -49,7 +49,7 @@ def predict_line(line: bytes | str) -> str:
         answer = predict_record(record)
     except E820PoolError as exc:
         answer = {"id": ident, "error": str(exc)}
-    return json.dumps(answer, separators=(",", ":"))
+    return _ENCODER.encode(answer)
 
 
 def predict_record(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,7 +115,8 @@ def _parsed(line: bytes | str) -> dict[str, Any]:
             f"line of {len(line):#x} characters is over the limit {MAX_LINE_CHARS:#x}"
         )
     try:
-        record = json.loads(line, parse_constant=_no_constant)
+        text = line if isinstance(line, str) else line.decode()
+        record = _DECODER.decode(text)
     except (ValueError, RecursionError) as exc:
         raise InputError(f"not JSON: {_short(str(exc))}") from exc
     if not isinstance(record, dict):
@@ -125,6 +126,10 @@ def _parsed(line: bytes | str) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _ident(record: Mapping[str, Any]) -> str | int | None:
@@ -151,14 +156,17 @@ def _optional(record: Mapping[str, Any], key: str, kind: type) -> Any:
 def _rows(rows: list[Any], key: str) -> list[Row]:
     found: list[Row] = []
     for row in rows:
-        match row:
-            case [addr, size, kind] if type(addr) is type(size) is type(kind) is int:
-                if 0 <= addr <= _U64_MAX >= size >= 0 <= kind <= _U32_MAX:
-                    found.append((addr, size, kind))
-                    continue
+        if isinstance(row, list | tuple) and len(row) == 3:
+            addr, size, kind = row
+            if (
+                type(addr) is type(size) is type(kind) is int
+                and 0 <= addr <= _U64_MAX >= size >= 0 <= kind <= _U32_MAX
+            ):
+                found.append((addr, size, kind))
+                continue
         raise InputError(
-            f"{key}[{len(found)}] {_short(row)} is not addr, size below 2^64 and "
-            "type below 2^32"
+            f"{key}[{len(found)}] {_short(row)} is not addr, size below 2^64 and type "
+            "below 2^32"
         )
     return found
 

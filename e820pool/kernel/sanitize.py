@@ -86,7 +86,7 @@ def sanitize_table(
 
 def _reaches_the_top(rows: list[Row]) -> bool:
     # addr + size in 64 bits is below addr exactly when the sum does not fit.
-    return any(addr + size > _U64_MAX for addr, size, _ in rows)
+    return max([addr + size for addr, size, _ in rows]) > _U64_MAX
 
 
 # Most tables have no overlap: one pass in address order, None when there is one.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
 from e820pool.abi.setup_data import (
+    NODE_HEADER_BYTES,
     SETUP_EFI,
     SETUP_IMA,
     SETUP_INDIRECT,
@@ -58,6 +60,9 @@ def node_ranges(
 
 def _mark(table: Table, span: SetupDataSpan, boot: EarlyBoot) -> None:
     follow = boot.profile.has("setup-indirect-reserved")
+    if span.type == SETUP_RNG_SEED and boot.profile.has("rng-seed-wiped"):
+        # The length was zeroed when the seed was used: the header is left.
+        span = replace(span, size=min(span.size, NODE_HEADER_BYTES))
     for addr, size in node_ranges(span, follow_indirect=follow):
         table.retype(addr, size, E820_TYPE_RAM, E820_TYPE_RESERVED_KERN)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from e820pool.kernel.view import MapSource, Row
 
 __all__ = (
+    "FATAL_BEYOND_MAX_PFN",
     "FATAL_COUNT",
     "FATAL_EXT_SIZE",
     "FATAL_FIRMWARE_MAP",
@@ -25,6 +26,7 @@ FATAL_USER_MAP = "Invalid user supplied memory map"
 FATAL_COUNT = "BUG: more than 128 entries in the zero page"
 FATAL_EXT_SIZE = "SETUP_E820_EXT node too large to map"
 FATAL_RETYPE = "BUG: memmap= changes a type into itself"
+FATAL_BEYOND_MAX_PFN = "crash in free_area_init: memory beyond max_pfn"
 FATAL_FIRMWARE_MAP = "BUG in firmware_map_add_entry"
 
 
@@ -41,6 +43,8 @@ class EarlyBoot:
         warnings: stable words for what the kernel prints, in order, once each.
         dropped: rows lost outside of ``table``: refused ones.
         lost: rows that memblock had no room for.
+        fatal: what ends the boot before memory is set up.
+        dies_later: what ends it after that.
     """
 
     inp: BootInput
@@ -61,6 +65,7 @@ class EarlyBoot:
     dropped: list[Row] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     fatal: str | None = None
+    dies_later: str | None = None
 
     @classmethod
     def of(cls, inp: BootInput, profile: Profile) -> EarlyBoot:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from e820pool.kernel.sanitize import sanitize_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable
 
     from e820pool.kernel.view import Row
 
@@ -76,13 +76,14 @@ class Table:
     def retype(self, addr: int, size: int, old: int, new: int) -> None:
         """Give the parts of ``old`` rows in the range the type ``new``.
 
-        The table grows while it is walked, and what does not fit is dropped: the
-        tail of a row that is split in a full table is lost.
+        What does not fit is dropped: the tail of a row that is split in a full
+        table is lost.
         __e820__range_update().
         """
         end = addr + min(size, _U64_MAX - addr)
-        for at, row, row_end in self._walk():
-            first, length, kind = row
+        for at in self._touching(addr, end):
+            first, length, kind = row = self.rows[at]
+            row_end = (first + length) & _U64_MAX
             if kind != old:
                 continue
             if first >= addr and row_end <= end:
@@ -103,8 +104,9 @@ class Table:
         A row that lies inside becomes an empty one. e820__range_remove().
         """
         end = addr + min(size, _U64_MAX - addr)
-        for at, row, row_end in self._walk():
-            first, _, kind = row
+        for at in self._touching(addr, end):
+            first, length, kind = row = self.rows[at]
+            row_end = (first + length) & _U64_MAX
             if old is not None and kind != old:
                 continue
             if first >= addr and row_end <= end:
@@ -117,13 +119,14 @@ class Table:
                 if low < high:
                     self.rows[at] = _without(row, low, high)
 
-    def _walk(self) -> Iterator[tuple[int, Row, int]]:
-        # Rows with their 64-bit end; those appended on the way are walked too.
-        at = 0
-        while at < len(self.rows):
-            row = self.rows[at]
-            yield at, row, (row[0] + row[1]) & _U64_MAX
-            at += 1
+    # The kernel walks the growing table; what is appended on the way lies outside
+    # of the range or has another type. A row that wraps ends below its start.
+    def _touching(self, addr: int, end: int) -> list[int]:
+        return [
+            at
+            for at, (first, size, _) in enumerate(self.rows)
+            if (first <= end and first + size >= addr) or first + size > _U64_MAX
+        ]
 
     def covers(self, addr: int, end: int, kind: int) -> bool:
         """Return whether rows of the type cover the range, in table order.

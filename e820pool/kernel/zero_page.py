@@ -51,6 +51,8 @@ def accepted_rows(rows: list[Row], profile: Profile) -> tuple[list[Row], list[Ro
     __append_e820_table(). From 4.12 on an entry that ends exactly at 2^64 passes.
     """
     limit = _U64 - profile.has("append-refuses-end-at-2-64")
+    if max([addr + size for addr, size, _ in rows], default=0) <= limit:
+        return rows, []
     for at, (addr, size, _) in enumerate(rows):
         if addr + size > limit and size:
             return rows[:at], rows[at:]

@@ -1,0 +1,51 @@
+"""max_pfn: where RAM ends for the kernel, and memory that lies beyond it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import E820_TYPE_ACPI, E820_TYPE_RAM
+from e820pool.kernel.state import FATAL_BEYOND_MAX_PFN
+
+if TYPE_CHECKING:
+    from e820pool.kernel.state import EarlyBoot
+
+__all__ = ("MAX_PFN_LIMIT", "find_memory_beyond", "max_pfn")
+
+MAX_PFN_LIMIT = 1 << 34
+"""MAX_ARCH_PFN with four-level page tables: 64 TiB (2.6.32 to 7.3)."""
+
+_PAGE_SHIFT = 12
+_U64_MASK = (1 << 64) - 1
+
+
+def max_pfn(boot: EarlyBoot) -> int:
+    """Return the end of the last RAM entry, in whole pages.
+
+    Linux 6.1 arch/x86/kernel/e820.c e820_end_pfn().
+    """
+    kinds = {E820_TYPE_RAM}
+    if boot.profile.has("max-pfn-counts-acpi"):
+        kinds.add(E820_TYPE_ACPI)
+    last = 0
+    for addr, size, kind in boot.table.rows:
+        end_pfn = ((addr + size) & _U64_MASK) >> _PAGE_SHIFT
+        if kind in kinds and addr >> _PAGE_SHIFT < MAX_PFN_LIMIT:
+            last = max(last, end_pfn)
+    return min(last, MAX_PFN_LIMIT)
+
+
+def find_memory_beyond(boot: EarlyBoot) -> None:
+    """Note memory that max_pfn does not count: it belongs to no node.
+
+    Type 128 is memory but no RAM entry; so is a setup_data node that fills the
+    last page of RAM. A NUMA kernel dies of it in free_area_init().
+    """
+    if not boot.memory or not boot.profile.has("memblock"):
+        return
+    if max(addr + size for addr, size in boot.memory) >> _PAGE_SHIFT <= max_pfn(boot):
+        return
+    boot.warn("memory-beyond-max-pfn")
+    numa = bool(boot.profile.config["NUMA"])
+    if numa and boot.profile.has("memory-beyond-max-pfn-kills"):
+        boot.dies_later = FATAL_BEYOND_MAX_PFN

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ("finding_json", "finding_line", "verdicts_json", "verdicts_text")
 
+_HEADERS = ("kernel", "verdict", "findings")
 _MARK = {"unsafe": "!!", "degraded": " !", "note": "  "}
 
 
 def verdicts_text(verdicts: Sequence[Verdict]) -> str:
     """Return one line a kernel, then each different finding once with its source."""
     rows = [[v.kernel, v.verdict, _ids(v)] for v in verdicts]
-    table = tabulate(rows, headers=("kernel", "verdict", "findings"), tablefmt="plain")
+    table = tabulate(rows, headers=_HEADERS, tablefmt="plain", disable_numparse=True)
     told = _told(verdicts)
     return "\n".join([table, *([""] if told else []), *told])
 

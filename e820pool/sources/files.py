@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 __all__ = (
     "ATTRIBUTE_LIMIT",
     "INPUT_LIMIT",
+    "is_directory",
     "list_names",
     "numbered_entries",
     "parse_hex_attribute",
     "read_attribute",
     "read_file",
     "read_stream",
+    "shown_path",
 )
 
 INPUT_LIMIT = 64 << 20
@@ -34,6 +36,20 @@ _NAMES_LIMIT = 1 << 20
 _NUMBER_DIGITS = 9
 
 _U64_LIMIT = 1 << 64
+_PATH_SHOWN = 300
+
+
+def is_directory(path: Path) -> bool:
+    """Return whether a path names a directory; what cannot be looked up is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as it is put in a message: quoted, on one line, not endless."""
+    return repr(str(path))[:_PATH_SHOWN]
 
 
 def read_file(path: Path, limit: int = INPUT_LIMIT, *, empty: bool = False) -> bytes:
@@ -48,10 +64,10 @@ def read_file(path: Path, limit: int = INPUT_LIMIT, *, empty: bool = False) -> b
         with path.open("rb") as stream:
             return read_stream(stream, str(path), limit, empty=empty)
     except OSError as exc:
-        raise InputError(f"cannot read {str(path)!r}: {_reason(exc)}") from exc
+        raise InputError(f"cannot read {shown_path(path)}: {_reason(exc)}") from exc
     except ValueError as exc:
         # A NUL in the name.
-        raise InputError(f"cannot read {str(path)!r}: {exc}") from exc
+        raise InputError(f"cannot read {shown_path(path)}: {exc}") from exc
 
 
 def read_stream(

@@ -10,7 +10,7 @@ from e820pool.errors import BadImageError
 from e820pool.handoff.model import Handoff
 from e820pool.handoff.strict import whole_table
 from e820pool.sources.boot_params import read_sysfs_nodes
-from e820pool.sources.files import list_names, read_file
+from e820pool.sources.files import is_directory, list_names, read_file
 from e820pool.sources.handoff_parts import (
     NODE_FILE,
     line_pointer,
@@ -60,7 +60,7 @@ def read_handoff(source: str | Path) -> Handoff:
         BadImageError: parts are missing, of a wrong size, or contradict each other.
     """
     path = _SYSFS if source == "live" else Path(source)
-    if not path.is_dir():
+    if not is_directory(path):
         return _of_page(path)
     if (path / MANIFEST).is_file():
         return _of_manifest(path)
@@ -190,7 +190,7 @@ def _firmware_map(path: Path) -> MemoryMap | None:
 
 def _validate_tree(path: Path, handoff: Handoff) -> None:
     # Tree and zero page must tell one story: stock kexec-tools reads the former.
-    if not path.is_dir():
+    if not is_directory(path):
         return
     tree = [(a, s, resource_name(t)) for a, s, t in read_memmap_tree(path).rows()]
     table = [(a, s, resource_name(t)) for a, s, t in whole_table(handoff).tolist()]

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ("Boot", "LogBlock", "boots_of")
 
-# A line without any of these is of no interest; looking for them is cheap.
+# A line without any of these is of no interest. Looking for each in turn is several
+# times faster than one pattern of them all, and most lines of a log have none.
 _HINTS = (
     *("e820", "BIOS-", "RAM map", "setup_data: ", "user: ", "modified: "),
     *("extended: ", "Xen: ", "LGUEST: ", "Linux version ", "ntries", "table full"),
@@ -120,8 +121,10 @@ class _Gather:
             if self.pending is not None and self._continues(line, *self.pending):
                 return
             self.boot.last_line = line.number
-        if any(hint in line.text for hint in _HINTS):
-            self._read(line)
+        for hint in _HINTS:
+            if hint in line.text:
+                self._read(line)
+                break
 
     def _read(self, line: LogLine) -> None:
         entry = parse_entry(line.text)

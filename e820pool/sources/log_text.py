@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from e820pool.errors import BadImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("LogLine", "clean_lines", "decode_text")
+__all__ = ("LINES_LIMIT", "LogLine", "clean_lines", "decode_text")
 
 # Bytes that are looked at to tell text from noise, and the share of control
 # characters (or of bytes that are not UTF-8) from which on it is noise. A serial
@@ -20,6 +19,9 @@ _PROBE_BYTES = 1 << 16
 _NOISE_SHARE = 0.1
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
 
+LINES_LIMIT = 1 << 21
+"""Lines of the longest text that is read; a log of the largest size has fewer."""
+
 _COLOUR = re.compile(r"\x1b\[[0-9;?]{0,16}[ -/]?[@-~]")
 
 # A soft break joins at most so many lines: mail wraps at 76 columns, and one
@@ -27,9 +29,11 @@ _COLOUR = re.compile(r"\x1b\[[0-9;?]{0,16}[ -/]?[@-~]")
 _JOIN_LIMIT = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogLine:
-    """Hold one logical line.
+_NOTHING: frozenset[str] = frozenset()
+
+
+class LogLine(NamedTuple):
+    """Hold one logical line; a tuple, since a long log has a million.
 
     Attributes:
         number: of its first physical line, from 1.
@@ -39,16 +43,21 @@ class LogLine:
 
     number: int
     text: str
-    changes: frozenset[str] = frozenset()
+    changes: frozenset[str] = _NOTHING
 
 
 def decode_text(data: bytes, name: str) -> str:
     """Return the text of ``data``; bytes that are not UTF-8 become U+FFFD.
 
     Raises:
-        BadImageError: it is binary.
+        BadImageError: it is binary, or has absurdly many lines.
     """
     text = data.decode("utf-8-sig", "replace")
+    lines = text.count("\n")
+    if lines > LINES_LIMIT:
+        raise BadImageError(
+            f"{name!r} has {lines:#x} lines: the limit is {LINES_LIMIT:#x}"
+        )
     probe = text[:_PROBE_BYTES]
     noise = len(_CONTROL.findall(probe))
     if noise > _NOISE_SHARE * len(probe):
@@ -82,15 +91,15 @@ def clean_lines(text: str) -> Iterator[LogLine]:
 
 
 def _clean(number: int, raw: str) -> LogLine:
-    changes = set()
+    if not raw.endswith("\r") and "\x1b" not in raw:
+        return LogLine(number, raw)
     text = raw.rstrip("\r")
-    if text != raw:
-        changes.add("CR LF")
+    changes = {"CR LF"} if text != raw else set()
     if "\x1b" in text:
         text = _COLOUR.sub("", text)
         changes.add("colour")
-    return LogLine(number=number, text=text, changes=frozenset(changes))
+    return LogLine(number, text, frozenset(changes))
 
 
 def _without_break(line: LogLine) -> LogLine:
-    return LogLine(number=line.number, text=line.text[:-1], changes=line.changes)
+    return line._replace(text=line.text[:-1])

@@ -19,7 +19,7 @@ from e820pool.sources.boot_params import (
     read_ext_payloads,
 )
 from e820pool.sources.dmesg import looks_like_dmesg, read_dmesg
-from e820pool.sources.files import read_file, read_stream
+from e820pool.sources.files import is_directory, read_file, read_stream
 from e820pool.sources.handoff_dir import is_handoff_dir, read_handoff
 from e820pool.sources.iomem import looks_like_iomem, read_iomem
 from e820pool.sources.log_text import decode_text
@@ -78,7 +78,7 @@ def read_live() -> MemoryMap:
 
 
 def _map_of_path(path: Path, block: str | None) -> MemoryMap:
-    if path.is_dir():
+    if is_directory(path):
         return _map_of_directory(path)
     data = read_file(path)
     if len(data) == BOOT_PARAMS_BYTES and b"\0" in data:

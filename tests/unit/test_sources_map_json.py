@@ -1,0 +1,94 @@
+"""The package's own JSON of a map: strict, and one line for each fault."""
+
+import json
+
+import pytest
+
+from e820pool.errors import BadImageError
+from e820pool.sources.map_json import read_map_json
+
+ROWS = [[0, 654336, 1], [1048576, 1 << 40, 0xEFFFFFFF]]
+GOOD = {"schema": 1, "kind": "memory-map", "entries": ROWS}
+
+
+def text(**changes):
+    return json.dumps({k: v for k, v in (GOOD | changes).items() if v is not ...})
+
+
+def test_entries_come_in_their_order():
+    found = read_map_json(text(entries=ROWS[::-1]), origin="x")
+    assert found.rows() == [tuple(row) for row in ROWS[::-1]]
+    assert found.origin == "x (JSON)"
+
+
+def test_the_largest_numbers_fit():
+    rows = [[(1 << 64) - 1, (1 << 64) - 1, (1 << 32) - 1]]
+    assert read_map_json(text(entries=rows)).rows() == [tuple(rows[0])]
+
+
+def test_other_keys_are_for_others():
+    assert len(read_map_json(text(machine="x", more=[1]))) == 2
+
+
+def test_notes_and_origin_are_kept():
+    notes = [{"id": "unaligned", "level": "note", "message": "said\nbefore"}]
+    found = read_map_json(text(notes=notes, origin="a log"), origin="x")
+    assert [(n.id, n.level, n.message) for n in found.notes] == [
+        ("unaligned", "note", "said?before")
+    ]
+    assert found.origin == "x (JSON of a log)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema": 2}, "'x' has schema 0x2: this version reads 0x1"),
+        ({"schema": 0}, "'x' has schema 0x0"),
+        ({"schema": ...}, "'x': schema is null, not a whole number"),
+        ({"schema": True}, "schema is boolean"),
+        ({"schema": "1"}, "schema is string"),
+        ({"kind": "pool"}, "'x' is of kind 'pool', not 'memory-map'"),
+        ({"kind": None}, "is of kind None"),
+        ({"entries": ...}, "'x' has no array 'entries'"),
+        ({"entries": {}}, "'x' has no array 'entries'"),
+        ({"entries": [[0, 1]]}, r"entries\[0\] is \[0, 1\], not \[addr, size, type\]"),
+        ({"entries": [[0, 1, 2, 3]]}, r"entries\[0\]"),
+        ({"entries": [ROWS[0], "x"]}, r"entries\[1\] is 'x'"),
+        ({"entries": [["0x0", 1, 1]]}, r"entries\[0\].addr is string"),
+        ({"entries": [[0, 1.0, 1]]}, r"entries\[0\].size is 1.0"),
+        ({"entries": [[0, 1, None]]}, r"entries\[0\].type is null"),
+        ({"entries": [[0, 1, True]]}, r"entries\[0\].type is boolean"),
+        ({"entries": [[-1, 1, 1]]}, r"entries\[0\].addr is -0x1: outside \[0, 0x1000"),
+        ({"entries": [[1 << 64, 1, 1]]}, "addr is 0x10000000000000000: outside"),
+        ({"entries": [[0, 1 << 64, 1]]}, "size is 0x10000000000000000: outside"),
+        ({"entries": [[0, 1, 1 << 32]]}, "type is 0x100000000: outside"),
+        ({"notes": {}}, "'notes' is no array"),
+        ({"notes": [{"id": "x"}]}, r"notes\[0\] is no finding"),
+        ({"notes": [{"id": "x", "level": "note"}]}, r"notes\[0\] has no id or no mess"),
+        ({"origin": 5}, "'origin' is no string"),
+    ],
+)
+def test_a_document_of_another_form_is_one_line(changes, message):
+    with pytest.raises(BadImageError, match=message):
+        read_map_json(text(**changes), origin="x")
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ("", "is not JSON"),
+        ("{", "is not JSON"),
+        (text()[:-1], "is not JSON"),
+        (text() + "{}", "is not JSON: Extra data"),
+        ("[]", "holds a JSON array, not an object"),
+        ("null", "holds a JSON null"),
+        ('{"schema": NaN}', "NaN is no number"),
+        ('{"schema": 1, "schema": 1}', "key 'schema' is given twice"),
+        ('{"schema": ' + "9" * 5000 + "}", "a number of 5000 digits, the limit is 32"),
+        ('{"schema": ' + "[" * 200_000, "nested too deeply"),
+    ],
+)
+def test_what_is_no_json_of_ours_is_one_line(raw, message):
+    with pytest.raises(BadImageError, match=message) as caught:
+        read_map_json(raw, origin="x")
+    assert "\n" not in str(caught.value)

@@ -180,6 +180,16 @@ def test_a_bad_owner_costs_no_page_of_an_allocator_that_knows_none(owner):
     assert region.nr_used == 1
 
 
+def test_a_pool_gives_its_largest_blocks_first():
+    taken = deposit_pages(free_pool((0x100, 0x200)), 0xFF)
+    assert sizes(taken) == [128, 64, 32, 16, 8, 4, 2, 1]
+    assert {one.owner for one in taken} == {0}
+
+
+def test_no_pages_at_all_are_deposited_without_a_call():
+    assert deposit_pages(Orders(max_order=0), 0, hypercall=lambda _: False) == ()
+
+
 def test_a_negative_number_of_pages_is_refused():
     with pytest.raises(InputError, match="the limit is 0"):
         deposit_pages(Orders(max_order=0), -1)
@@ -192,6 +202,7 @@ def test_a_retried_hypercall_deposits_one_page_each_time():
     )
     assert outcome.done
     assert sizes(outcome.deposits) == [64, 16, 8, 2, 1, 1, 1]
+    assert {one.owner for one in outcome.deposits} == {7}
 
 
 def test_a_hypercall_that_has_enough_memory_costs_nothing():

@@ -94,7 +94,6 @@ class ChainMachine(RuleBasedStateMachine):
         for one in self.pool.withdraw(pages):
             assert one.firmware_type == 1
 
-    @precondition(lambda self: self.pool.extents)
     @rule(hops=st.integers(1, 3), from_copy=st.booleans())
     def kexec(self, hops, from_copy):
         """Several kexecs in a row: the table must not grow by itself."""

@@ -23,6 +23,7 @@ from e820pool.pool.option import (
         ("pmpool=010000000000,010M", 1 << 30, 8 << 20),
         ("pmpool=0,1g", 0, 1 << 30),
         ("pmpool=1t,1G", 1 << 40, 1 << 30),
+        ("pmpool=1p,2M", 1 << 50, 2 << 20),
     ],
 )
 def test_numbers_are_read_as_the_kernel_reads_them(text, base_addr, size):
@@ -46,6 +47,7 @@ def test_numbers_are_read_as_the_kernel_reads_them(text, base_addr, size):
         ("pmpool=-1G,2M", "'-1G' is not a number"),
         ("pmpool=1G,\u0662M", "is not a number"),
         ("pmpool=1G,0", "is empty"),
+        ("pmpool=1E,2M", "pool at 0x1000000000000000 .* beyond the limit"),
         ("pmpool=16E,2M", "the limit is 0xffffffffffffffff"),
         ("pmpool=0,18446744073709551616", "the limit is 0xffffffffffffffff"),
         ("pmpool=0x10000000001000,2M", "beyond the limit 0x10000000000000"),

@@ -1,0 +1,83 @@
+"""Lists of deposits: our JSON, or one range a line."""
+
+import json
+
+import pytest
+
+from e820pool.deposits import Deposit
+from e820pool.errors import BadImageError, InputError
+from e820pool.sources.deposits_file import read_deposits
+
+
+@pytest.fixture
+def listed(tmp_path):
+    def make(data):
+        path = tmp_path / "list"
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        return str(path)
+
+    return make
+
+
+def document(deposits, **head):
+    return json.dumps({"schema": 1, "kind": "deposits", "deposits": deposits} | head)
+
+
+def test_one_range_a_line_in_both_forms(listed):
+    text = "# two\n\n0x100000-0x101fff  # end inclusive\r\n2M+8K\n4294967296+0x1000"
+    assert read_deposits(listed(text)) == [
+        Deposit(start_pfn=0x100, end_pfn=0x102),
+        Deposit(start_pfn=0x200, end_pfn=0x202),
+        Deposit(start_pfn=0x100000, end_pfn=0x100001),
+    ]
+
+
+def test_json_objects_and_pairs(listed):
+    deposits = [
+        {"base_pfn": 256, "nr_pages": 2, "owner": 3, "firmware_type": 4},
+        {"base_pfn": 512, "nr_pages": 1},
+        [1024, 511],
+    ]
+    assert read_deposits(listed(document(deposits))) == [
+        Deposit(start_pfn=256, end_pfn=258, owner=3, firmware_type=4),
+        Deposit(start_pfn=512, end_pfn=513),
+        Deposit(start_pfn=1024, end_pfn=1535),
+    ]
+
+
+def test_a_list_may_be_empty_where_that_is_said(listed):
+    assert read_deposits(listed(document([]))) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("", "is empty"),
+        ("# nothing\n", "names 0 deposits"),
+        ("0x100000\n", "line 1: '0x100000' is not a range"),
+        ("0x1000+0x1000\nnine+1\n", "line 2: 'nine' is not a size"),
+        ("0x1000+0x800\n", r"line 1: deposit \[0x1000, 0x1800\) is not whole pages"),
+        ("0x2000-0x1fff\n", "empty or too high"),
+        ("0xffffffffffffffff+1\n", "empty or too high"),
+        (document([[1]]), r"deposits\[0\] is \[1\], no deposit"),
+        (document([[0, 0]]), r"deposits\[0\]: deposit of PFNs \[0x0, 0x0\) is empty"),
+        (document([[1 << 52, 1]]), "base_pfn is 0x10000000000000: outside"),
+        (document([[(1 << 52) - 1, 2]]), "beyond the limit 0x10000000000000"),
+        (document([["1", 1]]), "base_pfn is string"),
+        (document([{"base_pfn": 1}]), "nr_pages is null"),
+        (document([[1, 1]], kind="pool"), "kind 'pool', not 'deposits'"),
+        (document([[1, 1]], schema=2), "schema 0x2"),
+        (document({}), "has no array 'deposits'"),
+        (document([{"base_pfn": 1, "nr_pages": 1, "owner": -1}]), "owner is -0x1"),
+        (b"\0" * 100, "binary data"),
+    ],
+)
+def test_what_is_no_deposit_is_one_line(listed, data, message):
+    with pytest.raises(BadImageError, match=message) as caught:
+        read_deposits(listed(data))
+    assert str(caught.value).isprintable()
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="cannot read"):
+        read_deposits(tmp_path / "none")

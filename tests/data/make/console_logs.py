@@ -178,7 +178,7 @@ SET_UP = re.compile(r"\] Memory: \d+K/\d+K available")
 ENDING = re.compile(
     r"Kernel panic|kernel BUG|BUG:|PANIC:|RIP:|Run /init|Call Trace|reboot:|trampoline"
 )
-LONG_BLOCK = 400
+LONG_BLOCK = 1000
 
 
 def shortened(console):

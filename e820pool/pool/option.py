@@ -8,6 +8,7 @@ from typing import Self
 
 from e820pool.errors import InputError
 from e820pool.extents import PAGE_SHIFT, PAGE_SIZE
+from e820pool.kernel.cmdline import options
 
 __all__ = (
     "CMA_MIN_ALIGNMENT_BYTES",
@@ -103,15 +104,16 @@ def parse_pmpool_option(text: str) -> PmpoolOption:
 def find_pmpool_option(cmdline: str) -> PmpoolOption | None:
     """Return the region that a command line names, None when it names none.
 
-    What follows a lone ``--`` is init's, not the kernel's (init/main.c, 6.1).
+    Words are split as the kernel splits them; what follows ``--`` is init's.
 
     Raises:
         InputError: as :func:`parse_pmpool_option`; or there is more than one.
     """
-    words = cmdline.split()
-    if "--" in words:
-        words = words[: words.index("--")]
-    found = [word for word in words if word.startswith(_PREFIX)]
+    found = [
+        _PREFIX + (option.value or "")
+        for option in options(cmdline)
+        if option.name == _PREFIX.rstrip("=")
+    ]
     if len(found) > 1:
         raise InputError(
             f"{len(found)} pools on the command line, {found[0][:_SHOWN]} and "

@@ -94,6 +94,7 @@ def test_arbitrary_text_is_read_or_refused(text):
 def test_a_command_line_is_searched_for_the_option():
     line = "console=ttyS0 pmpool=1G,2M quiet -- pmpool=2G,2M"
     assert find_pmpool_option(line) == PmpoolOption.of_pages(0x40000, 0x200)
+    assert find_pmpool_option('x="pmpool=1G,2M y" z') is None
     assert find_pmpool_option("console=ttyS0 xpmpool=1G,2M") is None
     assert find_pmpool_option("") is None
 
@@ -104,5 +105,6 @@ def test_two_pools_on_a_command_line_are_refused():
 
 
 def test_a_bad_option_on_a_command_line_is_not_skipped():
-    with pytest.raises(InputError, match="has no size"):
-        find_pmpool_option("quiet pmpool=1G")
+    for line in ("quiet pmpool=1G", "pmpool", "pmpool= quiet"):
+        with pytest.raises(InputError, match="has no size"):
+            find_pmpool_option(line)

@@ -96,8 +96,9 @@ def _ruler(zone: Zone, columns: int) -> str:
     # Both ends, and between them what one column stands for, if it fits.
     start, end = address_label(zone.start), address_label(zone.end)
     scale = f" {human_size(-(-zone.size // columns))} a column "
-    room = columns - len(start) - len(end)
-    return f"{start}{scale.center(room) if len(scale) < room else ' ' * room}{end}"
+    fits = len(scale) + 2 * max(len(start), len(end)) <= columns
+    middle = (scale if fits else "").center(columns)
+    return start + middle[len(start) : columns - len(end)] + end
 
 
 def _cells(

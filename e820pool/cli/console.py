@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,24 +16,25 @@ if TYPE_CHECKING:
 __all__ = ("Console",)
 
 
+# A stream that the parent closed is None; writing to it must not be an error of ours.
+def _open(stream: IO[str] | None) -> IO[str]:
+    return stream or Path(os.devnull).open("w", encoding="utf-8")
+
+
 @dataclass(slots=True, kw_only=True)
 class Console:
     """Hold the two streams and how talkative to be.
 
     Attributes:
         json: results and errors are JSON, so that notes stay off stderr.
-        quiet: no notes and no progress; findings are always shown.
+        quiet: no notes and no progress; findings above a note are always shown.
     """
 
-    out: IO[str] = field(default_factory=lambda: sys.stdout)
-    err: IO[str] = field(default_factory=lambda: sys.stderr)
+    out: IO[str] = field(default_factory=lambda: _open(sys.stdout))
+    err: IO[str] = field(default_factory=lambda: _open(sys.stderr))
     json: bool = False
     quiet: bool = False
-
-    @property
-    def colour(self) -> bool:
-        """Return whether stdout is a terminal that wants colours."""
-        return self.out.isatty() and "NO_COLOR" not in os.environ
+    _kept: list[Finding] = field(default_factory=list)
 
     @property
     def unicode(self) -> bool:
@@ -42,7 +44,14 @@ class Console:
 
     def result(self, text: str) -> None:
         """Print a result, with a final newline."""
-        print(text.removesuffix("\n"), file=self.out)
+        line = text.removesuffix("\n") + "\n"
+        try:
+            self.out.write(line)
+        except UnicodeEncodeError:
+            # File names are bytes, and not every terminal has every letter.
+            encoding = getattr(self.out, "encoding", None) or "ascii"
+            raw = line.encode(encoding, "backslashreplace")
+            self.out.write(raw.decode(encoding))
 
     def binary(self, data: bytes) -> None:
         """Write bytes to stdout as they are."""
@@ -51,17 +60,21 @@ class Console:
         raw.write(data)
 
     def note(self, text: str) -> None:
-        """Print a remark on stderr, unless quiet."""
+        """Print a remark on stderr at once, unless quiet."""
         if not self.quiet:
-            print(text, file=self.err)
+            self.err.write(text + "\n")
 
     def findings(self, findings: Iterable[Finding]) -> None:
-        """Print findings on stderr; under JSON they are part of the result."""
-        if self.json:
-            return
-        for one in findings:
+        """Keep findings for :meth:`finish`; under JSON they are in the result."""
+        if not self.json:
+            self._kept += findings
+
+    def finish(self) -> None:
+        """Send what was printed, then the findings: only what succeeds has notes."""
+        self.out.flush()
+        for one in dict.fromkeys(self._kept):
             if one.level != "note" or not self.quiet:
-                print(f"{one.level}: {one.message} [{one.id}]", file=self.err)
+                self.err.write(f"{one.level}: {one.message} [{one.id}]\n")
 
     def error(self, text: str) -> None:
         """Print the one line (or JSON object) of a failure on stderr."""
@@ -69,6 +82,11 @@ class Console:
             # Deferred: json is not needed for --help.
             import json  # noqa: PLC0415
 
-            print(json.dumps({"schema": 1, "error": text}), file=self.err)
+            self.err.write(json.dumps({"schema": 1, "error": text}) + "\n")
         else:
-            print(f"e820pool: {text}", file=self.err)
+            self.err.write(f"e820pool: {_one_line(text)}\n")
+
+
+# An argument may hold a newline, and a message stays one line.
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import argparse
+from e820pool.errors import InputError
 
+if TYPE_CHECKING:
+    from e820pool.cli.console import Console
     from e820pool.deposits import Deposit
     from e820pool.handoff.model import Handoff
     from e820pool.memory_map import MemoryMap
@@ -18,9 +22,28 @@ __all__ = (
     "deposits_of",
     "handoff_with_deposits",
     "source_map",
+    "whole_number",
 )
 
 _BLOCKS = ("bios", "extended", "setup_data", "user", "modified")
+_U64_MAX = (1 << 64) - 1
+# Python refuses longer digits with an error of its own; 2^64 has 20.
+_DIGITS = 32
+
+
+def whole_number(text: str) -> int:
+    """Return the u64 that an option's ``text`` names, decimal or 0x."""
+    try:
+        value = int(text[:_DIGITS], 0)
+    except ValueError as exc:
+        message = f"{text[:_DIGITS]!r} is no whole number like 3 or 0x3"
+        raise argparse.ArgumentTypeError(message) from exc
+    if not 0 <= value <= _U64_MAX or len(text) > _DIGITS:
+        shown = f"{value:#x}" if len(text) <= _DIGITS else f"{text[:_DIGITS]}..."
+        raise argparse.ArgumentTypeError(
+            f"{shown} is outside the limits 0x0 to {_U64_MAX:#x}"
+        )
+    return value
 
 
 def add_source_argument(parser: argparse.ArgumentParser) -> None:
@@ -29,16 +52,19 @@ def add_source_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--block",
         choices=_BLOCKS,
-        default="bios",
-        help="which map of a kernel log to read (default: bios)",
+        help="which map of a kernel log to read (default: bios, or the first it has)",
     )
 
 
-def source_map(args: argparse.Namespace) -> MemoryMap:
-    """Return the map that SOURCE and --block name."""
+def source_map(args: argparse.Namespace, console: Console) -> MemoryMap:
+    """Return the map that SOURCE and --block name; its notes go to the console."""
     from e820pool.sources import read_map  # noqa: PLC0415  numpy
 
-    return read_map(args.source, block=args.block)
+    if args.source == "-" and sys.stdin is None:
+        raise InputError("standard input is closed: SOURCE - has nothing to read")
+    found = read_map(args.source, block=args.block)
+    console.findings(found.notes)
+    return found
 
 
 def add_deposit_options(parser: argparse.ArgumentParser) -> None:
@@ -53,9 +79,10 @@ def add_deposit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--owner",
         metavar="N",
-        type=lambda text: int(text, 0),
+        type=whole_number,
         default=0,
-        help="who deposited them, for example a partition id (default: 0)",
+        help="who deposited them, for example a partition id; a FILE that names its "
+        "owners keeps them (default: 0)",
     )
 
 
@@ -67,11 +94,20 @@ def deposits_of(args: argparse.Namespace) -> list[Deposit]:
     found: list[Deposit] = []
     for text in args.deposit:
         if text.startswith("@"):
-            found += read_deposits(text[1:])
+            found += (
+                one if one.owner else replace(one, owner=args.owner)
+                for one in read_deposits(_named_file(text))
+            )
         else:
             start, end = parse_range(text)
             found.append(Deposit.from_bytes(start, end, args.owner))
     return found
+
+
+def _named_file(text: str) -> Path:
+    if text == "@":
+        raise InputError("'@' names no file: want @FILE")
+    return Path(text[1:])
 
 
 def handoff_with_deposits(args: argparse.Namespace) -> Handoff:

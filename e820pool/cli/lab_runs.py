@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = (
     "add_lab_options",
     "boot_options",
+    "kernel_file",
     "lab_kernels",
     "profile_of",
     "run_boots",
@@ -98,16 +99,28 @@ def _kernel(text: str) -> KernelFile:
     from e820pool.lab.several import KernelFile  # noqa: PLC0415
 
     path = Path(text)
-    if not path.is_file():
-        found = find_image(text)
-        return KernelFile(
-            name=found.version, image=found.read(), config=found.read_config()
-        )
+    if "/" in text or path.is_file():
+        return kernel_file(path)
+    found = find_image(text)
+    return KernelFile(
+        name=found.version, image=found.read(), config=found.read_config()
+    )
+
+
+def kernel_file(path: Path) -> KernelFile:
+    """Return an image with the configuration that lies beside it, if any.
+
+    Raises:
+        InputError, BadImageError: it cannot be read, is empty or absurdly long.
+    """
+    from e820pool.lab.several import KernelFile  # noqa: PLC0415  numpy
+    from e820pool.sources.files import read_file  # noqa: PLC0415
+
     beside = path.with_name(path.name.replace("vmlinuz", "config"))
     config = ""
     if beside != path and beside.is_file():
-        config = beside.read_text(encoding="utf-8", errors="replace")
-    return KernelFile(name=text, image=path.read_bytes(), config=config)
+        config = read_file(beside, empty=True).decode("utf-8", "replace")
+    return KernelFile(name=str(path), image=read_file(path), config=config)
 
 
 def profile_of(kernel: KernelFile) -> Profile:

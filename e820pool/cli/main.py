@@ -18,6 +18,7 @@ from e820pool.errors import E820PoolError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
+    from typing import NoReturn
 
 __all__ = ("build_parser", "main")
 
@@ -32,9 +33,15 @@ kernel prints), START+SIZE with K, M, G, or @FILE.
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    # A mistake is told in one line, as all other errors are, and not behind a page.
+    def error(self, message: str) -> NoReturn:
+        raise status.UsageError(f"{message} (see '{self.prog} --help')")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line; imports no heavy module."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="e820pool",
         description="Hand deposited memory to the next kernel as E820_TYPE_RESERVED, "
         "and say which kernels leave it alone.",
@@ -69,52 +76,79 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments after the program's name; None takes sys.argv.
     """
-    try:
-        args = build_parser().parse_args(argv)
-    except SystemExit as exc:  # argparse has printed; --help and --version are 0
-        return exc.code if isinstance(exc.code, int) else status.USAGE
-    console = Console(
-        json=getattr(args, "format", None) == "json"
-        or bool(getattr(args, "jsonl", "")),
-        quiet=args.quiet,
+    words = sys.argv[1:] if argv is None else list(argv)
+    console = Console(json=_wants_json(words))
+    with _signals_like_interrupts():
+        return _run(words, console)
+
+
+# Asked before parsing, so that a usage error has its form too.
+def _wants_json(words: list[str]) -> bool:
+    pairs = zip(words, [*words[1:], ""], strict=True)
+    return any(
+        word in ("--format=json", "--jsonl")
+        or word.startswith("--jsonl=")
+        or (word, following) == ("--format", "json")
+        for word, following in pairs
     )
-    with _terminated_like_interrupted():
-        return _run(args, console)
 
 
-def _run(args: argparse.Namespace, console: Console) -> int:
+def _run(words: list[str], console: Console) -> int:
     try:
-        code: int = args.run(args, console)
-        console.out.flush()
+        code = _command(words, console)
+        console.finish()
     except E820PoolError as exc:
         console.error(str(exc))
         return status.status_of_error(exc)
     except BrokenPipeError:
         # The reader left (head, less): nobody is there to be told.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return status.DONE
+        _leave_stdout()
+        return status.status_of_signal(signal.SIGPIPE)
     except OSError as exc:
-        console.error(f"{exc.filename or 'input'}: {exc.strerror or exc}")
+        _leave_stdout()
+        what = f"{exc.filename!r}" if exc.filename else "standard output"
+        console.error(f"{what}: {(exc.strerror or str(exc)).lower()}")
         return status.BAD_INPUT
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as exc:
+        number = exc.number if isinstance(exc, status.Stopped) else signal.SIGINT
         console.error("interrupted: nothing was left half-made")
-        return status.INTERRUPTED
+        return status.status_of_signal(number)
     return code
 
 
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    # SIGTERM cleans up the way Ctrl-C does: no stray process, no stray file.
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
+def _command(words: list[str], console: Console) -> int:
     try:
-        before = signal.signal(signal.SIGTERM, interrupt)
+        args = build_parser().parse_args(words)
+    except SystemExit as exc:  # --help and --version have printed
+        return exc.code if isinstance(exc.code, int) else status.USAGE
+    console.quiet = args.quiet
+    code: int = args.run(args, console)
+    return code
+
+
+# What could not be written must not be tried again when Python ends.
+def _leave_stdout() -> None:
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+@contextlib.contextmanager
+def _signals_like_interrupts() -> Iterator[None]:
+    # SIGTERM cleans up the way Ctrl-C does: no stray process, no stray file.
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        raise status.Stopped(number)
+
+    before = {}
+    try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            before[number] = signal.signal(number, interrupt)
     except ValueError:  # not the main thread: the caller owns signals
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e820pool.errors import CapacityError, E820PoolError, LabError
+from e820pool.errors import CapacityError, E820PoolError, InputError, LabError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -12,11 +12,14 @@ if TYPE_CHECKING:
 __all__ = (
     "BAD_INPUT",
     "DONE",
-    "INTERRUPTED",
     "NOT_SAFE",
     "NO_VERDICT",
     "USAGE",
+    "Stopped",
+    "UnknownKernelError",
+    "UsageError",
     "status_of_error",
+    "status_of_signal",
     "status_of_verdicts",
 )
 
@@ -25,15 +28,40 @@ NOT_SAFE = 1
 USAGE = 2
 BAD_INPUT = 3
 NO_VERDICT = 4
-# What a shell reports for SIGINT, 128 + 2.
-INTERRUPTED = 130
+
+
+class UsageError(InputError):
+    """The command line asks for nothing that a command can do."""
+
+
+class UnknownKernelError(InputError):
+    """No kernel of that name has a profile: there is no verdict, and no view."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked to stop; ``number`` says which."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def status_of_error(error: E820PoolError) -> int:
-    """Return 1 for what does not fit, 4 for a lab failure, else 3."""
-    if isinstance(error, CapacityError):
-        return NOT_SAFE
-    return NO_VERDICT if isinstance(error, LabError) else BAD_INPUT
+    """Return what an error makes of the exit status; 3 where nothing else fits."""
+    for kind, code in (
+        (UsageError, USAGE),
+        (UnknownKernelError, NO_VERDICT),
+        (CapacityError, NOT_SAFE),
+        (LabError, NO_VERDICT),
+    ):
+        if isinstance(error, kind):
+            return code
+    return BAD_INPUT
+
+
+def status_of_signal(number: int) -> int:
+    """Return what a shell reports for a process that this signal ended."""
+    return 128 + number
 
 
 def status_of_verdicts(words: Iterable[str]) -> int:

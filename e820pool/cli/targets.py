@@ -2,67 +2,139 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e820pool.cli.status import UnknownKernelError, UsageError
 from e820pool.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
 
+    from e820pool.handoff.model import Handoff
     from e820pool.kernel.profiles import Profile
+    from e820pool.kernel.view import KernelView
 
-__all__ = ("DEFAULT_KERNEL", "Target", "add_kernel_option", "one_target", "targets")
+__all__ = (
+    "DEFAULT_KERNEL",
+    "Target",
+    "add_kernel_option",
+    "default_kernel",
+    "one_target",
+    "targets",
+    "view_of",
+)
 
 DEFAULT_KERNEL = "6.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Name one kernel to judge; ``profile`` is None where it is not known."""
+    """Name one kernel to judge.
+
+    Attributes:
+        name: as it was asked for.
+        profile: None where the kernel is not known, for ``reason``.
+        image: the bzImage file's bytes, None for a release.
+    """
 
     name: str
     profile: Profile | None
     reason: str = ""
+    image: bytes | None = None
 
 
 def add_kernel_option(
-    parser: argparse.ArgumentParser, *, many: bool, default: str = DEFAULT_KERNEL
+    parser: argparse.ArgumentParser, *, many: bool, default: str | None = None
 ) -> None:
     """Add ``--kernel`` with the words that this module reads."""
     form = "all, a comma list of releases, or an image" if many else "release or image"
+    shown = default or f"{DEFAULT_KERNEL}; of live, the one that runs"
     parser.add_argument(
-        "--kernel",
-        metavar="KERNEL",
-        default=default,
-        help=f"{form} (default: {default})",
+        "--kernel", metavar="KERNEL", default=default, help=f"{form} (default: {shown})"
     )
 
 
+def default_kernel(args: argparse.Namespace) -> str:
+    """Return ``--kernel``, or the kernel that made what HANDOFF names."""
+    if args.kernel is not None:
+        return str(args.kernel)
+    return os.uname().release if args.handoff == "live" else DEFAULT_KERNEL
+
+
 def targets(text: str) -> list[Target]:
-    """Return the kernels that ``text`` names.
+    """Return the kernels that ``text`` names, each once.
 
     A release that has no profile is a target without one: its verdict is
-    ``unknown``, which is not a usage error.
+    ``unknown``, which is not an error.
+
+    Raises:
+        UsageError: it names none at all.
+        InputError, BadImageError: an image cannot be read, or is none.
     """
     from e820pool.kernel.profiles import known_releases  # noqa: PLC0415  numpy
 
     if text == "all":
         return [_release(name) for name in known_releases()]
-    return [_target(part.strip()) for part in text.split(",") if part.strip()]
+    if Path(text).is_file():  # the name of a file may have commas
+        return [_target(text)]
+    names = dict.fromkeys(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        raise UsageError(
+            f"--kernel {text!r} names no kernel: a verdict on none is none"
+        )
+    return [_target(name) for name in names]
 
 
-def one_target(text: str) -> Profile:
-    """Return the one profile that ``text`` names; InputError when not known."""
+def one_target(text: str) -> Target:
+    """Return the one kernel that ``text`` names, which has a profile.
+
+    Raises:
+        UnknownKernelError: it has none.
+        InputError, BadImageError: an image cannot be read, or is none.
+    """
     target = _target(text)
     if target.profile is None:
-        raise InputError(target.reason)
-    return target.profile
+        raise UnknownKernelError(target.reason)
+    return target
+
+
+def view_of(handoff: Handoff, target: Target) -> tuple[Handoff, KernelView]:
+    """Return what the modelled kernel makes of the handoff, and the handoff it got.
+
+    An image brings its own header and window, as its loader would place it.
+
+    Raises:
+        UnknownKernelError: the target has no profile.
+        CapacityError: the image has no place outside deposits.
+    """
+    from e820pool.kernel.early_boot import predict  # noqa: PLC0415  numpy
+
+    if target.profile is None:
+        raise UnknownKernelError(target.reason)
+    given = handoff if target.image is None else _loaded(handoff, target.image)
+    return given, predict(given, target.profile)
+
+
+def _loaded(handoff: Handoff, image: bytes) -> Handoff:
+    from e820pool.abi.bzimage import parse_bzimage  # noqa: PLC0415  construct
+    from e820pool.lab.bind import bind_kernel, kernel_bytes  # noqa: PLC0415
+
+    header = parse_bzimage(image)
+    parts = kernel_bytes(header, image)
+    return bind_kernel(handoff, header, parts, extra_cmdline="").handoff
 
 
 def _target(text: str) -> Target:
-    return _image(Path(text)) if Path(text).is_file() else _release(text)
+    return _image(Path(text)) if _is_image(text) else _release(text)
+
+
+# A file that is called like a release is meant only when its folder is named.
+def _is_image(text: str) -> bool:
+    named = Path(text).is_file() and _release(text).profile is None
+    return "/" in text or named
 
 
 def _release(text: str) -> Target:
@@ -75,6 +147,11 @@ def _release(text: str) -> Target:
 
 
 def _image(path: Path) -> Target:
-    from e820pool.abi.bzimage import parse_bzimage  # noqa: PLC0415  construct
+    from e820pool.cli.lab_runs import kernel_file, profile_of  # noqa: PLC0415
 
-    return _release(parse_bzimage(path.read_bytes()).release)
+    kernel = kernel_file(path)
+    try:
+        profile = profile_of(kernel)
+    except InputError as exc:
+        return Target(name=str(path), profile=None, reason=f"{str(path)!r}: {exc}")
+    return Target(name=str(path), profile=profile, image=kernel.image)

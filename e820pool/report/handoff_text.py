@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
 from e820pool.handoff.strict import whole_table
+from e820pool.report.jsons import document, json_text
 
 if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
@@ -38,25 +39,28 @@ def handoff_text(handoff: Handoff, where: str) -> str:
     spill = (
         f", {entries - in_page} of them in SETUP_E820_EXT" if entries > in_page else ""
     )
+    nr_deposits, nr_pages = len(handoff.ledger), handoff.ledger.extents.nr_pages
+    plural = "" if nr_deposits == 1 else "s"
     return (
-        f"{where}: {entries} e820 entries{spill}; {len(handoff.ledger)} deposits, "
-        f"{handoff.ledger.extents.nr_pages} pages RESERVED\n{parts_table(handoff)}\n"
-        f"next: e820pool check {where} --kernel all"
+        f"{where}: {entries} e820 entries{spill}; {nr_deposits} deposit{plural}, "
+        f"{nr_pages} pages RESERVED\n{parts_table(handoff)}\n"
+        f"next: e820pool check {shlex.quote(where)} --kernel all"
     )
 
 
 def handoff_json(handoff: Handoff, where: str) -> str:
     """Return the JSON twin, kind ``handoff``."""
-    told = {
-        "schema": 1,
-        "kind": "handoff",
-        "directory": where,
-        "nr_entries": int(whole_table(handoff).size),
-        "nr_deposits": len(handoff.ledger),
-        "nr_deposited_pages": handoff.ledger.extents.nr_pages,
-        "parts": [
-            {"what": what, "addr": addr, "size": size}
-            for what, addr, size in _parts(handoff)
-        ],
-    }
-    return json.dumps(told, indent=1)
+    parts = [
+        {"what": what, "addr": addr, "size": size}
+        for what, addr, size in _parts(handoff)
+    ]
+    return json_text(
+        document(
+            "handoff",
+            directory=where,
+            nr_entries=int(whole_table(handoff).size),
+            nr_deposits=len(handoff.ledger),
+            nr_deposited_pages=handoff.ledger.extents.nr_pages,
+            parts=parts,
+        )
+    )

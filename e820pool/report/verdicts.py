@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
+
+from e820pool.report.jsons import document, finding_value, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from e820pool.compat import Verdict
     from e820pool.findings import Finding
 
-__all__ = ("finding_json", "finding_line", "verdicts_json", "verdicts_text")
+__all__ = ("finding_line", "verdict_value", "verdicts_json", "verdicts_text")
 
 _HEADERS = ("kernel", "verdict", "findings")
 _MARK = {"unsafe": "!!", "degraded": " !", "note": "  "}
@@ -53,25 +54,16 @@ def finding_line(finding: Finding) -> str:
     return f"{_MARK[finding.level]} {finding.id}: {finding.message}"
 
 
-def finding_json(finding: Finding) -> dict[str, Any]:
-    """Return a finding as plain values; extents are ``[base_pfn, nr_pages]``."""
+def verdict_value(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as plain values."""
     return {
-        "id": finding.id,
-        "level": finding.level,
-        "message": finding.message,
-        "source": finding.source,
-        "extents": [[start, end - start] for start, end in finding.extents],
+        "kernel": verdict.kernel,
+        "verdict": verdict.verdict,
+        "findings": [finding_value(finding) for finding in verdict.findings],
     }
 
 
 def verdicts_json(verdicts: Sequence[Verdict]) -> str:
     """Return the JSON twin, kind ``verdicts``."""
-    told = [
-        {
-            "kernel": one.kernel,
-            "verdict": one.verdict,
-            "findings": [finding_json(finding) for finding in one.findings],
-        }
-        for one in verdicts
-    ]
-    return json.dumps({"schema": 1, "kind": "verdicts", "verdicts": told}, indent=1)
+    told = [verdict_value(one) for one in verdicts]
+    return json_text(document("verdicts", verdicts=told))

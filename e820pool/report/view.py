@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from e820pool.report.verdicts import finding_json
+from e820pool.report.jsons import finding_value
 
 if TYPE_CHECKING:
     from e820pool.kernel.view import KernelView, Row
@@ -33,7 +33,7 @@ def view_record(view: KernelView) -> dict[str, Any]:
         "dropped": _rows(view.dropped),
         "fatal": view.fatal,
         "kernel_range": None if view.kernel_range is None else list(view.kernel_range),
-        "findings": [finding_json(one) for one in view.findings],
+        "findings": [finding_value(one) for one in view.findings],
     }
     if view.kaslr is not None:
         told["kaslr"] = {

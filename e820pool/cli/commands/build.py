@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,12 @@ from e820pool.cli.inputs import (
     add_source_argument,
     deposits_of,
     source_map,
+    whole_number,
 )
+from e820pool.errors import InputError
 
 if TYPE_CHECKING:
+    from e820pool.abi.bzimage import BzImage
     from e820pool.cli.console import Console
     from e820pool.handoff.build import BuildOptions
 
@@ -40,9 +44,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="where to write the handoff",
     )
-    parser.add_argument("--encoding", metavar="NAME", default="split")
     parser.add_argument(
-        "--max-entries", metavar="N", type=int, help="refuse a table with more entries"
+        "--encoding",
+        metavar="NAME",
+        default="split",
+        help="how deposits are kept out of RAM (default: split)",
+    )
+    parser.add_argument(
+        "--max-entries",
+        metavar="N",
+        type=whole_number,
+        help="refuse a table with more entries (default: 3200, the largest kernel's)",
     )
     parser.add_argument(
         "--carrier",
@@ -64,7 +76,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="put boot_params, cmdline, setup_data-N, initrd or kernel there",
     )
     parser.add_argument(
-        "--generation", metavar="N", type=int, default=1, help="hops since the first"
+        "--generation",
+        metavar="N",
+        type=whole_number,
+        default=1,
+        help="hops since the first kernel, kept in the pool record (default: 1)",
     )
     parser.add_argument("--format", choices=("table", "json"), default="table")
 
@@ -76,8 +92,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from e820pool.report.handoff_dir import write_handoff  # noqa: PLC0415
     from e820pool.report.handoff_text import handoff_json, handoff_text  # noqa: PLC0415
 
-    memory_map = source_map(args)
-    console.findings(memory_map.notes)
+    memory_map = source_map(args, console)
     ledger = DepositLedger(deposits_of(args))
     handoff = build_handoff(memory_map, ledger, _options(args))
     write_handoff(handoff, args.output)
@@ -87,34 +102,50 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _options(args: argparse.Namespace) -> BuildOptions:
-    from e820pool.abi.bzimage import parse_bzimage  # noqa: PLC0415  construct
     from e820pool.handoff.build import MAX_TABLE_ENTRIES, BuildOptions  # noqa: PLC0415
 
     places = dict(args.place)
-    image = parse_bzimage(Path(args.kernel).read_bytes()) if args.kernel else None
     limit = MAX_TABLE_ENTRIES if args.max_entries is None else args.max_entries
     return BuildOptions(
         encoding=args.encoding,
         max_entries=limit,
         carrier=args.carrier,
         cmdline=args.cmdline,
-        kernel=image,
+        kernel=None if args.kernel is None else _image(args.kernel),
         kernel_addr=places.pop("kernel", None),
-        initrd_size=Path(args.initrd).stat().st_size if args.initrd else 0,
+        initrd_size=0 if args.initrd is None else _size_of(args.initrd),
         addresses=places,
         generation=args.generation,
     )
 
 
+def _image(path: str) -> BzImage:
+    from e820pool.abi.bzimage import parse_bzimage  # noqa: PLC0415  construct
+    from e820pool.sources.files import read_file  # noqa: PLC0415  numpy
+
+    return parse_bzimage(read_file(Path(path)))
+
+
+def _size_of(path: str) -> int:
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or str(exc)
+        raise InputError(f"cannot read {path!r}: {reason.lower()}") from exc
+    if not stat.S_ISREG(found.st_mode) or not found.st_size:
+        raise InputError(
+            f"initrd {path!r} is no file with content: {found.st_size:#x} bytes"
+        )
+    return found.st_size
+
+
 def _part_and_addr(text: str) -> tuple[str, int]:
     from e820pool.deposits import parse_size  # noqa: PLC0415  numpy
-    from e820pool.errors import InputError  # noqa: PLC0415
 
-    part, found, addr = text.partition("=")
+    part, _, addr = text.partition("=")
+    if not part or not addr:
+        raise argparse.ArgumentTypeError(f"{text!r} is not PART=ADDR")
     try:
-        value = parse_size(addr)
+        return part, parse_size(addr)
     except InputError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from exc
-    if not found or not part:
-        raise argparse.ArgumentTypeError(f"{text!r} is not PART=ADDR")
-    return part, value

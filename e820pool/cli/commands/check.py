@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
 from e820pool.cli.inputs import add_deposit_options, handoff_with_deposits
-from e820pool.cli.targets import add_kernel_option, targets
+from e820pool.cli.targets import add_kernel_option, targets, view_of
+from e820pool.errors import CapacityError
 
 if TYPE_CHECKING:
     import argparse
@@ -49,10 +51,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def verdict_for(handoff: Handoff, target: Target) -> Verdict:
     """Return the model's verdict for one kernel; ``unknown`` without a profile."""
     from e820pool.compat import check, verdict_unknown  # noqa: PLC0415  numpy
-    from e820pool.kernel.early_boot import predict  # noqa: PLC0415
     from e820pool.kernel.reading import boot_input  # noqa: PLC0415
 
     if target.profile is None:
         return verdict_unknown(target.name, target.reason)
-    view = predict(handoff, target.profile)
-    return check(handoff.ledger, view, boot_input(handoff))
+    try:
+        given, view = view_of(handoff, target)
+    except CapacityError as exc:
+        return verdict_unknown(target.name, f"it cannot be loaded: {exc}")
+    verdict = check(handoff.ledger, view, boot_input(given))
+    return replace(verdict, kernel=target.name)

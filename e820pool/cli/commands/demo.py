@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
+from e820pool.cli.commands.check import verdict_for
+from e820pool.cli.commands.rebuild import rebuilt
+from e820pool.cli.targets import DEFAULT_KERNEL, one_target, targets
 
 if TYPE_CHECKING:
     import argparse
 
     from e820pool.cli.console import Console
+    from e820pool.compat import Verdict
     from e820pool.deposits import DepositLedger
     from e820pool.handoff.model import Handoff
     from e820pool.memory_map import MemoryMap
+    from e820pool.pool.rebuild import RebuildResult
 
 __all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
 
@@ -37,8 +42,8 @@ _DEPOSITS = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """``demo`` takes no arguments of its own."""
-    parser.set_defaults(format="table")
+    """Add the one argument of ``demo``."""
+    parser.add_argument("--format", choices=("text", "json"), default="text")
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -46,18 +51,20 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from e820pool.handoff.build import build_handoff  # noqa: PLC0415  numpy
     from e820pool.sources import read_map  # noqa: PLC0415
 
-    del args
     shipped = resources.files("e820pool.data").joinpath("demo-machine.txt")
     with resources.as_file(shipped) as path:
         memory_map = read_map(str(path))
-    ledger = _ledger()
-    handoff = build_handoff(memory_map, ledger)
-    _show_maps(memory_map, handoff, console)
+    handoff = build_handoff(memory_map, _ledger())
     with tempfile.TemporaryDirectory(prefix="e820pool-demo-") as folder:
-        read_back = _through_files(handoff, Path(folder) / "out", console)
-    safe = _judge(read_back, console)
-    same = _rebuild(read_back, ledger, console)
-    _what_next(console)
+        read_back = _through_files(handoff, Path(folder) / "out")
+    verdicts = [verdict_for(read_back, target) for target in targets("all")]
+    result = rebuilt(read_back, one_target(DEFAULT_KERNEL))
+    if args.format == "json":
+        console.result(_json(memory_map, read_back, verdicts, result))
+    else:
+        _tell(memory_map, read_back, verdicts, result, console)
+    safe = all(one.verdict == "safe" for one in verdicts)
+    same = result.ledger == handoff.ledger
     return status.DONE if safe and same else status.NOT_SAFE
 
 
@@ -96,48 +103,61 @@ def _show_maps(memory_map: MemoryMap, handoff: Handoff, console: Console) -> Non
     )
 
 
-def _through_files(handoff: Handoff, path: Path, console: Console) -> Handoff:
+def _through_files(handoff: Handoff, path: Path) -> Handoff:
     from e820pool.report.handoff_dir import write_handoff  # noqa: PLC0415  numpy
-    from e820pool.report.handoff_text import parts_table  # noqa: PLC0415
     from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
 
     write_handoff(handoff, path)
-    console.result("\n2. What the next kernel gets, written out and read back:\n")
-    console.result(parts_table(handoff))
     return read_handoff(path)
 
 
-def _judge(handoff: Handoff, console: Console) -> bool:
-    from e820pool.cli.commands.check import verdict_for  # noqa: PLC0415
-    from e820pool.cli.targets import targets  # noqa: PLC0415
+def _tell(
+    memory_map: MemoryMap,
+    handoff: Handoff,
+    verdicts: list[Verdict],
+    result: RebuildResult,
+    console: Console,
+) -> None:
+    from e820pool.report.handoff_text import parts_table  # noqa: PLC0415  numpy
     from e820pool.report.verdicts import verdicts_text  # noqa: PLC0415
 
-    found = [verdict_for(handoff, target) for target in targets("all")]
+    _show_maps(memory_map, handoff, console)
+    console.result("\n2. What the next kernel gets, written out and read back:\n")
+    console.result(parts_table(handoff))
     console.result("\n3. Which kernels leave the deposited pages alone:\n")
-    console.result(verdicts_text(found))
-    return all(one.verdict == "safe" for one in found)
-
-
-def _rebuild(handoff: Handoff, ledger: DepositLedger, console: Console) -> bool:
-    from e820pool.cli.commands.rebuild import rebuilt  # noqa: PLC0415
-    from e820pool.cli.targets import DEFAULT_KERNEL, one_target  # noqa: PLC0415
-
-    result = rebuilt(handoff, one_target(DEFAULT_KERNEL))
-    same = result.ledger == ledger
-    nr_pages = 0 if result.ledger is None else result.ledger.extents.nr_pages
+    console.result(verdicts_text(verdicts))
+    found = result.ledger
+    same = "equal to" if found == handoff.ledger else "NOT"
     console.result(
-        f"\n4. The pool, rebuilt from what Linux {DEFAULT_KERNEL} sees: {nr_pages} "
-        f"pages in {0 if result.ledger is None else len(result.ledger)} extents, "
-        f"{'equal to what was deposited' if same else 'NOT what was deposited'}."
-    )
-    return same
-
-
-def _what_next(console: Console) -> None:
-    console.result(
+        f"\n4. The pool, rebuilt from what Linux {DEFAULT_KERNEL} sees: "
+        f"{found.extents.nr_pages if found else 0} pages in "
+        f"{len(found) if found else 0} extents, {same} what was deposited.\n"
         "\nNext, on your own machine:\n"
         "  e820pool show live --format picture\n"
         "  e820pool build live --deposit 1G+2M -o out\n"
         "  e820pool check out --kernel all\n"
         "  e820pool rebuild out"
+    )
+
+
+def _json(
+    memory_map: MemoryMap,
+    handoff: Handoff,
+    verdicts: list[Verdict],
+    result: RebuildResult,
+) -> str:
+    from e820pool.handoff.strict import whole_table  # noqa: PLC0415  numpy
+    from e820pool.report.jsons import document, json_text  # noqa: PLC0415
+    from e820pool.report.verdicts import verdict_value  # noqa: PLC0415
+
+    found = result.ledger
+    return json_text(
+        document(
+            "demo",
+            before=[list(row) for row in memory_map.rows()],
+            after=whole_table(handoff).tolist(),
+            deposits=handoff.ledger.extents.pairs(),
+            verdicts=[verdict_value(one) for one in verdicts],
+            extents=None if found is None else found.extents.pairs(),
+        )
     )

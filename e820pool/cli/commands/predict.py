@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from e820pool.cli import status
-from e820pool.cli.targets import add_kernel_option, one_target
+from e820pool.cli.status import UsageError
+from e820pool.cli.targets import (
+    add_kernel_option,
+    default_kernel,
+    one_target,
+    view_of,
+)
 from e820pool.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from e820pool.cli.console import Console
 
@@ -44,30 +50,50 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Predict for one handoff, or for a stream of records."""
     if (args.jsonl is None) == (args.handoff is None):
-        raise InputError("predict takes either HANDOFF or --jsonl FILE, and not both")
-    return _bulk(args.jsonl, console) if args.jsonl else _one(args, console)
+        raise UsageError("predict takes either HANDOFF or --jsonl FILE, and not both")
+    return _one(args, console) if args.jsonl is None else _bulk(args.jsonl, console)
 
 
 def _one(args: argparse.Namespace, console: Console) -> int:
-    from e820pool.kernel.early_boot import predict  # noqa: PLC0415  numpy
-    from e820pool.report.view import view_json, view_text  # noqa: PLC0415
+    from e820pool.report.view import view_json, view_text  # noqa: PLC0415  numpy
     from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
 
-    view = predict(read_handoff(args.handoff), one_target(args.kernel))
+    target = one_target(default_kernel(args))
+    _, view = view_of(read_handoff(args.handoff), target)
     console.result(view_json(view) if args.format == "json" else view_text(view))
     return status.DONE
 
 
 def _bulk(path: str, console: Console) -> int:
-    if path == "-":
-        return _stream(sys.stdin.buffer, console)
-    with Path(path).open("rb") as lines:
-        return _stream(lines, console)
+    if path != "-":
+        with _opened(path) as lines:
+            return _stream(lines, console)
+    if sys.stdin is None:
+        raise InputError("standard input is closed: --jsonl - has nothing to read")
+    return _stream(sys.stdin.buffer, console)
 
 
-def _stream(lines: Iterable[bytes], console: Console) -> int:
+def _opened(path: str) -> IO[bytes]:
+    try:
+        return Path(path).open("rb")
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or str(exc)
+        raise InputError(f"cannot read {path!r}: {reason.lower()}") from exc
+
+
+def _stream(stream: IO[bytes], console: Console) -> int:
     from e820pool.kernel.jsonl import predict_lines  # noqa: PLC0415  numpy
 
-    for line in predict_lines(lines):
+    for line in predict_lines(_lines(stream)):
         console.out.write(line + "\n")
     return status.DONE
+
+
+# Of a line over the limit only so much is held that the reader refuses it.
+def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+    from e820pool.kernel.jsonl import MAX_LINE_CHARS  # noqa: PLC0415  numpy
+
+    while line := stream.readline(MAX_LINE_CHARS + 1):
+        yield line
+        while len(line) > MAX_LINE_CHARS and not line.endswith(b"\n"):
+            line = stream.readline(MAX_LINE_CHARS + 1)

@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
-from e820pool.cli.targets import add_kernel_option, one_target
+from e820pool.cli.targets import (
+    add_kernel_option,
+    default_kernel,
+    one_target,
+    view_of,
+)
 
 if TYPE_CHECKING:
     import argparse
 
     from e820pool.cli.console import Console
+    from e820pool.cli.targets import Target
     from e820pool.handoff.model import Handoff
-    from e820pool.kernel.profiles import Profile
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.rebuild import RebuildResult
 
@@ -46,19 +51,20 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from e820pool.sources import read_map  # noqa: PLC0415
     from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
 
+    target = one_target(default_kernel(args))
     handoff = read_handoff(args.handoff)
-    firmware = read_map(args.firmware_map) if args.firmware_map else None
-    result = rebuilt(handoff, one_target(args.kernel), firmware)
+    firmware = None if args.firmware_map is None else read_map(args.firmware_map)
+    console.findings(firmware.notes if firmware else ())
+    result = rebuilt(handoff, target, firmware)
     console.result((pool_json if args.format == "json" else pool_text)(result))
     return status.DONE if result.pool is not None else status.NOT_SAFE
 
 
 def rebuilt(
-    handoff: Handoff, profile: Profile, firmware_map: MemoryMap | None = None
+    handoff: Handoff, target: Target, firmware_map: MemoryMap | None = None
 ) -> RebuildResult:
-    """Return the pool that a kernel with this profile would rebuild."""
-    from e820pool.kernel.early_boot import predict  # noqa: PLC0415  numpy
-    from e820pool.pool.rebuild import rebuild  # noqa: PLC0415
+    """Return the pool that this kernel would rebuild."""
+    from e820pool.pool.rebuild import rebuild  # noqa: PLC0415  numpy
 
-    view = predict(handoff, profile)
+    _, view = view_of(handoff, target)
     return rebuild(view, handoff.record_bytes(), firmware_map=firmware_map)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.cli import status
 from e820pool.cli.inputs import add_source_argument, source_map
-from e820pool.errors import InputError
+from e820pool.cli.status import UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -59,8 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Read the source and say it in the form."""
-    memory_map = source_map(args)
-    console.findings(memory_map.notes)
+    memory_map = source_map(args, console)
     console.findings(_losses(memory_map, args.format))
     if args.format in _TREES:
         _write_tree(memory_map, args)
@@ -74,7 +73,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _text(memory_map: MemoryMap, args: argparse.Namespace, console: Console) -> str:
     form: str = args.format
     if form in _LOGS:
-        return _log(memory_map, form, args.block)
+        return _log(memory_map, form, args.block or "bios")
     return _MAKERS[form](memory_map, console)
 
 
@@ -172,7 +171,7 @@ def _write_blob(
         write_file(args.output, blob)
         return
     if console.out.isatty():
-        raise InputError("a blob is 4096 bytes of binary: give -o FILE or a pipe")
+        raise UsageError("a blob is 4096 bytes of binary: give -o FILE or a pipe")
     console.binary(blob)
 
 
@@ -181,7 +180,7 @@ def _write_tree(memory_map: MemoryMap, args: argparse.Namespace) -> None:
     from e820pool.report.memmap_tree import write_memmap_tree  # noqa: PLC0415
 
     if args.output is None:
-        raise InputError(f"--format {args.format} makes a directory: give -o DIR")
+        raise UsageError(f"--format {args.format} makes a directory: give -o DIR")
     write = write_memmap_tree
     if args.format == "boot-params-tree":
         write = write_boot_params_tree

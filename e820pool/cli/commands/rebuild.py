@@ -47,15 +47,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Rebuild and print the pool; 1 when it is refused."""
-    from e820pool.report.pool_text import pool_json, pool_text  # noqa: PLC0415  numpy
+    from e820pool.pool.rebuild import rebuild  # noqa: PLC0415  numpy
+    from e820pool.report.pool_text import pool_json, pool_text  # noqa: PLC0415
     from e820pool.sources import read_map  # noqa: PLC0415
     from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
+    from e820pool.sources.live_view import read_live_view  # noqa: PLC0415
 
-    target = one_target(default_kernel(args))
     handoff = read_handoff(args.handoff)
     firmware = None if args.firmware_map is None else read_map(args.firmware_map)
     console.findings(firmware.notes if firmware else ())
-    result = rebuilt(handoff, target, firmware)
+    if args.handoff == "live":
+        result = rebuild(read_live_view(), handoff.record_bytes(), firmware)
+    else:
+        result = rebuilt(handoff, one_target(default_kernel(args)), firmware)
     console.result((pool_json if args.format == "json" else pool_text)(result))
     return status.DONE if result.pool is not None else status.NOT_SAFE
 
@@ -63,8 +67,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def rebuilt(
     handoff: Handoff, target: Target, firmware_map: MemoryMap | None = None
 ) -> RebuildResult:
-    """Return the pool that this kernel would rebuild."""
+    """Return the pool that this kernel would rebuild.
+
+    A record is also held against the map that the handoff was made from, where the
+    directory has it; without a record nothing is inferred unless a map is given.
+    """
     from e820pool.pool.rebuild import rebuild  # noqa: PLC0415  numpy
 
     _, view = view_of(handoff, target)
-    return rebuild(view, handoff.record_bytes(), firmware_map=firmware_map)
+    record = handoff.record_bytes()
+    if record is not None and firmware_map is None:
+        firmware_map = handoff.firmware_map
+    return rebuild(view, record, firmware_map=firmware_map)

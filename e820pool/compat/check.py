@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RAM
+from e820pool.compat.about import LISTED, finding_about
+from e820pool.compat.given import findings_of_parts, findings_of_table
 from e820pool.compat.verdict import Verdict, verdict_of
 from e820pool.extents import ByteRangeSet, ExtentSet
-from e820pool.findings import Finding, Level
+from e820pool.findings import Finding
 from e820pool.sweep import sweep_arrays
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.view import KernelView
 
-__all__ = ("check", "findings_of_table", "findings_of_view")
+__all__ = ("check", "findings_of_view")
 
 _MEMBLOCK = "arch/x86/kernel/e820.c e820__memblock_setup()"
 _KASLR = "arch/x86/boot/compressed/kaslr.c process_e820_entries()"
@@ -32,8 +34,6 @@ _TRIM = "arch/x86/kernel/setup.c trim_bios_range()"
 # RAM that every kernel gives up by itself: page 0 and the ISA hole (_TRIM). Pages
 # of setup_data nodes are reserved for ever, and before memblock no memory at all.
 _ALWAYS_LOST = ExtentSet([(0x0, 0x1), (0xA0, 0x100)])
-# At most so many extents are listed in a finding; the message has the total.
-_LISTED = 64
 
 
 def check(
@@ -48,9 +48,10 @@ def check(
             (``not-monotone``, ``ram-lost``); left out when it is not at hand.
     """
     deposits = ledger.extents
-    findings = list(findings_of_view(deposits, view))
+    findings = [*_nothing_deposited(deposits), *findings_of_view(deposits, view)]
     if given is not None:
         findings += findings_of_table(deposits, given)
+        findings += findings_of_parts(deposits, given)
         findings += _ram_lost(deposits, view, given)
     return verdict_of(view.kernel, findings)
 
@@ -69,37 +70,10 @@ def findings_of_view(deposits: ExtentSet, view: KernelView) -> Iterator[Finding]
         yield Finding(id="boot-fails", level="degraded", message=message)
 
 
-def findings_of_table(deposits: ExtentSet, given: BootInput) -> Iterator[Finding]:
-    """Yield what is wrong with the table whatever kernel reads it."""
-    both = np.concatenate((given.table, *given.ext))
-    ram = both[both["type"] == E820_TYPE_RAM]
-    ends = ram["addr"] + ram["size"]
-    sound = ends >= ram["addr"]
-    entries = ByteRangeSet.from_bounds(ram["addr"][sound], ends[sound])
-    exposed = deposits & entries.pages_touched()
-    if exposed:
-        yield _about(
-            "not-monotone",
-            "degraded",
-            exposed,
-            "a RAM entry covers {pages}: only another entry laid over it protects "
-            "them, and where that entry is lost or not looked at they are RAM",
-            _KASLR,
-        )
-
-
-def _about(
-    ident: str, level: Level, extents: ExtentSet, message: str, source: str
-) -> Finding:
-    first = next(iter(extents))[0] if extents else 0
-    pages = f"{extents.nr_pages} deposited page(s) from PFN {first:#x}"
-    return Finding(
-        id=ident,
-        level=level,
-        message=message.format(pages=pages),
-        extents=tuple(extents)[:_LISTED],
-        source=source,
-    )
+def _nothing_deposited(deposits: ExtentSet) -> Iterator[Finding]:
+    if not deposits:
+        message = "the handoff names no deposit: there is nothing to leave alone"
+        yield Finding(id="no-deposits", level="note", message=message)
 
 
 def _touched(deposits: ExtentSet, view: KernelView) -> Iterator[Finding]:
@@ -108,14 +82,14 @@ def _touched(deposits: ExtentSet, view: KernelView) -> Iterator[Finding]:
         touched = view.touched & deposits
     if touched:
         text = "the kernel read or wrote {pages}"
-        yield _about("touched", "unsafe", touched, text, "lab: guest RAM file")
+        yield finding_about("touched", "unsafe", touched, text, "lab: guest RAM file")
 
 
 def _usable(deposits: ExtentSet, view: KernelView) -> Iterator[Finding]:
     hit = deposits & view.usable_pages()
     if hit:
         text = "the kernel takes {pages} for its own memory"
-        yield _about("usable-as-ram", "unsafe", hit, text, _MEMBLOCK)
+        yield finding_about("usable-as-ram", "unsafe", hit, text, _MEMBLOCK)
 
 
 def _forced(deposits: ExtentSet, view: KernelView) -> Iterator[Finding]:
@@ -124,7 +98,9 @@ def _forced(deposits: ExtentSet, view: KernelView) -> Iterator[Finding]:
     hit = deposits & ByteRangeSet([view.kernel_range]).pages_touched()
     if hit:
         text = "the kernel image lies over {pages} and makes them RAM"
-        yield _about("forced-to-ram-by-kernel-image", "unsafe", hit, text, _IMAGE)
+        yield finding_about(
+            "forced-to-ram-by-kernel-image", "unsafe", hit, text, _IMAGE
+        )
 
 
 def _decompressed(deposits: ExtentSet, view: KernelView) -> Iterator[Finding]:
@@ -136,7 +112,7 @@ def _decompressed(deposits: ExtentSet, view: KernelView) -> Iterator[Finding]:
                 f"the decompressor works in [{window[0]:#x}, {window[1]:#x}), over "
                 "{pages}"
             )
-            yield _about("touched-by-decompressor", "unsafe", hit, text, _HEAD)
+            yield finding_about("touched-by-decompressor", "unsafe", hit, text, _HEAD)
     yield from _slots(deposits, view)
 
 
@@ -151,7 +127,7 @@ def _slots(deposits: ExtentSet, view: KernelView) -> Iterator[Finding]:
             "slots cover {pages}"
         )
         extents = landed.pages_touched() & deposits
-        yield _about("touched-by-decompressor", "unsafe", extents, text, _KASLR)
+        yield finding_about("touched-by-decompressor", "unsafe", extents, text, _KASLR)
 
 
 def _fallback(view: KernelView) -> Iterator[Finding]:
@@ -205,6 +181,6 @@ def _ram_lost(
             id="ram-lost",
             level="degraded",
             message=text,
-            extents=tuple(lost)[:_LISTED],
+            extents=tuple(lost)[:LISTED],
             source=_MEMBLOCK,
         )

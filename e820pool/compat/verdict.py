@@ -10,7 +10,15 @@ from e820pool.findings import Finding, worst_level
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ("Verdict", "VerdictWord", "verdict_of", "verdict_unknown")
+    from e820pool.kernel.profiles import Profile
+
+__all__ = (
+    "Verdict",
+    "VerdictWord",
+    "profile_notes",
+    "verdict_of",
+    "verdict_unknown",
+)
 
 VerdictWord = Literal["safe", "degraded", "unsafe", "unknown"]
 
@@ -44,3 +52,14 @@ def verdict_unknown(kernel: str, reason: str) -> Verdict:
     """Return ``unknown``: no profile, no QEMU, a lost VM. Never ``unsafe``."""
     finding = Finding(id="no-verdict", level="note", message=reason)
     return Verdict(kernel=kernel, verdict="unknown", findings=(finding,))
+
+
+def profile_notes(profile: Profile) -> tuple[Finding, ...]:
+    """Return how little is known of a release that nobody booted or read."""
+    if profile.checked != "unverified":
+        return ()
+    message = (
+        f"{profile.release[:40]} was neither booted nor read itself: it is judged by "
+        "behaviours whose ranges hold it, and by the configuration before it"
+    )
+    return (Finding(id="profile-between", level="note", message=message),)

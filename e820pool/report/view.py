@@ -5,16 +5,25 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
 from e820pool.report.jsons import finding_value
+from e820pool.type_words import log_words
 
 if TYPE_CHECKING:
-    from e820pool.kernel.view import KernelView, Row
+    from collections.abc import Iterator
+
+    from e820pool.kernel.view import KaslrSlots, KernelView, Row
+    from e820pool.type_words import LogDialect
 
 __all__ = ("view_json", "view_record", "view_text")
 
 
 def _rows(rows: tuple[Row, ...] | None) -> list[list[int]] | None:
     return None if rows is None else [list(row) for row in rows]
+
+
+def _span(span: tuple[int, int] | None) -> list[int] | None:
+    return None if span is None else list(span)
 
 
 def view_record(view: KernelView) -> dict[str, Any]:
@@ -32,7 +41,9 @@ def view_record(view: KernelView) -> dict[str, Any]:
         "firmware_map": _rows(view.firmware_map),
         "dropped": _rows(view.dropped),
         "fatal": view.fatal,
-        "kernel_range": None if view.kernel_range is None else list(view.kernel_range),
+        "warnings": list(view.warnings),
+        "kernel_range": _span(view.kernel_range),
+        "load_window": _span(view.load_window),
         "findings": [finding_value(one) for one in view.findings],
     }
     if view.kaslr is not None:
@@ -58,36 +69,67 @@ def view_json(view: KernelView) -> str:
 
 def view_text(view: KernelView) -> str:
     """Return the maps as lines, each with a heading, then memory and KASLR."""
+    words = _words_of(view.kernel)
     lines = [f"Linux {view.kernel} ({view.engine}), map from {view.map_source}"]
-    lines += _map_lines("first map", view.bios_map)
     for name, rows in (
+        ("first map", view.bios_map),
         ("after SETUP_E820_EXT", view.extended_map),
         ("after mem= and memmap=", view.user_map),
     ):
         if rows is not None:
-            lines += _map_lines(name, rows)
+            lines += _map_lines(name, rows, words)
     lines.append(f"memory: {sum(size for _, size in view.memory) >> 20} MiB")
-    lines += [f"  [mem {a:#018x}-{a + s - 1:#018x}]" for a, s in view.memory]
+    lines += [f"  {_mem(addr, size)}" for addr, size in view.memory]
     if view.dropped:
-        lines += _map_lines("dropped", view.dropped)
+        lines += _map_lines("dropped", view.dropped, words)
+    return "\n".join([*lines, *_footnotes(view)])
+
+
+def _footnotes(view: KernelView) -> Iterator[str]:
+    for name, span in (
+        ("kernel image", view.kernel_range),
+        ("decompressor works in", view.load_window),
+    ):
+        if span is not None:
+            yield f"{name}: {_mem(span[0], span[1] - span[0])}"
     if view.kaslr is not None:
-        lines.append(_kaslr_line(view))
+        yield _kaslr_line(view.kaslr)
     if view.touched_deposits is not None:
-        lines.append(f"touched deposited pages: {view.touched_deposits.nr_pages}")
+        yield f"touched deposited pages: {view.touched_deposits.nr_pages}"
+    for warning in view.warnings:
+        yield f"the kernel warns: {warning}"
     if view.fatal is not None:
-        lines.append(f"the boot ends: {view.fatal}")
-    return "\n".join(lines)
+        yield f"the boot ends: {view.fatal}"
 
 
-def _map_lines(name: str, rows: tuple[Row, ...]) -> list[str]:
-    shown = [f"  [mem {a:#018x}-{a + s - 1:#018x}] type {t}" for a, s, t in rows]
+# The words of 3.5 changed in 7.0; those before differ in punctuation only.
+def _words_of(release: str) -> LogDialect:
+    major = release.partition(".")[0]
+    return "7.0" if major.isdecimal() and int(major) >= 7 else "3.5"
+
+
+def _map_lines(name: str, rows: tuple[Row, ...], dialect: LogDialect) -> list[str]:
+    shown = [f"  {_mem(a, s)} {_kind(t, dialect)}" for a, s, t in rows]
     return [f"{name}: {len(rows)} entries", *shown]
 
 
-def _kaslr_line(view: KernelView) -> str:
-    slots = view.kaslr
-    if slots is None or not slots.enabled:
-        return f"KASLR: off ({slots.reason if slots else 'not known'})"
+def _mem(addr: int, size: int) -> str:
+    # An entry may be empty or end at 2^64, and kernels print just this.
+    return f"[mem {addr:#018x}-{(addr + size - 1) % (1 << 64):#018x}]"
+
+
+def _kind(kind: int, dialect: LogDialect) -> str:
+    # Which entries were marked is worth more than the word, which may hide it.
+    words = log_words(kind, dialect)
+    hides = kind == E820_TYPE_RESERVED_KERN and words == log_words(
+        E820_TYPE_RAM, dialect
+    )
+    return f"{words} (type {kind})" if hides else words
+
+
+def _kaslr_line(slots: KaslrSlots) -> str:
+    if not slots.enabled:
+        return f"KASLR: off ({slots.reason or 'no slot'})"
     return (
         f"KASLR: {slots.nr_slots} possible load addresses in {len(slots.areas)} areas"
     )

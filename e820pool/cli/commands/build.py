@@ -89,12 +89,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Build the handoff and write its directory."""
     from e820pool.deposits import DepositLedger  # noqa: PLC0415  numpy
     from e820pool.handoff.build import build_handoff  # noqa: PLC0415
+    from e820pool.report.budget import budget_findings  # noqa: PLC0415
     from e820pool.report.handoff_dir import write_handoff  # noqa: PLC0415
     from e820pool.report.handoff_text import handoff_json, handoff_text  # noqa: PLC0415
 
     memory_map = source_map(args, console)
     ledger = DepositLedger(deposits_of(args))
     handoff = build_handoff(memory_map, ledger, _options(args))
+    console.findings(budget_findings(handoff))
     write_handoff(handoff, args.output)
     render = handoff_json if args.format == "json" else handoff_text
     console.result(render(handoff, args.output))
@@ -102,13 +104,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _options(args: argparse.Namespace) -> BuildOptions:
-    from e820pool.handoff.build import MAX_TABLE_ENTRIES, BuildOptions  # noqa: PLC0415
+    from e820pool.handoff.build import BuildOptions  # noqa: PLC0415
 
     places = dict(args.place)
-    limit = MAX_TABLE_ENTRIES if args.max_entries is None else args.max_entries
     return BuildOptions(
         encoding=args.encoding,
-        max_entries=limit,
+        max_entries=args.max_entries,
         carrier=args.carrier,
         cmdline=args.cmdline,
         kernel=None if args.kernel is None else _image(args.kernel),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
+from e820pool.cli.check_machines import check_machines
 from e820pool.cli.inputs import add_deposit_options, handoff_with_deposits
+from e820pool.cli.lab_runs import add_lab_options
 from e820pool.cli.targets import add_kernel_option, targets, view_of
 from e820pool.errors import CapacityError
 
@@ -24,7 +25,9 @@ NAME = "check"
 HELP = "say which kernels leave the deposits alone"
 DESCRIPTION = """\
 Print a verdict for each kernel: safe, degraded (RAM or the pool is lost, but no
-deposited page is touched), unsafe, or unknown, with the findings behind it.
+deposited page is touched), unsafe, or unknown, with the findings behind it. With
+--boot or --console, the model and the real kernel side by side: where they differ the
+model has a bug, and the check fails.
 """
 EXAMPLE = "e820pool check out --kernel all"
 
@@ -34,6 +37,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("handoff", metavar="HANDOFF", help="handoff directory or blob")
     add_kernel_option(parser, many=True, default="all")
     add_deposit_options(parser)
+    parser.add_argument(
+        "--boot",
+        action="store_true",
+        help="boot the fetched images too: model and machine side by side",
+    )
+    parser.add_argument(
+        "--console", metavar="LOG", help="judge a saved console instead of booting"
+    )
+    parser.add_argument(
+        "--jobs", metavar="N", type=int, default=2, help="boots at a time (default: 2)"
+    )
+    add_lab_options(parser)
     parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
@@ -42,6 +57,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from e820pool.report.verdicts import verdicts_json, verdicts_text  # noqa: PLC0415
 
     handoff = handoff_with_deposits(args)
+    if args.boot or args.console is not None:
+        return check_machines(handoff, args, console)
     found = [verdict_for(handoff, target) for target in targets(args.kernel)]
     render = verdicts_json if args.format == "json" else verdicts_text
     console.result(render(found))
@@ -50,7 +67,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def verdict_for(handoff: Handoff, target: Target) -> Verdict:
     """Return the model's verdict for one kernel; ``unknown`` without a profile."""
-    from e820pool.compat import check, verdict_unknown  # noqa: PLC0415  numpy
+    from e820pool.compat import (  # noqa: PLC0415  numpy
+        check,
+        profile_notes,
+        verdict_of,
+        verdict_unknown,
+    )
     from e820pool.kernel.reading import boot_input  # noqa: PLC0415
 
     if target.profile is None:
@@ -59,5 +81,5 @@ def verdict_for(handoff: Handoff, target: Target) -> Verdict:
         given, view = view_of(handoff, target)
     except CapacityError as exc:
         return verdict_unknown(target.name, f"it cannot be loaded: {exc}")
-    verdict = check(handoff.ledger, view, boot_input(given))
-    return replace(verdict, kernel=target.name)
+    found = check(handoff.ledger, view, boot_input(given)).findings
+    return verdict_of(target.name, (*found, *profile_notes(target.profile)))

@@ -1,0 +1,81 @@
+"""check --boot and check --console: the real kernel beside the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e820pool.cli import status
+from e820pool.cli.lab_runs import lab_kernels, profile_of, run_boots
+from e820pool.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from e820pool.cli.console import Console
+    from e820pool.compat import Judgement, Verdict
+    from e820pool.handoff.model import Handoff
+    from e820pool.kernel.profiles import Profile
+    from e820pool.kernel.view import KernelView
+    from e820pool.lab.several import Outcome
+
+__all__ = ("check_machines",)
+
+
+def check_machines(handoff: Handoff, args: argparse.Namespace, console: Console) -> int:
+    """Judge booted kernels, or a saved console, against the model."""
+    from e820pool.report.judgements import (  # noqa: PLC0415  numpy
+        judgements_json,
+        judgements_text,
+    )
+
+    if args.boot and args.console is not None:
+        raise InputError("check takes either --boot or --console, and not both")
+    if args.console is not None:
+        found: list[Judgement | Verdict] = [_of_console(handoff, args.console)]
+    else:
+        kernels = lab_kernels(args.kernel)
+        runs = run_boots(handoff, kernels, args, console)
+        found = [_of_outcome(outcome) for outcome in runs]
+    render = judgements_json if args.format == "json" else judgements_text
+    console.result(render(found))
+    return status.status_of_verdicts(_word(one) for one in found)
+
+
+def _word(one: Judgement | Verdict) -> str:
+    verdict = one.verdict
+    return verdict if isinstance(verdict, str) else verdict.verdict
+
+
+def _of_outcome(outcome: Outcome) -> Judgement | Verdict:
+    from e820pool.compat import verdict_unknown  # noqa: PLC0415  numpy
+
+    name, record = outcome.kernel.name, outcome.record
+    if record is None:
+        return verdict_unknown(name, f"VM lost: {outcome.failure}")
+    try:
+        profile = profile_of(outcome.kernel)
+    except InputError as exc:
+        return verdict_unknown(name, str(exc))
+    return _judged(record.handoff, record.view, profile)
+
+
+def _judged(handoff: Handoff, view: KernelView, profile: Profile) -> Judgement:
+    from e820pool.compat import judge_both  # noqa: PLC0415  numpy
+    from e820pool.kernel.early_boot import predict  # noqa: PLC0415
+    from e820pool.kernel.reading import boot_input  # noqa: PLC0415
+
+    model = replace(predict(handoff, profile), kernel=view.kernel)
+    return judge_both(handoff.ledger, model, view, boot_input(handoff))
+
+
+def _of_console(handoff: Handoff, path: str) -> Judgement:
+    from e820pool.kernel.profiles import profile_for  # noqa: PLC0415  numpy
+    from e820pool.lab.machine_view import view_of_console  # noqa: PLC0415
+    from e820pool.sources.files import read_file  # noqa: PLC0415
+    from e820pool.sources.log_text import decode_text  # noqa: PLC0415
+
+    text = decode_text(read_file(Path(path)), path)
+    view = view_of_console(handoff, text)
+    return _judged(handoff, view, profile_for(view.kernel))

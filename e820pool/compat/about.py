@@ -1,0 +1,30 @@
+"""Findings about deposited pages, said the same way everywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.findings import Finding, Level
+
+if TYPE_CHECKING:
+    from e820pool.extents import ExtentSet
+
+__all__ = ("LISTED", "finding_about")
+
+LISTED = 64
+"""At most so many extents are listed in a finding; the message has the total."""
+
+
+def finding_about(
+    ident: str, level: Level, extents: ExtentSet, message: str, source: str
+) -> Finding:
+    """Return a finding whose ``message`` has ``{pages}`` where they are named."""
+    first = next(iter(extents))[0] if extents else 0
+    pages = f"{extents.nr_pages} deposited page(s) from PFN {first:#x}"
+    return Finding(
+        id=ident,
+        level=level,
+        message=message.format(pages=pages),
+        extents=tuple(extents)[:LISTED],
+        source=source,
+    )

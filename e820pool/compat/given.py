@@ -1,0 +1,73 @@
+"""What a handoff itself says of its deposits, whatever kernel reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
+from e820pool.compat.about import finding_about
+from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.handoff.model import COMMAND_LINE_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e820pool.findings import Finding
+    from e820pool.kernel.boot_input import BootInput
+
+__all__ = ("findings_of_parts", "findings_of_table")
+
+_KASLR = "arch/x86/boot/compressed/kaslr.c process_e820_entries()"
+_COPY = "arch/x86/kernel/head64.c copy_bootdata(), setup.c parse_setup_data()"
+# Memory to memblock: RAM, and up to 6.12 type 128 too.
+_TAKEN_FOR_RAM = (E820_TYPE_RAM, E820_TYPE_RESERVED_KERN)
+
+
+def findings_of_table(deposits: ExtentSet, given: BootInput) -> Iterator[Finding]:
+    """Yield what is wrong with the table whatever kernel reads it."""
+    both = np.concatenate((given.table, *given.ext))
+    ram = both[np.isin(both["type"], _TAKEN_FOR_RAM)]
+    ends = ram["addr"] + ram["size"]
+    # An entry that reaches 2^64, or wraps there, covers all from its start on.
+    ends[ends < ram["addr"]] = ByteRangeSet.LIMIT
+    entries = ByteRangeSet.from_bounds(ram["addr"], ends)
+    exposed = deposits & entries.pages_touched()
+    if exposed:
+        yield finding_about(
+            "not-monotone",
+            "degraded",
+            exposed,
+            "a RAM entry covers {pages}: only another entry laid over it protects "
+            "them, and where that entry is lost or not looked at they are RAM",
+            _KASLR,
+        )
+
+
+def findings_of_parts(deposits: ExtentSet, given: BootInput) -> Iterator[Finding]:
+    """Yield each part of the handoff that every kernel reads out of a deposit."""
+    for what, start, end in _parts(given):
+        bounds = (min(start, ByteRangeSet.LIMIT), min(end, ByteRangeSet.LIMIT))
+        hit = deposits & ByteRangeSet([bounds]).pages_touched()
+        if hit:
+            text = f"the kernel reads its {what} at [{start:#x}, {end:#x}), over "
+            yield finding_about(
+                "part-in-deposit", "unsafe", hit, text + "{pages}", _COPY
+            )
+
+
+def _parts(given: BootInput) -> Iterator[tuple[str, int, int]]:
+    # An address of 0 is none; a command line is copied at its full length.
+    if given.boot_params_range is not None and given.boot_params_range[0]:
+        yield "boot_params", *given.boot_params_range
+    if given.cmdline_range is not None:
+        start = given.cmdline_range[0]
+        yield "command line", start, start + COMMAND_LINE_SIZE
+    if given.initrd is not None:
+        yield "initrd", *given.initrd
+    for at, node in enumerate(given.setup_data or ()):
+        yield f"setup_data node {at}", node.addr, node.addr + node.size
+        if node.indirect is not None:
+            start, size, _ = node.indirect
+            yield f"setup_data node {at}'s target", start, start + size

@@ -24,7 +24,7 @@ def verdicts_text(verdicts: Sequence[Verdict]) -> str:
     """Return one line a kernel, then each different finding once with its source."""
     rows = [[v.kernel, v.verdict, _ids(v)] for v in verdicts]
     table = tabulate(rows, headers=_HEADERS, tablefmt="plain", disable_numparse=True)
-    told = _told(verdicts)
+    told = told_findings(verdicts)
     return "\n".join([table, *([""] if told else []), *told])
 
 
@@ -32,7 +32,8 @@ def _ids(verdict: Verdict) -> str:
     return ", ".join(dict.fromkeys(f.id for f in verdict.findings)) or "-"
 
 
-def _told(verdicts: Sequence[Verdict]) -> list[str]:
+def told_findings(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return each different finding once, with the kernels it is for, as lines."""
     # The same sentence for many kernels is told once, with the kernels it is for.
     kernels: dict[tuple[str, str, str, str], list[str]] = {}
     for verdict in verdicts:

@@ -1,0 +1,58 @@
+"""Model and machine side by side, as a table and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from e820pool.compat import Judgement, Verdict
+from e820pool.report.jsons import document, json_text
+from e820pool.report.verdicts import told_findings, verdict_value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ("judgements_json", "judgements_text")
+
+_HEADERS = ("kernel", "model", "machine", "differences", "verdict")
+
+
+def judgements_text(found: Sequence[Judgement | Verdict]) -> str:
+    """Return a line a kernel, then each finding once; a lone verdict had no boot."""
+    rows = [_row(one) for one in found]
+    table = tabulate(rows, headers=_HEADERS, tablefmt="plain", disable_numparse=True)
+    told = told_findings([_verdict(one) for one in found])
+    return "\n".join([table, *([""] if told else []), *told])
+
+
+def _verdict(one: Judgement | Verdict) -> Verdict:
+    return one.verdict if isinstance(one, Judgement) else one
+
+
+def _row(one: Judgement | Verdict) -> tuple[str, ...]:
+    if not isinstance(one, Judgement):
+        return one.kernel, "-", "-", "-", one.verdict
+    return (
+        one.verdict.kernel,
+        one.model.verdict,
+        one.machine.verdict,
+        ", ".join(item.field for item in one.differences) or "none",
+        one.verdict.verdict,
+    )
+
+
+def judgements_json(found: Sequence[Judgement | Verdict]) -> str:
+    """Return the JSON twin, kind ``verdicts``, each with both sides where there are."""
+    return json_text(document("verdicts", verdicts=[_told(one) for one in found]))
+
+
+def _told(one: Judgement | Verdict) -> dict[str, Any]:
+    verdict = _verdict(one)
+    told = verdict_value(verdict)
+    if isinstance(one, Judgement):
+        told["model"] = one.model.verdict
+        told["machine"] = one.machine.verdict
+        told["differences"] = [asdict(item) for item in one.differences]
+    return told

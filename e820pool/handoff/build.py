@@ -26,7 +26,7 @@ from e820pool.extents import ByteRangeSet
 from e820pool.handoff.encodings import encoding_named
 from e820pool.handoff.kernel_window import place_kernel
 from e820pool.handoff.model import COMMAND_LINE_SIZE, Handoff, PlacedNode
-from e820pool.handoff.placement import Room
+from e820pool.handoff.placement import PLACEMENT_LIMIT, Room
 from e820pool.handoff.strict import validate_handoff
 from e820pool.handoff.zero_page import zero_page
 
@@ -99,6 +99,7 @@ def build_handoff(
         CapacityError: entries, command line or parts do not fit.
     """
     options = options or BuildOptions()
+    _validate_ledger(ledger)
     cmdline = _checked_cmdline(options)
     table = encoding_named(options.encoding).make_table(memory_map, ledger)
     _validate_table(table, options)
@@ -107,6 +108,16 @@ def build_handoff(
     handoff = replace(handoff, firmware_map=memory_map, encoding=options.encoding)
     validate_handoff(handoff)
     return handoff
+
+
+def _validate_ledger(ledger: DepositLedger) -> None:
+    # Whoever withdraws a page gives it the type that the record says.
+    for one in ledger:
+        if one.firmware_type != E820_TYPE_RAM:
+            raise InputError(
+                f"deposit {one} is said to be of type {one.firmware_type:#x} to the "
+                f"firmware: deposits are RAM, type {E820_TYPE_RAM:#x}"
+            )
 
 
 def _checked_cmdline(options: BuildOptions) -> bytes:
@@ -210,10 +221,7 @@ def _placed(
     params_addr = parts.place("boot_params", BOOT_PARAMS_BYTES)
     line_addr = parts.place("cmdline", COMMAND_LINE_SIZE)
     placed = parts.place_chain(nodes)
-    initrd = None
-    if options.initrd_size:
-        start = parts.place("initrd", options.initrd_size)
-        initrd = (start, start + options.initrd_size)
+    initrd = _initrd(parts, options)
     parts.validate_all_used()
     return Handoff(
         boot_params=zero_page(
@@ -234,19 +242,30 @@ def _placed(
     )
 
 
+def _initrd(parts: _Parts, options: BuildOptions) -> tuple[int, int] | None:
+    if not options.initrd_size:
+        return None
+    high = PLACEMENT_LIMIT
+    if options.kernel is not None:
+        high = min(high, options.kernel.initrd_addr_max + 1)
+    start = parts.place("initrd", options.initrd_size, high)
+    return start, start + options.initrd_size
+
+
 @dataclass(slots=True, kw_only=True)
 class _Parts:
     # Places named parts: where the user wants them, else wherever they fit.
     room: Room
     wanted: dict[str, int]
 
-    def place(self, what: str, size: int) -> int:
+    def place(self, what: str, size: int, high: int = PLACEMENT_LIMIT) -> int:
         addr = self.wanted.pop(what, None)
         if addr is None:
-            return self.room.find(what, size)
-        if not 0 <= addr < 1 << 32:
+            return self.room.find(what, size, high=high)
+        if not 0 <= addr <= addr + size <= high:
             raise InputError(
-                f"{what} at {addr:#x}: the 32-bit protocol's limit is 2^32"
+                f"{what} at [{addr:#x}, {addr + size:#x}): the boot protocol's limit "
+                f"is {high:#x}"
             )
         return self.room.claim(what, addr, size)
 

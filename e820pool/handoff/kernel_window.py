@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.errors import InputError
+from e820pool.extents import PAGE_SIZE
+from e820pool.handoff.placement import PLACEMENT_LIMIT
 
 if TYPE_CHECKING:
     from e820pool.abi.bzimage import BzImage
@@ -45,10 +47,23 @@ def place_kernel(image: BzImage, room: Room, addr: int | None) -> tuple[int, int
             f"(alignment {image.kernel_alignment:#x})"
         )
     if addr is None and image.relocatable:
-        try:
-            room.claim(_WHAT, start, size)
-        except InputError:
-            start = room.find(_WHAT, size, align=image.kernel_alignment, low=start)
+        start = _near(room, start, size, max(image.kernel_alignment, PAGE_SIZE))
     else:
-        room.claim(_WHAT, start, size)
+        _claim(room, start, size)
     return start, start + size
+
+
+def _near(room: Room, start: int, size: int, align: int) -> int:
+    try:
+        return _claim(room, start, size)
+    except InputError:
+        return room.find(_WHAT, size, align=align, low=start)
+
+
+def _claim(room: Room, start: int, size: int) -> int:
+    if start + size > PLACEMENT_LIMIT:
+        raise InputError(
+            f"{_WHAT} at [{start:#x}, {start + size:#x}): the 32-bit protocol's limit "
+            f"is {PLACEMENT_LIMIT:#x}"
+        )
+    return room.claim(_WHAT, start, size)

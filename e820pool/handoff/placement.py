@@ -34,12 +34,17 @@ class Room:
         """Take ``[addr, addr + size)`` that the user or a kernel asks for.
 
         Raises:
-            InputError: it lies under a deposit, outside RAM, or on another part.
+            InputError: it lies below 1 MiB, under a deposit, outside RAM, or on
+                another part.
         """
         end = addr + size
         shown = f"{what} at [{addr:#x}, {end:#x})"
         if end > ByteRangeSet.LIMIT:
             raise InputError(f"{shown} reaches beyond {ByteRangeSet.LIMIT:#x}")
+        if addr < LOW_LIMIT:
+            raise InputError(
+                f"{shown} lies below {LOW_LIMIT:#x}: firmware and loaders use that"
+            )
         for start, stop in self.deposits & ByteRangeSet([(addr, end)]):
             raise InputError(
                 f"{shown} covers deposited bytes [{start:#x}, {stop:#x}): "
@@ -56,15 +61,21 @@ class Room:
         return addr
 
     def find(
-        self, what: str, size: int, *, align: int = PAGE_SIZE, low: int = LOW_LIMIT
+        self,
+        what: str,
+        size: int,
+        *,
+        align: int = PAGE_SIZE,
+        low: int = LOW_LIMIT,
+        high: int = PLACEMENT_LIMIT,
     ) -> int:
-        """Take the lowest fitting place from ``low`` up to 4 GiB.
+        """Take the lowest fitting place in ``[low, high)``.
 
         Raises:
             CapacityError: no RAM of that size is free there.
         """
         taken = ByteRangeSet((start, stop) for _, start, stop in self._taken)
-        free = self.ram & ByteRangeSet([(low, PLACEMENT_LIMIT)])
+        free = self.ram & ByteRangeSet([(min(low, high), high)])
         largest = 0
         for start, stop in free - taken:
             at = -(-start // align) * align
@@ -73,5 +84,5 @@ class Room:
             largest = max(largest, stop - at)
         raise CapacityError(
             f"no place for {what}: {size:#x} bytes aligned to {align:#x} in RAM within "
-            f"[{low:#x}, {PLACEMENT_LIMIT:#x}), the largest free run has {largest:#x}"
+            f"[{low:#x}, {high:#x}), the largest free run has {largest:#x}"
         )

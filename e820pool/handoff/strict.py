@@ -11,6 +11,8 @@ from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED, parse_table
 from e820pool.abi.setup_data import SETUP_E820_EXT
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet
+from e820pool.handoff.model import COMMAND_LINE_SIZE
+from e820pool.handoff.placement import LOW_LIMIT
 
 if TYPE_CHECKING:
     from typing import Any
@@ -37,7 +39,7 @@ def validate_handoff(handoff: Handoff) -> None:
 
     Checked: entries sorted, disjoint, not empty; every deposit RESERVED and under
     no RAM entry (monotone safety); sentinel and fallback sizes zero; the chain's
-    pointers; all parts in RAM, outside deposits, apart from each other.
+    pointers; all parts in RAM from 1 MiB on, outside deposits, apart from each other.
     """
     _validate_order(whole_table(handoff))
     _validate_deposits(handoff)
@@ -96,7 +98,11 @@ def _validate_chain(handoff: Handoff) -> None:
 
 
 def _validate_parts(handoff: Handoff) -> None:
-    spans = [(s.what, s.addr, s.end) for s in handoff.segments()]
+    # The kernel copies so much of a command line, however long it is.
+    spans = [
+        (s.what, s.addr, s.addr + COMMAND_LINE_SIZE if s.what == "cmdline" else s.end)
+        for s in handoff.segments()
+    ]
     if handoff.kernel_window:
         spans.append(("kernel window", *handoff.kernel_window))
     if handoff.initrd:
@@ -105,6 +111,8 @@ def _validate_parts(handoff: Handoff) -> None:
     for what, start, end in spans:
         if not ram.contains(start, end):
             raise InputError(f"{what} at [{start:#x}, {end:#x}) is not in RAM")
+        if start < LOW_LIMIT:
+            raise InputError(f"{what} at {start:#x} lies below {LOW_LIMIT:#x}")
     ordered = sorted(spans, key=lambda span: span[1])
     for (one, _, end), (two, start, _) in pairwise(ordered):
         if start < end:

@@ -23,6 +23,7 @@ from e820pool.abi.pool_record import (
 from e820pool.abi.setup_data import SETUP_E820_EXT, SetupDataNode
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ByteRangeSet
+from e820pool.handoff.budget import fit_table
 from e820pool.handoff.encodings import encoding_named
 from e820pool.handoff.kernel_window import place_kernel
 from e820pool.handoff.model import COMMAND_LINE_SIZE, Handoff, PlacedNode
@@ -51,6 +52,7 @@ MAX_TABLE_ENTRIES = 3200
 # 64 pages that early_memremap() can map at once, for a node and its header
 # (arch/x86/include/asm/fixmap.h NR_FIX_BTMAPS): a longer EXT node kills the boot.
 _EXT_LIMIT_ENTRIES = ((64 << 12) - 0x10) // 20
+_TABLE_LIMIT = E820_MAX_ENTRIES_ZEROPAGE + _EXT_LIMIT_ENTRIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,9 @@ class BuildOptions:
 
     Attributes:
         encoding: a name of :data:`e820pool.handoff.encodings.ENCODINGS`.
-        max_entries: refuse a table with more entries than this.
+        max_entries: give up RAM until the table has no more entries than this,
+            the fewest bytes that do (:mod:`e820pool.handoff.budget`); None gives up
+            nothing and refuses a table above :data:`MAX_TABLE_ENTRIES`.
         carrier: one of :data:`CARRIERS`.
         cmdline: latin-1 text, without a NUL.
         kernel: the next kernel's image, to place its window and copy its header.
@@ -71,7 +75,7 @@ class BuildOptions:
     """
 
     encoding: str = "split"
-    max_entries: int = MAX_TABLE_ENTRIES
+    max_entries: int | None = None
     carrier: str = "setup_data"
     cmdline: str = ""
     kernel: BzImage | None = None
@@ -96,13 +100,18 @@ def build_handoff(
     Raises:
         InputError: a deposit is not inside RAM, a part is wanted where it cannot
             lie, the table would be refused by a kernel.
-        CapacityError: entries, command line or parts do not fit.
+        CapacityError: entries, command line or parts do not fit; with
+            ``max_entries`` no choice of RAM to give up is enough.
     """
     options = options or BuildOptions()
     _validate_ledger(ledger)
     cmdline = _checked_cmdline(options)
     table = encoding_named(options.encoding).make_table(memory_map, ledger)
-    _validate_table(table, options)
+    if options.max_entries is None:
+        _validate_capacity(table)
+    else:
+        table = _within_budget(table, options.max_entries, options)
+    _validate_table(table)
     nodes = _nodes(table, memory_map, ledger, options)
     handoff = _placed(table, nodes, cmdline, ledger, options)
     handoff = replace(handoff, firmware_map=memory_map, encoding=options.encoding)
@@ -142,7 +151,37 @@ def _checked_cmdline(options: BuildOptions) -> bytes:
     return line
 
 
-def _validate_table(table: NDArray[Any], options: BuildOptions) -> None:
+def _within_budget(
+    table: NDArray[Any], max_entries: int, options: BuildOptions
+) -> NDArray[Any]:
+    # What has its place stays RAM; what is placed later finds what is left.
+    wanted = list(options.addresses.values())
+    if options.kernel_addr is not None:
+        wanted.append(options.kernel_addr)
+    elif options.kernel is not None:
+        wanted.append(options.kernel.pref_address)
+    keep = ByteRangeSet((at, at + 1) for at in wanted if 0 <= at < 1 << 32)
+    fitted = fit_table(table, min(max_entries, _TABLE_LIMIT), keep)
+    if fitted.given_up and options.carrier == "none":
+        start, end = next(iter(fitted.given_up))
+        raise InputError(
+            f"without a pool record RAM given up, [{start:#x}, {end:#x}) first, would "
+            "be taken for deposits: a budget needs the carrier setup_data"
+        )
+    return fitted.entries
+
+
+def _validate_capacity(table: NDArray[Any]) -> None:
+    if table.size > MAX_TABLE_ENTRIES:
+        over = int(table["addr"][MAX_TABLE_ENTRIES])
+        raise CapacityError(
+            f"{table.size} entries do not fit: the limit is {MAX_TABLE_ENTRIES}, and "
+            f"entry {MAX_TABLE_ENTRIES} at {over:#x} is the first over it; "
+            "--max-entries gives up RAM until they fit"
+        )
+
+
+def _validate_table(table: NDArray[Any]) -> None:
     for at in np.flatnonzero(table["type"] == E820_TYPE_RESERVED_KERN)[:1].tolist():
         raise InputError(
             f"entry {at} at {int(table['addr'][at]):#x} has type 128: kernels up to "
@@ -151,13 +190,6 @@ def _validate_table(table: NDArray[Any], options: BuildOptions) -> None:
     if table.size < 2:
         raise InputError(
             f"the table has {table.size} entry: kernels before 7.1 refuse fewer than 2"
-        )
-    limit = min(options.max_entries, E820_MAX_ENTRIES_ZEROPAGE + _EXT_LIMIT_ENTRIES)
-    if table.size > limit:
-        over = int(table["addr"][limit]) if limit >= 0 else 0
-        raise CapacityError(
-            f"{table.size} entries do not fit: the limit is {limit}, and entry {limit} "
-            f"at {over:#x} is the first over it"
         )
 
 

@@ -13,6 +13,7 @@ from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet
 from e820pool.handoff.model import COMMAND_LINE_SIZE
 from e820pool.handoff.placement import LOW_LIMIT
+from e820pool.handoff.encodings import encoding_named
 
 if TYPE_CHECKING:
     from typing import Any
@@ -37,8 +38,9 @@ def whole_table(handoff: Handoff) -> NDArray[Any]:
 def validate_handoff(handoff: Handoff) -> None:
     """Raise InputError for anything that a supported kernel would misread.
 
-    Checked: entries sorted, disjoint, not empty; every deposit RESERVED and under
-    no RAM entry (monotone safety); sentinel and fallback sizes zero; the chain's
+    Checked: entries sorted, disjoint, not empty; every deposit RESERVED (or
+    without an entry, where the encoding says so) and under no RAM entry (monotone
+    safety); sentinel and fallback sizes zero; the chain's
     pointers; all parts in RAM from 1 MiB on, outside deposits, apart from each other.
     """
     _validate_order(whole_table(handoff))
@@ -64,10 +66,18 @@ def _validate_order(table: NDArray[Any]) -> None:
 
 def _validate_deposits(handoff: Handoff) -> None:
     table, deposits = whole_table(handoff), handoff.ledger.extents.to_bytes()
-    for start, end in deposits - _bytes_of(table, E820_TYPE_RESERVED):
+    kept = _bytes_of(table, E820_TYPE_RESERVED)
+    bare_from = encoding_named(handoff.encoding).bare_from
+    if bare_from is not None:
+        kept |= ByteRangeSet([(bare_from, ByteRangeSet.LIMIT)]) - _named(table)
+    for start, end in deposits - kept:
         raise InputError(f"deposited bytes [{start:#x}, {end:#x}) are not RESERVED")
     for start, end in deposits & _bytes_of(table, E820_TYPE_RAM):
         raise InputError(f"a RAM entry covers deposited bytes [{start:#x}, {end:#x})")
+
+
+def _named(table: NDArray[Any]) -> ByteRangeSet:
+    return ByteRangeSet.from_bounds(table["addr"], table["addr"] + table["size"])
 
 
 def _bytes_of(table: NDArray[Any], kind: int) -> ByteRangeSet:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from e820pool.handoff.budget import given_up_ram
 from e820pool.handoff.strict import whole_table
 from e820pool.report.jsons import document, json_text
 
@@ -61,6 +62,7 @@ def handoff_json(handoff: Handoff, where: str) -> str:
             nr_entries=int(whole_table(handoff).size),
             nr_deposits=len(handoff.ledger),
             nr_deposited_pages=handoff.ledger.extents.nr_pages,
+            given_up=[[start, end - start] for start, end in given_up_ram(handoff)],
             parts=parts,
         )
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.errors import InputError
+from e820pool.handoff.encodings.hybrid import HYBRID
 from e820pool.handoff.encodings.model import Encoding
 from e820pool.handoff.encodings.split import SPLIT
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ("ENCODINGS", "Encoding", "encoding_named")
 
-ENCODINGS: Mapping[str, Encoding] = {one.name: one for one in (SPLIT,)}
+ENCODINGS: Mapping[str, Encoding] = {one.name: one for one in (SPLIT, HYBRID)}
 
 
 def encoding_named(name: str) -> Encoding:

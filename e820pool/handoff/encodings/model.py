@@ -27,8 +27,11 @@ class Encoding:
         meaning: one sentence for people.
         make_table: ``(firmware map, ledger)`` to the whole table, E820_DTYPE, in
             the order in which it is written.
+        bare_from: from this address on deposits may have no entry at all; None
+            where every deposit is RESERVED.
     """
 
     name: str
     meaning: str
     make_table: TableMaker
+    bare_from: int | None = None

@@ -64,9 +64,14 @@ class LogBlock:
         return [entry for entry in self.entries if entry.type is not None]
 
     def restarts_with(self, entry: LogEntry) -> bool:
-        """Return whether ``entry`` is the first one once more: another boot's."""
+        """Return whether ``entry`` is the first one once more: another boot's.
+
+        Only where no headline stands above: the next boot would have one as well,
+        and a table that a kernel could not sanitise may repeat an entry.
+        """
         return (
-            len(self.entries) > 1
+            not self.has_header
+            and len(self.entries) > 1
             and entry.addr < self.entries[-1].addr
             and entry == self.entries[0]
         )

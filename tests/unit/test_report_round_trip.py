@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from strategies import any_rows, sorted_rows
 
 from e820pool.memory_map import MemoryMap
@@ -155,6 +155,7 @@ def test_iomem_states_what_its_shape_loses():
 
 
 @given(any_rows())
+@example([(0, 0, 7), (0, 0, 1), (0, 0, 1), (1, 0, 1), (0, 0, 7)])  # its first again
 def test_any_rows_come_back_from_json_and_every_dialect(rows):
     one = MemoryMap.of(rows)
     assert again(json_line(memory_map_document(one))).rows() == rows

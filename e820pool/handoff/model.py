@@ -11,6 +11,7 @@ from e820pool.abi.setup_data import SetupDataNode, encode_node, node_size
 from e820pool.deposits import DepositLedger
 
 if TYPE_CHECKING:
+    from e820pool.findings import Finding
     from e820pool.memory_map import MemoryMap
 
 __all__ = ("COMMAND_LINE_SIZE", "Handoff", "PlacedNode", "Segment")
@@ -63,6 +64,7 @@ class Handoff:
         ledger: the deposits this handoff was made for.
         firmware_map: the map before deposits, None when not known.
         encoding: the name of the encoding that made the table.
+        notes: what is odd in the place from which it was read; a verdict has them.
     """
 
     boot_params: BootParams
@@ -75,6 +77,7 @@ class Handoff:
     ledger: DepositLedger = field(default_factory=DepositLedger)
     firmware_map: MemoryMap | None = None
     encoding: str = "split"
+    notes: tuple[Finding, ...] = ()
 
     def record_bytes(self) -> bytes | None:
         """Return the payload of the first pool record node, None without one."""

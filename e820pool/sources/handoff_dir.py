@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.abi.setup_data import NODE_HEADER_BYTES, SetupDataNode, parse_node
 from e820pool.errors import BadImageError
+from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.findings import Finding
 from e820pool.handoff.model import Handoff
 from e820pool.handoff.strict import whole_table
 from e820pool.sources.boot_params import read_sysfs_nodes
@@ -26,6 +30,8 @@ from e820pool.sources.memmap_tree import read_memmap_tree
 from e820pool.type_words import resource_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from e820pool.abi.boot_params import BootParams
     from e820pool.memory_map import MemoryMap
 
@@ -58,6 +64,7 @@ def read_handoff(source: str | Path) -> Handoff:
     Raises:
         InputError: the source cannot be read.
         BadImageError: parts are missing, of a wrong size, or contradict each other.
+            (A memmap tree that differs is a note: no kernel reads it.)
     """
     path = _SYSFS if source == "live" else Path(source)
     if not is_directory(path):
@@ -81,7 +88,7 @@ def _of_manifest(path: Path) -> Handoff:
     nodes = [parse_node(read_part(path, part)) for part in manifest.nodes]
     addrs = [part.addr for part in manifest.nodes]
     line = manifest.cmdline
-    handoff = Handoff(
+    made = Handoff(
         boot_params=page,
         boot_params_addr=manifest.boot_params.addr,
         nodes=place_nodes(page, addrs, nodes, origin),
@@ -93,8 +100,7 @@ def _of_manifest(path: Path) -> Handoff:
         firmware_map=_firmware_map(path),
         encoding=manifest.encoding,
     )
-    _validate_tree(path / "memmap", handoff)
-    return handoff
+    return replace(made, notes=tuple(_tree_notes(path / "memmap", made)))
 
 
 def _of_files(path: Path) -> Handoff:
@@ -188,18 +194,36 @@ def _firmware_map(path: Path) -> MemoryMap | None:
     return read_map_json(read_file(name).decode("utf-8", "replace"), origin=str(name))
 
 
-def _validate_tree(path: Path, handoff: Handoff) -> None:
-    # Tree and zero page must tell one story: stock kexec-tools reads the former.
+def _tree_notes(path: Path, handoff: Handoff) -> Iterator[Finding]:
+    # The zero page is what a kernel gets; stock kexec-tools reads the tree instead,
+    # and then RAM over a deposit in it is as bad as in the page.
     if not is_directory(path):
         return
-    tree = [(a, s, resource_name(t)) for a, s, t in read_memmap_tree(path).rows()]
+    rows = read_memmap_tree(path)
+    tree = [(a, s, resource_name(t)) for a, s, t in rows.rows()]
     table = [(a, s, resource_name(t)) for a, s, t in whole_table(handoff).tolist()]
     if tree == table:
         return
     at = next(
         (i for i, (x, y) in enumerate(zip(tree, table, strict=False)) if x != y), None
     )
-    raise BadImageError(
-        f"{str(path)!r} has {len(tree)} entries and the handoff's table {len(table)}: "
-        + ("the shorter is cut" if at is None else f"they differ at entry {at}")
+    exposed = handoff.ledger.extents & _ram_pages(rows)
+    yield Finding(
+        id="memmap-tree-differs",
+        level="unsafe" if exposed else "note",
+        message=(
+            f"{str(path)!r} has {len(tree)} entries and the handoff's table "
+            f"{len(table)}: "
+            + ("the shorter is cut" if at is None else f"they differ at entry {at}")
+            + (f"; {exposed.nr_pages:#x} deposited pages are RAM in it" * bool(exposed))
+        ),
+        extents=tuple(exposed)[:64],
     )
+
+
+def _ram_pages(rows: MemoryMap) -> ExtentSet:
+    # As it stands, overlaps and all; a range up to 2^64 ends there.
+    table = rows.entries[rows.entries["type"] == E820_TYPE_RAM]
+    ends = table["addr"] + table["size"]
+    ends[ends < table["addr"]] = ByteRangeSet.LIMIT
+    return ByteRangeSet.from_bounds(table["addr"], ends).pages_touched()

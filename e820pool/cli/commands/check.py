@@ -82,4 +82,5 @@ def verdict_for(handoff: Handoff, target: Target) -> Verdict:
     except CapacityError as exc:
         return verdict_unknown(target.name, f"it cannot be loaded: {exc}")
     found = check(handoff.ledger, view, boot_input(given)).findings
-    return verdict_of(target.name, (*found, *profile_notes(target.profile)))
+    noted = (*handoff.notes, *profile_notes(target.profile))
+    return verdict_of(target.name, (*found, *noted))

@@ -59,7 +59,9 @@ def _one(args: argparse.Namespace, console: Console) -> int:
     from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
 
     target = one_target(default_kernel(args))
-    _, view = view_of(read_handoff(args.handoff), target)
+    handoff = read_handoff(args.handoff)
+    console.findings(handoff.notes)
+    _, view = view_of(handoff, target)
     console.result(view_json(view) if args.format == "json" else view_text(view))
     return status.DONE
 

@@ -54,6 +54,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from e820pool.sources.live_view import read_live_view  # noqa: PLC0415
 
     handoff = read_handoff(args.handoff)
+    console.findings(handoff.notes)
     firmware = None if args.firmware_map is None else read_map(args.firmware_map)
     console.findings(firmware.notes if firmware else ())
     if args.handoff == "live":

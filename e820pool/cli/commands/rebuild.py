@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
+from e820pool.cli.status import UsageError
 from e820pool.cli.targets import (
     add_kernel_option,
     default_kernel,
     one_target,
     view_of,
 )
+from e820pool.errors import BadImageError
 
 if TYPE_CHECKING:
     import argparse
@@ -32,6 +35,9 @@ unless every page is protected: a wrong pool is never returned.
 """
 EXAMPLE = "e820pool rebuild out"
 
+# SETUP_NONE: the node keeps its place in the chain and in memory.
+_NOTHING = 0
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``rebuild``."""
@@ -42,27 +48,76 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="the map before deposits, for rebuilding without a record",
     )
+    parser.add_argument(
+        "--no-record",
+        action="store_true",
+        help="as if there were no pool record: infer the pool from --firmware-map",
+    )
     parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Rebuild and print the pool; 1 when it is refused."""
-    from e820pool.pool.rebuild import rebuild  # noqa: PLC0415  numpy
-    from e820pool.report.pool_text import pool_json, pool_text  # noqa: PLC0415
+    """Rebuild and print the pool; 1 when it is refused, 3 for a broken record."""
+    from e820pool.report.pool_text import pool_json, pool_text  # noqa: PLC0415  numpy
     from e820pool.sources import read_map  # noqa: PLC0415
     from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
-    from e820pool.sources.live_view import read_live_view  # noqa: PLC0415
 
     handoff = read_handoff(args.handoff)
     console.findings(handoff.notes)
     firmware = None if args.firmware_map is None else read_map(args.firmware_map)
     console.findings(firmware.notes if firmware else ())
-    if args.handoff == "live":
-        result = rebuild(read_live_view(), handoff.record_bytes(), firmware)
-    else:
-        result = rebuilt(handoff, one_target(default_kernel(args)), firmware)
+    if args.no_record:
+        if firmware is None:
+            raise UsageError("--no-record leaves nothing without --firmware-map")
+        handoff = _without_record(handoff)
+    result = _result(handoff, firmware, args)
     console.result((pool_json if args.format == "json" else pool_text)(result))
-    return status.DONE if result.pool is not None else status.NOT_SAFE
+    if result.pool is not None:
+        return status.DONE
+    console.out.flush()
+    _raise_for_record(result)
+    return status.NOT_SAFE
+
+
+def _result(
+    handoff: Handoff, firmware: MemoryMap | None, args: argparse.Namespace
+) -> RebuildResult:
+    from e820pool.pool.rebuild import rebuild  # noqa: PLC0415  numpy
+    from e820pool.sources.live_view import read_live_view  # noqa: PLC0415
+
+    if args.handoff == "live" and args.kernel is None:
+        return rebuild(read_live_view(), handoff.record_bytes(), firmware)
+    return rebuilt(handoff, one_target(default_kernel(args)), firmware)
+
+
+def _without_record(handoff: Handoff) -> Handoff:
+    """Return the handoff with its record nodes' type made one that says nothing."""
+    from e820pool.abi.pool_record import SETUP_E820POOL  # noqa: PLC0415  construct
+
+    nodes = (
+        replace(one, node=replace(one.node, type=_NOTHING))
+        if one.node.type == SETUP_E820POOL
+        else one
+        for one in handoff.nodes
+    )
+    return replace(handoff, nodes=tuple(nodes))
+
+
+def _raise_for_record(result: RebuildResult) -> None:
+    # Broken bytes are the input's fault; a sound record that the kernel's table
+    # contradicts is not.
+    from e820pool.abi import pool_record  # noqa: PLC0415  construct
+
+    broken = (
+        pool_record.RECORD_BAD_MAGIC,
+        pool_record.RECORD_TRUNCATED,
+        pool_record.RECORD_NEWER_VERSION,
+        pool_record.RECORD_BAD_CRC,
+        pool_record.RECORD_BAD_EXTENTS,
+    )
+    for finding in result.findings:
+        if finding.id in broken:
+            raise BadImageError(f"{finding.message} [{finding.id}]")
 
 
 def rebuilt(

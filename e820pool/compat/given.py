@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
+from e820pool.abi.e820 import (
+    E820_TYPE_RAM,
+    E820_TYPE_RESERVED,
+    E820_TYPE_RESERVED_KERN,
+)
 from e820pool.compat.about import finding_about
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.handoff.model import COMMAND_LINE_SIZE
@@ -14,12 +18,15 @@ from e820pool.handoff.model import COMMAND_LINE_SIZE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from e820pool.findings import Finding
     from e820pool.kernel.boot_input import BootInput
 
 __all__ = ("findings_of_parts", "findings_of_table")
 
 _KASLR = "arch/x86/boot/compressed/kaslr.c process_e820_entries()"
+_AGREEMENT = "specs/pool.md: a record is believed where the table agrees"
 _COPY = "arch/x86/kernel/head64.c copy_bootdata(), setup.c parse_setup_data()"
 # Memory to memblock: RAM, and up to 6.12 type 128 too.
 _TAKEN_FOR_RAM = (E820_TYPE_RAM, E820_TYPE_RESERVED_KERN)
@@ -42,6 +49,24 @@ def findings_of_table(deposits: ExtentSet, given: BootInput) -> Iterator[Finding
             "a RAM entry covers {pages}: only another entry laid over it protects "
             "them, and where that entry is lost or not looked at they are RAM",
             _KASLR,
+        )
+    yield from _not_reserved(deposits - entries.pages_touched(), both)
+
+
+def _not_reserved(deposits: ExtentSet, both: NDArray[Any]) -> Iterator[Finding]:
+    rows = both[both["type"] == E820_TYPE_RESERVED]
+    ends = rows["addr"] + rows["size"]
+    sound = ends >= rows["addr"]
+    reserved = ByteRangeSet.from_bounds(rows["addr"][sound], ends[sound])
+    missing = deposits - reserved.pages_inside()
+    if missing:
+        yield finding_about(
+            "not-reserved",
+            "degraded",
+            missing,
+            "{pages} are neither RAM nor RESERVED in the table: no kernel uses them, "
+            "and no pool record that names them is believed",
+            _AGREEMENT,
         )
 
 

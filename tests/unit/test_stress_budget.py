@@ -7,6 +7,7 @@ import pytest
 
 from e820pool.abi.e820 import table_of
 from e820pool.abi.pool_record import parse_record
+from e820pool.compat import check
 from e820pool.deposits import DepositLedger
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ByteRangeSet
@@ -16,6 +17,7 @@ from e820pool.handoff.encodings import encoding_named
 from e820pool.handoff.strict import validate_handoff, whole_table
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
+from e820pool.kernel.reading import boot_input
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.rebuild import rebuild
 
@@ -274,3 +276,14 @@ class TestHybrid:
         handoff = built(3, high, encoding="hybrid")
         assert given_up_ram(handoff).total_bytes == MIB
         assert whole_table(handoff).size == 3
+
+    def test_check_says_that_no_pool_is_rebuilt_from_bare_deposits(self):
+        high = (4 * GIB + MIB, 4 * GIB + 2 * MIB)
+        handoff = built(None, [APART[0], high], encoding="hybrid")
+        view = predict(handoff, profile_for("6.1"))
+        verdict = check(handoff.ledger, view, boot_input(handoff))
+        assert verdict.verdict == "degraded"
+        (finding,) = [one for one in verdict.findings if one.level == "degraded"]
+        assert finding.id == "not-reserved"
+        assert finding.extents == ((high[0] >> 12, high[1] >> 12),)
+        assert rebuild(view, handoff.record_bytes()).pool is None

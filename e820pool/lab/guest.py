@@ -130,13 +130,14 @@ busybox reboot -f
 """
 
 
-def init_script(*, pressure: bool = True) -> str:
+def init_script(*, pressure: bool = True, end: str = _END) -> str:
     """Return the text of the guest's /init.
 
     Args:
         pressure: whether it fills memory and reads /dev/mem after the report.
+        end: what it does last: says that it is done, and reboots.
     """
-    return _REPORT + (_PRESSURE + _READ_RAM if pressure else "") + _END
+    return _REPORT + (_PRESSURE + _READ_RAM if pressure else "") + end
 
 
 def find_busybox() -> Path:

@@ -30,8 +30,10 @@ __all__ = (
     "Deadlines",
     "LostVmError",
     "Phase",
+    "StartedVm",
     "VmRun",
     "run_vm",
+    "started_vm",
 )
 
 Phase = Literal["firmware", "kernel", "report", "pressure", "end"]
@@ -93,6 +95,15 @@ class VmRun:
     seconds: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartedVm:
+    """Hold a machine that runs: its process and our ends of its serial ports."""
+
+    process: subprocess.Popen[bytes]
+    console: socket.socket
+    report: socket.socket
+
+
 class LostVmError(LabError):
     """A machine that neither ended nor stopped in time: there is no verdict.
 
@@ -131,6 +142,20 @@ def run_vm(
         LostVmError: a deadline passed, or the run was cancelled.
         LabError: QEMU is missing or did not start.
     """
+    with started_vm(spec, ram) as vm:
+        watch = _Watch(vm.console, vm.report, deadlines or Deadlines(), on_ready)
+        return watch.run(vm.process, cancel)
+
+
+@contextmanager
+def started_vm(spec: VmSpec, ram: GuestRam) -> Iterator[StartedVm]:
+    """Start a machine; its stub waits for :data:`STUB_RESUME` on the report port.
+
+    It is ended when the context is left.
+
+    Raises:
+        LabError: QEMU is missing or did not start.
+    """
     with ExitStack() as stack:
         console, console_far = _pair(stack)
         report, report_far = _pair(stack)
@@ -149,8 +174,7 @@ def run_vm(
         process = stack.enter_context(_process(argv, inherited))
         console_far.close()
         report_far.close()
-        watch = _Watch(console, report, deadlines or Deadlines(), on_ready)
-        return watch.run(process, cancel)
+        yield StartedVm(process=process, console=console, report=report)
 
 
 class _Watch:

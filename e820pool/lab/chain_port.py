@@ -1,0 +1,174 @@
+"""Talk to the guest of a chain: wait for marks, give commands, cut the logs by hop."""
+
+from __future__ import annotations
+
+import selectors
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from e820pool.errors import LabError
+from e820pool.extents import ExtentSet
+from e820pool.lab.guest_report import has_mark
+from e820pool.lab.machine import LostVmError
+
+if TYPE_CHECKING:
+    import socket
+    import threading
+    from collections.abc import Callable
+
+    from e820pool.lab.machine import StartedVm
+
+__all__ = ("AgentError", "ChainPort", "HopLogs", "runs_of")
+
+_TICK_SECONDS = 0.1
+
+# A kernel that died says so, and nothing more.
+_DEAD = (b"PANIC: early exception", b"-- System halted", b"end Kernel panic")
+_SILENCE_SECONDS = 2.0
+
+
+class AgentError(LabError):
+    """The agent refused a command, or a system call of its failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HopLogs:
+    """Hold what one kernel of a chain wrote."""
+
+    console: bytes
+    report: bytes
+
+
+class ChainPort:
+    """Read both serial ports of a machine and write to the second."""
+
+    def __init__(self, vm: StartedVm, cancel: threading.Event | None = None) -> None:
+        self._cancel = cancel
+        self._report_port = vm.report
+        self._process = vm.process
+        self._console = bytearray()
+        self._report = bytearray()
+        self._last_output = time.monotonic()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(vm.console, selectors.EVENT_READ, self._console)
+        self._selector.register(vm.report, selectors.EVENT_READ, self._report)
+
+    def close(self) -> None:
+        """Give the selector back."""
+        self._selector.close()
+
+    @property
+    def report(self) -> bytes:
+        """Return what this kernel has written to the report port so far."""
+        return bytes(self._report)
+
+    def wait_for(self, what: str, seconds: float, seen: Callable[[], bool]) -> None:
+        """Read until ``seen`` is true.
+
+        Raises:
+            LostVmError: the machine ended, halted, took too long, or was cancelled.
+        """
+        limit = time.monotonic() + seconds
+        while not seen():
+            if self._cancel is not None and self._cancel.is_set():
+                raise self._lost("VM lost: cancelled")
+            if not self._selector.get_map():
+                raise self._lost(f"VM lost: it ended while waiting for {what}")
+            if self._is_dead():
+                raise self._lost(f"VM lost: its kernel died before {what}")
+            if time.monotonic() > limit:
+                raise self._lost(f"VM lost: no {what} after {seconds:g} s")
+            self._read()
+
+    def wait_for_mark(self, name: str, seconds: float) -> None:
+        """Read until the guest has written a mark; LostVmError as above."""
+        self.wait_for(f"mark {name}", seconds, lambda: has_mark(self._report, name))
+
+    def wait_for_bytes(self, what: str, data: bytes, seconds: float) -> None:
+        """Read until the report port has brought ``data``; LostVmError as above."""
+        self.wait_for(what, seconds, lambda: data in self._report)
+
+    def send(self, data: bytes) -> None:
+        """Write to the report port.
+
+        Raises:
+            LostVmError: the machine is gone.
+        """
+        try:
+            self._report_port.sendall(data)
+        except OSError as exc:
+            raise self._lost(f"VM lost: {exc}") from exc
+
+    def command(self, line: str, seconds: float) -> list[str]:
+        """Give the agent one command; return its lines before ``ok``.
+
+        Raises:
+            AgentError: it says that the command failed.
+            LostVmError: there is no answer.
+        """
+        start = len(self._report)
+        self.send(line.encode() + b"\n")
+        what = f"answer to {line.partition(chr(10))[0][:60]!r}"
+        self.wait_for(what, seconds, lambda: _answer(self._report, start) is not None)
+        lines = _answer(self._report, start) or [""]
+        if lines[-1].startswith("error "):
+            raise AgentError(f"agent: {lines[-1].removeprefix('error ')}")
+        return lines[:-1]
+
+    def cut(self) -> HopLogs:
+        """Return what was written since the last cut, and begin anew."""
+        self._read()
+        logs = HopLogs(console=bytes(self._console), report=bytes(self._report))
+        self._console.clear()
+        self._report.clear()
+        return logs
+
+    def _read(self) -> None:
+        for key, _ in self._selector.select(_TICK_SECONDS):
+            port: socket.socket = key.fileobj  # type: ignore[assignment]
+            try:
+                data = port.recv(1 << 16)
+            except ConnectionResetError:
+                data = b""
+            key.data.extend(data)
+            self._last_output = time.monotonic()
+            if not data:
+                self._selector.unregister(port)
+
+    def _is_dead(self) -> bool:
+        silent = time.monotonic() - self._last_output > _SILENCE_SECONDS
+        return silent and any(words in self._console for words in _DEAD)
+
+    def _lost(self, message: str) -> LostVmError:
+        return LostVmError(
+            message, console=bytes(self._console), report=bytes(self._report)
+        )
+
+
+def runs_of(lines: list[str]) -> list[tuple[int, int]]:
+    """Return ``(start_pfn, end_pfn)`` of the agent's ``run`` lines, in their order.
+
+    Raises:
+        AgentError: a line is another.
+    """
+    found = []
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        numbers = rest.split()
+        if word != "run" or len(numbers) != 2 or not all(map(str.isdigit, numbers)):
+            raise AgentError(f"agent: {line[:60]!r} is no run of frames")
+        start, count = map(int, numbers)
+        found.append((start, start + count))
+    ExtentSet(found)
+    return found
+
+
+# The lines from ``start`` on, once the last one is an answer's.
+def _answer(report: bytearray, start: int) -> list[str] | None:
+    text = bytes(report[start:]).replace(b"\r\n", b"\n").decode("latin-1")
+    whole, newline, _ = text.rpartition("\n")
+    lines = whole.split("\n")
+    if not newline or not (lines[-1] == "ok" or lines[-1].startswith("error ")):
+        return None
+    return lines

@@ -1,0 +1,70 @@
+"""Give the guest's agent a payload: through its own RAM, which is a file here."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from e820pool.errors import LabError
+from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ExtentSet
+from e820pool.lab.chain_port import runs_of
+
+if TYPE_CHECKING:
+    from e820pool.lab.chain_port import ChainPort
+    from e820pool.lab.guest_ram import GuestRam
+
+__all__ = ("deliver", "read_pages", "write_pages")
+
+_BUFFER_SECONDS = 120
+
+
+def deliver(port: ChainPort, ram: GuestRam, payload: bytes) -> None:
+    """Put ``payload`` into a locked buffer of the agent.
+
+    A serial port would take minutes for a kernel; the pages of a locked buffer are
+    known by their frames, and the file that backs them is at hand.
+
+    Raises:
+        AgentError: the guest has no memory for it.
+        LabError: the buffer is not where a page table can be.
+    """
+    lines = port.command(f"buffer {len(payload)}", _BUFFER_SECONDS)
+    at = 0
+    for start_pfn, end_pfn in runs_of(lines):
+        size = (end_pfn - start_pfn) * PAGE_SIZE
+        write_pages(ram, start_pfn, payload[at : at + size])
+        at += size
+    if at < len(payload):
+        raise LabError(
+            f"the agent's buffer has {at:#x} bytes, the payload {len(payload):#x}"
+        )
+
+
+def write_pages(ram: GuestRam, start_pfn: int, data: bytes) -> None:
+    """Write bytes into consecutive guest pages.
+
+    Raises:
+        LabError: the machine has no RAM there.
+    """
+    done = 0
+    for offset, size in _file_runs(ram, start_pfn, len(data)):
+        done += os.pwrite(ram.fileno, data[done : done + size], offset)
+    if done < len(data):
+        raise LabError(f"PFN {start_pfn:#x} on: {len(data):#x} bytes are not all RAM")
+
+
+def read_pages(ram: GuestRam, start_pfn: int, size: int) -> bytes:
+    """Return the bytes of consecutive guest pages; LabError as above."""
+    data = b"".join(
+        os.pread(ram.fileno, length, offset)
+        for offset, length in _file_runs(ram, start_pfn, size)
+    )
+    if len(data) < size:
+        raise LabError(f"PFN {start_pfn:#x} on: {size:#x} bytes are not all RAM")
+    return data[:size]
+
+
+def _file_runs(ram: GuestRam, start_pfn: int, size: int) -> list[tuple[int, int]]:
+    end_pfn = start_pfn + (size + PAGE_SIZE - 1 >> PAGE_SHIFT)
+    pages = ExtentSet([(start_pfn, end_pfn)])
+    return [(offset, length) for offset, length, _ in ram.layout.file_runs(pages)]

@@ -1,0 +1,95 @@
+"""Stock kexec-tools for the guest: this machine's own program and its libraries."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e820pool.errors import LabError
+from e820pool.lab.initramfs import directory, regular
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from e820pool.lab.initramfs import InitramfsEntry
+
+__all__ = ("KEXEC_PATH", "find_kexec", "kexec_tools_entries", "loaded_libraries")
+
+KEXEC_PATH = "/bin/kexec"
+"""Where the guest has it."""
+
+# kexec is not in every user's search path.
+_PLACES = ("/usr/sbin/kexec", "/sbin/kexec")
+
+# "libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x...)", and the dynamic loader, which
+# stands alone: "/lib64/ld-linux-x86-64.so.2 (0x...)". The vDSO has no path.
+_LIBRARY = re.compile(r"\s(?P<path>/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
+
+
+def find_kexec() -> Path:
+    """Return the path of kexec.
+
+    Raises:
+        LabError: it is not installed; says which package has it.
+    """
+    found = shutil.which("kexec")
+    for place in (found, *_PLACES):
+        if place is not None and Path(place).is_file():
+            return Path(place)
+    raise LabError("kexec is not installed: install kexec-tools")
+
+
+def kexec_tools_entries(kexec: Path | None = None) -> tuple[InitramfsEntry, ...]:
+    """Return kexec at :data:`KEXEC_PATH`, with its libraries at their own paths.
+
+    Raises:
+        LabError: it is not installed, or its libraries cannot be found.
+    """
+    program = kexec or find_kexec()
+    libraries = loaded_libraries(_ldd(program))
+    try:
+        files = [(KEXEC_PATH, program.read_bytes())]
+        files += [(path, Path(path).read_bytes()) for path in libraries]
+    except OSError as exc:
+        raise LabError(f"kexec-tools: {exc}") from exc
+    names = [path.lstrip("/") for path, _ in files]
+    folders = (directory(name) for name in _folders(names))
+    contents = (
+        regular(name, data) for name, (_, data) in zip(names, files, strict=True)
+    )
+    return (*folders, *contents)
+
+
+def loaded_libraries(said: str) -> tuple[str, ...]:
+    """Return the paths that ldd(1) printed, the dynamic loader among them."""
+    return tuple(dict.fromkeys(match["path"] for match in _LIBRARY.finditer(said)))
+
+
+# Parents first: the kernel makes none by itself. bin is there already.
+def _folders(names: Sequence[str]) -> Iterator[str]:
+    made = {"bin"}
+    for name in names:
+        for parent in reversed(Path(name).parents):
+            folder = str(parent)
+            if folder != "." and folder not in made:
+                made.add(folder)
+                yield folder
+
+
+def _ldd(program: Path) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603  our own command line
+            ["ldd", str(program)],  # noqa: S607  a tool of the C library
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise LabError(f"ldd: {exc}") from exc
+    if done.returncode and "not a dynamic executable" not in done.stderr:
+        raise LabError(f"ldd {program}: {done.stderr.strip()}")
+    return done.stdout

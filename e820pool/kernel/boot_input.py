@@ -64,6 +64,8 @@ class BootInput:
             output and the running image), 0 when not known.
         setup_data: where the nodes of the chain lie, None when not known.
         initrd, cmdline_range, boot_params_range: bytes, what KASLR avoids.
+        kho_scratch: ``(addr, size)`` of the scratch areas that a SETUP_KEXEC_KHO
+            node names; they lie outside of the handoff's own parts.
         efi: the EFI memory map when efi_info has a loader signature.
     """
 
@@ -81,4 +83,5 @@ class BootInput:
     initrd: tuple[int, int] | None = None
     cmdline_range: tuple[int, int] | None = None
     boot_params_range: tuple[int, int] | None = None
+    kho_scratch: tuple[tuple[int, int], ...] = ()
     efi: EfiMemmap | None = None

@@ -1,6 +1,6 @@
 """A kernel's command line as options and numbers.
 
-Linux 6.1 lib/cmdline.c next_arg(), memparse(); kernel/params.c parse_args().
+Linux 6.1, 7.3 lib/cmdline.c next_arg(), memparse(); kernel/params.c parse_args().
 """
 
 from __future__ import annotations
@@ -11,18 +11,44 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("COMMAND_LINE_CHARS", "Option", "options", "parse_number", "parse_size")
+    from e820pool.kernel.profiles import Profile
+
+__all__ = (
+    "COMMAND_LINE_CHARS",
+    "NumberRules",
+    "Option",
+    "number_rules",
+    "options",
+    "parse_number",
+    "parse_size",
+)
 
 COMMAND_LINE_CHARS = 2047
 """Characters that a kernel keeps (COMMAND_LINE_SIZE less the NUL; 2.6.32 to 7.3)."""
 
-_U64_MASK = (1 << 64) - 1
+_U64_MAX = (1 << 64) - 1
 # lib/ctype.c: what isspace() takes for a space, the Latin-1 one included.
 _SPACES = "\t\n\v\f\r \xa0"
 _HEX = re.compile(r"0[xX](?=[0-9a-fA-F])([0-9a-fA-F]+)")
 _OCTAL = re.compile(r"0[0-7]*")
 _DECIMAL = re.compile(r"[0-9]+")
+_GIGA = 30
 _SHIFTS = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
+
+
+class NumberRules(NamedTuple):
+    """Hold how numbers are read.
+
+    Attributes:
+        tera: T, P and E are suffixes.
+        number_saturates: digits beyond 64 bits give 2^64 - 1; else they wrap.
+        suffix_saturates: a product beyond 64 bits gives 2^64 - 1, and a suffix
+            needs a number; else bits are lost, and ``K`` alone is 0.
+    """
+
+    tera: bool = True
+    number_saturates: bool = False
+    suffix_saturates: bool = False
 
 
 class Option(NamedTuple):
@@ -77,30 +103,55 @@ def _scan(text: str, *, in_quote: bool) -> tuple[int, int]:
     return len(text), equals
 
 
-def parse_number(text: str) -> tuple[int, str]:
+def number_rules(profile: Profile, *, decompressor: bool = False) -> NumberRules:
+    """Return how a kernel, or its decompressor, reads numbers.
+
+    Both have lib/cmdline.c; the decompressor has its own simple_strtoull(), which
+    never saturates.
+    """
+    saturates = profile.has("memparse-saturates")
+    return NumberRules(
+        tera=profile.has("memparse-tera"),
+        number_saturates=saturates and not decompressor,
+        suffix_saturates=saturates,
+    )
+
+
+def parse_number(text: str, rules: NumberRules) -> tuple[int, str]:
     """Return the number at the start of ``text`` and what follows it.
 
     Base 16 after ``0x``, 8 after ``0``, else 10; 0 and all of ``text`` when there
-    is none. Numbers wrap at 2^64. simple_strtoull().
+    is none. simple_strtoull().
     """
     match = _HEX.match(text)
     if match:
-        return int(match[1], 16) & _U64_MASK, text[match.end() :]
+        return _in_64_bits(int(match[1], 16), rules), text[match.end() :]
     for pattern, base in ((_OCTAL, 8), (_DECIMAL, 10)):
         match = pattern.match(text)
         if match:
-            return int(match[0], base) & _U64_MASK, text[match.end() :]
+            number = _in_64_bits(int(match[0], base), rules)
+            return number, text[match.end() :]
     return 0, text
 
 
-def parse_size(text: str, *, tera: bool = True) -> tuple[int, str]:
+def _in_64_bits(number: int, rules: NumberRules) -> int:
+    if rules.number_saturates:
+        return min(number, _U64_MAX)
+    return number & _U64_MAX
+
+
+def parse_size(text: str, rules: NumberRules) -> tuple[int, str]:
     """Return the size at the start of ``text`` in bytes and what follows it.
 
-    A suffix K, M, G and (``tera``) T, P, E multiplies; bits beyond 64 are lost.
-    memparse().
+    A suffix K, M, G, T, P or E multiplies, where the kernel knows it. memparse().
     """
-    number, rest = parse_number(text)
+    number, rest = parse_number(text, rules)
     shift = _SHIFTS.get(rest[:1].lower(), 0)
-    if not shift or (shift > 30 and not tera):
+    if not shift or (shift > _GIGA and not rules.tera):
         return number, rest
-    return (number << shift) & _U64_MASK, rest[1:]
+    if not rules.suffix_saturates:
+        return (number << shift) & _U64_MAX, rest[1:]
+    # There, a suffix without a number is no size at all.
+    if rest == text:
+        return number, rest
+    return min(number << shift, _U64_MAX), rest[1:]

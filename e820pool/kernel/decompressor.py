@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.kernel.kaslr_cmdline import has_word, read_mem_options
+from e820pool.kernel.kho import kho_scratch
 from e820pool.kernel.setup_data import node_ranges
 from e820pool.kernel.slot_list import Request, SlotList
 from e820pool.kernel.view import KaslrSlots
@@ -51,7 +52,7 @@ def kaslr_slots(inp: BootInput, profile: Profile) -> KaslrSlots:
         return KaslrSlots(enabled=False, reason="no load window is known")
     size = _image_bytes(inp, window)
     off = _why_off(inp, profile)
-    if not off and _reads_efi(inp, profile) and _efi_rows(inp) is None:
+    if not off and _decides_unseen(inp, profile):
         return KaslrSlots(
             enabled=False,
             image_size=size,
@@ -127,6 +128,10 @@ def _avoided(inp: BootInput, profile: Profile) -> Iterator[Span]:
 
 
 def _candidates(inp: BootInput, profile: Profile) -> Iterator[Span]:
+    scratch = kho_scratch(inp, profile)
+    if scratch:
+        yield from ((addr, addr + size) for addr, size in scratch)
+        return
     if _reads_efi(inp, profile):
         yield from _efi_candidates(inp, profile)
         return
@@ -138,6 +143,12 @@ def _candidates(inp: BootInput, profile: Profile) -> Iterator[Span]:
 def _reads_efi(inp: BootInput, profile: Profile) -> bool:
     by_efi = profile.has("kaslr-efi-memmap-first") and bool(profile.config["EFI"])
     return by_efi and inp.efi is not None
+
+
+def _decides_unseen(inp: BootInput, profile: Profile) -> bool:
+    if kho_scratch(inp, profile):
+        return False
+    return _reads_efi(inp, profile) and _efi_rows(inp) is None
 
 
 def _efi_rows(inp: BootInput) -> tuple[tuple[int, int, int, int], ...] | None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from e820pool.kernel.cmdline import options, parse_number, parse_size
+from e820pool.kernel.cmdline import number_rules, options, parse_number, parse_size
 
 if TYPE_CHECKING:
+    from e820pool.kernel.cmdline import NumberRules
     from e820pool.kernel.profiles import Profile
 
 __all__ = ("MAX_MEMMAP_REGIONS", "MemOptions", "has_word", "read_mem_options")
@@ -32,9 +33,11 @@ class MemOptions:
         avoided: bytes ``[start, end)``, at most four.
         too_many: a list went on after the fourth region: physical KASLR is off.
         gigantic_pages: 1 GiB pages that hugepages= asks for.
+        rules: how numbers are read.
     """
 
     limit: int
+    rules: NumberRules
     avoided: list[tuple[int, int]] = field(default_factory=list)
     too_many: bool = False
     gigantic_pages: int = 0
@@ -57,7 +60,7 @@ def read_mem_options(cmdline: str, profile: Profile, limit: int) -> MemOptions:
         profile: decides which options are read at all.
         limit: the address space's end, MAXMEM.
     """
-    found = MemOptions(limit=limit)
+    found = MemOptions(limit=limit, rules=number_rules(profile, decompressor=True))
     if profile.has("kaslr-reads-last-memmap"):
         _read_last_memmap(found, cmdline)
     elif profile.has("kaslr-reads-cmdline"):
@@ -81,7 +84,7 @@ def _read_all(found: MemOptions, cmdline: str, profile: Profile) -> None:
         elif name == "mem" and value is not None:
             if value == "nopentium":
                 continue
-            size, _ = parse_size(value)
+            size, _ = parse_size(value, found.rules)
             if not size:
                 # mem=0 ends the reading of all options.
                 return
@@ -97,7 +100,7 @@ def _avoid(found: MemOptions, value: str | None, *, efi: bool = False) -> None:
     if len(found.avoided) >= MAX_MEMMAP_REGIONS:
         return
     for at, item in enumerate(items):
-        region = _region(item, efi=efi)
+        region = _region(item, found.rules, efi=efi)
         if region is None:
             return
         addr, size = region
@@ -112,24 +115,26 @@ def _avoid(found: MemOptions, value: str | None, *, efi: bool = False) -> None:
 
 
 # (start, size); start 0 is a limit; None ends the list. parse_memmap().
-def _region(item: str, *, efi: bool) -> tuple[int, int] | None:
+def _region(item: str, rules: NumberRules, *, efi: bool) -> tuple[int, int] | None:
     if item.startswith("exactmap"):
         return None
-    size, rest = parse_size(item)
+    size, rest = parse_size(item, rules)
     if rest == item:
         return None
     sign = rest[:1]
     if sign and sign in "#$!":
-        return parse_size(rest[1:])[0], size
+        return parse_size(rest[1:], rules)[0], size
     if sign == "@":
-        return _fake_memory(size, rest[1:]) if efi else (0, 0)
+        return _fake_memory(size, rest[1:], rules) if efi else (0, 0)
     return 0, size
 
 
 # efi_fake_mem=nn@ss:attribute counts when it makes memory special-purpose.
-def _fake_memory(size: int, rest: str) -> tuple[int, int]:
-    addr, rest = parse_size(rest)
-    attribute, behind = parse_number(rest[1:]) if rest.startswith(":") else (0, "")
+def _fake_memory(size: int, rest: str, rules: NumberRules) -> tuple[int, int]:
+    addr, rest = parse_size(rest, rules)
+    attribute, behind = 0, ""
+    if rest.startswith(":"):
+        attribute, behind = parse_number(rest[1:], rules)
     if not behind and attribute & _EFI_MEMORY_SP:
         return addr, size
     return 0, 0
@@ -137,7 +142,7 @@ def _fake_memory(size: int, rest: str) -> tuple[int, int]:
 
 def _hugepages(found: MemOptions, name: str, value: str, is_gigantic: bool) -> bool:
     if name == "hugepagesz":
-        return parse_size(value)[0] == _GIB
+        return parse_size(value, found.rules)[0] == _GIB
     if name == "hugepages" and is_gigantic:
-        found.gigantic_pages = parse_number(value)[0]
+        found.gigantic_pages = parse_number(value, found.rules)[0]
     return is_gigantic

@@ -12,6 +12,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RESERVED_KERN,
     E820_TYPE_SOFT_RESERVED,
 )
+from e820pool.kernel.kho import kho_scratch
 from e820pool.kernel.memblock_array import INIT_REGIONS, MemoryArray, Span
 from e820pool.kernel.setup_data import node_ranges
 
@@ -41,6 +42,10 @@ def set_up_memory(boot: EarlyBoot) -> None:
     if profile.has("type-128-is-memory"):
         types.add(E820_TYPE_RESERVED_KERN)
     ram = [row for row in rows if row[2] in types and row[1]]
+    scratch = kho_scratch(boot.inp, profile)
+    if scratch:
+        # Added before the table is read, and whatever the table says.
+        ram = [(addr, size, E820_TYPE_RAM) for addr, size in scratch] + ram
     spans = _join_disjoint(ram) if len(ram) <= INIT_REGIONS else None
     if spans is None:
         spans = _add_one_by_one(boot, ram)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -10,16 +9,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from e820pool.errors import InputError
-from e820pool.kernel.behaviour import Behaviour, behaviour_of
-from e820pool.kernel.config import ConfigValue, config_of
+from e820pool.kernel.config import config_of
+from e820pool.kernel.kernel_data import KernelData, NamedRelease, parse_kernel_data
 from e820pool.kernel.release import ReleaseKey, parse_release
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from e820pool.kernel.behaviour import Behaviour
+    from e820pool.kernel.config import ConfigValue
+
 __all__ = ("Profile", "all_behaviours", "known_releases", "profile_for")
 
-_SCHEMA = 1
 # In the wheel the data lies in the package, in a source tree beside it.
 _PLACES = (
     Path(__file__).parents[1] / "_specs" / "kernels",
@@ -54,24 +55,6 @@ class Profile:
     def has(self, behaviour: str) -> bool:
         """Return whether this kernel shows the behaviour."""
         return behaviour in self.behaviours
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Release:
-    # One named release of releases.toml.
-    key: ReleaseKey
-    name: str
-    checked: str
-    config: Mapping[str, ConfigValue]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Data:
-    # All of specs/kernels, read once.
-    behaviours: tuple[Behaviour, ...]
-    releases: tuple[_Release, ...]
-    config: Mapping[str, ConfigValue]
-    series: Mapping[str, int]
 
 
 def all_behaviours() -> tuple[Behaviour, ...]:
@@ -118,7 +101,7 @@ def _profile(release: str, changed: tuple[tuple[str, ConfigValue], ...]) -> Prof
     )
 
 
-def _validate_known(data: _Data, release: str, key: ReleaseKey) -> _Release:
+def _validate_known(data: KernelData, release: str, key: ReleaseKey) -> NamedRelease:
     older = [r for r in data.releases if r.key <= key]
     series = "2.6" if key[:2] == (2, 6) else str(key[0])
     if not older or key[-1] > data.series.get(series, -1):
@@ -141,55 +124,12 @@ def _never_merge(held: frozenset[str]) -> frozenset[int]:
 
 
 @cache
-def _data() -> _Data:
+def _data() -> KernelData:
     folder = next((place for place in _PLACES if place.is_dir()), None)
     if folder is None:
         raise InputError("specs/kernels is missing: no kernel is known")
-    top = _table(folder / "releases.toml")
-    behaviours = [
-        behaviour_of(record, path.name)
-        for path in sorted(folder.glob("behaviours-*.toml"))
-        for record in _records(path, "behaviour")
-    ]
-    names = [b.id for b in behaviours]
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise InputError(f"specs/kernels: behaviour {doubled[0]!r} is there twice")
-    config = config_of(top["config"], top["config"])
-    releases = [
-        _release(r, config) for r in _records(folder / "releases.toml", "release")
-    ]
-    return _Data(
-        behaviours=tuple(behaviours),
-        releases=tuple(sorted(releases, key=lambda r: r.key)),
-        config=MappingProxyType(config),
-        series=MappingProxyType(dict(top["series"])),
-    )
-
-
-def _release(record: dict[str, Any], default: dict[str, ConfigValue]) -> _Release:
-    changed = config_of(record.get("config", {}), default)
-    return _Release(
-        key=parse_release(record["name"]),
-        name=record["name"],
-        checked=record["checked"],
-        config=MappingProxyType({**default, **changed}),
-    )
-
-
-def _table(path: Path) -> dict[str, Any]:
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        texts = {p.name: p.read_text(encoding="utf-8") for p in folder.glob("*.toml")}
     except (OSError, ValueError) as exc:
-        raise InputError(f"{path.name}: cannot be read: {exc}") from exc
-    if found.get("schema") != _SCHEMA:
-        shown = found.get("schema")
-        raise InputError(f"{path.name}: schema {shown!r} is not {_SCHEMA}")
-    return found
-
-
-def _records(path: Path, name: str) -> list[dict[str, Any]]:
-    found = _table(path).get(name)
-    if not (isinstance(found, list) and all(isinstance(r, dict) for r in found)):
-        raise InputError(f"{path.name}: no [[{name}]] records")
-    return found
+        raise InputError(f"specs/kernels cannot be read: {exc}") from exc
+    return parse_kernel_data(texts)

@@ -10,7 +10,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RAM,
     E820_TYPE_RESERVED,
 )
-from e820pool.kernel.cmdline import options, parse_number, parse_size
+from e820pool.kernel.cmdline import number_rules, options, parse_number, parse_size
 from e820pool.kernel.state import FATAL_RETYPE, FATAL_USER_MAP
 
 if TYPE_CHECKING:
@@ -105,10 +105,11 @@ def _limit(boot: EarlyBoot, addr: int) -> None:
 def _retype(boot: EarlyBoot, size: int, rest: str) -> None:
     addr, rest = _size(boot, rest)
     old = new = 0
+    rules = number_rules(boot.profile)
     if rest.startswith("-"):
-        old, rest = parse_number(rest[1:])
+        old, rest = parse_number(rest[1:], rules)
     if rest.startswith("+"):
-        new, rest = parse_number(rest[1:])
+        new, rest = parse_number(rest[1:], rules)
     if rest:
         return
     old, new = old & _U32_MASK, new & _U32_MASK
@@ -124,4 +125,4 @@ def _retype(boot: EarlyBoot, size: int, rest: str) -> None:
 
 
 def _size(boot: EarlyBoot, text: str) -> tuple[int, str]:
-    return parse_size(text, tera=boot.profile.has("memparse-tera"))
+    return parse_size(text, number_rules(boot.profile))

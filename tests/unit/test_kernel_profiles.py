@@ -1,0 +1,211 @@
+"""Profiles: which kernel behaves how, from the data."""
+
+from pathlib import Path
+
+import pytest
+
+from e820pool.errors import InputError
+from e820pool.kernel.behaviour import behaviour_of
+from e820pool.kernel.kernel_data import parse_kernel_data
+from e820pool.kernel.profiles import all_behaviours, known_releases, profile_for
+
+SPECS = Path(__file__).parents[2] / "specs" / "kernels"
+CODE = Path(__file__).parents[2] / "e820pool"
+NAMED = (
+    "2.6.32 3.10 4.4 4.9 4.14 4.19 5.4 5.10 5.15 6.1 6.6 6.12 6.16 6.18 6.19"
+    " 7.0 7.1 7.2 7.3"
+).split()
+
+RECORD = {
+    "id": "some-behaviour",
+    "what": "does something",
+    "since": "4.4",
+    "until": "5.4",
+    "source": ["4.4 arch/x86/kernel/e820.c"],
+    "checked": "read",
+}
+RELEASES = """
+schema = 1
+[series]
+"4" = 20
+[config]
+NODES_SHIFT = 6
+[[release]]
+name = "4.4"
+checked = "read"
+"""
+BEHAVIOURS = """
+schema = 1
+[[behaviour]]
+id = "one"
+what = "w"
+since = "4.4"
+source = ["s"]
+checked = "read"
+"""
+
+
+def test_every_release_of_the_list_is_known():
+    assert known_releases() == tuple(NAMED)
+    for name in NAMED:
+        assert profile_for(name).release == name
+
+
+@pytest.mark.parametrize(
+    "text", ["6.1", "6.1.187", "6.1.0-52-cloud-amd64", "6.1-rc3", "6.1.0+deb12"]
+)
+def test_what_stands_behind_the_release_does_not_matter(text):
+    assert profile_for(text).behaviours == profile_for("6.1").behaviours
+    assert profile_for(text).checked == "booted"
+
+
+def test_a_release_between_two_named_ones_has_its_own_behaviours():
+    between = profile_for("6.13")
+    assert between.checked == "unverified"
+    assert between.has("type-128-is-memory")
+    assert not profile_for("6.15").has("type-128-is-memory")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "six", "6", "6.20", "4.21", "7.4", "9.0", "2.6", "2.6.31", "2.4.37", "1" * 99],
+)
+def test_nonsense_and_unknown_releases_are_refused(text):
+    with pytest.raises(InputError, match="kernel not known") as caught:
+        profile_for(text)
+    assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("release", "config", "capacity"),
+    [
+        ("6.1", {}, 3200),
+        ("6.1", {"NODES_SHIFT": 6}, 320),
+        ("6.1", {"CONFIG_NUMA": "n"}, 131),
+        ("6.1", {"EFI": False}, 3200),
+        ("4.19", {}, 320),
+        ("4.4", {"EFI": "n"}, 128),
+        ("2.6.32", {"NODES_SHIFT": "0x9"}, 1664),
+    ],
+)
+def test_the_capacity_follows_release_and_options(release, config, capacity):
+    assert profile_for(release, config).capacity == capacity
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"NODES_SHIFT": 11},
+        {"NODES_SHIFT": -1},
+        {"NODES_SHIFT": True},
+        {"NODES_SHIFT": None},
+        {"NODES_SHIFT": "many"},
+        {"NODES_SHIFT": 1 << 70},
+        {"EFI": "perhaps"},
+        {"EFI": 2},
+        {1: 2},
+    ],
+)
+def test_an_option_that_cannot_be_is_refused(config):
+    with pytest.raises(InputError, match="config"):
+        profile_for("6.1", config)
+
+
+def test_options_that_change_nothing_are_ignored():
+    assert profile_for("6.1", {"CONFIG_SMP": "y"}) == profile_for("6.1")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "before", "first", "last", "after"),
+    [
+        ("sanitize-in-place", None, "2.6.32", "4.11", "4.12"),
+        ("append-needs-two", None, "2.6.32", "6.19", "7.0"),
+        ("append-needs-one", "7.0", "7.1", "7.3", None),
+        ("sanitizer-never-merges-pram", "3.10", "4.4", "7.3", None),
+        ("sanitizer-never-merges-soft-reserved", "5.4", "5.10", "7.3", None),
+        ("gaps-reserved", "4.14", "4.19", "4.19", "5.4"),
+        ("memmap-retype", "4.14", "4.19", "7.3", None),
+        ("setup-data-marked-for-kexec", "4.11", "4.14", "6.6", "6.12"),
+        ("kho-scratch-is-memory", "6.12", "6.18", "7.3", None),
+    ],
+)
+def test_a_behaviour_holds_in_its_range(behaviour, before, first, last, after):
+    assert profile_for(first).has(behaviour)
+    assert profile_for(last).has(behaviour)
+    for outside in filter(None, (before, after)):
+        assert not profile_for(outside).has(behaviour)
+
+
+def test_code_asks_only_for_behaviours_that_are_in_the_data():
+    known = {b.id for b in all_behaviours()}
+    asked = set()
+    for path in CODE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        asked |= {part.split('"')[0] for part in text.split('.has("')[1:]}
+    assert asked
+    assert asked <= known
+
+
+def test_every_behaviour_has_a_source_and_says_what_is_uncertain():
+    for behaviour in all_behaviours():
+        assert all(" " in source for source in behaviour.source)
+        if behaviour.checked == "unverified":
+            assert behaviour.note
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"checked": "surely"}, "checked 'surely'"),
+        ({"source": []}, "source"),
+        ({"source": "text"}, "source"),
+        ({"since": "5.4"}, "not after"),
+        ({"since": "old"}, "no release"),
+        ({"what": ""}, "what"),
+        ({"what": 3}, "what"),
+        ({"colour": "red"}, "'colour'"),
+    ],
+)
+def test_a_wrong_record_is_named(change, message):
+    with pytest.raises(InputError, match=message):
+        behaviour_of({**RECORD, **change}, "x.toml")
+
+
+def test_a_record_without_a_needed_key_is_named():
+    record = {k: v for k, v in RECORD.items() if k != "source"}
+    with pytest.raises(
+        InputError, match=r"x\.toml: behaviour 'some-behaviour'.*source"
+    ):
+        behaviour_of(record, "x.toml")
+
+
+def test_small_data_is_read():
+    data = parse_kernel_data({"releases.toml": RELEASES, "a.toml": BEHAVIOURS})
+    assert [b.id for b in data.behaviours] == ["one"]
+    assert data.releases[0].config == {"NODES_SHIFT": 6}
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "releases.toml is missing"),
+        ({"releases.toml": "schema = "}, "no TOML"),
+        ({"releases.toml": "schema = 2"}, "schema 2"),
+        ({"releases.toml": "schema = 1"}, "config"),
+        ({"releases.toml": RELEASES.replace("[series]", "[serie]")}, "series|key"),
+        ({"releases.toml": RELEASES + 'colour = "red"'}, "'colour'"),
+        ({"releases.toml": RELEASES.replace('"read"', '"guess"')}, "checked"),
+        ({"releases.toml": RELEASES + "config = { NODE = 1 }"}, "'NODE'"),
+        ({"releases.toml": RELEASES, "a.toml": "schema = 1"}, "no .*behaviour"),
+        ({"releases.toml": RELEASES, "a.toml": BEHAVIOURS + BEHAVIOURS[11:]}, "twice"),
+        ({"releases.toml": RELEASES + RELEASES[RELEASES.index("[[") :]}, "twice"),
+    ],
+)
+def test_wrong_data_is_named(files, message):
+    with pytest.raises(InputError, match=message):
+        parse_kernel_data(files)
+
+
+def test_the_wheel_would_hold_what_the_source_tree_holds():
+    texts = {p.name: p.read_text(encoding="utf-8") for p in SPECS.glob("*.toml")}
+    assert parse_kernel_data(texts).behaviours == all_behaviours()

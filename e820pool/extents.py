@@ -47,10 +47,15 @@ def coalesce_bounds(starts: U64, ends: U64) -> tuple[U64, U64]:
         ends: uint64, exclusive, same shape, each at least its start.
 
     Returns:
-        Sorted, disjoint, non-touching starts and ends.
+        Sorted, disjoint, non-touching starts and ends; arrays of their own.
     """
     keep = starts < ends
-    starts, ends = starts[keep], ends[keep]
+    if bool(keep.all()):
+        # The common case, as sets are mostly made of sets: nothing to do.
+        if bool(np.all(starts[1:] > ends[:-1])):
+            return starts.copy(), ends.copy()
+    else:
+        starts, ends = starts[keep], ends[keep]
     if starts.size < 2:
         return starts, ends
     if not bool(np.all(starts[:-1] <= starts[1:])):

@@ -221,30 +221,46 @@ def _overlap(addr: U64, end: U64, keep: ByteRangeSet) -> Mask:
 def _cheapest(runs: _Runs, excess: int) -> I64 | None:
     # j of weight 2 and as many of weight 1 as are still needed: try every j.
     sizes = runs.end - runs.addr
-    ones, twos = (np.sort(sizes[runs.saving == weight]) for weight in (1, 2))
-    fewest_twos = max(-(-(excess - ones.size) // 2), 0)
-    if fewest_twos > twos.size:
+    first, second = (runs.saving == weight for weight in (1, 2))
+    ones, twos = sizes[first], sizes[second]
+    low = max(-(-(excess - ones.size) // 2), 0)
+    if low > twos.size:
         return None
-    nr_twos = np.arange(fewest_twos, min(twos.size, -(-excess // 2)) + 1)
-    nr_ones = np.maximum(excess - 2 * nr_twos, 0)
-    cost = _prefix_sums(twos)[nr_twos] + _prefix_sums(ones)[nr_ones]
+    high = min(twos.size, -(-excess // 2))
+    nr_ones = np.maximum(excess - 2 * np.arange(low, high + 1), 0)
+    least, most = int(nr_ones[-1]), int(nr_ones[0])
+    cost = _sums_of_smallest(twos, low, high)
+    cost += _sums_of_smallest(ones, least, most)[nr_ones - least]
     best = int(np.argmin(cost))
-    chosen = [
-        _smallest(sizes, runs.saving == 1, ones, int(nr_ones[best])),
-        _smallest(sizes, runs.saving == 2, twos, int(nr_twos[best])),
-    ]
-    return np.sort(np.concatenate(chosen))
+    chosen = _smallest(sizes, first, ones, int(nr_ones[best]))
+    chosen |= _smallest(sizes, second, twos, low + best)
+    return np.flatnonzero(chosen)
 
 
-def _smallest(sizes: U64, among: Mask, ordered: U64, count: int) -> I64:
+def _sums_of_smallest(sizes: U64, low: int, high: int) -> U64:
+    # For each count from low to high what that many smallest ones sum up to. Only
+    # those between need an order: mostly a few, as runs of weight 1 are few.
+    edges = [at for at in (low, high) if at < sizes.size]
+    parted = np.partition(sizes, edges) if edges else sizes
+    sums = np.empty(high - low + 1, np.uint64)
+    sums[0] = parted[:low].sum(dtype=np.uint64)
+    np.cumsum(np.sort(parted[low:high]), out=sums[1:])
+    sums[1:] += sums[0]
+    return sums
+
+
+def _smallest(sizes: U64, among: Mask, ranked: U64, count: int) -> Mask:
     # The count smallest; of equal ones at the edge the higher, as RAM below 4 GiB
-    # is worth more.
+    # is worth more. ranked holds the sizes among which.
     if count == 0:
-        return np.empty(0, np.int64)
-    edge = ordered[count - 1]
-    below = np.flatnonzero(among & (sizes < edge))
-    equal = np.flatnonzero(among & (sizes == edge))
-    return np.concatenate((below, equal[equal.size - (count - below.size) :]))
+        return np.zeros(sizes.size, np.bool_)
+    edge = np.partition(ranked, count - 1)[count - 1]
+    chosen: Mask = among & (sizes <= edge)
+    over = int(np.count_nonzero(chosen)) - count
+    if over:
+        equal = np.flatnonzero(chosen & (sizes == edge))
+        chosen[equal[:over]] = False
+    return chosen
 
 
 def _without(table: NDArray[Any], runs: _Runs, given: I64) -> NDArray[Any]:

@@ -91,6 +91,12 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture(scope="session")
+def all_recordings():
+    """Return the list itself, where a test is about all of them."""
+    return RECORDINGS
+
+
+@pytest.fixture(scope="session")
 def recording_of():
     """Return a function that finds one recording."""
 

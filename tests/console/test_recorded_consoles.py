@@ -49,11 +49,11 @@ def printed(rows, recording):
     return tuple((a, s, 1 if t == 128 and known else t) for a, s, t in rows)
 
 
-def test_at_least_ten_situations_on_at_least_five_releases(recording_of):
+def test_at_least_ten_situations_on_at_least_five_releases(
+    all_recordings, recording_of
+):
     found = {}
-    from conftest import RECORDINGS  # the list itself, not a parametrised one
-
-    for one in RECORDINGS:
+    for one in all_recordings:
         found.setdefault(one.release, set()).add(one.name)
     assert sum(len(names) >= 10 for names in found.values()) >= 5
     assert recording_of("6.1", "plain").text.startswith("[    0.000000] Linux version")

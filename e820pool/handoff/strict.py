@@ -7,30 +7,40 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED, parse_table
+from e820pool.abi.e820 import (
+    E820_ENTRY_BYTES,
+    E820_TYPE_RAM,
+    E820_TYPE_RESERVED,
+    parse_table,
+)
 from e820pool.abi.setup_data import SETUP_E820_EXT
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet
+from e820pool.handoff.encodings import encoding_named
 from e820pool.handoff.model import COMMAND_LINE_SIZE
 from e820pool.handoff.placement import LOW_LIMIT
-from e820pool.handoff.encodings import encoding_named
 
 if TYPE_CHECKING:
     from typing import Any
 
     from numpy.typing import NDArray
 
+    from e820pool.handoff.encodings import Encoding
     from e820pool.handoff.model import Handoff
 
 __all__ = ("validate_handoff", "whole_table")
 
 
 def whole_table(handoff: Handoff) -> NDArray[Any]:
-    """Return the zero page's entries and those of every EXT node, as written."""
+    """Return the zero page's entries and those of every EXT node, as written.
+
+    Bytes behind the last whole entry of a node are no entry to any kernel
+    (parse_e820_ext(), 2.6.32 to 7.3).
+    """
+    payloads = (n.node.data for n in handoff.nodes if n.node.type == SETUP_E820_EXT)
     ext = [
-        parse_table(one.node.data)
-        for one in handoff.nodes
-        if one.node.type == SETUP_E820_EXT
+        parse_table(data[: len(data) // E820_ENTRY_BYTES * E820_ENTRY_BYTES])
+        for data in payloads
     ]
     return np.concatenate((handoff.boot_params.e820_map, *ext))
 
@@ -38,13 +48,16 @@ def whole_table(handoff: Handoff) -> NDArray[Any]:
 def validate_handoff(handoff: Handoff) -> None:
     """Raise InputError for anything that a supported kernel would misread.
 
-    Checked: entries sorted, disjoint, not empty; every deposit RESERVED (or
-    without an entry, where the encoding says so) and under no RAM entry (monotone
-    safety); sentinel and fallback sizes zero; the chain's
-    pointers; all parts in RAM from 1 MiB on, outside deposits, apart from each other.
+    Checked: entries sorted, disjoint, not empty; every deposit of the type that the
+    encoding gives it (or without an entry, where it says so) and under no RAM entry
+    (monotone safety); sentinel and fallback sizes zero; the chain's pointers; all
+    parts in RAM from 1 MiB on, outside deposits, apart from each other. The entries of
+    an encoding that intends no monotone safety are left as they are.
     """
-    _validate_order(whole_table(handoff))
-    _validate_deposits(handoff)
+    encoding = encoding_named(handoff.encoding)
+    if encoding.monotone:
+        _validate_order(whole_table(handoff))
+        _validate_deposits(handoff, encoding)
     _validate_zero_page(handoff)
     _validate_chain(handoff)
     _validate_parts(handoff)
@@ -64,16 +77,26 @@ def _validate_order(table: NDArray[Any]) -> None:
         )
 
 
-def _validate_deposits(handoff: Handoff) -> None:
+def _validate_deposits(handoff: Handoff, encoding: Encoding) -> None:
     table, deposits = whole_table(handoff), handoff.ledger.extents.to_bytes()
-    kept = _bytes_of(table, E820_TYPE_RESERVED)
-    bare_from = encoding_named(handoff.encoding).bare_from
-    if bare_from is not None:
-        kept |= ByteRangeSet([(bare_from, ByteRangeSet.LIMIT)]) - _named(table)
+    bare = ByteRangeSet([(0, ByteRangeSet.LIMIT)]) - _named(table)
+    if encoding.deposit_type is None:
+        kept = bare
+    else:
+        kept = _bytes_of(table, encoding.deposit_type)
+    if encoding.bare_from is not None:
+        kept |= bare & ByteRangeSet([(encoding.bare_from, ByteRangeSet.LIMIT)])
     for start, end in deposits - kept:
-        raise InputError(f"deposited bytes [{start:#x}, {end:#x}) are not RESERVED")
+        want = _wanted(encoding.deposit_type)
+        raise InputError(f"deposited bytes [{start:#x}, {end:#x}) are not {want}")
     for start, end in deposits & _bytes_of(table, E820_TYPE_RAM):
         raise InputError(f"a RAM entry covers deposited bytes [{start:#x}, {end:#x})")
+
+
+def _wanted(kind: int | None) -> str:
+    if kind is None:
+        return "without an entry"
+    return "RESERVED" if kind == E820_TYPE_RESERVED else f"of type {kind:#x}"
 
 
 def _named(table: NDArray[Any]) -> ByteRangeSet:
@@ -118,6 +141,7 @@ def _validate_parts(handoff: Handoff) -> None:
     if handoff.initrd:
         spans.append(("initrd", *handoff.initrd))
     ram = _bytes_of(whole_table(handoff), E820_TYPE_RAM)
+    ram -= handoff.ledger.extents.to_bytes()
     for what, start, end in spans:
         if not ram.contains(start, end):
             raise InputError(f"{what} at [{start:#x}, {end:#x}) is not in RAM")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,13 +33,16 @@ from e820pool.handoff.strict import validate_handoff
 from e820pool.handoff.zero_page import zero_page
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     from e820pool.abi.bzimage import BzImage
     from e820pool.deposits import DepositLedger
+    from e820pool.handoff.encodings import Encoding
     from e820pool.memory_map import MemoryMap
+
+    NodesAt = Callable[[Callable[[int], int]], list[SetupDataNode]]
 
 __all__ = ("CARRIERS", "MAX_TABLE_ENTRIES", "BuildOptions", "build_handoff")
 
@@ -105,15 +109,16 @@ def build_handoff(
     """
     options = options or BuildOptions()
     _validate_ledger(ledger)
-    cmdline = _checked_cmdline(options)
-    table = encoding_named(options.encoding).make_table(memory_map, ledger)
+    encoding = encoding_named(options.encoding)
+    cmdline = _checked_cmdline(options, _words(encoding, ledger))
+    table = encoding.make_table(memory_map, ledger)
     if options.max_entries is None:
         _validate_capacity(table)
     else:
         table = _within_budget(table, options.max_entries, options)
-    _validate_table(table)
-    nodes = _nodes(table, memory_map, ledger, options)
-    handoff = _placed(table, nodes, cmdline, ledger, options)
+    _validate_table(table, encoding)
+    make_nodes = partial(_nodes, table, memory_map, ledger, options)
+    handoff = _placed(table, make_nodes, cmdline, ledger, options)
     handoff = replace(handoff, firmware_map=memory_map, encoding=options.encoding)
     validate_handoff(handoff)
     return handoff
@@ -129,11 +134,16 @@ def _validate_ledger(ledger: DepositLedger) -> None:
             )
 
 
-def _checked_cmdline(options: BuildOptions) -> bytes:
+def _words(encoding: Encoding, ledger: DepositLedger) -> str:
+    return encoding.make_words(ledger) if encoding.make_words else ""
+
+
+def _checked_cmdline(options: BuildOptions, words: str) -> bytes:
+    text = " ".join(filter(None, (options.cmdline, words)))
     try:
-        line = options.cmdline.encode("latin-1")
+        line = text.encode("latin-1")
     except UnicodeEncodeError as exc:
-        bad = options.cmdline[exc.start]
+        bad = text[exc.start]
         raise InputError(
             f"command line has {bad!r} at {exc.start}: the limit is Latin-1"
         ) from exc
@@ -181,8 +191,11 @@ def _validate_capacity(table: NDArray[Any]) -> None:
         )
 
 
-def _validate_table(table: NDArray[Any]) -> None:
-    for at in np.flatnonzero(table["type"] == E820_TYPE_RESERVED_KERN)[:1].tolist():
+def _validate_table(table: NDArray[Any], encoding: Encoding) -> None:
+    wrong = table["type"] == E820_TYPE_RESERVED_KERN
+    if encoding.deposit_type == E820_TYPE_RESERVED_KERN:
+        wrong[:] = False
+    for at in np.flatnonzero(wrong)[:1].tolist():
         raise InputError(
             f"entry {at} at {int(table['addr'][at]):#x} has type 128: kernels up to "
             "6.12 take it for RAM; write 1 or 2"
@@ -198,15 +211,22 @@ def _nodes(
     memory_map: MemoryMap,
     ledger: DepositLedger,
     options: BuildOptions,
+    addr_of: Callable[[int], int],
 ) -> list[SetupDataNode]:
+    encoding = encoding_named(options.encoding)
     nodes = []
+    if encoding.make_nodes:
+        nodes += encoding.make_nodes(memory_map, ledger, addr_of)
     spill = table[E820_MAX_ENTRIES_ZEROPAGE:]
+    if encoding.make_ext:
+        spill = np.concatenate((spill, encoding.make_ext(memory_map, ledger)))
     if spill.size:
         nodes.append(SetupDataNode(type=SETUP_E820_EXT, data=encode_table(spill)))
     if options.carrier not in CARRIERS:
         known = ", ".join(CARRIERS)
         raise InputError(f"carrier {options.carrier!r} is not one of: {known}")
-    if options.carrier == "setup_data" and len(ledger):
+    records = encoding.carries_record and options.carrier == "setup_data"
+    if records and len(ledger):
         record = _record_of(memory_map, ledger, options.generation)
         nodes.append(SetupDataNode(type=SETUP_E820POOL, data=encode_record(record)))
     return nodes
@@ -231,16 +251,12 @@ def _record_of(
 
 def _placed(
     table: NDArray[Any],
-    nodes: list[SetupDataNode],
+    make_nodes: NodesAt,
     cmdline: bytes,
     ledger: DepositLedger,
     options: BuildOptions,
 ) -> Handoff:
-    ram = table[table["type"] == E820_TYPE_RAM]
-    room = Room(
-        ram=ByteRangeSet.from_bounds(ram["addr"], ram["addr"] + ram["size"]),
-        deposits=ledger.extents.to_bytes(),
-    )
+    room = Room(ram=_free_ram(table, ledger), deposits=ledger.extents.to_bytes())
     parts = _Parts(room=room, wanted=dict(options.addresses))
     window = None
     if options.kernel is not None:
@@ -252,7 +268,7 @@ def _placed(
         )
     params_addr = parts.place("boot_params", BOOT_PARAMS_BYTES)
     line_addr = parts.place("cmdline", COMMAND_LINE_SIZE)
-    placed = parts.place_chain(nodes)
+    placed = parts.place_chain(make_nodes)
     initrd = _initrd(parts, options)
     parts.validate_all_used()
     return Handoff(
@@ -272,6 +288,14 @@ def _placed(
         initrd=initrd,
         ledger=ledger,
     )
+
+
+# RAM of the table under no other entry: a rival may lay one over it.
+def _free_ram(table: NDArray[Any], ledger: DepositLedger) -> ByteRangeSet:
+    ends, is_ram = table["addr"] + table["size"], table["type"] == E820_TYPE_RAM
+    ram = ByteRangeSet.from_bounds(table["addr"][is_ram], ends[is_ram])
+    other = ByteRangeSet.from_bounds(table["addr"][~is_ram], ends[~is_ram])
+    return ram - other - ledger.extents.to_bytes()
 
 
 def _initrd(parts: _Parts, options: BuildOptions) -> tuple[int, int] | None:
@@ -301,12 +325,13 @@ class _Parts:
             )
         return self.room.claim(what, addr, size)
 
-    def place_chain(self, nodes: list[SetupDataNode]) -> tuple[PlacedNode, ...]:
-        # Addresses first, then each node learns where the next one lies.
+    def place_chain(self, make_nodes: NodesAt) -> tuple[PlacedNode, ...]:
+        # Addresses first, then each node learns where it and the next one lie.
         addrs = [
             self.place(f"setup_data-{at}", 0x10 + len(node.data))
-            for at, node in enumerate(nodes)
+            for at, node in enumerate(make_nodes(lambda _: 0))
         ]
+        nodes = make_nodes(addrs.__getitem__)
         nexts = [*addrs[1:], 0]  # one too many where there is no node
         return tuple(
             PlacedNode(addr=addr, node=replace(node, next=following))

@@ -6,7 +6,23 @@ from typing import TYPE_CHECKING
 
 from e820pool.errors import InputError
 from e820pool.handoff.encodings.hybrid import HYBRID
+from e820pool.handoff.encodings.isolated import CRASH_WINDOW, UP_FRONT
+from e820pool.handoff.encodings.kho import KHO
+from e820pool.handoff.encodings.memmap_words import (
+    MEMMAP_ARGS,
+    MEMMAP_FOUR,
+    MEMMAP_LIST,
+)
 from e820pool.handoff.encodings.model import Encoding
+from e820pool.handoff.encodings.overlaid import EXT_ONLY, OVERLAID
+from e820pool.handoff.encodings.retyped import (
+    HOLE,
+    NEW_TYPE,
+    PMEM,
+    PRAM,
+    RESERVED_KERN,
+)
+from e820pool.handoff.encodings.series_v2 import SERIES_V2
 from e820pool.handoff.encodings.split import SPLIT
 
 if TYPE_CHECKING:
@@ -14,7 +30,28 @@ if TYPE_CHECKING:
 
 __all__ = ("ENCODINGS", "Encoding", "encoding_named")
 
-ENCODINGS: Mapping[str, Encoding] = {one.name: one for one in (SPLIT, HYBRID)}
+ENCODINGS: Mapping[str, Encoding] = {
+    one.name: one
+    for one in (
+        # Ours, then those that carve, then those that rely on something else.
+        SPLIT,
+        HYBRID,
+        HOLE,
+        PMEM,
+        PRAM,
+        NEW_TYPE,
+        RESERVED_KERN,
+        CRASH_WINDOW,
+        UP_FRONT,
+        OVERLAID,
+        EXT_ONLY,
+        MEMMAP_LIST,
+        MEMMAP_ARGS,
+        MEMMAP_FOUR,
+        SERIES_V2,
+        KHO,
+    )
+}
 
 
 def encoding_named(name: str) -> Encoding:

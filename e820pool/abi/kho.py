@@ -1,0 +1,114 @@
+"""A kexec handover node that preserves pages, as Linux 6.16 to 7.0 write it ("kho-v1").
+
+    kho_data | root device tree | scratch areas | chunks | bitmaps
+
+All of it lies in one SETUP_KEXEC_KHO node, so that every kernel reserves it.
+Linux 6.18 kernel/kexec_handover.c kho_mem_serialize(), kho_populate().
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from e820pool.abi.fdt import kho_root
+from e820pool.errors import CapacityError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from e820pool.extents import ExtentSet
+
+__all__ = ("KHO_COMPATIBLE", "encode_kho_payload")
+
+KHO_COMPATIBLE = "kho-v1"
+"""What the kernel asks for; 7.2 and 7.3 ask for "kho-v4", another layout."""
+
+# PRESERVE_BITS: one bitmap of 512 bytes, a bit a page, covers 16 MiB.
+_BITMAP_BYTES = 512
+_BITMAP_PAGES = _BITMAP_BYTES * 8
+
+# struct khoser_mem_chunk fills a page: next, order, count, then (start, bitmap).
+_CHUNK_BYTES = 4096
+_CHUNK_HEADER_BYTES = 16
+_ELEMENT_BYTES = 16
+_ELEMENTS = (_CHUNK_BYTES - _CHUNK_HEADER_BYTES) // _ELEMENT_BYTES
+
+_KHO_DATA_BYTES = 32
+_NODE_HEADER_BYTES = 16
+_PAGE_SHIFT = 12
+
+# A guard: 64 GiB of scattered pages.
+_BITMAPS_LIMIT = 1 << 12
+
+
+def encode_kho_payload(
+    addr: int, preserved: ExtentSet, scratch: Sequence[tuple[int, int]]
+) -> bytes:
+    """Return the payload of a SETUP_KEXEC_KHO node whose header lies at ``addr``.
+
+    Its length does not depend on ``addr``.
+
+    Args:
+        addr: physical address of the node's header.
+        preserved: pages to keep, as single pages (order 0).
+        scratch: ``(addr, size)`` of memory that the next kernel may use before it has
+            read what is preserved.
+
+    Raises:
+        CapacityError: the pages lie in too many places.
+        LabError: pylibfdt is not installed.
+    """
+    bitmaps = _bitmaps(preserved)
+    root_bytes = len(kho_root(KHO_COMPATIBLE, 0))
+    at_root = addr + _NODE_HEADER_BYTES + _KHO_DATA_BYTES
+    at_scratch = at_root + root_bytes
+    at_chunks = at_scratch + 16 * len(scratch)
+    areas = b"".join(_u64(one) + _u64(size) for one, size in scratch)
+    chunks = _chunks(at_chunks, bitmaps)
+    kho_data = b"".join(map(_u64, (at_root, root_bytes, at_scratch, len(areas))))
+    root = kho_root(KHO_COMPATIBLE, at_chunks if bitmaps else 0)
+    maps = b"".join(bitmap for _, bitmap in bitmaps)
+    return kho_data + root + areas + chunks + maps
+
+
+# (number of the window of 16 MiB, its bitmap), ascending.
+def _bitmaps(pages: ExtentSet) -> list[tuple[int, bytes]]:
+    found: dict[int, np.ndarray[tuple[int], np.dtype[np.bool_]]] = {}
+    for start, end in pages:
+        for window in range(start // _BITMAP_PAGES, (end - 1) // _BITMAP_PAGES + 1):
+            if window not in found and len(found) == _BITMAPS_LIMIT:
+                raise CapacityError(
+                    f"preserved pages lie in more than {_BITMAPS_LIMIT:#x} windows of "
+                    f"{_BITMAP_PAGES:#x} pages"
+                )
+            bits = found.setdefault(window, np.zeros(_BITMAP_PAGES, np.bool_))
+            first = window * _BITMAP_PAGES
+            bits[max(start - first, 0) : end - first] = True
+    return [
+        (window, np.packbits(found[window], bitorder="little").tobytes())
+        for window in sorted(found)
+    ]
+
+
+def _chunks(addr: int, bitmaps: list[tuple[int, bytes]]) -> bytes:
+    groups = [bitmaps[at : at + _ELEMENTS] for at in range(0, len(bitmaps), _ELEMENTS)]
+    at_map = addr + len(groups) * _CHUNK_BYTES
+    out = bytearray()
+    for number, group in enumerate(groups, start=1):
+        following = addr + number * _CHUNK_BYTES if number < len(groups) else 0
+        chunk = _u64(following) + _u32(0) + _u32(len(group))
+        for window, _ in group:
+            chunk += _u64(window * _BITMAP_PAGES << _PAGE_SHIFT) + _u64(at_map)
+            at_map += _BITMAP_BYTES
+        out += chunk.ljust(_CHUNK_BYTES, b"\0")
+    return bytes(out)
+
+
+def _u64(number: int) -> bytes:
+    return number.to_bytes(8, "little")
+
+
+def _u32(number: int) -> bytes:
+    return number.to_bytes(4, "little")

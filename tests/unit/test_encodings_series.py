@@ -1,0 +1,194 @@
+"""The series' device tree and the handover node, read by readers of our own."""
+
+import struct
+
+import pytest
+
+from e820pool.abi.kho import encode_kho_payload
+from e820pool.deposits import DepositLedger
+from e820pool.errors import BadImageError, CapacityError, InputError
+from e820pool.extents import ExtentSet
+from e820pool.handoff.build import BuildOptions, build_handoff
+from e820pool.handoff.encodings.series_v2 import pool_region
+from e820pool.memory_map import MemoryMap
+
+pytest.importorskip("libfdt", reason="pip install pylibfdt")
+
+from e820pool.abi.fdt import (
+    PmpoolNode,
+    empty_tree,
+    find_pmpool_node,
+    pack_pmpool_tree,
+)
+
+MIB = 1 << 20
+ROWS = ((0, 0x9_F000, 1), (0x9_F000, 0x6_1000, 2), (MIB, 511 * MIB, 1))
+NODE = PmpoolNode(base=128 * MIB, size=64 * MIB, bitmap=128 * MIB)
+
+
+def tree_of(data):
+    """Return {path: {property: bytes}} of a flattened device tree (struct only)."""
+    head = struct.unpack(">10I", data[:40])
+    magic, total, off_struct, off_strings = head[:4]
+    assert magic == 0xD00DFEED
+    assert total == len(data)
+    at, path, found = off_struct, [], {}
+    while True:
+        (token,) = struct.unpack_from(">I", data, at)
+        at += 4
+        if token == 1:
+            end = data.index(b"\0", at)
+            path.append(data[at:end].decode())
+            found["/".join(path) or "/"] = {}
+            at = (end + 4) // 4 * 4
+        elif token == 2:
+            path.pop()
+        elif token == 3:
+            size, name = struct.unpack_from(">II", data, at)
+            end = data.index(b"\0", off_strings + name)
+            key = data[off_strings + name : end].decode()
+            found["/".join(path) or "/"][key] = data[at + 8 : at + 8 + size]
+            at = (at + 8 + size + 3) // 4 * 4
+        elif token == 9:
+            return found
+
+
+def test_the_node_is_the_one_of_the_patch():
+    node = tree_of(pack_pmpool_tree(NODE))["/chosen/default_pmpool"]
+    assert node == {
+        "compatible": b"pmpool\0",
+        "base": struct.pack(">Q", NODE.base),
+        "size": struct.pack(">Q", NODE.size),
+        "bitmap": struct.pack(">Q", NODE.bitmap),
+    }
+
+
+def test_the_tree_is_packed_and_chosen_is_made_when_missing():
+    data = pack_pmpool_tree(NODE, empty_tree())
+    assert len(data) < 4096
+    assert "/chosen" in tree_of(data)
+
+
+def test_a_node_that_is_there_stays_as_it_is():
+    """The callback returns at -FDT_ERR_EXISTS, so a second hop keeps stale numbers."""
+    first = pack_pmpool_tree(NODE)
+    other = PmpoolNode(base=MIB, size=2 * MIB, bitmap=MIB)
+    assert pack_pmpool_tree(other, first) == first
+    assert find_pmpool_node(pack_pmpool_tree(other, first)) == NODE
+
+
+def test_what_was_written_is_found():
+    assert find_pmpool_node(pack_pmpool_tree(NODE)) == NODE
+    assert find_pmpool_node(empty_tree()) is None
+
+
+def test_numbers_that_do_not_fit_are_refused():
+    with pytest.raises(InputError, match="0x10000000000000000"):
+        pack_pmpool_tree(PmpoolNode(base=1 << 64, size=0, bitmap=0))
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 64, b"\xd0\x0d\xfe\xed"])
+def test_what_is_no_device_tree_is_refused(data):
+    with pytest.raises(BadImageError, match="no device tree"):
+        find_pmpool_node(data)
+
+
+def test_a_tree_with_any_bit_flipped_is_refused_or_read():
+    data = pack_pmpool_tree(NODE)
+    for at in range(len(data) * 8):
+        bad = bytearray(data)
+        bad[at // 8] ^= 1 << at % 8
+        try:
+            found = find_pmpool_node(bytes(bad))
+        except BadImageError:
+            continue
+        assert found is None or isinstance(found.base, int)
+
+
+def test_a_node_without_a_property_is_refused():
+    data = pack_pmpool_tree(NODE).replace(b"bitmap\0", b"bitnap\0")
+    with pytest.raises(BadImageError, match="'bitmap' of the pool's node has none"):
+        find_pmpool_node(data)
+
+
+def test_the_handoff_prepends_the_tree_and_names_the_region():
+    ranges = [(129 * MIB, 129 * MIB + 4096), (140 * MIB, 140 * MIB + 8192)]
+    ledger = DepositLedger.of_ranges(ranges)
+    handoff = build_handoff(
+        MemoryMap.of(ROWS), ledger, BuildOptions(encoding="series-v2")
+    )
+    assert pool_region(ledger) == (128 * MIB, 142 * MIB)
+    assert handoff.cmdline == b"pmpool=0x8000000,0xe00000"
+    assert [one.node.type for one in handoff.nodes] == [2]
+    node = find_pmpool_node(handoff.nodes[0].node.data)
+    assert node == PmpoolNode(base=128 * MIB, size=14 * MIB, bitmap=128 * MIB)
+    assert handoff.record_bytes() is None
+
+
+def preserved_pages(memory_addr, memory):
+    """Walk a handover as the kernel does; return the pages that it would reserve."""
+
+    def u64(addr):
+        return struct.unpack_from("<Q", memory, addr - memory_addr)[0]
+
+    fdt, fdt_size = u64(memory_addr + 16), u64(memory_addr + 24)
+    root = tree_of(memory[fdt - memory_addr : fdt - memory_addr + fdt_size])["/"]
+    assert root["compatible"] == b"kho-v1\0"
+    (chunk,) = struct.unpack("<Q", root["preserved-memory-map"])
+    pages = set()
+    while chunk:
+        following = u64(chunk)
+        order, count = struct.unpack_from("<II", memory, chunk + 8 - memory_addr)
+        assert order == 0
+        for at in range(count):
+            start, bitmap = u64(chunk + 16 + 16 * at), u64(chunk + 24 + 16 * at)
+            bits = memory[bitmap - memory_addr :][:512]
+            pages |= {
+                (start >> 12) + n for n in range(4096) if bits[n // 8] >> n % 8 & 1
+            }
+        chunk = following
+    return pages
+
+
+@pytest.mark.parametrize(
+    "extents",
+    [
+        [],
+        [(0x8000, 0x8001)],
+        [(0x8FFF, 0x9001)],
+        [(4096 * n, 4096 * n + 1) for n in range(300)],
+    ],
+)
+def test_a_handover_preserves_exactly_the_deposits(extents):
+    addr = 0x20_0000
+    scratch = [(64 * MIB, 32 * MIB)]
+    payload = encode_kho_payload(addr, ExtentSet(extents), scratch)
+    memory = bytes(16) + payload
+    want = {pfn for start, end in extents for pfn in range(start, end)}
+    assert preserved_pages(addr, memory) == want
+    at, size = struct.unpack_from("<QQ", memory, 32)
+    assert size == 16
+    assert struct.unpack_from("<QQ", memory, at - addr) == scratch[0]
+
+
+def test_a_handover_has_the_same_length_wherever_it_lies():
+    pages = ExtentSet([(0x8000, 0x8010)])
+    lengths = {len(encode_kho_payload(at, pages, [])) for at in (0, 1 << 20, 1 << 40)}
+    assert len(lengths) == 1
+
+
+def test_pages_in_too_many_places_are_refused():
+    pages = ExtentSet((4096 * n, 4096 * n + 1) for n in range(0x1001))
+    with pytest.raises(CapacityError, match="0x1000 windows"):
+        encode_kho_payload(0, pages, [])
+
+
+def test_the_handoff_points_to_a_scratch_area_without_deposits():
+    ledger = DepositLedger.of_ranges([(200 * MIB, 201 * MIB)])
+    handoff = build_handoff(MemoryMap.of(ROWS), ledger, BuildOptions(encoding="kho"))
+    (one,) = handoff.nodes
+    memory = struct.pack("<QII", 0, 10, len(one.node.data)) + one.node.data
+    assert preserved_pages(one.addr, memory) == set(range(200 << 8, 201 << 8))
+    (at,) = struct.unpack_from("<Q", memory, 32)
+    start, size = struct.unpack_from("<QQ", memory, at - one.addr)
+    assert (start, size) == (201 * MIB + MIB, 256 * MIB)

@@ -1,0 +1,97 @@
+"""Edits of a table against a walk of the growing table, and against bytes."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from e820pool.kernel.table import Table
+
+U64 = 1 << 64
+small = st.integers(0, 40)
+near_top = st.integers(U64 - 24, U64 - 1)
+numbers = small | near_top
+types = st.sampled_from([0, 1, 1, 2, 3])
+rows = st.lists(st.tuples(numbers, numbers, types), max_size=8)
+low_rows = st.lists(st.tuples(small, small, types), max_size=8)
+
+
+class Walked:
+    """The kernel's loops, step by step: the table grows while it is walked."""
+
+    def __init__(self, rows, capacity):
+        self.rows, self.capacity, self.lost = [list(r) for r in rows], capacity, []
+
+    def add(self, *row):
+        (self.rows if len(self.rows) < self.capacity else self.lost).append(list(row))
+
+    def edit(self, start, size, old, new):
+        end = start + min(size, U64 - 1 - start)
+        at = 0
+        while at < len(self.rows):
+            row = self.rows[at]
+            at += 1
+            first, length, kind = row
+            last = (first + length) % U64
+            if old is not None and kind != old:
+                continue
+            if first >= start and last <= end:
+                row[:] = [0, 0, 0] if new is None else [first, length, new]
+            elif first < start and last > end:
+                if new is not None:
+                    self.add(start, end - start, new)
+                self.add(end, last - end, kind)
+                row[1] = start - first
+            else:
+                low, high = max(start, first), min(end, last)
+                if low < high:
+                    if new is not None:
+                        self.add(low, high - low, new)
+                    row[1] -= high - low
+                    row[0] = first if first < low else high
+
+
+@given(rows, numbers, numbers, st.integers(0, 4))
+def test_retype_equals_the_walk(given_rows, start, size, spare):
+    capacity = len(given_rows) + spare
+    walked = Walked(given_rows, capacity)
+    walked.edit(start, size, 1, 2)
+    made = Table(capacity)
+    made.add_all(given_rows)
+    made.retype(start, size, 1, 2)
+    assert made.rows == [tuple(r) for r in walked.rows]
+    assert made.dropped == [tuple(r) for r in walked.lost]
+
+
+@given(rows, numbers, numbers, st.sampled_from([None, 1]), st.integers(0, 4))
+def test_remove_equals_the_walk(given_rows, start, size, old, spare):
+    capacity = len(given_rows) + spare
+    walked = Walked(given_rows, capacity)
+    walked.edit(start, size, old, None)
+    made = Table(capacity)
+    made.add_all(given_rows)
+    made.remove(start, size, old)
+    assert made.rows == [tuple(r) for r in walked.rows]
+    assert made.dropped == [tuple(r) for r in walked.lost]
+
+
+def painted(rows, kind):
+    return {b for addr, size, k in rows if k == kind for b in range(addr, addr + size)}
+
+
+@given(low_rows, small, small)
+def test_with_room_a_removed_type_is_gone_and_nothing_else(given_rows, start, size):
+    made = Table(64)
+    made.add_all(given_rows)
+    made.remove(start, size, 1)
+    gone = set(range(start, start + size))
+    assert painted(made.rows, 1) == painted(given_rows, 1) - gone
+    assert painted(made.rows, 2) == painted(given_rows, 2)
+
+
+@given(low_rows, small, small)
+def test_with_room_a_changed_type_moves(given_rows, start, size):
+    made = Table(64)
+    made.add_all(given_rows)
+    made.retype(start, size, 1, 2)
+    moved = painted(given_rows, 1) & set(range(start, start + size))
+    assert painted(made.rows, 1) == painted(given_rows, 1) - moved
+    assert painted(made.rows, 2) == painted(given_rows, 2) | moved

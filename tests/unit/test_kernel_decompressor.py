@@ -1,0 +1,270 @@
+"""Slots of physical KASLR, by release and command line."""
+
+import pytest
+
+from e820pool.abi.e820 import table_of
+from e820pool.extents import ByteRangeSet
+from e820pool.kernel.boot_input import BootInput, EfiMemmap, SetupDataSpan
+from e820pool.kernel.decompressor import MAXMEM, kaslr_slots
+from e820pool.kernel.early_boot import predict_input
+from e820pool.kernel.kaslr_cmdline import has_word, read_mem_options
+from e820pool.kernel.profiles import profile_for
+
+M = 1 << 20
+WINDOW = (16 * M, 64 * M)
+IMAGE = 48 * M
+
+
+def slots(rows, release="6.1", config=None, **given):
+    given.setdefault("load_window", WINDOW)
+    inp = BootInput(table=table_of(rows), **given)
+    return kaslr_slots(inp, profile_for(release, config))
+
+
+def addresses(found):
+    return [a + n * found.step for a, count in found.areas for n in range(count)]
+
+
+def test_a_region_holds_as_many_slots_as_images_fit():
+    found = slots([(M, 63 * M, 1), (256 * M, IMAGE + 4 * M, 1)])
+    assert found.enabled
+    assert found.areas == ((256 * M, 3),)
+    assert found.image_size == IMAGE
+
+
+@pytest.mark.parametrize(
+    ("size", "count"), [(IMAGE - 1, 0), (IMAGE, 1), (IMAGE + 2 * M - 1, 1)]
+)
+def test_an_image_must_fit_whole(size, count):
+    assert slots([(256 * M, size, 1)]).nr_slots == count
+
+
+def test_a_smaller_image_than_the_window_is_rounded_to_2_mib():
+    found = slots([(256 * M, 40 * M, 1)], image_size=39 * M + 1)
+    assert found.image_size == 40 * M
+    assert addresses(found) == [256 * M]
+
+
+def test_an_unaligned_region_begins_at_the_next_step():
+    assert addresses(slots([(256 * M + 0x1000, IMAGE + 2 * M, 1)])) == [258 * M]
+    assert not slots([(256 * M + 0x1000, IMAGE + 2 * M - 0x1001, 1)]).enabled
+
+
+def test_an_overlay_does_not_protect_but_a_carved_table_does():
+    deposit = (256 * M, 1024 * M, 2)
+    over = slots([(M, 2047 * M, 1), deposit])
+    carved = slots([(M, 255 * M, 1), deposit, (1280 * M, 768 * M, 1)])
+    bytes_ = ByteRangeSet([(256 * M, 1280 * M)])
+    assert over.slots_over(bytes_)[0] > 0
+    assert carved.slots_over(bytes_)[0] == 0
+
+
+def test_ext_is_never_looked_at():
+    more = table_of([(512 * M, 512 * M, 1)])
+    assert slots([(256 * M, IMAGE, 1)], ext=(more,)).nr_slots == 1
+
+
+def test_the_window_and_all_parts_are_avoided():
+    given = {
+        "initrd": (300 * M, 310 * M),
+        "cmdline_range": (400 * M, 400 * M + 10),
+        "boot_params_range": (500 * M, 500 * M + 4096),
+        "setup_data": (
+            SetupDataSpan(
+                addr=600 * M, size=64, type=1 << 31, indirect=(700 * M, 1, 7)
+            ),
+        ),
+    }
+    found = slots([(M, 1023 * M, 1)], **given)
+    parts = (*WINDOW,), *given.values()
+    for start, end in [p for p in parts if isinstance(p[0], int)]:
+        assert found.slots_over(ByteRangeSet([(start, end)]))[0] == 0
+    for addr in (600 * M, 700 * M):
+        assert found.slots_over(ByteRangeSet([(addr, addr + 1)]))[0] == 0
+    # 5.4 does not follow an indirect node, 4.4 does not avoid boot_params.
+    old = slots([(M, 1023 * M, 1)], "5.4", **given)
+    assert old.slots_over(ByteRangeSet([(700 * M, 700 * M + 1)]))[0] > 0
+    older = slots([(M, 1023 * M, 1)], "4.4", {"HIBERNATION": "n"}, **given)
+    assert older.slots_over(ByteRangeSet([(500 * M, 500 * M + 1)]))[0] > 0
+
+
+def test_a_load_above_512_mib_lets_slots_begin_there():
+    window = (1024 * M, 1024 * M + IMAGE)
+    found = slots([(M, 2047 * M, 1)], load_window=window)
+    assert min(addresses(found)) == 512 * M
+
+
+def test_at_most_100_regions_are_kept():
+    rows = [((n + 2) * 256 * M, IMAGE, 1) for n in range(120)]
+    assert len(slots(rows).areas) == 100
+
+
+@pytest.mark.parametrize(
+    ("release", "config", "line", "reason"),
+    [
+        ("3.10", {}, "", "no KASLR"),
+        ("6.1", {"RANDOMIZE_BASE": "n"}, "", "no KASLR"),
+        ("6.1", {}, "quiet nokaslr", "nokaslr"),
+        ("4.4", {}, "", "hibernation"),
+        ("6.1", {}, "mem=32M", "memory limit"),
+        (
+            "6.1",
+            {},
+            "memmap=" + ",".join(f"1M${n}M" for n in range(70, 75)),
+            "more than 4",
+        ),
+        ("6.1", {}, "mem=100M", "no suitable"),
+    ],
+)
+def test_why_it_is_off(release, config, line, reason):
+    found = slots([(M, 2047 * M, 1)], release, config, cmdline=line)
+    assert not found.enabled
+    assert reason in found.reason
+
+
+def test_words_of_the_command_line_end_at_spaces_only():
+    assert has_word("a\tnokaslr\x01b", "nokaslr")
+    assert not has_word("nokaslr=1 xnokaslr", "nokaslr")
+
+
+def test_with_hibernation_4_4_wants_to_be_asked_and_stays_low():
+    found = slots([(M, 2047 * M, 1)], "4.4", cmdline="kaslr")
+    assert found.enabled
+    assert max(addresses(found)) + IMAGE <= 1 << 30
+    assert min(addresses(found)) >= WINDOW[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "limit", "avoided", "too_many"),
+    [
+        ("memmap=1M$256M", MAXMEM, [(256 * M, 257 * M)], False),
+        (
+            "memmap=1M#256M memmap=2M!1G",
+            MAXMEM,
+            [(256 * M, 257 * M), (1 << 30, 1026 * M)],
+            False,
+        ),
+        ("memmap=1M@256M", MAXMEM, [], False),
+        ("memmap=64M", 64 * M, [], False),
+        ("memmap=64M$0", 64 * M, [], False),
+        ("memmap=64M%256M-1+2", 64 * M, [], False),
+        ("memmap=exactmap,1M$256M", MAXMEM, [], False),
+        ("memmap=x,1M$256M memmap=1M$1M", MAXMEM, [(M, 2 * M)], False),
+        ("mem=1G mem=2G", 1 << 30, [], False),
+        ("mem=0 memmap=1M$256M", MAXMEM, [], False),
+        ("mem=nopentium mem=1G", 1 << 30, [], False),
+        ("-- mem=1G", MAXMEM, [], False),
+        ("efi_fake_mem=1M@256M:0x40000", MAXMEM, [(256 * M, 257 * M)], False),
+        ("efi_fake_mem=1M@256M:1", MAXMEM, [], False),
+        ("efi_fake_mem=1M@256M", MAXMEM, [], False),
+        (
+            "memmap=1M$1M,1M$3M,1M$5M,1M$7M",
+            MAXMEM,
+            [(n * M, (n + 1) * M) for n in (1, 3, 5, 7)],
+            False,
+        ),
+        (
+            "memmap=1M$1M,1M$3M,1M$5M,1M$7M,1M$9M",
+            MAXMEM,
+            [(n * M, (n + 1) * M) for n in (1, 3, 5, 7)],
+            True,
+        ),
+        (
+            " ".join(f"memmap=1M${n}M" for n in (1, 3, 5, 7, 9)),
+            MAXMEM,
+            [(n * M, (n + 1) * M) for n in (1, 3, 5, 7)],
+            False,
+        ),
+    ],
+)
+def test_the_decompressor_reads_options_its_own_way(line, limit, avoided, too_many):
+    said = read_mem_options(line, profile_for("6.1"), MAXMEM)
+    assert (said.limit, said.avoided, said.too_many) == (limit, avoided, too_many)
+
+
+@pytest.mark.parametrize(
+    ("release", "avoided"),
+    [
+        ("4.4", []),
+        ("4.9", []),
+        ("4.11", [(3 * M, 4 * M)]),
+        ("4.14", [(M, 2 * M), (3 * M, 4 * M)]),
+    ],
+)
+def test_releases_read_the_options_differently(release, avoided):
+    line = "memmap=1M$1M memmap=1M$3M mem=1G"
+    said = read_mem_options(line, profile_for(release), MAXMEM)
+    assert said.avoided == avoided
+    assert said.limit == (1 << 30 if release == "4.14" else MAXMEM)
+
+
+def test_gigantic_pages_are_left_alone():
+    line = "hugepagesz=1G hugepages=2"
+    rows = [(1 << 30, 4 << 30, 1)]
+    found = slots(rows, cmdline=line)
+    assert found.areas[0][0] == 3 << 30
+    assert slots(rows, "4.14", cmdline=line).areas[0][0] == 1 << 30
+    assert (
+        read_mem_options("hugepages=2", profile_for("6.1"), MAXMEM).gigantic_pages == 0
+    )
+    head = slots([((1 << 30) - 64 * M, 4 << 30, 1)], cmdline=line)
+    assert [a for a, _ in head.areas] == [(1 << 30) - 64 * M, 3 << 30]
+
+
+EFI_RAM, EFI_UNACCEPTED = 7, 15
+
+
+def test_an_efi_map_hides_the_table():
+    rows = ((1 << 30, IMAGE >> 12, EFI_RAM, 0), (2 << 30, IMAGE >> 12, 2, 0))
+    given = {"efi": EfiMemmap(rows=rows)}
+    table = [(256 * M, IMAGE, 1)]
+    assert addresses(slots(table, **given)) == [1 << 30]
+    assert addresses(slots(table, "4.11", **given)) == [256 * M]
+    assert addresses(slots(table, config={"EFI": "n"}, **given)) == [256 * M]
+    assert not slots(table, efi=EfiMemmap(rows=())).enabled
+
+
+def test_an_efi_map_that_is_not_there_decides_unseen():
+    found = slots([(256 * M, IMAGE, 1)], efi=EfiMemmap())
+    assert not found.known
+    inp = BootInput(
+        table=table_of([(0, M, 1), (M, M, 1)]), load_window=WINDOW, efi=EfiMemmap()
+    )
+    assert predict_input(inp, profile_for("6.1")).kernel_range is None
+
+
+def test_only_plain_efi_memory_counts():
+    rows = (
+        (1 << 30, IMAGE >> 12, EFI_RAM, 0x40000),
+        (2 << 30, IMAGE >> 12, EFI_UNACCEPTED, 0),
+        (3 << 30, IMAGE >> 12, EFI_RAM, 0),
+    )
+    given = {"efi": EfiMemmap(rows=rows)}
+    assert addresses(slots([], "5.4", **given)) == [1 << 30, 3 << 30]
+    assert addresses(slots([], "6.1", **given)) == [3 << 30]
+    assert addresses(slots([], "6.6", **given)) == [2 << 30, 3 << 30]
+    mirrored = (*rows, (4 << 30, IMAGE >> 12, EFI_RAM, 0x10000))
+    found = slots([], efi=EfiMemmap(rows=mirrored))
+    assert addresses(found) == [4 << 30]
+
+
+def test_a_handover_leaves_only_its_scratch():
+    given = {"kho_scratch": ((1 << 30, IMAGE),), "efi": EfiMemmap()}
+    on = {"KEXEC_HANDOVER": "y"}
+    table = [(256 * M, IMAGE, 1)]
+    assert addresses(slots(table, "6.18", on, **given)) == [1 << 30]
+    assert not slots(table, "6.18", **given).known
+
+
+def test_without_a_window_nothing_is_said():
+    found = kaslr_slots(BootInput(), profile_for("6.1"))
+    assert not found.enabled
+    assert "window" in found.reason
+
+
+def test_where_kaslr_is_off_the_image_is_taken_to_fill_its_window():
+    rows = table_of([(0, M, 1), (M, 511 * M, 1)])
+    fixed = BootInput(table=rows, load_window=WINDOW, cmdline="nokaslr")
+    free = BootInput(table=rows, load_window=WINDOW)
+    assert predict_input(fixed, profile_for("6.1")).kernel_range == WINDOW
+    assert predict_input(free, profile_for("6.1")).kernel_range is None

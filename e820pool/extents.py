@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     U64 = NDArray[np.uint64]
+    Bounds = tuple[U64, U64]
 
 __all__ = (
     "MAX_PFN",
@@ -23,7 +24,11 @@ __all__ = (
     "ExtentSet",
     "RangeSet",
     "coalesce_bounds",
+    "intersect_bounds",
     "is_page_aligned",
+    "merge_bounds",
+    "merge_sorted",
+    "subtract_bounds",
 )
 
 PAGE_SHIFT = 12
@@ -39,7 +44,7 @@ def is_page_aligned(byte_quantity: int) -> bool:
     return byte_quantity % PAGE_SIZE == 0
 
 
-def coalesce_bounds(starts: U64, ends: U64) -> tuple[U64, U64]:
+def coalesce_bounds(starts: U64, ends: U64) -> Bounds:
     """Join touching and overlapping ranges; drop empty ones.
 
     Args:
@@ -58,13 +63,63 @@ def coalesce_bounds(starts: U64, ends: U64) -> tuple[U64, U64]:
         starts, ends = starts[keep], ends[keep]
     if starts.size < 2:
         return starts, ends
-    if not bool(np.all(starts[:-1] <= starts[1:])):
-        order = np.argsort(starts, kind="stable")
-        starts, ends = starts[order], ends[order]
-    reach = np.maximum.accumulate(ends)
-    opens = np.concatenate(([True], starts[1:] > reach[:-1]))
-    closes = np.concatenate((opens[1:], [True]))
-    return starts[opens], reach[closes]
+    # Starts and ends are sorted apart: a range begins where as many ranges have
+    # ended as have begun, which needs no knowledge of which end is whose.
+    return _joined(_sorted(starts), _sorted(ends))
+
+
+def merge_bounds(one: Bounds, two: Bounds) -> Bounds:
+    """Return the union of two sorted, disjoint sets, in linear time."""
+    return _joined(merge_sorted(one[0], two[0]), merge_sorted(one[1], two[1]))
+
+
+def intersect_bounds(one: Bounds, two: Bounds) -> Bounds:
+    """Return what two sorted, disjoint sets have in common, sorted and disjoint."""
+    (starts, ends), (their_starts, their_ends) = one, two
+    # For each of our ranges, those of the other that overlap it are one slice.
+    first = np.searchsorted(their_ends, starts, side="right")
+    counts = np.searchsorted(their_starts, ends, side="left") - first
+    touched = np.flatnonzero(counts)
+    counts = counts[touched]
+    mine = np.repeat(touched, counts)
+    skipped = np.repeat(first[touched] - counts.cumsum() + counts, counts)
+    theirs = skipped + np.arange(mine.size)
+    return (
+        np.maximum(starts[mine], their_starts[theirs]),
+        np.minimum(ends[mine], their_ends[theirs]),
+    )
+
+
+def subtract_bounds(one: Bounds, two: Bounds) -> Bounds:
+    """Return what of one sorted, disjoint set is not in the other."""
+    cut = intersect_bounds(one, two)
+    if not cut[0].size:
+        return one
+    # Of a set and a part of it the difference begins where the set begins or the
+    # part ends, and ends where the part begins or the set ends.
+    starts, ends = merge_sorted(one[0], cut[1]), merge_sorted(one[1], cut[0])
+    keep = starts < ends
+    return starts[keep], ends[keep]
+
+
+def merge_sorted(one: U64, two: U64) -> U64:
+    """Return the values of two sorted arrays, sorted, in linear time."""
+    if not (one.size and two.size):
+        return one if one.size else two
+    # A stable sort finds the two runs and merges them.
+    return np.sort(np.concatenate((one, two)), kind="stable")
+
+
+def _sorted(values: U64) -> U64:
+    is_sorted = bool(np.all(values[:-1] <= values[1:]))
+    return values if is_sorted else np.sort(values)
+
+
+def _joined(starts: U64, ends: U64) -> Bounds:
+    # Sorted apart, to sorted ranges that neither overlap nor touch.
+    opens = np.ones(starts.size + 1, np.bool_)
+    np.greater(starts[1:], ends[:-1], out=opens[1:-1])
+    return starts[opens[:-1]], ends[opens[1:]]
 
 
 class RangeSet:
@@ -92,11 +147,22 @@ class RangeSet:
     @classmethod
     def from_bounds(cls, starts: U64, ends: U64) -> Self:
         """Return the set of ``[starts[i], ends[i])``; any order, overlaps joined."""
-        made = cls.__new__(cls)
-        made._starts, made._ends = coalesce_bounds(  # noqa: SLF001  own class
-            starts.astype(np.uint64, copy=False), ends.astype(np.uint64, copy=False)
+        return cls._of(
+            coalesce_bounds(
+                starts.astype(np.uint64, copy=False), ends.astype(np.uint64, copy=False)
+            )
         )
+
+    @classmethod
+    def _of(cls, bounds: Bounds) -> Self:
+        # Of bounds that are a set already.
+        made = cls.__new__(cls)
+        made._starts, made._ends = bounds  # noqa: SLF001  own class
         return made
+
+    @property
+    def _bounds(self) -> Bounds:
+        return self._starts, self._ends
 
     @property
     def starts(self) -> U64:
@@ -139,23 +205,10 @@ class RangeSet:
         return f"{type(self).__name__}({shown}{more})"
 
     def __or__(self, other: Self) -> Self:
-        return self.from_bounds(
-            np.concatenate((self._starts, other._starts)),
-            np.concatenate((self._ends, other._ends)),
-        )
+        return self._of(merge_bounds(self._bounds, other._bounds))
 
     def __and__(self, other: Self) -> Self:
-        # For each of our ranges, those of the other that overlap it are one slice.
-        first = np.searchsorted(other._ends, self._starts, side="right")
-        after = np.searchsorted(other._starts, self._ends, side="left")
-        counts = np.maximum(after - first, 0)
-        mine = np.repeat(np.arange(len(self)), counts)
-        offsets = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
-        theirs = first[mine] + offsets
-        return self.from_bounds(
-            np.maximum(self._starts[mine], other._starts[theirs]),
-            np.minimum(self._ends[mine], other._ends[theirs]),
-        )
+        return self._of(intersect_bounds(self._bounds, other._bounds))
 
     def __invert__(self) -> Self:
         zero = np.zeros(1, np.uint64)
@@ -165,7 +218,7 @@ class RangeSet:
         )
 
     def __sub__(self, other: Self) -> Self:
-        return self & ~other
+        return self._of(subtract_bounds(self._bounds, other._bounds))
 
     def contains(self, start: int, end: int) -> bool:
         """Return whether every unit of ``[start, end)`` is in the set."""

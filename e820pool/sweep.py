@@ -7,6 +7,9 @@
 This is the rule by which every kernel resolves overlapping e820 entries
 (e820__update_table(), before 4.12 sanitize_e820_map()); what a kernel adds to
 it (refusals, capacity) is in the kernel room.
+
+Whole arrays are resolved a type at a time, the highest first: what a type adds to
+the union of those above it is its own.
 """
 
 from __future__ import annotations
@@ -16,24 +19,33 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from e820pool.extents import (
+    coalesce_bounds,
+    merge_bounds,
+    merge_sorted,
+    subtract_bounds,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from numpy.typing import NDArray
 
     U64 = NDArray[np.uint64]
     U32 = NDArray[np.uint32]
     Row = tuple[int, int, int]
+    Bounds = tuple[U64, U64]
 
 __all__ = ("sweep_arrays", "sweep_rows")
 
-# Up to here a plain loop is as fast as numpy's fixed costs.
-_SMALL = 96
-# One prefix sum a type: beyond this many types the heap is cheaper.
+# Up to here a plain loop is as fast as numpy's fixed costs, which grow by type.
+_SMALL = 64
+_SMALL_PER_TYPE = 48
+# A pass over the union a type: beyond this many types the heap is cheaper.
 _MANY_TYPES = 64
 
 
-def sweep_rows(rows: Sequence[Row], never_merge: Collection[int] = ()) -> list[Row]:
+def sweep_rows(rows: Iterable[Row], never_merge: Collection[int] = ()) -> list[Row]:
     """Resolve overlaps in plain Python; the reference for :func:`sweep_arrays`.
 
     Args:
@@ -45,15 +57,17 @@ def sweep_rows(rows: Sequence[Row], never_merge: Collection[int] = ()) -> list[R
         Sorted, disjoint rows. Touching rows of one type are joined. Size 0 and
         type 0 rows contribute nothing.
     """
-    points = sorted({p for a, s, _ in rows if s for p in (a, a + s)})
     starting: dict[int, list[tuple[int, int]]] = {}
+    ends = set()
     for addr, size, kind in rows:
         if size:
-            starting.setdefault(addr, []).append((-kind, addr + size))
+            end = addr + size
+            ends.add(end)
+            starting.setdefault(addr, []).append((-kind, end))
     out: list[Row] = []
     active: list[tuple[int, int]] = []
     last_type = last_addr = 0
-    for point in points:
+    for point in sorted(ends.union(starting)):
         for item in starting.get(point, ()):
             heapq.heappush(active, item)
         while active and active[0][1] <= point:
@@ -81,44 +95,72 @@ def sweep_arrays(
     Returns:
         ``addr``, ``size``, ``type`` of the resolved table, sorted by address.
     """
-    real = (size != 0) & (kind != 0)
-    kinds = np.unique(kind[real])
-    if addr.size <= _SMALL or kinds.size > _MANY_TYPES:
-        rows = list(zip(addr.tolist(), size.tolist(), kind.tolist(), strict=True))
-        return _columns(sweep_rows(rows, never_merge))
-    # Type 0 is a change point too: it splits types that never merge.
-    sized = size != 0
-    return _sweep_bulk(addr[sized], size[sized], kind[sized], kinds, never_merge)
+    if addr.size <= _SMALL_PER_TYPE * _MANY_TYPES:
+        present = len(set(kind.tolist()))
+        if addr.size <= max(_SMALL, _SMALL_PER_TYPE * present):
+            return _plain(addr, size, kind, never_merge)
+    kinds = np.unique(kind[(size != 0) & (kind != 0)])
+    if kinds.size > _MANY_TYPES:
+        return _plain(addr, size, kind, never_merge)
+    end = addr + size
+    found = _by_type(addr, end, kind, kinds[::-1])
+    split = set(never_merge).intersection(kinds.tolist())
+    if split:
+        # Rows of type 0 have change points too.
+        points = np.unique(np.concatenate((addr[size != 0], end[size != 0])))
+        found = [(k, _split(b, points) if k in split else b) for k, b in found]
+    return _merged(found)
 
 
-def _columns(rows: Sequence[Row]) -> tuple[U64, U64, U32]:
+def _plain(
+    addr: U64, size: U64, kind: U32, never_merge: Collection[int]
+) -> tuple[U64, U64, U32]:
+    rows = zip(addr.tolist(), size.tolist(), kind.tolist(), strict=True)
+    addrs, sizes, kinds = tuple(zip(*sweep_rows(rows, never_merge), strict=True)) or (
+        (),
+        (),
+        (),
+    )
     return (
-        np.array([r[0] for r in rows], np.uint64),
-        np.array([r[1] for r in rows], np.uint64),
-        np.array([r[2] for r in rows], np.uint32),
+        np.array(addrs, np.uint64),
+        np.array(sizes, np.uint64),
+        np.array(kinds, np.uint32),
     )
 
 
-def _sweep_bulk(
-    addr: U64, size: U64, kind: U32, kinds: U32, never_merge: Collection[int]
-) -> tuple[U64, U64, U32]:
-    points = np.concatenate((addr, addr + size))
-    order = np.argsort(points)
-    points = points[order]
-    # The state after the last of several points at one address is what counts.
-    settled = np.flatnonzero(np.append(points[1:] != points[:-1], True))
-    step = np.ones(points.size, np.int32)
-    step[order >= addr.size] = -1
-    owner = kind[order % addr.size]
-    state = np.zeros(settled.size, np.uint32)
-    for one in kinds:
-        alive = np.cumsum(np.where(owner == one, step, 0), dtype=np.int32)[settled]
-        state[alive > 0] = one
-    points = points[settled]
-    splits = np.isin(state, np.array(list(never_merge), np.uint32))
-    previous = np.concatenate((np.zeros(1, np.uint32), state[:-1]))
-    edges = np.flatnonzero((state != previous) | splits)
-    starts, types = points[edges], state[edges]
-    ends = np.append(points[edges[1:]], points[-1:])
-    keep = types != 0
-    return starts[keep], (ends - starts)[keep], types[keep]
+def _by_type(
+    addr: U64, end: U64, kind: U32, descending: U32
+) -> list[tuple[int, Bounds]]:
+    # The ranges in which each type wins: what no higher type covers.
+    found = []
+    above: Bounds = (np.empty(0, np.uint64), np.empty(0, np.uint64))
+    for left, one in zip(range(descending.size)[::-1], descending, strict=True):
+        mine = kind == one
+        own = subtract_bounds(coalesce_bounds(addr[mine], end[mine]), above)
+        found.append((int(one), own))
+        if left:
+            above = merge_bounds(above, own)
+    return found
+
+
+def _split(bounds: Bounds, points: U64) -> Bounds:
+    # Cut ranges at every point strictly inside one.
+    starts, ends = bounds
+    if not starts.size:
+        return bounds
+    at = np.searchsorted(starts, points, side="left") - 1
+    inside = (at >= 0) & (points < ends[at])
+    cuts = points[inside]
+    return merge_sorted(starts, cuts), merge_sorted(ends, cuts)
+
+
+def _merged(found: Sequence[tuple[int, Bounds]]) -> tuple[U64, U64, U32]:
+    none = np.empty(0, np.uint64)
+    starts = np.concatenate([none, *(one for _, (one, _) in found)])
+    ends = np.concatenate([none, *(one for _, (_, one) in found)])
+    counts = np.array([bounds[0].size for _, bounds in found], np.int64)
+    kind = np.repeat(np.array([one for one, _ in found], np.uint32), counts)
+    # Sorted runs in a row: a stable sort only merges them.
+    order = np.argsort(starts, kind="stable")
+    starts = starts[order]
+    return starts, ends[order] - starts, kind[order]

@@ -62,6 +62,8 @@ class BootInput:
         load_window: ``[P, P + init_size)`` that the decompressor works in, or None.
         image_size: bytes of the unpacked kernel (the larger of the decompressor's
             output and the running image), 0 when not known.
+        payload_start: where the compressed kernel lies while KASLR chooses: what is
+            below it in the load window may be chosen. None when not known.
         setup_data: where the nodes of the chain lie, None when not known.
         initrd, cmdline_range, boot_params_range: bytes, what KASLR avoids.
         kho_scratch: ``(addr, size)`` of the scratch areas that a SETUP_KEXEC_KHO
@@ -79,6 +81,7 @@ class BootInput:
     kernel_range: tuple[int, int] | None = None
     load_window: tuple[int, int] | None = None
     image_size: int = 0
+    payload_start: int | None = None
     setup_data: tuple[SetupDataSpan, ...] | None = None
     initrd: tuple[int, int] | None = None
     cmdline_range: tuple[int, int] | None = None

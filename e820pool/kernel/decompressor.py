@@ -117,7 +117,7 @@ def _request(inp: BootInput, profile: Profile, said: MemOptions, size: int) -> R
 
 
 def _avoided(inp: BootInput, profile: Profile) -> Iterator[Span]:
-    spans = [inp.load_window, inp.initrd, inp.cmdline_range]
+    spans = [_running(inp), inp.initrd, inp.cmdline_range]
     if profile.has("kaslr-avoids-boot-params"):
         spans.append(inp.boot_params_range)
     yield from (span for span in spans if span is not None)
@@ -125,6 +125,14 @@ def _avoided(inp: BootInput, profile: Profile) -> Iterator[Span]:
     for node in inp.setup_data or ():
         for addr, size in node_ranges(node, follow_indirect=follow):
             yield addr, addr + size
+
+
+# The decompressor has moved itself and its input to the end of the load window;
+# mem_avoid_init(). Where the input begins is a matter of the image.
+def _running(inp: BootInput) -> Span | None:
+    if inp.load_window is None or inp.payload_start is None:
+        return inp.load_window
+    return inp.payload_start, inp.load_window[1]
 
 
 def _candidates(inp: BootInput, profile: Profile) -> Iterator[Span]:

@@ -11,6 +11,10 @@ needs='
 /usr/include/x86_64-linux-gnu/asm/bootparam.h linux-libc-dev
 /usr/include/x86_64-linux-gnu/gnu/stubs-64.h libc6-dev
 /usr/bin/xz xz-utils
+/usr/bin/setpriv util-linux
+/usr/bin/readelf binutils
+/usr/bin/cpio cpio
+/usr/bin/pgrep procps
 '
 missing=$(echo "$needs" | while read -r file package; do
     [ -z "$file" ] || [ -e "$file" ] || echo "$package"

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ("Difference", "diff")
 
 _MAPS = ("bios_map", "extended_map", "user_map")
+# A console of which the log buffer lost the start does not show these.
+_LOST_WITH_MESSAGES = frozenset({"bios_map", "extended_map"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,9 @@ def diff(one: KernelView, other: KernelView) -> tuple[Difference, ...]:
     boot went on.
     """
     found = [_compare("map_source", [one.map_source], [other.map_source])]
-    found += [_compare(n, getattr(one, n), getattr(other, n)) for n in _MAPS]
+    lost = any("messages-lost" in view.warnings for view in (one, other))
+    names = [n for n in _MAPS if not (lost and n in _LOST_WITH_MESSAGES)]
+    found += [_compare(n, getattr(one, n), getattr(other, n)) for n in names]
     if (one.fatal is None) != (other.fatal is None):
         found.append(
             Difference(field="fatal", one=str(one.fatal), other=str(other.fatal))

@@ -268,3 +268,13 @@ def test_where_kaslr_is_off_the_image_is_taken_to_fill_its_window():
     free = BootInput(table=rows, load_window=WINDOW)
     assert predict_input(fixed, profile_for("6.1")).kernel_range == WINDOW
     assert predict_input(free, profile_for("6.1")).kernel_range is None
+
+
+def test_the_window_below_the_payload_may_be_chosen():
+    window = {"load_window": (700 * M, 760 * M), "image_size": IMAGE}
+    ram = [(512 * M, 400 * M, 1)]
+    all_avoided = addresses(slots(ram, **window))
+    assert max(a for a in all_avoided if a < 700 * M) == 700 * M - IMAGE
+    some = addresses(slots(ram, payload_start=740 * M, **window))
+    assert max(a for a in some if a < 700 * M) == 740 * M - IMAGE
+    assert [a for a in some if a > 700 * M] == [a for a in all_avoided if a > 700 * M]

@@ -378,3 +378,12 @@ def test_a_set_sentinel_takes_upper_halves():
     assert view(PLAIN, cmdline_range=(M, M + 8), cmdline="mem=64M").user_map
     assert view(PLAIN, **given).user_map is None
     assert view(PLAIN, "2.6.32", **given).user_map
+
+
+def test_a_set_sentinel_wipes_entries_between_the_table_and_the_edd_buffer():
+    behind = [(600 * M, M, 2), (602 * M, M, 2), (604 * M, M, 2), (606 * M, M, 2)]
+    filler = [((1 << 40) + n * M, 0x1000, 2) for n in range(125)]
+    rows = [*PLAIN, *filler, *behind]
+    assert set(behind) <= set(view(rows).bios_map)
+    kept = set(view(rows, sentinel=1).bios_map) & set(behind)
+    assert kept == {(606 * M, M, 2)}

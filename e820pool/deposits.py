@@ -148,6 +148,17 @@ class DepositLedger:
         """Return all deposited pages."""
         return ExtentSet.from_bounds(self._table["start"], self._table["end"])
 
+    @property
+    def rows(self) -> NDArray[Any]:
+        """Return the deposits as a read-only array, sorted, for bulk work.
+
+        Fields ``start``, ``end`` (PFNs, exclusive), ``owner`` (all uint64) and
+        ``firmware_type`` (uint32).
+        """
+        view = self._table.view()
+        view.flags.writeable = False
+        return view
+
     def __iter__(self) -> Iterator[Deposit]:
         for start, end, owner, kind in self._table.tolist():
             yield Deposit(start_pfn=start, end_pfn=end, owner=owner, firmware_type=kind)

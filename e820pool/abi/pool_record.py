@@ -23,6 +23,7 @@ __all__ = (
     "RECORD_BAD_EXTENTS",
     "RECORD_BAD_MAGIC",
     "RECORD_EXTENT",
+    "RECORD_EXTENT_DTYPE",
     "RECORD_HEADER",
     "RECORD_MAGIC",
     "RECORD_MAJOR",
@@ -35,6 +36,7 @@ __all__ = (
     "PoolRecord",
     "RecordExtent",
     "encode_record",
+    "encode_record_rows",
     "parse_record",
 )
 
@@ -133,8 +135,9 @@ class PoolRecord:
 RECORD_HEADER = struct_of(_Header)
 RECORD_EXTENT = struct_of(RecordExtent)
 _HEADER_BYTES: int = RECORD_HEADER.sizeof()
-_EXTENT_DTYPE = dtype_of(RECORD_EXTENT)
-_EXTENT_BYTES = _EXTENT_DTYPE.itemsize
+# Rows with the fields of RecordExtent, for bulk work.
+RECORD_EXTENT_DTYPE = dtype_of(RECORD_EXTENT)
+_EXTENT_BYTES = RECORD_EXTENT_DTYPE.itemsize
 _CRC_OFFSET = 0x14
 
 
@@ -175,7 +178,31 @@ def encode_record(record: PoolRecord) -> bytes:
         CapacityError: more extents than a setup_data node can hold.
     """
     _validate_writable(record)
-    rows = _rows_from(record.extents)
+    return encode_record_rows(
+        _rows_from(record.extents),
+        generation=record.generation,
+        map_digest=record.map_digest,
+    )
+
+
+def encode_record_rows(
+    rows: npt.NDArray[np.void],
+    *,
+    generation: int = 0,
+    map_digest: bytes = bytes(MAP_DIGEST_BYTES),
+) -> bytes:
+    """Return what :func:`encode_record` does, of extents in bulk.
+
+    Args:
+        rows: ``RECORD_EXTENT_DTYPE``, one-dimensional.
+        generation: see :class:`PoolRecord`.
+        map_digest: see :class:`PoolRecord`.
+
+    Raises:
+        InputError: see :func:`encode_record`.
+        CapacityError: see :func:`encode_record`.
+    """
+    _validate_length(rows.size)
     try:
         _validate_extents(rows)
     except BadRecordError as exc:
@@ -188,9 +215,9 @@ def encode_record(record: PoolRecord) -> bytes:
         header_bytes=_HEADER_BYTES,
         record_bytes=_HEADER_BYTES + len(extents),
         extent_bytes=_EXTENT_BYTES,
-        nr_extents=len(record.extents),
-        generation=record.generation,
-        map_digest=record.map_digest,
+        nr_extents=rows.size,
+        generation=generation,
+        map_digest=map_digest,
     )
     blank = encode_value(header, "pool record") + extents
     crc = zlib.crc32(blank).to_bytes(4, "little")
@@ -270,7 +297,7 @@ def _rows_of(header: _Header, record: bytes) -> npt.NDArray[np.void]:
     end = header.header_bytes + header.nr_extents * header.extent_bytes
     raw = np.frombuffer(record[header.header_bytes : end], dtype=np.uint8)
     known = raw.reshape(header.nr_extents, header.extent_bytes)[:, :_EXTENT_BYTES]
-    return np.frombuffer(known.tobytes(), dtype=_EXTENT_DTYPE)
+    return np.frombuffer(known.tobytes(), dtype=RECORD_EXTENT_DTYPE)
 
 
 def _rows_from(extents: tuple[RecordExtent, ...]) -> npt.NDArray[np.void]:
@@ -279,13 +306,13 @@ def _rows_from(extents: tuple[RecordExtent, ...]) -> npt.NDArray[np.void]:
         for one in extents
     ]
     try:
-        rows = np.array(values, dtype=_EXTENT_DTYPE)
+        rows = np.array(values, dtype=RECORD_EXTENT_DTYPE)
     except (OverflowError, TypeError, ValueError):
-        rows = np.empty(0, dtype=_EXTENT_DTYPE)
+        rows = np.empty(0, dtype=RECORD_EXTENT_DTYPE)
     if rows.tolist() != values:  # numpy 1 may wrap negative numbers instead
         # construct is slower, and names the field that does not fit.
         built = b"".join(encode_value(one, "pool record extent") for one in extents)
-        rows = np.frombuffer(built, dtype=_EXTENT_DTYPE)
+        rows = np.frombuffer(built, dtype=RECORD_EXTENT_DTYPE)
     return rows
 
 
@@ -328,9 +355,13 @@ def _validate_writable(record: PoolRecord) -> None:
             f"pool record: minor version {record.minor:#x} cannot be written, only"
             f" {RECORD_MINOR:#x}",
         )
-    need = _HEADER_BYTES + len(record.extents) * _EXTENT_BYTES
+    _validate_length(len(record.extents))
+
+
+def _validate_length(nr_extents: int) -> None:
+    need = _HEADER_BYTES + nr_extents * _EXTENT_BYTES
     if need >= _U32_LIMIT:
         raise CapacityError(
-            f"pool record: {len(record.extents)} extents need {need:#x} bytes, a"
+            f"pool record: {nr_extents} extents need {need:#x} bytes, a"
             f" setup_data node holds {_U32_LIMIT - 1:#x}",
         )

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from e820pool import __version__
@@ -84,12 +85,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 # Asked before parsing, so that a usage error has its form too.
 def _wants_json(words: list[str]) -> bool:
-    pairs = zip(words, [*words[1:], ""], strict=True)
-    return any(
-        word in ("--format=json", "--jsonl")
-        or word.startswith("--jsonl=")
-        or (word, following) == ("--format", "json")
-        for word, following in pairs
+    plain = any(word in ("--format=json", "--jsonl") for word in words)
+    return plain or any(
+        word.startswith("--jsonl=") or (word, following) == ("--format", "json")
+        for word, following in pairwise((*words, ""))
     )
 
 

@@ -1,0 +1,174 @@
+"""As a process among others: pipes, full disks, closed streams, signals."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rawhandoff import map_file
+
+E820POOL = (sys.executable, "-m", "e820pool")
+FULL = Path("/dev/full")
+TEXT = {"text": True, "encoding": "utf-8"}
+
+
+def shell(script, **more):
+    """Run a line of shell in which $E is the command."""
+    words = " ".join(E820POOL)
+    # Unbuffered, Python itself forgets what a pipe did not take.
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    return subprocess.run(
+        ["bash", "-c", script],
+        env=env | {"E": words},
+        capture_output=True,
+        check=False,
+        **TEXT,
+        **more,
+    )
+
+
+@pytest.mark.parametrize("reader", ["head -1", "true"])
+def test_a_reader_that_leaves_is_no_error(machine, reader):
+    many = machine.with_name("many.json")
+    map_file(many, [(i << 20, 1 << 19, 1) for i in range(20_000)])
+    told = "echo ${PIPESTATUS[0]}"
+    done = shell(f"$E show {many} --format dmesg -q | {reader}; {told}")
+    *shown, status = done.stdout.splitlines()
+    assert done.stderr == ""
+    assert status == "141", shown
+
+
+@pytest.mark.parametrize("rows", [6, 20_000])
+def test_a_full_disk_is_one_line(machine, rows):
+    if not FULL.exists():
+        pytest.skip("needs /dev/full: run on Linux")
+    path = machine.with_name("some.json")
+    map_file(path, [(i << 20, 1 << 19, 1) for i in range(rows)])
+    done = shell(f"$E show {path} --format dmesg -q > {FULL}; echo $? >&2")
+    assert done.stderr == "e820pool: standard output: no space left on device\n3\n"
+
+
+def test_closed_streams_are_no_crash(machine):
+    done = shell(f"$E show {machine} >&-; echo $?")
+    assert (done.stdout, done.stderr) == ("0\n", "")
+    done = shell("$E show /no/such/file 2>&-; echo $?")
+    assert done.stdout == "3\n"
+    done = shell("$E show - <&-; echo $? >&2")
+    assert done.stderr == (
+        "e820pool: standard input is closed: SOURCE - has nothing to read\n3\n"
+    )
+
+
+def test_a_name_that_the_terminal_cannot_spell_is_escaped(machine, tmp_path):
+    out = os.fsencode(tmp_path) + b"/\xff\xc3\xa9"
+    words = [*E820POOL, "build", machine, "-o", out, "--deposit", "1G+4K"]
+    for encoding in ("utf-8", "ascii"):
+        env = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+        done = subprocess.run(words, env=env, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"\\udcff" in done.stdout
+
+
+def test_pictures_have_a_form_for_terminals_without_blocks(machine):
+    env = os.environ | {"PYTHONIOENCODING": "ascii"}
+    words = [*E820POOL, "show", machine, "--format", "picture"]
+    done = subprocess.run(words, env=env, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"# usable" in done.stdout
+
+
+def blocked_build(out, fifo):
+    """Start a build that waits for its list of deposits."""
+    os.mkfifo(fifo)
+    words = [*E820POOL, "build", fifo.with_name("machine.json"), "-o", out]
+    child = subprocess.Popen(
+        [*words, "--deposit", f"@{fifo}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **TEXT,
+    )
+    # Opening the other end succeeds once the child reads.
+    return child, os.open(fifo, os.O_WRONLY)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_in_one_line_and_leaves_nothing(machine, out, number):
+    child, end = blocked_build(out, machine.with_name("fifo"))
+    child.send_signal(number)
+    told = child.communicate(timeout=60)
+    os.close(end)
+    assert told == ("", "e820pool: interrupted: nothing was left half-made\n")
+    assert child.returncode == 128 + number
+    assert list(out.parent.iterdir()) == []
+
+
+STEPS = """
+import signal, sys, os
+from e820pool.cli import main
+from e820pool.report import files
+steps = int(sys.argv[1])
+real = files.Path.write_bytes
+def write(self, data):
+    global steps
+    steps -= 1
+    if steps == 0:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return real(self, data)
+files.Path.write_bytes = write
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_a_signal_between_two_files_leaves_the_old_or_nothing(
+    machine, out, older, steps
+):
+    words = ["build", str(machine), "-o", str(out), "--deposit", "1G+4K"]
+    if older:
+        subprocess.run([*E820POOL, *words], check=True, capture_output=True)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    done = subprocess.run(
+        [sys.executable, "-c", STEPS, str(steps), *words],
+        capture_output=True,
+        check=False,
+        **TEXT,
+    )
+    assert done.returncode == 143, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    assert [path.name for path in out.parent.iterdir()] == ["out"] * older
+
+
+def test_a_demo_that_is_ended_leaves_nothing(tmp_path):
+    """It sends itself the signal once its folder is there."""
+    code = STEPS.replace("steps = int(sys.argv[1])", "steps = 3")
+    code = code.replace("sys.argv[2:]", "sys.argv[1:]")
+    done = subprocess.run(
+        [sys.executable, "-c", code, "demo"],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        check=False,
+        **TEXT,
+    )
+    assert done.returncode == 143, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_handlers_are_the_caller_s_again_afterwards(run):
+    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)]
+    run("--version")
+    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_command_can_run_beside_the_main_thread():
+    import threading
+
+    from e820pool.cli import main
+
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(main(["show", "/no/file"])))
+    thread.start()
+    thread.join()
+    assert codes == [3]

@@ -9,25 +9,12 @@ import shutil
 
 import pytest
 
-from e820pool.deposits import DepositLedger
 from e820pool.errors import LabError
-from e820pool.handoff.build import BuildOptions, build_handoff
-from e820pool.lab.boot import BootOptions, boot
 from e820pool.lab.fetch import fetch_images
 from e820pool.lab.guest import find_busybox
 from e820pool.lab.images import find_image
-from e820pool.lab.machine import Deadlines
-from e820pool.memory_map import MemoryMap
 
-MIB = 1 << 20
 NEEDED = ("5.10", "6.1", "6.12", "6.18", "newest")
-
-# A small PC: conventional memory, and RAM up to 256 MiB.
-LOW = ((0, 0x9_F000, 1), (0x9_F000, 0x6_1000, 2))
-ROWS = (*LOW, (MIB, 255 * MIB, 1))
-
-# Emulated machines, side by side with other tests, on a small host.
-PATIENT = Deadlines(firmware=60, kernel=240, report=120, pressure=300, end=60)
 
 
 def releases():
@@ -79,22 +66,3 @@ def image_of():
 @pytest.fixture
 def kernel(release, image_of):
     return image_of(release)
-
-
-def deposits(count):
-    """Return byte ranges of a page and more, scattered over the upper RAM."""
-    step = (128 * MIB // count) // 4096 * 4096
-    return [
-        (120 * MIB + n * step, 120 * MIB + n * step + 4096 * (n % 7 + 1))
-        for n in range(count)
-    ]
-
-
-def handoff_of(ranges=(), rows=ROWS, **options):
-    ledger = DepositLedger.of_ranges(ranges)
-    return build_handoff(MemoryMap.of(rows), ledger, BuildOptions(**options))
-
-
-def boot_patiently(handoff, image, **options):
-    options = {"accelerator": "tcg", "deadlines": PATIENT} | options
-    return boot(handoff, image, BootOptions(**options))

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import (
+from labbench import (
     LOW,
     MIB,
     PATIENT,

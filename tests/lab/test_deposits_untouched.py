@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import (
+from labbench import (
     MIB,
     ROWS,
     boot_patiently,

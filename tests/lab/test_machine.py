@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import MIB, PATIENT
+from labbench import MIB, PATIENT
 
 from e820pool.errors import LabError
 from e820pool.lab.guest_ram import GuestRam, RamLayout

@@ -44,7 +44,13 @@ if TYPE_CHECKING:
 
     NodesAt = Callable[[Callable[[int], int]], list[SetupDataNode]]
 
-__all__ = ("CARRIERS", "MAX_TABLE_ENTRIES", "BuildOptions", "build_handoff")
+__all__ = (
+    "CARRIERS",
+    "MAX_TABLE_ENTRIES",
+    "BuildOptions",
+    "build_handoff",
+    "pool_record_of",
+)
 
 CARRIERS = ("setup_data", "none")
 """How the pool record travels; ``none`` leaves rebuilding to inference."""
@@ -227,14 +233,21 @@ def _nodes(
         raise InputError(f"carrier {options.carrier!r} is not one of: {known}")
     records = encoding.carries_record and options.carrier == "setup_data"
     if records and len(ledger):
-        record = _record_of(memory_map, ledger, options.generation)
+        record = pool_record_of(memory_map, ledger, options.generation)
         nodes.append(SetupDataNode(type=SETUP_E820POOL, data=encode_record(record)))
     return nodes
 
 
-def _record_of(
+def pool_record_of(
     memory_map: MemoryMap, ledger: DepositLedger, generation: int
 ) -> PoolRecord:
+    """Return the record of a ledger: what a later kernel has to know of it.
+
+    Args:
+        memory_map: the firmware's own, to which withdrawn pages return.
+        ledger: what is deposited.
+        generation: handoffs so far.
+    """
     extents = tuple(
         RecordExtent(
             base_pfn=one.start_pfn,

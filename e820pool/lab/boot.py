@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from e820pool.lab.bind import BoundKernel
     from e820pool.lab.machine import VmRun
 
-__all__ = ("PATTERN", "BootOptions", "BootRecord", "boot", "dry_run")
+__all__ = (
+    "PATTERN",
+    "BootOptions",
+    "BootRecord",
+    "boot",
+    "dry_run",
+    "validate_host_memory",
+)
 
 PATTERN = (b"e820pool deposit" * (PAGE_SIZE // 16))[:PAGE_SIZE]
 """What deposited pages hold at the start when changes are to be told from reads."""
@@ -105,7 +112,7 @@ def boot(
     spec = _spec(bound, image, options)
     deposits = handoff.ledger.extents & spec.ram.pages()
     if options.pressure:
-        _validate_host_memory(spec)
+        validate_host_memory(spec)
     with GuestRam(spec.ram, options.ram_folder) as ram:
         before = _Before(ram, deposits, options.pattern)
         run = run_vm(
@@ -201,7 +208,8 @@ def _touched(ram: GuestRam, before: _Before, bound: BoundKernel) -> TouchedPages
     )
 
 
-def _validate_host_memory(spec: VmSpec) -> None:
+def validate_host_memory(spec: VmSpec) -> None:
+    """Raise LabError unless this host has the memory that a guest is to fill."""
     have = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     need = spec.ram.total_bytes + _QEMU_BYTES
     if need > have:

@@ -1,0 +1,116 @@
+"""What a kexec loader makes of a table: the table that the next kernel is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from e820pool.abi.e820 import (
+    E820_DTYPE,
+    E820_MAX_ENTRIES_ZEROPAGE,
+    E820_TYPE_ACPI,
+    E820_TYPE_NVS,
+    E820_TYPE_PMEM,
+    E820_TYPE_PRAM,
+    E820_TYPE_RAM,
+    E820_TYPE_RESERVED,
+)
+from e820pool.kernel.boot_input import BootInput
+from e820pool.type_words import resource_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from e820pool.kernel.view import KernelView, Row
+
+__all__ = ("HandedOver", "by_kexec_file", "by_kexec_tools")
+
+# kexec-tools 2.0.25 kexec/arch/i386/kexec-x86-common.c: what it has a number for;
+# everything else it writes as RESERVED.
+_KNOWN_TO_TOOLS = {
+    E820_TYPE_RAM,
+    E820_TYPE_RESERVED,
+    E820_TYPE_ACPI,
+    E820_TYPE_NVS,
+    E820_TYPE_PMEM,
+    E820_TYPE_PRAM,
+}
+# The real-mode interrupt table is not reported as RAM.
+_INTERRUPT_TABLE_BYTES = 0x400
+# kexec-tools have room for so many: MAX_MEMORY_RANGES of their kexec-x86.h.
+_TOOLS_LIMIT = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedOver:
+    """Hold the table that a loader writes.
+
+    Attributes:
+        table: what is in the zero page, in its order.
+        ext: what is in a SETUP_E820_EXT node behind it.
+        keeps_record: whether our setup_data node goes with it.
+        lost: rows that the loader left out.
+    """
+
+    table: tuple[Row, ...]
+    ext: tuple[Row, ...] = ()
+    keeps_record: bool = False
+    lost: tuple[Row, ...] = ()
+
+    def boot_input(self, cmdline: str = "") -> BootInput:
+        """Return what the next kernel's early boot reads."""
+        ext = (_array(self.ext),) if self.ext else ()
+        return BootInput(table=_array(self.table), ext=ext, cmdline=cmdline)
+
+
+def by_kexec_file(running: KernelView) -> HandedOver | None:
+    """Return what kexec_file_load(2) hands over; None where that is not known.
+
+    The first 128 entries of the kernel's own table as it was booted with, and nothing
+    behind them; no node that it does not make itself, so that a record stays behind.
+    Linux 4.4 to 7.3 arch/x86/kernel/kexec-bzimage64.c setup_e820_entries().
+    """
+    if running.kexec_map is None:
+        return None
+    rows = running.kexec_map
+    limit = E820_MAX_ENTRIES_ZEROPAGE
+    return HandedOver(table=rows[:limit], lost=rows[limit:])
+
+
+def by_kexec_tools(tree: Iterable[Row]) -> HandedOver:
+    """Return what stock kexec-tools hand over by kexec_load(2), given a memmap tree.
+
+    Entries are sorted; a type that they have no word for becomes RESERVED; 128 go into
+    the zero page, the others into SETUP_E820_EXT (kexec-tools 2.0.25
+    kexec/arch/i386/x86-linux-setup.c setup_e820(), setup_e820_ext()).
+    """
+    rows = sorted(_as_read(tree), key=lambda row: row[0])
+    rows, lost = rows[:_TOOLS_LIMIT], rows[_TOOLS_LIMIT:]
+    rows = _without_interrupt_table(rows)
+    limit = E820_MAX_ENTRIES_ZEROPAGE
+    return HandedOver(
+        table=tuple(rows[:limit]), ext=tuple(rows[limit:]), lost=tuple(lost)
+    )
+
+
+def _as_read(tree: Iterable[Row]) -> Iterable[Row]:
+    for addr, size, kind in tree:
+        named = kind in _KNOWN_TO_TOOLS or resource_name(kind) == "System RAM"
+        ram = resource_name(kind) == "System RAM"
+        read = E820_TYPE_RAM if ram else kind if named else E820_TYPE_RESERVED
+        yield addr, size, read
+
+
+def _without_interrupt_table(rows: list[Row]) -> list[Row]:
+    for at, (addr, size, kind) in enumerate(rows):
+        if kind == E820_TYPE_RAM and addr < _INTERRUPT_TABLE_BYTES:
+            end = addr + size
+            moved = (_INTERRUPT_TABLE_BYTES, end - _INTERRUPT_TABLE_BYTES, kind)
+            return [*rows[:at], moved, *rows[at + 1 :]]
+    return rows
+
+
+def _array(rows: Sequence[Row]) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+    return np.array(list(rows), E820_DTYPE)

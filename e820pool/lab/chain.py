@@ -1,0 +1,240 @@
+"""run_chain(): deposits carried over real kexecs, hop by hop."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from e820pool.deposits import DepositLedger
+from e820pool.errors import BadImageError, CapacityError, InputError
+from e820pool.extents import PAGE_SIZE, ExtentSet
+from e820pool.lab.accel import choose_accelerator
+from e820pool.lab.bind import backed_pages
+from e820pool.lab.boot import validate_host_memory
+from e820pool.lab.chain_guest import READY_MARK, build_chain_initramfs
+from e820pool.lab.chain_hop import HopFacts, hop_of
+from e820pool.lab.chain_model import ChainOptions, ChainRecord, Hop
+from e820pool.lab.chain_plan import ChainPlan
+from e820pool.lab.chain_port import AgentError, ChainPort, runs_of
+from e820pool.lab.guest_ram import GuestRam, layout_for, validate_page_granularity
+from e820pool.lab.guest_report import parse_guest_report
+from e820pool.lab.hop_loaders import load_next
+from e820pool.lab.hop_mailbox import read_pages, write_pages
+from e820pool.lab.machine import started_vm
+from e820pool.lab.qemu import VmSpec
+from e820pool.lab.stub import STUB_READY, STUB_RESUME
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+
+    from e820pool.lab.hop_loaders import NextKernel
+    from e820pool.lab.several import KernelFile
+    from e820pool.memory_map import MemoryMap
+
+__all__ = ("run_chain",)
+
+_COMMAND_SECONDS = 120
+_GOING_SECONDS = 60
+_RESUME = b"!"
+
+
+def run_chain(
+    memory_map: MemoryMap,
+    kernels: Sequence[KernelFile],
+    options: ChainOptions | None = None,
+    *,
+    on_hop: Callable[[Hop], None] = lambda _: None,
+    cancel: threading.Event | None = None,
+) -> ChainRecord:
+    """Boot the first kernel and go from each to the next; return what every one did.
+
+    Args:
+        memory_map: the machine's own map.
+        kernels: at least one.
+        options: how.
+        on_hop: called with each hop when it is known.
+        cancel: when set, the machine is ended and LostVmError raised.
+
+    Raises:
+        LostVmError: a kernel hung or died: its console is in the error.
+        LabError: QEMU, busybox, kexec-tools or a C compiler are missing.
+        InputError, CapacityError, BadImageError: the map or an image cannot be used.
+    """
+    options = options or ChainOptions()
+    if not kernels:
+        raise InputError("a chain of 0 kernels: the limit is at least 1")
+    validate_page_granularity(options.ram_folder)
+    initrd = build_chain_initramfs(
+        pressure=options.pressure, kexec_tools=options.loader != "ours"
+    )
+    plan = ChainPlan(memory_map=memory_map, initrd=initrd, options=options)
+    first = plan.next_kernel(kernels[0].image, DepositLedger(), generation=0)
+    spec = _spec(first, kernels[0].image, options)
+    if options.pressure:
+        validate_host_memory(spec)
+    with (
+        GuestRam(spec.ram, options.ram_folder) as ram,
+        started_vm(spec, ram) as vm,
+        closing(ChainPort(vm, cancel)) as port,
+    ):
+        return _Run(port, ram, plan, kernels, on_hop).all_hops(first)
+
+
+class _Run:
+    """Go from kernel to kernel in one machine."""
+
+    def __init__(
+        self,
+        port: ChainPort,
+        ram: GuestRam,
+        plan: ChainPlan,
+        kernels: Sequence[KernelFile],
+        on_hop: Callable[[Hop], None],
+    ) -> None:
+        self._port = port
+        self._ram = ram
+        self._plan = plan
+        self._options = plan.options
+        self._kernels = kernels
+        self._on_hop = on_hop
+        self._withdrawn = ExtentSet()
+        self._has_region = False
+
+    def all_hops(self, first: NextKernel) -> ChainRecord:
+        """Run every hop; stop where a pool is lost or a kernel refuses."""
+        limits = self._options.deadlines
+        self._port.wait_for_bytes("boot stub", STUB_READY, limits.firmware)
+        self._port.cut()
+        self._port.send(STUB_RESUME)
+        hops: list[Hop] = []
+        following, stopped = first, ""
+        for number in range(len(self._kernels)):
+            hop = self._arrived(number, following, hops)
+            last = number + 1 == len(self._kernels)
+            try:
+                if not last:
+                    hop, following = self._depart(number, hop)
+            except (AgentError, InputError, CapacityError, BadImageError) as exc:
+                stopped = str(exc)
+            hops.append(hop)
+            self._on_hop(hop)
+            if stopped:
+                break
+        return ChainRecord(
+            firmware_map=self._plan.memory_map,
+            options=self._options,
+            hops=tuple(hops),
+            stopped=stopped,
+        )
+
+    # The kernel runs: wait until it has reported and filled its memory.
+    def _arrived(self, number: int, started: NextKernel, hops: list[Hop]) -> Hop:
+        limits, begin = self._options.deadlines, time.monotonic()
+        for mark, seconds in (
+            ("hello", limits.kernel),
+            ("reported", limits.report),
+            (READY_MARK, limits.pressure),
+        ):
+            self._port.wait_for_mark(mark, seconds)
+        seconds = time.monotonic() - begin
+        given = started.bound.handoff.ledger
+        seen = self._ram.touched()
+        touched = seen & self._plan.clearable(given.extents)
+        record = self._region_record(started)
+        logs = self._port.cut()
+        return hop_of(
+            HopFacts(
+                kernel=self._kernels[number],
+                entered=self._options.loader if number else "boot",
+                started=started,
+                before=hops[-1] if hops else None,
+                report=parse_guest_report(logs.report),
+                console=logs.console,
+                touched=touched,
+                changed=self._ram.differing(touched, bytes(PAGE_SIZE)),
+                touched_withdrawn=seen & self._withdrawn,
+                withdrawn=self._withdrawn,
+                region_record=record,
+                firmware_map=self._plan.memory_map,
+                seconds=seconds,
+            ),
+            self._options,
+        )
+
+    # User space reads it through /dev/mem on any kernel; here the file is nearer.
+    def _region_record(self, started: NextKernel) -> bytes | None:
+        region = self._plan.region_of(started.bound.handoff)
+        if region is None:
+            return None
+        return read_pages(self._ram, region.base_pfn, self._plan.record_bytes)
+
+    # Deposit, build the next handoff from the rebuilt pool, load it, go.
+    def _depart(self, number: int, hop: Hop) -> tuple[Hop, NextKernel]:
+        ledger = self._plan.ledger_of(hop)
+        gone = self._plan.to_withdraw(ledger)
+        made = self._deposit() if number == 0 or not self._options.once else []
+        hop = replace(hop, made=ExtentSet(made))
+        ledger = self._plan.grown(ledger.withdraw(gone), made, owner=number + 1)
+        following = self._plan.next_kernel(
+            self._kernels[number + 1].image, ledger, generation=number + 1
+        )
+        self._write_region_record(following, number + 1)
+        load_next(self._port, self._ram, following, self._options.loader)
+        self._hop(ledger, made, gone)
+        self._withdrawn = gone
+        return hop, following
+
+    def _deposit(self) -> list[tuple[int, int]]:
+        options, made = self._options, []
+        if options.carrier == "pmpool":
+            # The region, once; what is deposited later comes out of it.
+            return self._region()
+        if options.nr_pages:
+            command = f"pages {options.nr_pages} {options.step}"
+            made += runs_of(self._port.command(command, _COMMAND_SECONDS))
+        if options.nr_huge:
+            command = f"huge {options.nr_huge}"
+            made += runs_of(self._port.command(command, _COMMAND_SECONDS))
+        return made
+
+    def _region(self) -> list[tuple[int, int]]:
+        if self._has_region:
+            return []
+        self._has_region = True
+        return runs_of(self._port.command("huge 1", _COMMAND_SECONDS))
+
+    def _write_region_record(self, following: NextKernel, generation: int) -> None:
+        found = self._plan.region_record(following.bound.handoff, generation)
+        if found is not None:
+            region, record = found
+            write_pages(self._ram, region.base_pfn, record)
+
+    # From the moment when the deposits are holes only the next kernel can fill them;
+    # what the old one still does to them counts as well.
+    def _hop(
+        self, ledger: DepositLedger, made: list[tuple[int, int]], gone: ExtentSet
+    ) -> None:
+        held = runs_of(self._port.command("held", _COMMAND_SECONDS))
+        if ExtentSet(held) & ExtentSet(made) != ExtentSet(made):
+            raise AgentError("deposited pages are not where they were")
+        self._port.send(b"go\n")
+        self._port.wait_for_mark("going", _GOING_SECONDS)
+        self._port.cut()
+        self._ram.clear(self._plan.clearable(ledger.extents | gone))
+        self._port.send(_RESUME)
+
+
+def _spec(first: NextKernel, image: bytes, options: ChainOptions) -> VmSpec:
+    accelerator = options.accelerator
+    if accelerator == "auto":
+        accelerator = choose_accelerator(image)
+    return VmSpec(
+        ram=layout_for(backed_pages(first.bound)),
+        parts=first.bound.parts,
+        entry=first.bound.entry,
+        stub_addr=first.bound.stub_addr,
+        accelerator=accelerator,
+    )

@@ -1,0 +1,191 @@
+"""From what one kernel of a chain left to its Hop: table, pages, pool, prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from e820pool.abi.boot_params import parse_boot_params
+from e820pool.abi.bzimage import parse_bzimage
+from e820pool.abi.e820 import E820_ENTRY_BYTES, parse_table
+from e820pool.abi.pool_record import SETUP_E820POOL
+from e820pool.abi.setup_data import SETUP_E820_EXT
+from e820pool.compat import Difference, check, diff
+from e820pool.compat.kexec_loaders import by_kexec_file, by_kexec_tools
+from e820pool.errors import InputError, LabError
+from e820pool.handoff.model import Handoff
+from e820pool.handoff.strict import whole_table
+from e820pool.kernel.early_boot import predict, predict_input
+from e820pool.kernel.profiles import profile_for
+from e820pool.kernel.reading import boot_input
+from e820pool.lab.chain_model import ChainOptions, Hop
+from e820pool.lab.machine_view import TouchedPages, view_of_machine
+from e820pool.pool.option import find_pmpool_option
+from e820pool.pool.rebuild import RebuildResult, rebuild
+from e820pool.sources.kernel_config import parse_config_text
+
+if TYPE_CHECKING:
+    from e820pool.compat.kexec_loaders import HandedOver
+    from e820pool.extents import ExtentSet
+    from e820pool.kernel.boot_input import BootInput
+    from e820pool.kernel.profiles import Profile
+    from e820pool.kernel.view import KernelView, Row
+    from e820pool.lab.guest_report import GuestReport
+    from e820pool.lab.hop_loaders import NextKernel
+    from e820pool.lab.several import KernelFile
+    from e820pool.memory_map import MemoryMap
+
+__all__ = ("HopFacts", "hop_of", "profile_of_image")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HopFacts:
+    """Hold everything that was seen of one kernel.
+
+    Attributes:
+        started: what it was started with, as our own loader places it.
+        before: the hop before, None for the first.
+        touched: deposited pages that it touched.
+        changed: those of them whose content is another now.
+        region_record: what lies in the first page of the region, if there is one.
+    """
+
+    kernel: KernelFile
+    entered: str
+    started: NextKernel
+    before: Hop | None
+    report: GuestReport
+    console: bytes
+    touched: ExtentSet
+    changed: ExtentSet
+    withdrawn: ExtentSet
+    touched_withdrawn: ExtentSet
+    region_record: bytes | None
+    firmware_map: MemoryMap
+    seconds: float
+
+
+def hop_of(facts: HopFacts, options: ChainOptions) -> Hop:
+    """Return the hop.
+
+    Raises:
+        LabError: the guest did not send its zero page.
+        BadImageError: a part of its report is not what a kernel writes.
+    """
+    seen = _seen(facts)
+    touched = TouchedPages(
+        all=facts.touched, deposits=facts.touched, changed=facts.changed
+    )
+    text = facts.console.decode("utf-8", "replace")
+    view = view_of_machine(seen, text, facts.report, touched)
+    given, model = _model(facts, options)
+    differences: tuple[Difference, ...] = ()
+    verdict = None
+    if model is not None and given is not None:
+        differences = (*_table_differences(given, seen, facts), *diff(model, view))
+        verdict = check(facts.started.bound.handoff.ledger, model, given)
+        verdict = replace(verdict, kernel=facts.kernel.name)
+    return Hop(
+        kernel=facts.kernel.name,
+        entered=facts.entered,
+        given=facts.started.bound.handoff.ledger,
+        nr_entries=len(_rows(seen, facts)),
+        view=view,
+        model=model,
+        predicted=verdict,
+        differences=differences,
+        rebuilt=_rebuilt(facts, view),
+        withdrawn=facts.withdrawn,
+        used_again=facts.touched_withdrawn,
+        report=facts.report,
+        console=facts.console,
+        seconds=facts.seconds,
+    )
+
+
+def profile_of_image(kernel: KernelFile) -> Profile | None:
+    """Return the model of an image, None where its release is not known."""
+    config = parse_config_text(kernel.config) if kernel.config else None
+    try:
+        return profile_for(parse_bzimage(kernel.image).release, config)
+    except InputError:
+        return None
+
+
+# The zero page that this kernel exports, as it was handed over.
+def _seen(facts: HopFacts) -> Handoff:
+    frame = facts.report.frames.get("boot_params")
+    if frame is None:
+        raise LabError(f"{facts.kernel.name} exports no boot_params")
+    page = parse_boot_params(frame)
+    if facts.entered in {"boot", "ours"}:
+        return replace(facts.started.bound.handoff, boot_params=page)
+    return Handoff(
+        boot_params=page,
+        boot_params_addr=0,
+        cmdline=facts.started.bound.handoff.cmdline,
+        ledger=facts.started.bound.handoff.ledger,
+    )
+
+
+def _rows(seen: Handoff, facts: HopFacts) -> list[Row]:
+    rows: list[Row] = seen.boot_params.e820_map.tolist()
+    for kind, data in facts.report.setup_data():
+        if kind == SETUP_E820_EXT:
+            whole = len(data) - len(data) % E820_ENTRY_BYTES
+            rows += parse_table(data[:whole]).tolist()
+    return rows
+
+
+def _model(
+    facts: HopFacts, options: ChainOptions
+) -> tuple[BootInput | None, KernelView | None]:
+    profile = profile_of_image(facts.kernel)
+    if profile is None:
+        return None, None
+    handoff = facts.started.bound.handoff
+    if facts.entered in {"boot", "ours"}:
+        return boot_input(handoff), predict(handoff, profile)
+    handed = _handed_over(facts, options)
+    if handed is None:
+        return None, None
+    given = handed.boot_input(handoff.cmdline.decode("latin-1"))
+    return given, predict_input(given, profile)
+
+
+def _handed_over(facts: HopFacts, options: ChainOptions) -> HandedOver | None:
+    if options.loader == "kexec-load":
+        table = whole_table(facts.started.bound.handoff)
+        return by_kexec_tools(tuple(row) for row in table.tolist())
+    before = facts.before.model if facts.before else None
+    return None if before is None else by_kexec_file(before)
+
+
+def _table_differences(
+    given: BootInput, seen: Handoff, facts: HopFacts
+) -> tuple[Difference, ...]:
+    model = [tuple(row) for part in (given.table, *given.ext) for row in part.tolist()]
+    machine = [tuple(row) for row in _rows(seen, facts)]
+    for at, (one, two) in enumerate(zip(model, machine, strict=False)):
+        if one != two:
+            return (
+                Difference(field=f"handed-over[{at}]", one=str(one), other=str(two)),
+            )
+    if len(model) == len(machine):
+        return ()
+    lengths = f"{len(model)} rows", f"{len(machine)} rows"
+    return (Difference(field="handed-over", one=lengths[0], other=lengths[1]),)
+
+
+# As user space of this very kernel would: its table, and whatever carrier it finds.
+def _rebuilt(facts: HopFacts, view: KernelView) -> RebuildResult | None:
+    if not len(facts.started.bound.handoff.ledger):
+        return None
+    records = [d for kind, d in facts.report.setup_data() if kind == SETUP_E820POOL]
+    if records:
+        return rebuild(view, records[0], facts.firmware_map)
+    line = facts.started.bound.handoff.cmdline.decode("latin-1")
+    region = find_pmpool_option(line)
+    if region is not None:
+        return rebuild(view, facts.region_record, facts.firmware_map, region=region)
+    return rebuild(view, None, facts.firmware_map)

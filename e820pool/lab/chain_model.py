@@ -1,0 +1,151 @@
+"""What a chain of kexecs is asked for, and what it shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from e820pool.extents import ExtentSet
+from e820pool.lab.machine import Deadlines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from e820pool.compat import Difference, Verdict
+    from e820pool.deposits import DepositLedger
+    from e820pool.kernel.view import KernelView
+    from e820pool.lab.guest_report import GuestReport
+    from e820pool.memory_map import MemoryMap
+    from e820pool.pool.rebuild import RebuildResult
+
+__all__ = ("CARRIERS", "LOADERS", "Carrier", "ChainOptions", "ChainRecord", "Hop")
+
+LOADERS = ("ours", "kexec-load", "kexec-file")
+"""kexec_load(2) with exactly our parts; stock kexec-tools by kexec_load(2), reading a
+memmap tree of ours; stock kexec-tools by kexec_file_load(2)."""
+
+CARRIERS = ("setup_data", "pmpool", "none")
+"""How the record travels: a node of the chain, the first page of a region that the
+command line names, not at all."""
+
+Loader = Literal["ours", "kexec-load", "kexec-file"]
+Carrier = Literal["setup_data", "pmpool", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainOptions:
+    """Say how a chain is to be run.
+
+    Attributes:
+        loader: one of :data:`LOADERS`, for every hop.
+        carrier: one of :data:`CARRIERS`.
+        nr_pages: single pages that each kernel deposits.
+        step: from one of them to the next, in pages, as the kernel hands them out.
+        nr_huge: huge pages of 2 MiB that each kernel deposits.
+        once: whether only the first kernel deposits.
+        nr_withdrawn: of what a kernel finds deposited it withdraws so many pages, the
+            lowest first, before the next hop.
+        pressure: whether each kernel's memory is filled.
+        accelerator: ``auto`` takes KVM only where it was seen to boot a kernel.
+        deadlines: seconds for each phase of each kernel.
+        ram_folder: a folder on a tmpfs for guest RAM, None for memory.
+    """
+
+    loader: Loader = "ours"
+    carrier: Carrier = "setup_data"
+    nr_pages: int = 20
+    step: int = 8
+    nr_huge: int = 1
+    once: bool = False
+    nr_withdrawn: int = 0
+    pressure: bool = True
+    accelerator: Literal["auto", "kvm", "tcg"] = "auto"
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    ram_folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """Hold one kernel of a chain: what it was given and what it did.
+
+    Attributes:
+        kernel: its name, as it was asked for.
+        entered: ``boot``, or the loader by which the kernel before started it.
+        given: what was deposited when it was started.
+        nr_entries: entries of the table that it was given, as it exports them.
+        view: what it made of them; ``touched`` are deposited pages only.
+        model: what the modelled kernel makes of what the loader was to hand over,
+            None where kernel or loader are not known.
+        predicted: the model's verdict on it.
+        differences: between the model's reading of that and this kernel's.
+        rebuilt: the pool from what this kernel has, None where none was due.
+        made: what it deposited itself.
+        withdrawn: pages that the kernel before had withdrawn.
+        used_again: those of them that this kernel has touched.
+        report, console: as its guest and the kernel wrote them.
+        seconds: from its entry to the end of the pressure.
+    """
+
+    kernel: str
+    entered: str
+    given: DepositLedger
+    nr_entries: int
+    view: KernelView
+    model: KernelView | None
+    predicted: Verdict | None
+    differences: tuple[Difference, ...]
+    rebuilt: RebuildResult | None
+    made: ExtentSet = field(default_factory=ExtentSet)
+    withdrawn: ExtentSet = field(default_factory=ExtentSet)
+    used_again: ExtentSet = field(default_factory=ExtentSet)
+    report: GuestReport
+    console: bytes
+    seconds: float
+
+    @property
+    def touched(self) -> ExtentSet:
+        """Return the deposited pages that this kernel read or wrote."""
+        return self.view.touched_deposits or ExtentSet()
+
+    @property
+    def is_rebuilt_equal(self) -> bool:
+        """Return whether the pool is what was deposited, or nothing was."""
+        if not len(self.given):
+            return True
+        found = self.rebuilt.ledger if self.rebuilt else None
+        if self.rebuilt is None or found is None:
+            return False
+        if self.rebuilt.carrier == "inference":
+            # Nothing tells whose the pages are.
+            return found.extents == self.given.extents
+        return found == self.given
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainRecord:
+    """Hold a chain.
+
+    Attributes:
+        firmware_map: the machine's own map.
+        hops: one for each kernel that was reached, in order.
+        stopped: why the chain did not go on, "" when it came to its end.
+    """
+
+    firmware_map: MemoryMap
+    options: ChainOptions
+    hops: tuple[Hop, ...]
+    stopped: str = ""
+
+    @property
+    def touched(self) -> ExtentSet:
+        """Return the deposited pages that any kernel touched."""
+        found = ExtentSet()
+        for hop in self.hops:
+            found |= hop.touched
+        return found
+
+    @property
+    def is_intact(self) -> bool:
+        """Return whether no deposit was touched and every pool was rebuilt equal."""
+        whole = all(hop.is_rebuilt_equal for hop in self.hops)
+        return whole and not self.touched and not self.stopped

@@ -1,0 +1,159 @@
+"""What the host decides in a chain: ledgers, handoffs, records, what is withdrawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from e820pool.abi.bzimage import parse_bzimage
+from e820pool.abi.pool_record import encode_record
+from e820pool.deposits import Deposit, DepositLedger
+from e820pool.errors import CapacityError, InputError
+from e820pool.extents import PAGE_SIZE, ExtentSet
+from e820pool.handoff.build import BuildOptions, build_handoff, pool_record_of
+from e820pool.lab.bind import bind_kernel, kernel_bytes
+from e820pool.lab.hop_loaders import NextKernel
+from e820pool.pool.option import PmpoolOption, find_pmpool_option
+from e820pool.pool.pool import Pool, region_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from e820pool.handoff.model import Handoff
+    from e820pool.lab.chain_model import ChainOptions, Hop
+    from e820pool.memory_map import MemoryMap
+
+__all__ = ("ChainPlan",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainPlan:
+    """Hold what stays the same over a chain."""
+
+    memory_map: MemoryMap
+    initrd: bytes
+    options: ChainOptions
+
+    @property
+    def record_bytes(self) -> int:
+        """Return the bytes that a region keeps for its record: its first page."""
+        return PAGE_SIZE
+
+    def next_kernel(
+        self, image: bytes, ledger: DepositLedger, generation: int
+    ) -> NextKernel:
+        """Return a kernel with the handoff that keeps it off the ledger's pages.
+
+        Raises:
+            BadImageError, InputError, CapacityError: it cannot be built.
+        """
+        carrier, region = self.options.carrier, self._region(ledger)
+        handoff = build_handoff(
+            self.memory_map,
+            ledger,
+            BuildOptions(
+                carrier="setup_data" if carrier == "setup_data" else "none",
+                cmdline="" if region is None else str(region),
+                generation=generation,
+            ),
+        )
+        parsed = parse_bzimage(image)
+        bound = bind_kernel(
+            handoff, parsed, kernel_bytes(parsed, image), initrd=self.initrd
+        )
+        return NextKernel(bound=bound, image=image, initrd=self.initrd)
+
+    def ledger_of(self, hop: Hop) -> DepositLedger:
+        """Return what the kernel that runs holds to be deposited.
+
+        Raises:
+            InputError: something is deposited and its pool was not rebuilt.
+        """
+        if not len(hop.given):
+            return hop.given
+        found = hop.rebuilt
+        if found is None or found.ledger is None:
+            ids = ", ".join(one.id for one in found.findings) if found else "no table"
+            raise InputError(f"{hop.kernel} has no pool ({ids}): the chain ends there")
+        return found.ledger
+
+    def grown(
+        self, ledger: DepositLedger, made: Iterable[tuple[int, int]], owner: int
+    ) -> DepositLedger:
+        """Return the ledger with what this kernel has deposited.
+
+        In a region nothing is added but once: its pages are passed on by a pool.
+        """
+        if self.options.carrier != "pmpool":
+            return ledger.deposit(
+                Deposit(start_pfn=start, end_pfn=end, owner=owner)
+                for start, end in made
+            )
+        if not len(ledger):
+            (start, end), *_ = ExtentSet(made)
+            ledger = region_ledger(PmpoolOption.of_pages(start, end - start))
+        return _passed_on(ledger, self.options.nr_pages, owner)
+
+    def to_withdraw(self, ledger: DepositLedger) -> ExtentSet:
+        """Return the lowest pages that are to be taken back before the next hop."""
+        left, gone = self.options.nr_withdrawn, []
+        for start, end in ledger.extents:
+            if left <= 0 or self.options.carrier == "pmpool":
+                break
+            gone.append((start, min(end, start + left)))
+            left -= end - start
+        return ExtentSet(gone)
+
+    def clearable(self, pages: ExtentSet) -> ExtentSet:
+        """Return the pages that may become holes: not those of a region's record."""
+        if self.options.carrier != "pmpool" or not pages:
+            return pages
+        first = int(pages.starts[0])
+        return pages - ExtentSet([(first, first + self.record_bytes // PAGE_SIZE)])
+
+    def region_of(self, handoff: Handoff) -> PmpoolOption | None:
+        """Return the region that a handoff's command line names."""
+        return find_pmpool_option(handoff.cmdline.decode("latin-1"))
+
+    def region_record(
+        self, handoff: Handoff, generation: int
+    ) -> tuple[PmpoolOption, bytes] | None:
+        """Return a region and the record that belongs into its first page.
+
+        Raises:
+            CapacityError: the record is longer than the page.
+        """
+        region = self.region_of(handoff)
+        if region is None:
+            return None
+        record = pool_record_of(self.memory_map, handoff.ledger, generation)
+        data = encode_record(record)
+        if len(data) > self.record_bytes:
+            raise CapacityError(
+                f"record of {len(data):#x} bytes does not fit the region's first page"
+            )
+        return region, data.ljust(self.record_bytes, b"\0")
+
+    def _region(self, ledger: DepositLedger) -> PmpoolOption | None:
+        if self.options.carrier != "pmpool" or not len(ledger):
+            return None
+        (start, end), *more = ledger.extents
+        if more:
+            raise InputError(
+                f"a pool of {len(more) + 1} regions: pmpool= on the command line names "
+                "one"
+            )
+        return PmpoolOption.of_pages(start, end - start)
+
+
+# Every other page stays free, so that the record has something to tell.
+def _passed_on(ledger: DepositLedger, nr_pages: int, owner: int) -> DepositLedger:
+    pool, spare = Pool(ledger), []
+    for _ in range(nr_pages):
+        if pool.alloc(1, owner=owner) is None:
+            raise CapacityError(f"the region has no page for deposit of owner {owner}")
+        page = pool.alloc(1, owner=owner)
+        spare += [page] if page is not None else []
+    for page in spare:
+        pool.release(page, 1)
+    return pool.ledger()

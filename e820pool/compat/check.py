@@ -8,7 +8,11 @@ import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.compat.about import LISTED, finding_about
-from e820pool.compat.given import findings_of_parts, findings_of_table
+from e820pool.compat.given import (
+    findings_of_low_memory,
+    findings_of_parts,
+    findings_of_table,
+)
 from e820pool.compat.verdict import Verdict, verdict_of
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.findings import Finding
@@ -52,6 +56,7 @@ def check(
     if given is not None:
         findings += findings_of_table(deposits, given)
         findings += findings_of_parts(deposits, given)
+        findings += findings_of_low_memory(deposits)
         findings += _ram_lost(deposits, view, given)
     return verdict_of(view.kernel, findings)
 

@@ -13,6 +13,7 @@ from e820pool.abi.e820 import (
 )
 from e820pool.compat.about import finding_about
 from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.handoff.low_memory import SCAN_SOURCE, SCANNED_PAGES
 from e820pool.handoff.model import COMMAND_LINE_SIZE
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from e820pool.findings import Finding
     from e820pool.kernel.boot_input import BootInput
 
-__all__ = ("findings_of_parts", "findings_of_table")
+__all__ = ("findings_of_low_memory", "findings_of_parts", "findings_of_table")
 
 _KASLR = "arch/x86/boot/compressed/kaslr.c process_e820_entries()"
 _AGREEMENT = "specs/pool.md: a record is believed where the table agrees"
@@ -80,6 +81,14 @@ def findings_of_parts(deposits: ExtentSet, given: BootInput) -> Iterator[Finding
             yield finding_about(
                 "part-in-deposit", "unsafe", hit, text + "{pages}", _COPY
             )
+
+
+def findings_of_low_memory(deposits: ExtentSet) -> Iterator[Finding]:
+    """Yield deposits that every kernel reads, whatever any table says."""
+    hit = deposits & SCANNED_PAGES
+    if hit:
+        text = "kernels look for firmware's tables in {pages}, RESERVED or not"
+        yield finding_about("firmware-table-scan", "unsafe", hit, text, SCAN_SOURCE)
 
 
 def _parts(given: BootInput) -> Iterator[tuple[str, int, int]]:

@@ -27,6 +27,7 @@ from e820pool.extents import ByteRangeSet
 from e820pool.handoff.budget import fit_table
 from e820pool.handoff.encodings import encoding_named
 from e820pool.handoff.kernel_window import place_kernel
+from e820pool.handoff.low_memory import validate_above_low_memory
 from e820pool.handoff.model import COMMAND_LINE_SIZE, Handoff, PlacedNode
 from e820pool.handoff.placement import PLACEMENT_LIMIT, Room
 from e820pool.handoff.strict import validate_handoff
@@ -108,8 +109,8 @@ def build_handoff(
         options: see :class:`BuildOptions`.
 
     Raises:
-        InputError: a deposit is not inside RAM, a part is wanted where it cannot
-            lie, the table would be refused by a kernel.
+        InputError: a deposit is not inside RAM or is below 1 MiB, a part is wanted
+            where it cannot lie, the table would be refused by a kernel.
         CapacityError: entries, command line or parts do not fit; with
             ``max_entries`` no choice of RAM to give up is enough.
     """
@@ -131,6 +132,7 @@ def build_handoff(
 
 
 def _validate_ledger(ledger: DepositLedger) -> None:
+    validate_above_low_memory(ledger)
     # Whoever withdraws a page gives it the type that the record says.
     for one in ledger:
         if one.firmware_type != E820_TYPE_RAM:

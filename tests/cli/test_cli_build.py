@@ -115,7 +115,7 @@ def test_an_older_handoff_is_replaced(ok, machine, out):
 def test_a_refused_build_leaves_the_older_handoff(ok, refused, machine, out):
     ok("build", machine, "-o", out, *DEPOSIT)
     before = (out / "manifest.json").read_bytes()
-    refused(3, "build", machine, "-o", out, "--deposit", "0xa0000+4K")
+    refused(3, "build", machine, "-o", out, "--deposit", "0xc0000000+4K")
     assert (out / "manifest.json").read_bytes() == before
     assert [p.name for p in out.parent.iterdir()] == ["out"]
 
@@ -152,8 +152,12 @@ def test_a_folder_that_cannot_be_made_is_said(refused, machine, tmp_path):
         (["0x40000800+4K"], ["0x40000800", "0x40001800", "0x1000"]),
         (["0x40000000-0x40001000"], ["0x40001001", "0x1000"]),
         (["1G+100"], ["0x40000064", "0x1000"]),
-        (["0xa0000+4K"], ["0xa0000-0xa0fff", "0x9f000-0xfffff", "type 2"]),
-        (["0x9e000+8K"], ["0x9e000-0x9ffff", "type 2"]),
+        (["0x1000+4K"], ["0x1000-0x1fff", "below 0x100000"]),
+        (["0xff000+8K"], ["0xff000-0x100fff", "below 0x100000"]),
+        (
+            ["0xfed00000+4K"],
+            ["0xfed00000-0xfed00fff", "0xfec00000-0xffffffff", "type 2"],
+        ),
         (
             ["0xbfffe000+12K"],
             ["0xbfffe000-0xc0000fff", "0xc0000000-0xc000ffff", "type 3"],

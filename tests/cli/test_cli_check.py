@@ -118,6 +118,18 @@ def test_a_part_in_a_deposit_is_read_by_every_kernel(judge, parts, what):
         assert set(map(tuple, found[0]["extents"])) <= {(0x40000, 1), (0x40001, 1)}
 
 
+@pytest.mark.parametrize(
+    ("page", "code"), [(0, 1), (1, 0), (0x7F, 0), (0x80, 1), (0x9E, 1), (0x100, 0)]
+)
+def test_low_memory_is_searched_for_tables_whatever_the_map_says(judge, page, code):
+    """As 6.1 and 7.3 did in QEMU with all of conventional memory RESERVED."""
+    pages = [(page, 1)]
+    rows = tuple(with_reserved(ROWS, pages))
+    found = judge("--kernel", "6.1", rows=rows, deposits=pages, page_addr=2 * GIB)
+    assert found[0] == code
+    assert ids(found[1][0]) == ({"firmware-table-scan"} if code else set())
+
+
 def test_a_command_line_right_before_a_deposit_is_not_in_it(judge):
     assert judge("--kernel", "6.1", line_addr=GIB - 2048)[0] == 0
 

@@ -17,12 +17,13 @@ from e820pool.kernel.decompressor import kaslr_slots
 from e820pool.kernel.end_of_ram import find_memory_beyond
 from e820pool.kernel.ext import read_extended
 from e820pool.kernel.firmware_map import firmware_rows, register_firmware_map
-from e820pool.kernel.kernel_range import force_kernel_range
+from e820pool.kernel.kernel_range import find_unmapped_kernel, force_kernel_range
 from e820pool.kernel.memblock import set_up_memory
 from e820pool.kernel.reading import boot_input
 from e820pool.kernel.sentinel import after_sentinel
 from e820pool.kernel.setup_data import mark_setup_data
 from e820pool.kernel.state import EarlyBoot
+from e820pool.kernel.trampoline import find_no_trampoline
 from e820pool.kernel.trim import trim_bios_range
 from e820pool.kernel.user_map import apply_early_params, finish_early_params
 from e820pool.kernel.view import KernelView
@@ -59,6 +60,13 @@ _STEPS_MARKED_FIRST: tuple[Step, ...] = (
     trim_bios_range,
     set_up_memory,
 )
+# What may end a boot after that, in the order in which it does.
+_LATER: tuple[Step, ...] = (
+    find_unmapped_kernel,
+    find_memory_beyond,
+    register_firmware_map,
+    find_no_trampoline,
+)
 
 
 def predict(handoff: Handoff, profile: Profile) -> KernelView:
@@ -79,8 +87,8 @@ def predict_input(inp: BootInput, profile: Profile) -> KernelView:
         inp = replace(inp, kernel_range=inp.load_window)
     boot = run_early_boot(EarlyBoot.of(inp, profile))
     if boot.fatal is None:
-        find_memory_beyond(boot)
-        register_firmware_map(boot)
+        for look in _LATER:
+            look(boot)
     exported = firmware_rows(boot)
     return KernelView(
         kernel=profile.release,

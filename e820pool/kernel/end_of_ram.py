@@ -48,4 +48,4 @@ def find_memory_beyond(boot: EarlyBoot) -> None:
     boot.warn("memory-beyond-max-pfn")
     numa = bool(boot.profile.config["NUMA"])
     if numa and boot.profile.has("memory-beyond-max-pfn-kills"):
-        boot.dies_later = FATAL_BEYOND_MAX_PFN
+        boot.end_later(FATAL_BEYOND_MAX_PFN)

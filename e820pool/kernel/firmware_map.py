@@ -35,4 +35,4 @@ def register_firmware_map(boot: EarlyBoot) -> None:
     rows = firmware_rows(boot) or ()
     reaches = max([addr + size for addr, size, _ in rows], default=0) > _U64_MAX
     if reaches and boot.profile.has("firmware-map-bug-at-2-64"):
-        boot.dies_later = FATAL_FIRMWARE_MAP
+        boot.end_later(FATAL_FIRMWARE_MAP)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM
+from e820pool.extents import ByteRangeSet
+from e820pool.kernel.state import FATAL_KERNEL_UNMAPPED
 
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
 
-__all__ = ("force_kernel_range",)
+__all__ = ("find_unmapped_kernel", "force_kernel_range")
 
 
 def force_kernel_range(boot: EarlyBoot) -> None:
@@ -28,3 +30,17 @@ def force_kernel_range(boot: EarlyBoot) -> None:
     boot.warn("kernel-range-not-ram")
     boot.table.remove(addr, end - addr, None)
     boot.table.add(addr, end - addr, E820_TYPE_RAM)
+
+
+def find_unmapped_kernel(boot: EarlyBoot) -> None:
+    """Note a kernel image that is no memory: its page tables lie in it.
+
+    That is so when the table had no room for the image's range. Only memory is
+    mapped. Linux 6.1 arch/x86/mm/init.c init_mem_mapping().
+    """
+    where = boot.inp.kernel_range
+    if where is None or boot.profile.has("direct-map-covers-holes"):
+        return
+    memory = ByteRangeSet((addr, addr + size) for addr, size in boot.memory)
+    if not memory.contains(*where):
+        boot.end_later(FATAL_KERNEL_UNMAPPED)

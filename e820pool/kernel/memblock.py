@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
     from e820pool.kernel.view import Row
 
-__all__ = ("set_up_memory", "whole_pages")
+__all__ = ("early_reservations", "set_up_memory", "whole_pages")
 
 _PAGE_MASK = (1 << 12) - 1
 _U64_MAX = (1 << 64) - 1
@@ -30,6 +30,7 @@ _U64_MAX = (1 << 64) - 1
 _BIOS_START = 0x9_F000
 _FIRST_MIB = 1 << 20
 _FIRST_64K = 1 << 16
+_FIRST_PAGE = 1 << 12
 
 
 def set_up_memory(boot: EarlyBoot) -> None:
@@ -83,7 +84,7 @@ def _join_disjoint(ram: list[Row]) -> list[Span] | None:
 
 
 def _add_one_by_one(boot: EarlyBoot, ram: list[Row]) -> list[Span]:
-    array = MemoryArray(_reserved(boot))
+    array = MemoryArray(early_reservations(boot))
     for row in ram:
         addr, size, _ = row
         if not array.add(addr, min(addr + size, _U64_MAX)):
@@ -92,12 +93,15 @@ def _add_one_by_one(boot: EarlyBoot, ram: list[Row]) -> list[Span]:
     return array.spans
 
 
-# What is reserved below 1 MiB when the array has to grow there. The EBDA and what
-# the BIOS data area says are not part of a handoff: their usual place is assumed.
-def _reserved(boot: EarlyBoot) -> list[Span]:
-    inp, low = boot.inp, _FIRST_64K
-    if not boot.profile.has("first-mib-reserved"):
-        low = int(boot.profile.config["X86_RESERVE_LOW"]) << 10
+def early_reservations(boot: EarlyBoot) -> list[Span]:
+    """Return what is reserved when the table's RAM is added, unsorted.
+
+    The EBDA and what the BIOS data area says are not part of a handoff: their
+    usual place is assumed. X86_RESERVE_LOW counts later only.
+    Linux 6.1 arch/x86/kernel/setup.c early_reserve_memory(); 5.10 setup_arch().
+    """
+    inp = boot.inp
+    low = _FIRST_64K if boot.profile.has("first-mib-reserved") else _FIRST_PAGE
     spans = [(0, low), (_BIOS_START, _FIRST_MIB)]
     spans += [s for s in (inp.initrd, inp.kernel_range) if s is not None]
     follow = boot.profile.has("setup-indirect-reserved")

@@ -17,6 +17,8 @@ __all__ = (
     "FATAL_COUNT",
     "FATAL_EXT_SIZE",
     "FATAL_FIRMWARE_MAP",
+    "FATAL_KERNEL_UNMAPPED",
+    "FATAL_NO_TRAMPOLINE",
     "FATAL_RETYPE",
     "FATAL_USER_MAP",
     "EarlyBoot",
@@ -28,6 +30,8 @@ FATAL_EXT_SIZE = "SETUP_E820_EXT node too large to map"
 FATAL_RETYPE = "BUG: memmap= changes a type into itself"
 FATAL_BEYOND_MAX_PFN = "crash in free_area_init: memory beyond max_pfn"
 FATAL_FIRMWARE_MAP = "BUG in firmware_map_add_entry"
+FATAL_KERNEL_UNMAPPED = "crash in setup_arch: the kernel image is no memory"
+FATAL_NO_TRAMPOLINE = "Real mode trampoline was not allocated"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,6 +108,10 @@ class EarlyBoot:
         """Note what the kernel prints about the table."""
         if word not in self.warnings:
             self.warnings.append(word)
+
+    def end_later(self, reason: str) -> None:
+        """Note what ends the boot once memory is set up; the first reason counts."""
+        self.dies_later = self.dies_later or reason
 
     def sanitize(self) -> bool:
         """Resolve the table's overlaps; note it when the kernel refuses."""

@@ -79,7 +79,7 @@ def test_before_4_12_the_map_is_cut_at_128_entries_from_the_top():
 
 
 def test_before_4_12_a_count_above_128_is_fatal():
-    rows = [(n * 0x2000, 0x1000, 1) for n in range(130)]
+    rows = [*PLAIN, *((1 << 30 | n * 0x2000, 0x1000, 1) for n in range(130))]
     assert "128" in view(rows, "4.4").fatal
     assert view(rows, "4.4").memory == ()
     assert view(rows, "4.14").fatal is None
@@ -387,3 +387,35 @@ def test_a_set_sentinel_wipes_entries_between_the_table_and_the_edd_buffer():
     assert set(behind) <= set(view(rows).bios_map)
     kept = set(view(rows, sentinel=1).bios_map) & set(behind)
     assert kept == {(606 * M, M, 2)}
+
+
+# What ends a boot later
+
+
+@pytest.mark.parametrize(
+    ("release", "size", "ends"),
+    [("6.1", 0x7000, False), ("6.1", 0x6000, True), ("5.10", 0x6000, False)],
+)
+def test_a_kernel_needs_room_for_its_trampoline_below_1_mib(release, size, ends):
+    rows = [(0x9F000 - size, size, 1), (M, 511 * M, 1)]
+    assert (view(rows, release).fatal is not None) == ends
+    assert "trampoline" in view([(M, 511 * M, 1)] * 2, release).fatal
+
+
+def test_what_is_reserved_below_1_mib_is_no_room_for_a_trampoline():
+    rows = [(0x8_F000, 0x1_0000, 1), (M, 511 * M, 1)]
+    node = SetupDataSpan(addr=0x9_5800, size=0x100, type=77)
+    assert view(rows).fatal is None
+    assert "trampoline" in view(rows, setup_data=(node,)).fatal
+
+
+def test_a_kernel_image_that_a_full_table_has_no_room_for_dies():
+    full = [((1 << 40) + n * 0x2000, 0x1000, 2) for n in range(3197)]
+    image = (16 * M, 56 * M)
+    given = {"ext": [full], "kernel_range": image}
+    assert view(PLAIN, **given).fatal is None
+    node = SetupDataSpan(addr=8 * M, size=0x1000, type=77)
+    seen = view(PLAIN, setup_data=(node,), **given)
+    assert seen.memory == ((0x1000, 0x9E000), (M, 7 * M))
+    assert "no memory" in seen.fatal
+    assert view(PLAIN, "6.18", setup_data=(node,), **given).fatal is None

@@ -403,8 +403,8 @@ def test_a_kernel_needs_room_for_its_trampoline_below_1_mib(release, size, ends)
 
 
 def test_what_is_reserved_below_1_mib_is_no_room_for_a_trampoline():
-    rows = [(0x8_F000, 0x1_0000, 1), (M, 511 * M, 1)]
-    node = SetupDataSpan(addr=0x9_5800, size=0x100, type=77)
+    rows = [(0x9_1000, 0xE000, 1), (M, 511 * M, 1)]
+    node = SetupDataSpan(addr=0x9_7800, size=0x1000, type=77)
     assert view(rows).fatal is None
     assert "trampoline" in view(rows, setup_data=(node,)).fatal
 

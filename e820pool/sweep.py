@@ -99,15 +99,19 @@ def sweep_arrays(
         present = len(set(kind.tolist()))
         if addr.size <= max(_SMALL, _SMALL_PER_TYPE * present):
             return _plain(addr, size, kind, never_merge)
+    end = addr + size
+    if bool(np.all(end[:-1] <= addr[1:])) and bool(np.all(size)):
+        return _joined(addr, end, kind, never_merge)
     kinds = np.unique(kind[(size != 0) & (kind != 0)])
     if kinds.size > _MANY_TYPES:
         return _plain(addr, size, kind, never_merge)
-    end = addr + size
     found = _by_type(addr, end, kind, kinds[::-1])
     split = set(never_merge).intersection(kinds.tolist())
     if split:
         # Rows of type 0 have change points too.
-        points = np.unique(np.concatenate((addr[size != 0], end[size != 0])))
+        # (np.unique() hashes: with many points that costs ten sorts.)
+        points = np.sort(np.concatenate((addr[size != 0], end[size != 0])))
+        points = points[np.append(True, points[1:] != points[:-1])]
         found = [(k, _split(b, points) if k in split else b) for k, b in found]
     return _merged(found)
 
@@ -126,6 +130,20 @@ def _plain(
         np.array(sizes, np.uint64),
         np.array(kinds, np.uint32),
     )
+
+
+def _joined(
+    addr: U64, end: U64, kind: U32, never_merge: Collection[int]
+) -> tuple[U64, U64, U32]:
+    # Rows in order that do not overlap: only neighbours can become one.
+    joins = (end[:-1] == addr[1:]) & (kind[:-1] == kind[1:])
+    for one in never_merge:
+        joins &= kind[1:] != one
+    first = np.flatnonzero(np.append(True, ~joins))
+    last = np.append(first[1:], addr.size) - 1
+    kept = kind[first] != 0
+    first, last = first[kept], last[kept]
+    return addr[first], end[last] - addr[first], kind[first]
 
 
 def _by_type(

@@ -1,106 +1,69 @@
-"""The sweep over whole arrays equals the plain loop, and the loop the definition."""
-
-from itertools import pairwise
+"""The overlap sweep over arrays against the plain one, in tables of every shape."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e820pool import sweep
+from e820pool.kernel.sanitize_points import sanitize_by_points
 from e820pool.sweep import sweep_arrays, sweep_rows
 
-types = st.sampled_from([0, 1, 1, 2, 3, 7, 12, 128, 0xEFFF_FFFF, 0xFFFF_FFFF])
-# Small numbers, so that entries meet, touch and hold one another.
-rows = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12), types), max_size=24)
-unmerged = st.sampled_from([(), (12,), (12, 0xEFFF_FFFF), (1, 2)])
+seeds = st.integers(0, 2**32 - 1)
+shapes = st.sampled_from(["overlap", "nested", "touching", "carved", "points", "types"])
+never = st.sampled_from([(), (12,), (12, 0xEFFF_FFFF), (1, 2)])
 
 
-def columns(table):
-    made = np.array(table, np.uint64).reshape(-1, 3)
-    return made[:, 0], made[:, 1], made[:, 2].astype(np.uint32)
+def table(seed, shape, count):
+    """Make a large table of one shape, all three columns."""
+    rng = np.random.default_rng(seed)
+    span = {"overlap": 1 << 40, "touching": 64, "points": 16}.get(shape, 1 << 20)
+    addr = rng.integers(0, span, count, dtype=np.uint64)
+    size = rng.integers(0, max(span // 8, 2), count, dtype=np.uint64)
+    kinds = np.array([0, 1, 1, 2, 3, 12, 0xEFFF_FFFF], np.uint32)
+    kind = rng.choice(kinds, count)
+    if shape == "nested":
+        size = np.uint64(span) - addr
+    elif shape == "carved":
+        addr = np.arange(count, dtype=np.uint64) * np.uint64(16)
+        size = rng.integers(0, 3, count, dtype=np.uint64) * np.uint64(8)
+    elif shape == "types":
+        kind = rng.integers(0, 1 << 32, count, dtype=np.uint64).astype(np.uint32)
+    return addr, size, kind
 
 
-def swept(table, never_merge=()):
-    found = sweep_arrays(*columns(table), never_merge)
-    assert [one.dtype for one in found] == [np.uint64, np.uint64, np.uint32]
-    return list(zip(*(one.tolist() for one in found), strict=True))
+def rows_of(columns):
+    return list(zip(*(part.tolist() for part in columns), strict=True))
 
 
-@pytest.fixture(scope="module", params=["by size", "arrays", "loop"])
-def way(request):
-    """Take each way on tables that are small enough to read."""
-    limits = {"by size": (64, 48), "arrays": (-1, -1), "loop": (1 << 20, 1 << 20)}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, limit in zip(
-            ("_SMALL", "_SMALL_PER_TYPE"), limits[request.param], strict=True
-        ):
-            patch.setattr(sweep, name, limit)
-        yield request.param
+@given(seeds, shapes, st.integers(97, 2000), never)
+def test_arrays_and_rows_agree(seed, shape, count, never_merge):
+    columns = table(seed, shape, count)
+    found = rows_of(sweep_arrays(*columns, never_merge))
+    assert found == sweep_rows(rows_of(columns), never_merge)
 
 
-@pytest.mark.usefixtures("way")
-@given(rows, unmerged)
-def test_whole_arrays_give_what_the_plain_loop_gives(table, never_merge):
-    assert swept(table, never_merge) == sweep_rows(table, never_merge)
+@given(seeds, shapes, st.integers(2, 150), never)
+def test_both_agree_with_the_kernels_algorithm(seed, shape, count, never_merge):
+    columns = table(seed, shape, count)
+    rows = rows_of(columns)
+    slow = sanitize_by_points(rows, 1 << 20, never_merge)
+    assert rows_of(sweep_arrays(*columns, never_merge)) == slow
+    assert sweep_rows(rows, never_merge) == slow
 
 
-@given(rows)
-def test_at_every_address_the_highest_type_wins(table):
-    want = {}
-    for addr, size, kind in table:
-        for at in range(addr, addr + size):
-            want[at] = max(want.get(at, 0), kind)
-    got = {
-        at: kind
-        for addr, size, kind in sweep_rows(table)
-        for at in range(addr, addr + size)
-    }
-    assert got == {at: kind for at, kind in want.items() if kind}
+@given(seeds, shapes, st.integers(97, 2000))
+def test_the_result_is_sorted_disjoint_and_stays(seed, shape, count):
+    addr, size, kind = sweep_arrays(*table(seed, shape, count))
+    assert bool(np.all(addr[:-1] + size[:-1] <= addr[1:]))
+    assert bool(np.all(size > 0))
+    assert bool(np.all(kind > 0))
+    again = sweep_arrays(addr, size, kind)
+    assert rows_of(again) == rows_of((addr, size, kind))
 
 
-@given(rows)
-def test_the_result_is_sorted_joined_and_stays(table):
-    done = sweep_rows(table)
-    for (one, size, kind), (two, _, other) in pairwise(done):
-        assert one + size < two or (one + size == two and kind != other)
-    assert sweep_rows(done) == done
-
-
-@given(rows, st.randoms(use_true_random=False))
-def test_the_order_of_the_entries_does_not_matter(table, random):
-    shuffled = random.sample(table, len(table))
-    assert sweep_rows(shuffled) == sweep_rows(table)
-
-
-def random_table(count, nr_types, seed=7):
-    random = np.random.default_rng(seed)
-    addr = random.integers(0, 40 * count, count).astype(np.uint64)
-    size = random.integers(0, 80, count).astype(np.uint64)
-    return addr, size, random.integers(0, nr_types + 1, count).astype(np.uint32)
-
-
-@pytest.mark.parametrize("nr_types", [1, 2, 8, 63, 64, 65, 200])
-def test_a_few_thousand_entries_of_few_and_many_types(nr_types):
-    table = random_table(5000, nr_types)
-    rows = list(zip(*(one.tolist() for one in table), strict=True))
-    found = sweep_arrays(*table, (3,))
-    assert list(zip(*(one.tolist() for one in found), strict=True)) == sweep_rows(
-        rows, (3,)
-    )
-
-
-@pytest.mark.parametrize("count", [0, 10, 5000])
-def test_entries_that_name_nothing_leave_nothing(count):
-    addr = np.arange(count, dtype=np.uint64)
-    for size, kind in ((0, 1), (1, 0)):
-        sizes = np.full(count, size, np.uint64)
-        found = sweep_arrays(addr, sizes, np.full(count, kind, np.uint32))
-        assert [one.size for one in found] == [0, 0, 0]
-
-
-def test_the_arguments_stay_as_they_are():
-    table = random_table(2000, 4)
-    before = [one.copy() for one in table]
-    sweep_arrays(*table)
-    assert all(np.array_equal(a, b) for a, b in zip(table, before, strict=True))
+@given(seeds, shapes, st.integers(97, 1000), never)
+def test_the_order_of_rows_does_not_matter(seed, shape, count, never_merge):
+    columns = table(seed, shape, count)
+    mixed = np.random.default_rng(seed).permutation(count)
+    one = sweep_arrays(*columns, never_merge)
+    other = sweep_arrays(*(part[mixed] for part in columns), never_merge)
+    assert rows_of(one) == rows_of(other)

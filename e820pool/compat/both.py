@@ -13,6 +13,7 @@ from e820pool.findings import Finding
 if TYPE_CHECKING:
     from e820pool.deposits import DepositLedger
     from e820pool.kernel.boot_input import BootInput
+    from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
 
 __all__ = ("Judgement", "judge_both")
@@ -36,10 +37,23 @@ class Judgement:
 
 
 def judge_both(
-    ledger: DepositLedger, model: KernelView, machine: KernelView, given: BootInput
+    ledger: DepositLedger,
+    model: KernelView,
+    machine: KernelView,
+    given: BootInput,
+    profile: Profile | None = None,
 ) -> Judgement:
-    """Return the judgement; a difference is a finding of its own, ``degraded``."""
-    modelled, seen = check(ledger, model, given), check(ledger, machine, given)
+    """Return the judgement; a difference is a finding of its own, ``degraded``.
+
+    Args:
+        ledger: the deposits that must stay untouched.
+        model: the modelled kernel's reading.
+        machine: the real one's.
+        given: what the handoff says.
+        profile: of the kernel that was booted, with its configuration.
+    """
+    modelled = check(ledger, model, given, profile)
+    seen = check(ledger, machine, given, profile)
     differences = diff(model, machine)
     findings = dict.fromkeys((*seen.findings, *modelled.findings))
     told = [

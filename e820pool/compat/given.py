@@ -12,7 +12,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RESERVED_KERN,
 )
 from e820pool.compat.about import finding_about
-from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.extents import ByteRangeSet
 from e820pool.handoff.low_memory import SCAN_SOURCE, SCANNED_PAGES
 from e820pool.handoff.model import COMMAND_LINE_SIZE
 
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from e820pool.compat.situation import Situation
+    from e820pool.extents import ExtentSet
     from e820pool.findings import Finding
     from e820pool.kernel.boot_input import BootInput
 
-__all__ = ("findings_of_low_memory", "findings_of_parts", "findings_of_table")
+__all__ = ("findings_of_given",)
 
 _KASLR = "arch/x86/boot/compressed/kaslr.c process_e820_entries()"
 _AGREEMENT = "specs/pool.md: a record is believed where the table agrees"
@@ -33,15 +35,21 @@ _COPY = "arch/x86/kernel/head64.c copy_bootdata(), setup.c parse_setup_data()"
 _TAKEN_FOR_RAM = (E820_TYPE_RAM, E820_TYPE_RESERVED_KERN)
 
 
-def findings_of_table(deposits: ExtentSet, given: BootInput) -> Iterator[Finding]:
-    """Yield what is wrong with the table whatever kernel reads it."""
-    both = np.concatenate((given.table, *given.ext))
+def findings_of_given(case: Situation) -> Iterator[Finding]:
+    """Yield what is wrong with the handoff for every kernel."""
+    if case.given is not None and case.deposits:
+        yield from _of_table(case.deposits, case.told)
+        yield from _of_parts(case.deposits, case.given)
+        yield from _of_low_memory(case.deposits)
+
+
+def _of_table(deposits: ExtentSet, both: NDArray[Any]) -> Iterator[Finding]:
     ram = both[np.isin(both["type"], _TAKEN_FOR_RAM)]
     ends = ram["addr"] + ram["size"]
     # An entry that reaches 2^64, or wraps there, covers all from its start on.
     ends[ends < ram["addr"]] = ByteRangeSet.LIMIT
-    entries = ByteRangeSet.from_bounds(ram["addr"], ends)
-    exposed = deposits & entries.pages_touched()
+    entries = ByteRangeSet.from_bounds(ram["addr"], ends).pages_touched()
+    exposed = deposits & entries
     if exposed:
         yield finding_about(
             "not-monotone",
@@ -51,7 +59,7 @@ def findings_of_table(deposits: ExtentSet, given: BootInput) -> Iterator[Finding
             "them, and where that entry is lost or not looked at they are RAM",
             _KASLR,
         )
-    yield from _not_reserved(deposits - entries.pages_touched(), both)
+    yield from _not_reserved(deposits - entries, both)
 
 
 def _not_reserved(deposits: ExtentSet, both: NDArray[Any]) -> Iterator[Finding]:
@@ -71,8 +79,8 @@ def _not_reserved(deposits: ExtentSet, both: NDArray[Any]) -> Iterator[Finding]:
         )
 
 
-def findings_of_parts(deposits: ExtentSet, given: BootInput) -> Iterator[Finding]:
-    """Yield each part of the handoff that every kernel reads out of a deposit."""
+# Each part of the handoff that every kernel reads out of a deposit.
+def _of_parts(deposits: ExtentSet, given: BootInput) -> Iterator[Finding]:
     for what, start, end in _parts(given):
         bounds = (min(start, ByteRangeSet.LIMIT), min(end, ByteRangeSet.LIMIT))
         hit = deposits & ByteRangeSet([bounds]).pages_touched()
@@ -83,8 +91,8 @@ def findings_of_parts(deposits: ExtentSet, given: BootInput) -> Iterator[Finding
             )
 
 
-def findings_of_low_memory(deposits: ExtentSet) -> Iterator[Finding]:
-    """Yield deposits that every kernel reads, whatever any table says."""
+# Deposits that every kernel reads, whatever any table says.
+def _of_low_memory(deposits: ExtentSet) -> Iterator[Finding]:
     hit = deposits & SCANNED_PAGES
     if hit:
         text = "kernels look for firmware's tables in {pages}, RESERVED or not"

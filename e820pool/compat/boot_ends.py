@@ -1,0 +1,168 @@
+"""The ways in which a table ends the boot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE
+from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.findings import Finding
+from e820pool.kernel.state import (
+    FATAL_BEYOND_MAX_PFN,
+    FATAL_COUNT,
+    FATAL_EXT_SIZE,
+    FATAL_FIRMWARE_MAP,
+    FATAL_KERNEL_UNMAPPED,
+    FATAL_NO_TRAMPOLINE,
+    FATAL_RETYPE,
+    FATAL_USER_MAP,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e820pool.compat.situation import Situation
+
+__all__ = ("MAX_TOP_FRAGMENTS", "findings_of_boot_ends")
+
+MAX_TOP_FRAGMENTS = 100
+"""Page tables for fragments at the top of memory that were seen to be no trouble.
+
+Each is a reservation of its own; memblock has 128 slots for these, some of them taken.
+"""
+
+_FIRMWARE_MAP = "6.1 drivers/firmware/memmap.c firmware_map_add_entry()"
+_APPEND = "6.1, 7.3 arch/x86/kernel/e820.c append_e820_table()"
+_TRAMPOLINE = "6.1, 7.3 arch/x86/realmode/init.c reserve_real_mode(), init_real_mode()"
+_SOURCES = {
+    FATAL_BEYOND_MAX_PFN: "6.1 mm/page_alloc.c free_area_init()",
+    FATAL_COUNT: "4.4 arch/x86/kernel/e820.c sanitize_e820_map()",
+    FATAL_EXT_SIZE: "6.1 arch/x86/kernel/e820.c e820__memory_setup_extended()",
+    FATAL_FIRMWARE_MAP: _FIRMWARE_MAP,
+    FATAL_KERNEL_UNMAPPED: "arch/x86/kernel/setup.c e820_add_kernel_range()",
+    FATAL_NO_TRAMPOLINE: _TRAMPOLINE,
+    FATAL_RETYPE: "6.1 arch/x86/kernel/e820.c __e820__range_update()",
+    FATAL_USER_MAP: "6.1 arch/x86/kernel/e820.c e820__finish_early_params()",
+}
+_GROW = "6.1 mm/memblock.c memblock_double_array()"
+_TOP_DOWN = "6.1 arch/x86/mm/init.c memory_map_top_down(), alloc_low_pages()"
+_HUGE_SHIFT = 21
+_MIB = 1 << 20
+_LOW_MEMORY = ExtentSet([(0, 0x100)])
+
+
+def findings_of_boot_ends(case: Situation) -> Iterator[Finding]:
+    """Yield how the boot ends, and what ends it here or on other kernels."""
+    fatal = case.view.fatal
+    if fatal is not None:
+        source = _SOURCES.get(fatal, "")
+        yield _degraded("boot-fails", f"the boot ends: {fatal}", source)
+    yield from _ends_at_the_top(case)
+    yield from _count(case)
+    yield from _no_low_ram(case)
+    yield from _cannot_grow(case)
+    yield from _top_fragments(case)
+    if fatal is None:
+        yield from _no_memory(case)
+
+
+def _degraded(ident: str, message: str, source: str) -> Finding:
+    return Finding(id=ident, level="degraded", message=message, source=source)
+
+
+def _ends_at_the_top(case: Situation) -> Iterator[Finding]:
+    if not case.told.size:
+        return
+    addr, size = case.told["addr"], case.told["size"]
+    top = np.flatnonzero((addr + size <= addr) & (size != 0))
+    if top.size:
+        start, length = int(addr[top[0]]), int(size[top[0]])
+        yield _degraded(
+            "entry-ends-at-2-64",
+            f"the entry at {start:#x} with size {length:#x} reaches 2^64: the "
+            "whole table is refused before 4.12; later it is left unresolved, and the "
+            "boot ends in a BUG",
+            _FIRMWARE_MAP,
+        )
+
+
+def _count(case: Situation) -> Iterator[Finding]:
+    if case.given is None:
+        return
+    count = case.given.table.size
+    if count < 2:
+        refused = case.view.map_source != "BIOS-e820"
+        here = "refused here" if refused else "taken here"
+        yield Finding(
+            id="single-entry",
+            level="degraded" if refused else "note",
+            message=f"{count} entries in the zero page: {here}, and refused up to 6.19",
+            source=_APPEND,
+        )
+    elif count > E820_MAX_ENTRIES_ZEROPAGE:
+        yield _degraded(
+            "count-over-128",
+            f"e820_entries is {count}: before 4.12 that is a BUG; later the kernel "
+            "reads on behind the table, into whatever the page holds there",
+            _APPEND,
+        )
+
+
+def _no_low_ram(case: Situation) -> Iterator[Finding]:
+    if case.view.fatal == FATAL_NO_TRAMPOLINE:
+        low = case.usable & _LOW_MEMORY
+        yield _degraded(
+            "no-low-ram",
+            f"{low.nr_pages} pages below 1 MiB are RAM: too few, or not free, for the "
+            "real-mode trampoline of the other processors",
+            _TRAMPOLINE,
+        )
+
+
+def _cannot_grow(case: Situation) -> Iterator[Finding]:
+    if "memblock-full" in case.view.warnings:
+        yield _degraded(
+            "memblock-cannot-grow",
+            "memblock's array of regions is full and finds no RAM below 1 MiB to grow "
+            "in: regions after the 128th are lost",
+            _GROW,
+        )
+
+
+# Above the last whole 2 MiB of memory each fragment is mapped in small pages, and
+# the page table for it is taken from the fragment before.
+def _top_fragments(case: Situation) -> Iterator[Finding]:
+    memory = case.view.memory
+    if not case.has("reserved-array-stuck") or len(memory) <= MAX_TOP_FRAGMENTS:
+        return
+    tables: set[int] = set()
+    for addr, size in reversed(memory):
+        first, end = addr >> _HUGE_SHIFT, (addr + size) >> _HUGE_SHIFT
+        if first + (addr != first << _HUGE_SHIFT) < end:
+            break
+        tables.update((first, (addr + size - 1) >> _HUGE_SHIFT))
+    if len(tables) > MAX_TOP_FRAGMENTS:
+        yield _degraded(
+            "reserved-array-stuck",
+            f"{len(tables)} page tables are needed for RAM above the last whole 2 MiB "
+            f"of memory: more than about {MAX_TOP_FRAGMENTS} overflow memblock's array "
+            "of reservations, and the boot ends in a BUG",
+            _TOP_DOWN,
+        )
+
+
+def _no_memory(case: Situation) -> Iterator[Finding]:
+    if not (case.view.table or case.view.memory):
+        return  # a console that showed no map
+    image = case.view.kernel_range
+    free = ByteRangeSet((a, a + s) for a, s in case.view.memory)
+    free = free - ByteRangeSet([(0, _MIB), *([image] if image else ())])
+    if not free:
+        yield _degraded(
+            "no-memory",
+            "there is no RAM above 1 MiB but for the kernel itself: the boot ends for "
+            "want of memory",
+            "6.1 mm/memblock.c memblock_alloc_try_nid()",
+        )

@@ -1,0 +1,158 @@
+"""Where KASLR looks at something else than the kernel does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import E820_TYPE_RAM
+from e820pool.abi.setup_data import SETUP_KEXEC_KHO
+from e820pool.compat.about import finding_about
+from e820pool.compat.situation import bytes_named
+from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.findings import Finding, Level
+from e820pool.kernel.decompressor import MAXMEM
+from e820pool.kernel.kaslr_cmdline import (
+    MAX_MEMMAP_REGIONS,
+    has_word,
+    read_mem_options,
+)
+from e820pool.kernel.kho import kho_scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e820pool.compat.situation import Situation
+    from e820pool.kernel.boot_input import BootInput, EfiMemmap
+    from e820pool.kernel.profiles import Profile
+
+__all__ = ("findings_of_kaslr_rules",)
+
+_EFI = "4.14 to 7.3 arch/x86/boot/compressed/kaslr.c process_efi_entries()"
+_MEMMAP = "4.14 to 7.3 arch/x86/boot/compressed/kaslr.c mem_avoid_memmap()"
+_NO_MEMMAP = "4.9 arch/x86/boot/compressed/kaslr.c mem_avoid_init()"
+_KHO = "7.3 kernel/liveupdate/kexec_handover.c kho_populate()"
+_EFI_CONVENTIONAL, _EFI_UNACCEPTED = 7, 15
+
+
+def findings_of_kaslr_rules(case: Situation) -> Iterator[Finding]:
+    """Yield what overrides, or escapes, the table in the decompressor."""
+    given, profile = case.given, case.profile
+    if not case.deposits or given is None or profile is None:
+        return
+    scratch = kho_scratch(given, profile)
+    yield from _scratch(case, given, scratch)
+    if scratch or not _randomises(given, profile):
+        return
+    by_efi = profile.has("kaslr-efi-memmap-first") and profile.config["EFI"]
+    if by_efi and given.efi is not None:
+        yield from _efi(case, given.efi)
+    elif "mem" in given.cmdline:
+        yield from _memmap(case, given, profile)
+
+
+def _randomises(given: BootInput, profile: Profile) -> bool:
+    if not profile.has("kaslr") or not profile.config["RANDOMIZE_BASE"]:
+        return False
+    if profile.has("kaslr-low-only") and profile.config["HIBERNATION"]:
+        return has_word(given.cmdline, "kaslr")
+    return not has_word(given.cmdline, "nokaslr")
+
+
+def _scratch(
+    case: Situation, given: BootInput, scratch: tuple[tuple[int, int], ...]
+) -> Iterator[Finding]:
+    hit = case.deposits & _spans(scratch)
+    if hit:
+        yield finding_about(
+            "kho-scratch-overlap",
+            "unsafe",
+            hit,
+            "a scratch area of the kexec handover makes {pages} memory, whatever the "
+            "table says",
+            _KHO,
+        )
+    enabled = case.has("kho-scratch-is-memory") and _config(case, "KEXEC_HANDOVER")
+    nodes = given.setup_data or ()
+    named = any(node.type == SETUP_KEXEC_KHO for node in nodes)
+    if enabled and named and not scratch:
+        message = (
+            "the scratch areas that the kexec handover node names become memory, "
+            "whatever the table says, and they are no part of the handoff"
+        )
+        yield Finding(
+            id="kho-scratch-overlap", level="degraded", message=message, source=_KHO
+        )
+
+
+def _config(case: Situation, option: str) -> bool:
+    return case.profile is not None and bool(case.profile.config[option])
+
+
+def _spans(spans: tuple[tuple[int, int], ...]) -> ExtentSet:
+    limit = ByteRangeSet.LIMIT
+    return ByteRangeSet(
+        (addr, min(addr + size, limit)) for addr, size in spans
+    ).pages_touched()
+
+
+def _efi(case: Situation, efi: EfiMemmap) -> Iterator[Finding]:
+    if efi.rows is None:
+        message = (
+            "KASLR looks for its place in the EFI memory map and not in the table; "
+            "that map is no part of the handoff: it must hold no conventional memory"
+        )
+        yield Finding(
+            id="efi-memmap-overrides", level="degraded", message=message, source=_EFI
+        )
+        return
+    kinds = {_EFI_CONVENTIONAL}
+    if case.has("kaslr-unaccepted-memory"):
+        kinds.add(_EFI_UNACCEPTED)
+    spans = tuple((row[0], row[1] << 12) for row in efi.rows if row[2] in kinds)
+    hit = case.deposits & _spans(spans)
+    if hit:
+        text = (
+            "KASLR looks for its place in the EFI memory map and not in the table: "
+            "there {pages} are conventional memory"
+        )
+        yield finding_about("efi-memmap-overrides", "unsafe", hit, text, _EFI)
+
+
+# Deposits that mem= and memmap= keep from the kernel, but not from KASLR.
+def _memmap(case: Situation, given: BootInput, profile: Profile) -> Iterator[Finding]:
+    rows = [row for row in given.table.tolist() if row[2] == E820_TYPE_RAM]
+    exposed = case.deposits & bytes_named(rows, E820_TYPE_RAM).pages_touched()
+    if not exposed:
+        return
+    said = read_mem_options(given.cmdline, profile, MAXMEM)
+    if said.too_many:
+        message = (
+            f"a memmap= list of more than {MAX_MEMMAP_REGIONS} ranges turns physical "
+            "KASLR off; the same ranges as options of their own would not"
+        )
+        yield Finding(id="memmap-limit", level="note", message=message, source=_MEMMAP)
+        return
+    limit = ByteRangeSet.LIMIT
+    kept = [(low, min(high, limit)) for low, high in said.avoided]
+    kept.append((min(said.limit, limit), limit))
+    escaped = exposed - case.usable - ByteRangeSet(kept).pages_inside()
+    if escaped and case.view.user_map is not None:
+        reads = case.has("kaslr-reads-cmdline") or case.has("kaslr-reads-last-memmap")
+        why = f"avoids {MAX_MEMMAP_REGIONS} ranges of memmap= at most"
+        text = why if reads else "does not look at mem= and memmap="
+        yield finding_about(
+            "memmap-limit",
+            _level(case, escaped),
+            escaped,
+            f"the command line keeps {{pages}} from the kernel, but KASLR {text}",
+            _MEMMAP if reads else _NO_MEMMAP,
+        )
+
+
+# Where the image is known, slots decide; else nobody can say that none fits.
+def _level(case: Situation, escaped: ExtentSet) -> Level:
+    slots = case.view.kaslr
+    if slots is None:
+        return "degraded"
+    hits, _ = slots.slots_over(escaped.to_bytes())
+    return "unsafe" if hits and slots.enabled else "note"

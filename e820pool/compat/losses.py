@@ -1,0 +1,159 @@
+"""RAM, and entries, that this kernel loses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import (
+    E820_MAX_ENTRIES_ZEROPAGE,
+    E820_TYPE_RAM,
+    E820_TYPE_RESERVED_KERN,
+)
+from e820pool.compat.about import LISTED
+from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.findings import Finding
+from e820pool.kernel.sanitize import sanitize_rows
+from e820pool.sweep import sweep_arrays
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from e820pool.compat.situation import Situation
+    from e820pool.kernel.view import Row
+
+__all__ = ("findings_of_losses",)
+
+_MEMBLOCK = "arch/x86/kernel/e820.c e820__memblock_setup()"
+_APPEND = "arch/x86/kernel/e820.c e820__memory_setup_default()"
+_RANGE_ADD = "arch/x86/kernel/e820.c __e820__range_add()"
+_IN_PLACE = "4.4 arch/x86/kernel/e820.c default_machine_specific_memory_setup()"
+_KERN = "3.10 to 6.12 arch/x86/kernel/e820.c e820__memblock_setup()"
+
+# RAM that every kernel gives up by itself: page 0 and the ISA hole (arch/x86/
+# kernel/setup.c trim_bios_range()). Pages of setup_data nodes are reserved for
+# ever, and before memblock no memory at all.
+_ALWAYS_LOST = ExtentSet([(0x0, 0x1), (0xA0, 0x100)])
+
+
+def findings_of_losses(case: Situation) -> Iterator[Finding]:
+    """Yield what the kernel loses of the table."""
+    yield from _fallback(case)
+    cut = _cut(case)
+    yield from _truncated(cut)
+    yield from _dropped(case, cut)
+    yield from _type_128(case)
+    yield from _ram_lost(case)
+
+
+def _fallback(case: Situation) -> Iterator[Finding]:
+    if case.view.map_source != "BIOS-e820":
+        text = (
+            f"the kernel refuses the table and makes up a {case.view.map_source} map, "
+            "which knows no RESERVED"
+        )
+        yield Finding(id="fallback-map", level="degraded", message=text, source=_APPEND)
+
+
+# What the in-place sanitiser of old kernels had no room for; its rows are among
+# those that the view calls dropped.
+def _cut(case: Situation) -> Sequence[Row]:
+    if not case.view.dropped or not case.has("sanitize-in-place"):
+        return ()
+    if case.given is None or case.given.table.size > E820_MAX_ENTRIES_ZEROPAGE:
+        return ()
+    never_merge = case.profile.never_merge if case.profile else ()
+    return sanitize_rows(
+        case.given.table.tolist(),
+        capacity=E820_MAX_ENTRIES_ZEROPAGE,
+        never_merge=never_merge,
+    ).cut
+
+
+def _truncated(cut: Sequence[Row]) -> Iterator[Finding]:
+    if cut:
+        yield _about_rows(
+            "truncated",
+            cut,
+            f"{len(cut)} entries are cut from the top of the table, which is resolved "
+            "where it lies, in 128 slots",
+            _IN_PLACE,
+        )
+
+
+def _dropped(case: Situation, cut: Sequence[Row]) -> Iterator[Finding]:
+    told = set(cut)
+    rows = [row for row in case.view.dropped if row not in told]
+    if rows:
+        what = f"{len(rows)} entries are lost"
+        yield _about_rows("dropped-entry", rows, what, _RANGE_ADD)
+
+
+def _about_rows(ident: str, rows: Sequence[Row], what: str, source: str) -> Finding:
+    ram = sum(size for _, size, kind in rows if kind == E820_TYPE_RAM)
+    first = rows[0]
+    return Finding(
+        id=ident,
+        level="degraded" if ram else "note",
+        message=(
+            f"{what}, the first at {first[0]:#x} with size {first[1]:#x} of type "
+            f"{first[2]}; {ram:#x} bytes of RAM go with them"
+        ),
+        source=source,
+    )
+
+
+def _type_128(case: Situation) -> Iterator[Finding]:
+    if case.profile is None or not case.told.size:
+        return
+    rows = case.told[case.told["type"] == E820_TYPE_RESERVED_KERN]
+    if not rows.size:
+        return
+    is_memory = case.has("type-128-is-memory") and case.has("memblock")
+    if is_memory:
+        text = "memory here, and none to kernels from 6.15 on and before 2.6.37"
+    else:
+        text = "no memory to this kernel, but to those from 2.6.37 to 6.14"
+    yield Finding(
+        id="type-128",
+        level="note" if is_memory else "degraded",
+        message=(
+            f"{rows.size} entries have type 128, the first at "
+            f"{int(rows['addr'][0]):#x}: {text}"
+        ),
+        source=_KERN,
+    )
+
+
+def _ram_lost(case: Situation) -> Iterator[Finding]:
+    # With mem= or memmap= the user asked for less; a dead boot lost all of it.
+    view, both = case.view, case.told
+    if case.given is None or view.user_map is not None or view.fatal is not None:
+        return
+    if bool((both["addr"] + both["size"] < both["addr"]).any()):
+        return
+    addr, size, kind = sweep_arrays(both["addr"], both["size"], both["type"])
+    ram = kind == E820_TYPE_RAM
+    told = ByteRangeSet.from_bounds(addr[ram], addr[ram] + size[ram]).pages_inside()
+    lost = told - case.usable
+    if not lost:
+        return
+    lost = lost - (_ALWAYS_LOST | _pages_of_nodes(case)) - case.deposits
+    if lost:
+        text = (
+            f"{lost.nr_pages} pages of RAM in the table are not used, the first at "
+            f"PFN {next(iter(lost))[0]:#x}"
+        )
+        yield Finding(
+            id="ram-lost",
+            level="degraded",
+            message=text,
+            extents=tuple(lost)[:LISTED],
+            source=_MEMBLOCK,
+        )
+
+
+def _pages_of_nodes(case: Situation) -> ExtentSet:
+    nodes = () if case.given is None else case.given.setup_data or ()
+    limit = ByteRangeSet.LIMIT
+    spans = ((one.addr, min(one.addr + one.size, limit)) for one in nodes)
+    return ByteRangeSet(spans).pages_touched()

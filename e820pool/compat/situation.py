@@ -1,0 +1,81 @@
+"""What a finding is made from: deposits, a kernel's view, the handoff, a profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from e820pool.errors import InputError
+from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.kernel.profiles import profile_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from e820pool.kernel.boot_input import BootInput
+    from e820pool.kernel.profiles import Profile
+    from e820pool.kernel.view import KernelView, Row
+
+__all__ = ("Situation", "bytes_named", "situation_of")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Situation:
+    """Hold all that a check looks at, and what several of them need.
+
+    Attributes:
+        deposits: the pages that must stay untouched.
+        view: what the kernel, modelled or real, made of the handoff.
+        given: what the handoff says, None when it is not at hand.
+        profile: how that kernel reads, None when it is not known.
+        told: the entries of zero page and SETUP_E820_EXT, empty without ``given``.
+        usable: the pages that the kernel gives to its allocators.
+    """
+
+    deposits: ExtentSet
+    view: KernelView
+    given: BootInput | None
+    profile: Profile | None
+    told: NDArray[Any]
+    usable: ExtentSet
+
+    def has(self, behaviour: str) -> bool:
+        """Return whether the kernel is known to show the behaviour."""
+        return self.profile is not None and self.profile.has(behaviour)
+
+
+def situation_of(
+    deposits: ExtentSet,
+    view: KernelView,
+    given: BootInput | None = None,
+    profile: Profile | None = None,
+) -> Situation:
+    """Return the situation; without ``profile`` the one of the view's release."""
+    tables = () if given is None else (given.table, *given.ext)
+    return Situation(
+        deposits=deposits,
+        view=view,
+        given=given,
+        profile=profile or _known(view.kernel),
+        told=np.concatenate(tables) if tables else np.empty(0),
+        usable=view.usable_pages(),
+    )
+
+
+def _known(release: str) -> Profile | None:
+    try:
+        return profile_for(release)
+    except InputError:
+        return None
+
+
+def bytes_named(rows: Iterable[Row], *kinds: int) -> ByteRangeSet:
+    """Return what rows of these types name; one that ends at 2^64 loses a byte."""
+    limit = ByteRangeSet.LIMIT
+    return ByteRangeSet(
+        (addr, min(addr + size, limit)) for addr, size, kind in rows if kind in kinds
+    )

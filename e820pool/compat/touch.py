@@ -1,0 +1,102 @@
+"""Deposited pages that this kernel can touch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import E820_TYPE_PRAM
+from e820pool.compat.about import finding_about
+from e820pool.compat.situation import bytes_named
+from e820pool.extents import ByteRangeSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e820pool.compat.situation import Situation
+    from e820pool.findings import Finding
+
+__all__ = ("findings_of_touch",)
+
+_MEMBLOCK = "arch/x86/kernel/e820.c e820__memblock_setup()"
+_KASLR = "arch/x86/boot/compressed/kaslr.c process_e820_entries()"
+_IMAGE = "arch/x86/kernel/setup.c e820_add_kernel_range()"
+_HEAD = "arch/x86/boot/compressed/head_64.S startup_32"
+_PMEM = "arch/x86/kernel/pmem.c register_e820_pmem()"
+
+
+def findings_of_touch(case: Situation) -> Iterator[Finding]:
+    """Yield each way in which the kernel touches a deposit, all ``unsafe``."""
+    if not case.deposits:
+        return
+    yield from _touched(case)
+    yield from _usable(case)
+    yield from _forced(case)
+    yield from _load_window(case)
+    yield from _slots(case)
+    yield from _driver(case)
+
+
+def _touched(case: Situation) -> Iterator[Finding]:
+    touched = case.view.touched_deposits
+    if touched is None and case.view.touched is not None:
+        touched = case.view.touched & case.deposits
+    if touched:
+        text = "the kernel read or wrote {pages}"
+        yield finding_about("touched", "unsafe", touched, text, "lab: guest RAM file")
+
+
+def _usable(case: Situation) -> Iterator[Finding]:
+    hit = case.deposits & case.usable
+    if hit:
+        text = "the kernel takes {pages} for its own memory"
+        yield finding_about("usable-as-ram", "unsafe", hit, text, _MEMBLOCK)
+
+
+def _forced(case: Situation) -> Iterator[Finding]:
+    if case.view.kernel_range is None:
+        return
+    hit = case.deposits & ByteRangeSet([case.view.kernel_range]).pages_touched()
+    if hit:
+        text = "the kernel image lies over {pages} and makes them RAM"
+        yield finding_about(
+            "forced-to-ram-by-kernel-image", "unsafe", hit, text, _IMAGE
+        )
+
+
+def _load_window(case: Situation) -> Iterator[Finding]:
+    window = case.view.load_window
+    if window is None:
+        return
+    hit = case.deposits & ByteRangeSet([window]).pages_touched()
+    if hit:
+        place = f"[{window[0]:#x}, {window[1]:#x})"
+        text = f"the decompressor works in {place}, over {{pages}}"
+        yield finding_about("touched-by-decompressor", "unsafe", hit, text, _HEAD)
+
+
+def _slots(case: Situation) -> Iterator[Finding]:
+    slots = case.view.kaslr
+    if slots is None or not slots.enabled:
+        return
+    hits, landed = slots.slots_over(case.deposits.to_bytes())
+    if hits:
+        text = (
+            f"KASLR can put the kernel into a deposit: {hits} of {slots.nr_slots} "
+            "slots cover {pages}"
+        )
+        extents = landed.pages_touched() & case.deposits
+        yield finding_about("touched-by-decompressor", "unsafe", extents, text, _KASLR)
+
+
+# Type 12 is memory to no allocator, but a device to a driver, which reads it.
+def _driver(case: Situation) -> Iterator[Finding]:
+    if not case.has("memmap-pram"):
+        return
+    rows = [row for row in case.view.table if row[2] == E820_TYPE_PRAM]
+    hit = case.deposits & bytes_named(rows, E820_TYPE_PRAM).pages_touched()
+    if hit:
+        text = (
+            "type 12 makes {pages} a persistent memory device: its driver reads them "
+            "to find out what they hold"
+        )
+        yield finding_about("driver-takes-deposit", "unsafe", hit, text, _PMEM)

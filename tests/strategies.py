@@ -57,6 +57,35 @@ def mutated(draw, data):
     return bytes(changed)
 
 
+@st.composite
+def deposited_machines(draw, *, max_size=6, deposits=12):
+    """Make `(rows, deposits)`: a firmware map, and whole pages of its RAM above 1 MiB.
+
+    The map has RAM for the parts of a handoff; in one case of three a comb of deposits
+    makes more entries than a zero page holds. Deposits are `(pfn, nr_pages, owner)`.
+    """
+    first = [(0, 0x9F000, 1), (0x100000, draw(st.integers(64, 256)) << 20, 1)]
+    start = sum(first[-1][:2])
+    more = draw(sorted_rows(min_size=0, max_size=max_size, unit=512))
+    rows = [*first, *((start + addr, size, kind) for addr, size, kind in more)]
+    ram = [
+        (-(-addr // PAGE), (addr + size) // PAGE)
+        for addr, size, kind in rows[1:]
+        if kind == 1
+    ]
+    taken = set()
+    for _ in range(draw(st.integers(0, deposits))):
+        low, high = draw(st.sampled_from(ram))
+        at = draw(st.integers(low, max(low, high - 1)))
+        taken |= set(range(at, min(high, at + draw(st.integers(1, 3)))))
+    if draw(st.integers(0, 2)) == 0:
+        base = ram[0][0] + 0x1000
+        step = draw(st.integers(2, 16))
+        taken |= set(range(base, base + draw(st.integers(60, 200)) * step, step))
+    owners = draw(st.integers(1, 3))
+    return rows, [(pfn, 1, pfn % owners) for pfn in sorted(taken)]
+
+
 def noise(size):
     """Bytes of one size: zero but for a few patches, or all of them random."""
     patches = st.lists(

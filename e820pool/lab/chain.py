@@ -68,7 +68,7 @@ def run_chain(
         raise InputError("a chain of 0 kernels: the limit is at least 1")
     validate_page_granularity(options.ram_folder)
     initrd = build_chain_initramfs(
-        pressure=options.pressure, kexec_tools=options.loader != "ours"
+        pressure=options.pressure, kexec_tools=set(options.loaders) != {"ours"}
     )
     plan = ChainPlan(memory_map=memory_map, initrd=initrd, options=options)
     first = plan.next_kernel(kernels[0].image, DepositLedger(), generation=0)
@@ -148,7 +148,7 @@ class _Run:
         return hop_of(
             HopFacts(
                 kernel=self._kernels[number],
-                entered=self._options.loader if number else "boot",
+                entered=self._options.loader_of(number - 1) if number else "boot",
                 started=started,
                 before=hops[-1] if hops else None,
                 report=parse_guest_report(logs.report),
@@ -160,8 +160,7 @@ class _Run:
                 region_record=record,
                 firmware_map=self._plan.memory_map,
                 seconds=seconds,
-            ),
-            self._options,
+            )
         )
 
     # User space reads it through /dev/mem on any kernel; here the file is nearer.
@@ -182,7 +181,7 @@ class _Run:
             self._kernels[number + 1].image, ledger, generation=number + 1
         )
         self._write_region_record(following, number + 1)
-        load_next(self._port, self._ram, following, self._options.loader)
+        load_next(self._port, self._ram, following, self._options.loader_of(number))
         self._hop(ledger, made, gone)
         self._withdrawn = gone
         return hop, following

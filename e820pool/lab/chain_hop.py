@@ -18,7 +18,7 @@ from e820pool.handoff.strict import whole_table
 from e820pool.kernel.early_boot import predict, predict_input
 from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.reading import boot_input
-from e820pool.lab.chain_model import ChainOptions, Hop
+from e820pool.lab.chain_model import Hop
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
 from e820pool.pool.option import find_pmpool_option
 from e820pool.pool.rebuild import RebuildResult, rebuild
@@ -65,7 +65,7 @@ class HopFacts:
     seconds: float
 
 
-def hop_of(facts: HopFacts, options: ChainOptions) -> Hop:
+def hop_of(facts: HopFacts) -> Hop:
     """Return the hop.
 
     Raises:
@@ -78,7 +78,7 @@ def hop_of(facts: HopFacts, options: ChainOptions) -> Hop:
     )
     text = facts.console.decode("utf-8", "replace")
     view = view_of_machine(seen, text, facts.report, touched)
-    given, model = _model(facts, options)
+    given, model = _model(facts)
     differences: tuple[Difference, ...] = ()
     verdict = None
     if model is not None and given is not None:
@@ -137,24 +137,22 @@ def _rows(seen: Handoff, facts: HopFacts) -> list[Row]:
     return rows
 
 
-def _model(
-    facts: HopFacts, options: ChainOptions
-) -> tuple[BootInput | None, KernelView | None]:
+def _model(facts: HopFacts) -> tuple[BootInput | None, KernelView | None]:
     profile = profile_of_image(facts.kernel)
     if profile is None:
         return None, None
     handoff = facts.started.bound.handoff
     if facts.entered in {"boot", "ours"}:
         return boot_input(handoff), predict(handoff, profile)
-    handed = _handed_over(facts, options)
+    handed = _handed_over(facts)
     if handed is None:
         return None, None
     given = handed.boot_input(handoff.cmdline.decode("latin-1"))
     return given, predict_input(given, profile)
 
 
-def _handed_over(facts: HopFacts, options: ChainOptions) -> HandedOver | None:
-    if options.loader == "kexec-load":
+def _handed_over(facts: HopFacts) -> HandedOver | None:
+    if facts.entered == "kexec-load":
         table = whole_table(facts.started.bound.handoff)
         return by_kexec_tools(tuple(row) for row in table.tolist())
     before = facts.before.model if facts.before else None

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.rebuild import RebuildResult
 
-__all__ = ("CARRIERS", "LOADERS", "Carrier", "ChainOptions", "ChainRecord", "Hop")
+__all__ = (
+    "CARRIERS",
+    "LOADERS",
+    "Carrier",
+    "ChainOptions",
+    "ChainRecord",
+    "Hop",
+    "Loader",
+)
 
 LOADERS = ("ours", "kexec-load", "kexec-file")
 """kexec_load(2) with exactly our parts; stock kexec-tools by kexec_load(2), reading a
@@ -37,7 +45,7 @@ class ChainOptions:
     """Say how a chain is to be run.
 
     Attributes:
-        loader: one of :data:`LOADERS`, for every hop.
+        loaders: of :data:`LOADERS`, one for each hop; the last serves all that follow.
         carrier: one of :data:`CARRIERS`.
         nr_pages: single pages that each kernel deposits.
         step: from one of them to the next, in pages, as the kernel hands them out.
@@ -51,7 +59,7 @@ class ChainOptions:
         ram_folder: a folder on a tmpfs for guest RAM, None for memory.
     """
 
-    loader: Loader = "ours"
+    loaders: tuple[Loader, ...] = ("ours",)
     carrier: Carrier = "setup_data"
     nr_pages: int = 20
     step: int = 8
@@ -62,6 +70,10 @@ class ChainOptions:
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     deadlines: Deadlines = field(default_factory=Deadlines)
     ram_folder: Path | None = None
+
+    def loader_of(self, hop: int) -> Loader:
+        """Return the loader that leaves kernel number ``hop``, from 0 on."""
+        return self.loaders[min(hop, len(self.loaders) - 1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

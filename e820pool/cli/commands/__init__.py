@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 from e820pool.cli.commands import (
     boot,
     build,
+    chain,
     check,
+    compare,
     demo,
     image,
     kernels,
@@ -48,6 +50,8 @@ def _modules() -> Iterator[Command]:
     yield boot
     yield check
     yield rebuild
+    yield compare
+    yield chain
     yield kernels
     yield image
     yield demo

@@ -1,0 +1,188 @@
+"""chain: deposits carried over real kexecs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e820pool.cli import status
+from e820pool.cli.inputs import add_source_argument, source_map, whole_number
+from e820pool.cli.lab_runs import boot_options, lab_kernels
+from e820pool.errors import InputError, LabError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from e820pool.cli.console import Console
+    from e820pool.lab.chain_model import ChainOptions, ChainRecord, Hop, Loader
+    from e820pool.lab.several import KernelFile
+
+__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+
+NAME = "chain"
+HELP = "carry deposits made at run time over real kexecs"
+DESCRIPTION = """\
+Boot the first kernel in QEMU, let it deposit pages at run time, start the next one by
+kexec, fill its memory, rebuild the pool from what it has, deposit more, and so on. For
+each kernel: the table that it was given, which deposited pages it ever read or wrote,
+and whether its pool is what was deposited.
+"""
+EXAMPLE = "e820pool chain machine.txt --kernel 6.1 --kernel 5.10 --kernel 6.1"
+
+_LOADERS: tuple[Loader, ...] = ("ours", "kexec-load", "kexec-file")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``chain``."""
+    add_source_argument(parser)
+    parser.add_argument(
+        "--kernel",
+        metavar="KERNEL",
+        action="append",
+        required=True,
+        help="a bzImage, or a release that 'kernels fetch' got; repeated, in order",
+    )
+    parser.add_argument(
+        "--loader",
+        metavar="LIST",
+        default="ours",
+        help="ours, kexec-load or kexec-file (stock kexec-tools); a comma list has one "
+        "for each hop (default: ours)",
+    )
+    parser.add_argument(
+        "--carrier",
+        choices=("setup_data", "pmpool", "none"),
+        default="setup_data",
+        help="how the pool record travels (default: setup_data)",
+    )
+    parser.add_argument(
+        "--pages",
+        metavar="N",
+        type=whole_number,
+        default=20,
+        help="single pages that each kernel deposits (default: 20)",
+    )
+    parser.add_argument(
+        "--huge",
+        metavar="N",
+        type=whole_number,
+        default=1,
+        help="pages of 2 MiB that each kernel deposits (default: 1)",
+    )
+    parser.add_argument(
+        "--deposit-once",
+        action="store_true",
+        help="only the first kernel deposits",
+    )
+    parser.add_argument(
+        "--withdraw",
+        metavar="N",
+        type=whole_number,
+        default=0,
+        help="pages that each kernel withdraws of what it finds deposited (default: 0)",
+    )
+    _add_lab_options(parser)
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+
+
+def _add_lab_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("lab")
+    group.add_argument(
+        "--no-pressure", action="store_true", help="do not fill the guest's memory"
+    )
+    group.add_argument(
+        "--accel", choices=("auto", "kvm", "tcg"), default="auto", help="default: auto"
+    )
+    group.add_argument(
+        "--deadline",
+        metavar="SECONDS",
+        type=float,
+        help="limit of each phase of a boot",
+    )
+    group.add_argument(
+        "--ram-folder", metavar="DIR", type=Path, help="a tmpfs for guest RAM"
+    )
+    group.add_argument("--keep", metavar="DIR", type=Path, help="keep consoles there")
+    parser.set_defaults(pattern=False)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Run the chain; 1 when a deposit was touched or a pool is lost."""
+    from e820pool.lab.chain import run_chain  # noqa: PLC0415  numpy
+    from e820pool.report.chain_text import (  # noqa: PLC0415
+        chain_json,
+        chain_text,
+        hop_line,
+    )
+
+    options = _options(args)
+    memory_map, kernels = source_map(args, console), _kernels(args.kernel)
+
+    def arrived(hop: Hop) -> None:
+        if not console.json:
+            console.note(hop_line(hop))
+
+    try:
+        record = run_chain(memory_map, kernels, options, on_hop=arrived)
+    except LabError as exc:
+        _keep_lost(exc, args.keep)
+        raise
+    _keep(record, args.keep)
+    console.result((chain_json if args.format == "json" else chain_text)(record))
+    return status.DONE if record.is_intact else status.NOT_SAFE
+
+
+def _options(args: argparse.Namespace) -> ChainOptions:
+    from e820pool.lab.chain_model import ChainOptions  # noqa: PLC0415  numpy
+
+    lab = boot_options(args)
+    return ChainOptions(
+        loaders=_loaders(args.loader),
+        carrier=args.carrier,
+        nr_pages=args.pages,
+        nr_huge=args.huge,
+        once=args.deposit_once,
+        nr_withdrawn=args.withdraw,
+        pressure=lab.pressure,
+        accelerator=lab.accelerator,
+        deadlines=lab.deadlines,
+        ram_folder=lab.ram_folder,
+    )
+
+
+def _loaders(text: str) -> tuple[Loader, ...]:
+    found: list[Loader] = []
+    for name in text.split(","):
+        known = [one for one in _LOADERS if one == name.strip()]
+        if not known:
+            raise InputError(f"loader {name!r} is not one of: {', '.join(_LOADERS)}")
+        found += known
+    return tuple(found)
+
+
+def _kernels(names: list[str]) -> list[KernelFile]:
+    found = [kernel for name in names for kernel in lab_kernels(name)]
+    if len(found) < 2:
+        raise InputError(f"a chain of {len(found)} kernel: the limit is at least 2")
+    return found
+
+
+def _keep(record: ChainRecord, folder: Path | None) -> None:
+    if folder is None:
+        return
+    from e820pool.report.files import write_file  # noqa: PLC0415  numpy
+
+    for at, hop in enumerate(record.hops):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_file(folder / f"{at}-{Path(hop.kernel).name}.log", hop.console)
+
+
+# The console of a lost machine is all there is of it.
+def _keep_lost(error: LabError, folder: Path | None) -> None:
+    console = getattr(error, "console", b"")
+    if folder is None or not console:
+        return
+    from e820pool.report.files import write_file  # noqa: PLC0415  numpy
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(folder / "lost.log", console)

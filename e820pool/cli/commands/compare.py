@@ -1,0 +1,223 @@
+"""compare: encodings against kernels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e820pool.cli import status
+from e820pool.cli.inputs import (
+    add_deposit_options,
+    add_source_argument,
+    deposits_of,
+    source_map,
+)
+from e820pool.cli.lab_runs import add_lab_options, boot_options, lab_kernels, profile_of
+from e820pool.cli.targets import targets
+from e820pool.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from e820pool.cli.console import Console
+    from e820pool.deposits import DepositLedger
+    from e820pool.kernel.profiles import Profile
+    from e820pool.lab.several import KernelFile, Outcome
+    from e820pool.memory_map import MemoryMap
+    from e820pool.pool.designs import DesignCell
+    from e820pool.report.compare_model import Booted, CompareCell, Comparison
+
+    Candidate = tuple[str, Profile, KernelFile | None]
+
+__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+
+NAME = "compare"
+HELP = "set the ways to tell the next kernel against each other, kernel by kernel"
+DESCRIPTION = """\
+Build every encoding of the same deposits for every kernel, ask the model for a verdict,
+and with --boot the real kernel, too: which deposited pages it touched. With each goes
+what it costs in entries, command line and RAM, whether the pool can be rebuilt, and
+whether the next kexec keeps the deposits out of RAM when nobody tells it of them.
+"""
+EXAMPLE = "e820pool compare machine.txt --deposit 128M+2M --kernel 5.10,6.1,7.3"
+
+_DEFAULT_KERNELS = "3.10,4.19,5.10,6.1,6.12,6.18,7.3"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``compare``."""
+    add_source_argument(parser)
+    add_deposit_options(parser)
+    parser.add_argument(
+        "--kernel",
+        metavar="LIST",
+        help="comma list of releases or images; with --boot of fetched ones, or all "
+        f"(default: {_DEFAULT_KERNELS}; with --boot: all that were fetched)",
+    )
+    parser.add_argument(
+        "--encoding", metavar="LIST", help="comma list of encodings (default: all)"
+    )
+    parser.add_argument(
+        "--boot", action="store_true", help="boot every kernel with every encoding"
+    )
+    add_lab_options(parser)
+    parser.add_argument("--format", choices=("table", "json", "svg"), default="table")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Compare; 1 when a real kernel contradicts the model, 4 when one was lost."""
+    from e820pool.deposits import DepositLedger  # noqa: PLC0415  numpy
+    from e820pool.report.compare_svg import compare_svg  # noqa: PLC0415
+    from e820pool.report.compare_text import compare_json, compare_text  # noqa: PLC0415
+
+    memory_map = source_map(args, console)
+    ledger = DepositLedger(deposits_of(args))
+    if not len(ledger):
+        raise InputError("nothing is deposited: --deposit says what")
+    found = _comparison(memory_map, ledger, args, console)
+    render = {"json": compare_json, "svg": compare_svg, "table": compare_text}
+    console.result(render[args.format](found))
+    return _status(found)
+
+
+def _comparison(
+    memory_map: MemoryMap,
+    ledger: DepositLedger,
+    args: argparse.Namespace,
+    console: Console,
+) -> Comparison:
+    from e820pool.handoff.encodings import ENCODINGS  # noqa: PLC0415  numpy
+    from e820pool.report.compare_model import Comparison  # noqa: PLC0415
+
+    names = _encodings(args.encoding)
+    kernels = _candidates(args)
+    cells: list[CompareCell] = []
+    for name in names:
+        row = _modelled(memory_map, ledger, name, kernels)
+        cells += _row(row, kernels, args, console)
+    return Comparison(
+        encodings=tuple(names),
+        kernels=tuple(name for name, _, _ in kernels),
+        cells=tuple(cells),
+        meanings={name: ENCODINGS[name].meaning for name in names},
+        nr_deposited=ledger.extents.nr_pages,
+        nr_deposits=len(ledger),
+    )
+
+
+def _encodings(text: str | None) -> list[str]:
+    from e820pool.handoff.encodings import ENCODINGS, encoding_named  # noqa: PLC0415
+
+    if text is None:
+        return list(ENCODINGS)
+    return [encoding_named(part.strip()).name for part in text.split(",")]
+
+
+def _candidates(args: argparse.Namespace) -> list[Candidate]:
+    if args.boot:
+        files = lab_kernels(args.kernel or "all")
+        return [(one.name, profile_of(one), one) for one in files]
+    found: list[Candidate] = []
+    for target in targets(args.kernel or _DEFAULT_KERNELS):
+        if target.profile is None:
+            raise InputError(target.reason)
+        found.append((target.name, target.profile, _file(target.name, target.image)))
+    return found
+
+
+def _file(name: str, image: bytes | None) -> KernelFile | None:
+    from e820pool.lab.several import KernelFile  # noqa: PLC0415  numpy
+
+    return None if image is None else KernelFile(name=name, image=image)
+
+
+def _modelled(
+    memory_map: MemoryMap,
+    ledger: DepositLedger,
+    encoding: str,
+    kernels: list[Candidate],
+) -> list[DesignCell]:
+    from e820pool.abi.bzimage import parse_bzimage  # noqa: PLC0415  construct
+    from e820pool.pool.designs import design_cell  # noqa: PLC0415  numpy
+
+    row = []
+    for name, profile, file in kernels:
+        image = None if file is None else parse_bzimage(file.image)
+        cell = design_cell(memory_map, ledger, encoding, profile, image)
+        row.append(replace(cell, kernel=name))
+    return row
+
+
+def _row(
+    row: list[DesignCell],
+    kernels: list[Candidate],
+    args: argparse.Namespace,
+    console: Console,
+) -> Iterator[CompareCell]:
+    from e820pool.report.compare_model import CompareCell  # noqa: PLC0415  numpy
+
+    if not args.boot:
+        yield from (CompareCell(model=cell) for cell in row)
+        return
+    for cell, (_, profile, file) in zip(row, kernels, strict=True):
+        booted = None
+        if cell.handoff is not None and file is not None:
+            booted = _booted(cell, profile, file, args, console)
+        yield CompareCell(model=cell, booted=booted)
+
+
+def _booted(
+    cell: DesignCell,
+    profile: Profile,
+    file: KernelFile,
+    args: argparse.Namespace,
+    console: Console,
+) -> Booted:
+    from e820pool.lab.several import boot_several  # noqa: PLC0415  numpy
+
+    assert cell.handoff is not None  # noqa: S101  for the type checker
+    if not console.json:
+        console.note(f"booting {file.name} with {cell.encoding} ...")
+    (outcome,) = boot_several(cell.handoff, [file], boot_options(args))
+    _keep(outcome, cell, args.keep)
+    return _judged(outcome, cell, profile)
+
+
+def _judged(outcome: Outcome, cell: DesignCell, profile: Profile) -> Booted:
+    from e820pool.compat import check, diff  # noqa: PLC0415  numpy
+    from e820pool.kernel.early_boot import predict  # noqa: PLC0415
+    from e820pool.pool.designs import contradiction  # noqa: PLC0415
+    from e820pool.report.compare_model import Booted  # noqa: PLC0415
+
+    if outcome.record is None:
+        return Booted(failure=str(outcome.failure))
+    record = outcome.record
+    touched = record.view.touched_deposits
+    return Booted(
+        kernel=record.view.kernel,
+        verdict=check(record.handoff.ledger, record.view),
+        nr_touched=touched.nr_pages if touched else 0,
+        differences=diff(predict(record.handoff, profile), record.view),
+        contradiction=contradiction(cell, record.view),
+    )
+
+
+def _keep(outcome: Outcome, cell: DesignCell, keep: str | None) -> None:
+    if keep is None:
+        return
+    from e820pool.report.files import write_file  # noqa: PLC0415  numpy
+
+    folder = Path(keep) / cell.encoding
+    folder.mkdir(parents=True, exist_ok=True)
+    console = outcome.record.console if outcome.record else b""
+    console = console or getattr(outcome.failure, "console", b"")
+    write_file(folder / f"{Path(outcome.kernel.name).name}.log", console)
+
+
+def _status(found: Comparison) -> int:
+    lost = [one for one in found.disagreements if one.booted and one.booted.failure]
+    if len(found.disagreements) > len(lost):
+        return status.NOT_SAFE
+    return status.NO_VERDICT if lost else status.DONE

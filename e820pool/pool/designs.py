@@ -1,0 +1,176 @@
+"""One way to tell the next kernel, and one kernel: what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from e820pool.compat import Verdict, check
+from e820pool.compat.kexec_loaders import by_kexec_file, by_kexec_tools
+from e820pool.errors import CapacityError, InputError
+from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.handoff.build import BuildOptions, build_handoff
+from e820pool.handoff.strict import whole_table
+from e820pool.kernel.early_boot import predict, predict_input
+from e820pool.kernel.reading import boot_input
+from e820pool.pool.rebuild import rebuild
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from e820pool.abi.bzimage import BzImage
+    from e820pool.compat.kexec_loaders import HandedOver
+    from e820pool.deposits import DepositLedger
+    from e820pool.handoff.model import Handoff
+    from e820pool.kernel.profiles import Profile
+    from e820pool.kernel.view import KernelView
+    from e820pool.memory_map import MemoryMap
+
+__all__ = (
+    "ASSUMED_WINDOW",
+    "DesignCell",
+    "contradiction",
+    "design_cell",
+    "design_handoff",
+)
+
+ASSUMED_WINDOW = (16 << 20, 64 << 20)
+"""Where a kernel without an image at hand is taken to work before it reads a map: its
+preferred address, and init_size of a stock 6.1, rounded."""
+
+# Every kernel gives up page 0 and the ISA hole (arch/x86/kernel/setup.c
+# trim_bios_range()): no design is to blame.
+_ALWAYS_LOST = ExtentSet([(0, 1), (0xA0, 0x100)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesignCell:
+    """Hold what one kernel makes of the deposits under one encoding.
+
+    Attributes:
+        encoding, kernel: names.
+        verdict: the model's; None where the handoff cannot be built, for ``reason``.
+        handoff: what was built.
+        nr_entries: of the whole table, SETUP_E820_EXT included.
+        nr_words_bytes: what the encoding needs of the command line.
+        wasted_bytes: RAM of the firmware that is neither deposited nor used.
+        is_rebuildable: whether this kernel's user space gets exactly the pool back.
+        survives: by loader, whether the deposits are still no RAM in the table that
+            this kernel hands on by itself; None where that is not known.
+    """
+
+    encoding: str
+    kernel: str
+    verdict: Verdict | None
+    handoff: Handoff | None = None
+    reason: str = ""
+    nr_entries: int = 0
+    nr_words_bytes: int = 0
+    wasted_bytes: int = 0
+    is_rebuildable: bool = False
+    survives: Mapping[str, bool | None] = field(default_factory=dict)
+
+
+def design_handoff(
+    memory_map: MemoryMap,
+    ledger: DepositLedger,
+    encoding: str,
+    image: BzImage | None = None,
+) -> Handoff:
+    """Return the handoff of one encoding for one kernel.
+
+    Without an image its window is :data:`ASSUMED_WINDOW`, where that is free RAM: or
+    nothing could be said of KASLR.
+
+    Raises:
+        InputError, CapacityError: it cannot be built.
+    """
+    options = BuildOptions(encoding=encoding, kernel=image)
+    handoff = build_handoff(memory_map, ledger, options)
+    if image is not None:
+        return handoff
+    free = memory_map.ram_pages() - ledger.extents
+    window = ByteRangeSet([ASSUMED_WINDOW]).pages_touched()
+    taken = ByteRangeSet((s.addr, s.end) for s in handoff.segments()).pages_touched()
+    if free.covers(window) and not window & taken:
+        return replace(handoff, kernel_window=ASSUMED_WINDOW)
+    return handoff
+
+
+def design_cell(
+    memory_map: MemoryMap,
+    ledger: DepositLedger,
+    encoding: str,
+    profile: Profile,
+    image: BzImage | None = None,
+) -> DesignCell:
+    """Return what the modelled kernel makes of it.
+
+    Raises:
+        InputError: a deposit is not RAM of the map.
+    """
+    ledger.validate_inside(memory_map)
+    try:
+        handoff = design_handoff(memory_map, ledger, encoding, image)
+    except (InputError, CapacityError) as exc:
+        return DesignCell(
+            encoding=encoding, kernel=profile.release, verdict=None, reason=str(exc)
+        )
+    view, given = predict(handoff, profile), boot_input(handoff)
+    result = rebuild(view, handoff.record_bytes(), memory_map)
+    return DesignCell(
+        encoding=encoding,
+        kernel=profile.release,
+        verdict=check(ledger, view, given),
+        handoff=handoff,
+        nr_entries=int(whole_table(handoff).size),
+        nr_words_bytes=len(handoff.cmdline),
+        wasted_bytes=_wasted(memory_map, ledger, view) << 12,
+        is_rebuildable=result.ledger == ledger,
+        survives=_survives(ledger, view, profile),
+    )
+
+
+def contradiction(cell: DesignCell, machine: KernelView) -> str:
+    """Return how a real kernel contradicts a cell, "" where it does not.
+
+    KASLR throws dice: where nothing but it endangers the deposits, a boot may miss.
+    """
+    if cell.verdict is None:
+        return "the model has no verdict"
+    touched = bool(machine.touched_deposits)
+    sure = {"usable-as-ram", "forced-to-ram-by-kernel-image"}
+    found = {one.id for one in cell.verdict.findings if one.level == "unsafe"}
+    if touched and cell.verdict.verdict != "unsafe":
+        return f"deposited pages were touched, the model says {cell.verdict.verdict}"
+    if found & sure and not touched and machine.fatal is None:
+        return "the model says that they are touched, and they were not"
+    return ""
+
+
+def _wasted(memory_map: MemoryMap, ledger: DepositLedger, view: KernelView) -> int:
+    kept = view.usable_pages() | ledger.extents | _ALWAYS_LOST
+    return (memory_map.ram_pages() - kept).nr_pages
+
+
+# By the kernel's own devices: nobody tells the loader anything.
+def _survives(
+    ledger: DepositLedger, view: KernelView, profile: Profile
+) -> dict[str, bool | None]:
+    if view.fatal is not None:
+        return {"kexec-load": None, "kexec-file": None}
+    tree = view.firmware_map
+    handed = {
+        "kexec-load": None if tree is None else by_kexec_tools(tree),
+        "kexec-file": by_kexec_file(view) if profile.has("kexec-file-load") else None,
+    }
+    return {name: _keeps(ledger, one, profile) for name, one in handed.items()}
+
+
+def _keeps(
+    ledger: DepositLedger, handed: HandedOver | None, profile: Profile
+) -> bool | None:
+    if handed is None:
+        return None
+    following = predict_input(handed.boot_input(), profile)
+    return not ledger.extents & following.usable_pages()

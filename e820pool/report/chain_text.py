@@ -1,0 +1,154 @@
+"""A chain of kexecs, hop by hop, as text and as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from e820pool.report.jsons import document, finding_value, json_text
+from e820pool.report.verdicts import finding_line, verdict_value
+
+if TYPE_CHECKING:
+    from e820pool.extents import ExtentSet
+    from e820pool.lab.chain_model import ChainRecord, Hop
+
+__all__ = ("chain_json", "chain_text", "hop_line")
+
+_HEADERS = (
+    "kernel",
+    "entered by",
+    "entries",
+    "deposited",
+    "touched",
+    "pool",
+    "model",
+    "deposits",
+)
+
+
+def chain_text(record: ChainRecord) -> str:
+    """Return one line a kernel, then what is to be said of each, then the end."""
+    table = tabulate(
+        [_row(hop) for hop in record.hops],
+        headers=_HEADERS,
+        tablefmt="plain",
+        disable_numparse=True,
+    )
+    told = [line for hop in record.hops for line in _remarks(hop)]
+    return "\n".join([table, "", *told, _end(record)])
+
+
+def hop_line(hop: Hop) -> str:
+    """Return one hop as a line of progress."""
+    return (
+        f"{hop.kernel} by {hop.entered}: {hop.nr_entries} entries, "
+        f"{hop.given.extents.nr_pages} deposits, {hop.touched.nr_pages} touched, "
+        f"pool {_pool_word(hop)} ({hop.seconds:.0f} s)"
+    )
+
+
+def chain_json(record: ChainRecord) -> str:
+    """Return the JSON twin, kind ``chain``."""
+    options = record.options
+    return json_text(
+        document(
+            "chain",
+            loaders=list(options.loaders),
+            carrier=options.carrier,
+            hops=[_hop_value(hop) for hop in record.hops],
+            touched_deposits=_pairs(record.touched),
+            stopped=record.stopped or None,
+            intact=record.is_intact,
+        )
+    )
+
+
+def _row(hop: Hop) -> list[str]:
+    return [
+        hop.kernel,
+        hop.entered,
+        str(hop.nr_entries),
+        f"{hop.given.extents.nr_pages} pages",
+        f"{hop.touched.nr_pages}",
+        _pool_word(hop),
+        hop.predicted.verdict if hop.predicted else "unknown",
+        f"{hop.made.nr_pages} pages" if hop.made else "-",
+    ]
+
+
+def _pool_word(hop: Hop) -> str:
+    if not len(hop.given):
+        return "-"
+    if hop.is_rebuilt_equal:
+        carrier = hop.rebuilt.carrier if hop.rebuilt else ""
+        return f"equal ({carrier})"
+    refused = hop.rebuilt is None or hop.rebuilt.ledger is None
+    return "refused" if refused else "other"
+
+
+def _remarks(hop: Hop) -> list[str]:
+    lines = []
+    if hop.withdrawn:
+        lines.append(
+            f"{hop.kernel}: {hop.withdrawn.nr_pages} pages were withdrawn, "
+            f"{hop.used_again.nr_pages} of them are in use again"
+        )
+    lines += [
+        f"{hop.kernel}: model and machine differ in {one.field}: {one.one}; {one.other}"
+        for one in hop.differences
+    ]
+    if hop.predicted is not None and hop.predicted.verdict != "safe":
+        lines += [
+            f"{hop.kernel}: {finding_line(one).strip()}"
+            for one in hop.predicted.findings
+        ]
+    if hop.rebuilt is not None:
+        lines += [
+            f"{hop.kernel}: {finding_line(one).strip()}" for one in hop.rebuilt.findings
+        ]
+    return lines
+
+
+def _end(record: ChainRecord) -> str:
+    if record.stopped:
+        return f"stopped: {record.stopped}"
+    if record.is_intact:
+        return f"intact over {len(record.hops)} kernels: no deposited page was touched"
+    return f"not intact: {record.touched.nr_pages} deposited pages were touched"
+
+
+def _hop_value(hop: Hop) -> dict[str, Any]:
+    rebuilt = hop.rebuilt
+    return {
+        "kernel": hop.kernel,
+        "entered": hop.entered,
+        "nr_entries": hop.nr_entries,
+        "deposits": _pairs(hop.given.extents),
+        "touched_deposits": _pairs(hop.touched),
+        "table": [list(row) for row in hop.view.table],
+        "pool": None
+        if rebuilt is None
+        else {
+            "carrier": rebuilt.carrier,
+            "generation": rebuilt.generation,
+            "equal": hop.is_rebuilt_equal,
+            "extents": None
+            if rebuilt.ledger is None
+            else _pairs(rebuilt.ledger.extents),
+            "findings": [finding_value(one) for one in rebuilt.findings],
+        },
+        "predicted": None if hop.predicted is None else verdict_value(hop.predicted),
+        "differences": [
+            {"field": one.field, "model": one.one, "machine": one.other}
+            for one in hop.differences
+        ],
+        "made": _pairs(hop.made),
+        "withdrawn": _pairs(hop.withdrawn),
+        "used_again": _pairs(hop.used_again),
+        "seconds": round(hop.seconds, 3),
+    }
+
+
+def _pairs(extents: ExtentSet) -> list[list[int]]:
+    return [[start, count] for start, count in extents.pairs()]

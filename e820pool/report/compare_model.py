@@ -1,0 +1,82 @@
+"""A matrix of encodings and kernels: what the model says, and what machines showed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from e820pool.compat import Difference, Verdict
+    from e820pool.pool.designs import DesignCell
+
+__all__ = ("Booted", "CompareCell", "Comparison")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booted:
+    """Hold what a real kernel did under one encoding.
+
+    Attributes:
+        kernel: as it names itself.
+        verdict: of what was seen; None where the machine was lost, for ``failure``.
+        nr_touched: deposited pages that were read or written.
+        differences: between the model's reading and the machine's.
+        contradiction: how it contradicts the model's verdict, "" where not.
+    """
+
+    kernel: str = ""
+    verdict: Verdict | None = None
+    nr_touched: int = 0
+    differences: tuple[Difference, ...] = ()
+    contradiction: str = ""
+    failure: str = ""
+
+    @property
+    def agrees(self) -> bool:
+        """Return whether the model foresaw it."""
+        return not (self.differences or self.contradiction or self.failure)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareCell:
+    """Hold one encoding on one kernel; ``booted`` is None where none was asked for."""
+
+    model: DesignCell
+    booted: Booted | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Hold the matrix, encoding by encoding, each with every kernel.
+
+    Attributes:
+        meanings: of each encoding, in one sentence.
+        nr_deposited: pages.
+        nr_deposits: extents.
+    """
+
+    encodings: tuple[str, ...]
+    kernels: tuple[str, ...]
+    cells: tuple[CompareCell, ...]
+    meanings: dict[str, str]
+    nr_deposited: int
+    nr_deposits: int
+
+    def row(self, encoding: str) -> tuple[CompareCell, ...]:
+        """Return an encoding's cells, in the order of the kernels."""
+        at = self.encodings.index(encoding) * len(self.kernels)
+        return self.cells[at : at + len(self.kernels)]
+
+    @property
+    def is_booted(self) -> bool:
+        """Return whether any kernel was booted."""
+        return any(cell.booted is not None for cell in self.cells)
+
+    @property
+    def disagreements(self) -> tuple[CompareCell, ...]:
+        """Return the cells in which model and machine differ."""
+        return tuple(
+            cell
+            for cell in self.cells
+            if cell.booted is not None and not cell.booted.agrees
+        )

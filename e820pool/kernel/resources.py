@@ -1,0 +1,66 @@
+"""What a kernel's final table is called in /proc/iomem and /sys/firmware/memmap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import (
+    E820_TYPE_RAM,
+    E820_TYPE_RESERVED,
+    E820_TYPE_RESERVED_KERN,
+    E820_TYPE_SOFT_RESERVED,
+)
+from e820pool.type_words import (
+    TYPE_WITHOUT_NUMBER,
+    resource_name,
+    type_of_resource,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from e820pool.kernel.profiles import Profile
+    from e820pool.kernel.view import Row
+
+__all__ = ("iomem_rows", "named_rows", "named_type")
+
+
+def named_type(kind: int, profile: Profile) -> int:
+    """Return the type that this kernel's name for ``kind`` stands for.
+
+    Unknown types share a name, :data:`~e820pool.type_words.TYPE_WITHOUT_NUMBER`.
+    Linux 6.1 arch/x86/kernel/e820.c e820_type_to_string().
+    """
+    if kind == E820_TYPE_RESERVED_KERN and profile.has("type-128-is-memory"):
+        return E820_TYPE_RAM
+    known = kind != E820_TYPE_RESERVED_KERN and type_of_resource(resource_name(kind))
+    if kind == E820_TYPE_SOFT_RESERVED and not profile.has("soft-reserved"):
+        known = TYPE_WITHOUT_NUMBER
+    if known and known != TYPE_WITHOUT_NUMBER:
+        return known
+    reserved = profile.has("iomem-says-reserved")
+    return E820_TYPE_RESERVED if reserved else TYPE_WITHOUT_NUMBER
+
+
+def named_rows(rows: Iterable[Row], profile: Profile) -> list[Row]:
+    """Return rows with the types that /sys/firmware/memmap names."""
+    return [(addr, size, named_type(kind, profile)) for addr, size, kind in rows]
+
+
+def iomem_rows(rows: Iterable[Row], profile: Profile, address_bits: int) -> list[Row]:
+    """Return what /proc/iomem shows of a final table that was sanitised.
+
+    Where a device's resource lies over the edge of a row that no driver may share,
+    the row is widened; that depends on the machine.
+
+    Args:
+        rows: the final table.
+        profile: of the kernel.
+        address_bits: of the CPU; what lies beyond is no resource.
+    """
+    limit = 1 << address_bits
+    apart = profile.has("soft-reserved-has-own-tree")
+    shown = [row for row in rows if row[1] and row[0] + row[1] <= limit]
+    if apart:
+        shown = [row for row in shown if row[2] != E820_TYPE_SOFT_RESERVED]
+    return named_rows(shown, profile)

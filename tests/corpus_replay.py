@@ -1,0 +1,254 @@
+"""Ask the model about a case of the conformance corpus; compare with what was seen."""
+
+import re
+from dataclasses import replace
+from functools import lru_cache
+from types import SimpleNamespace
+
+from corpus_bytes import node_data, zero_page_of
+from corpus_format import INITRD_BYTES, PLACES
+
+from e820pool.abi.boot_params import parse_boot_params
+from e820pool.abi.setup_data import (
+    NODE_HEADER_BYTES,
+    SETUP_INDIRECT,
+    SETUP_RNG_SEED,
+    SetupDataNode,
+)
+from e820pool.extents import ByteRangeSet
+from e820pool.handoff.model import Handoff, PlacedNode
+from e820pool.kernel.boot_input import EfiMemmap
+from e820pool.kernel.early_boot import predict_input
+from e820pool.kernel.end_of_ram import max_pfn
+from e820pool.kernel.memblock import early_reservations
+from e820pool.kernel.profiles import profile_for
+from e820pool.kernel.reading import boot_input
+from e820pool.kernel.resources import iomem_rows, named_rows
+
+# How a kernel puts the end that the model gives a name to.
+ENDINGS = {
+    "Invalid user supplied memory map": "Invalid user supplied memory map",
+    "SETUP_E820_EXT node too large to map": "hung",
+    "BUG: memmap= changes a type into itself": "kernel BUG at arch/x86/kernel/e820.c",
+    "crash in free_area_init: memory beyond max_pfn": "NULL pointer|page fault|hung",
+    "BUG in firmware_map_add_entry": "kernel BUG at drivers/firmware/memmap.c",
+    "crash in setup_arch: the kernel image is no memory": "page fault|exception|hung",
+}
+# Words of the model that a kernel prints, and the other way round.
+PRINTED = {"too-many-entries", "kernel-range-not-ram", "memblock-full", "fallback-map"}
+ADDRESS_BITS = 40
+# Reserved early by some kernels and late by others; no RAM in any case.
+BIOS = (0x9_F000, 1 << 20)
+MAPS = ("bios_map", "extended_map", "setup_data_map", "user_map")
+
+
+@lru_cache(maxsize=64)
+def profile_of(release, config):
+    return profile_for(release, dict(config))
+
+
+def profile_of_kernel(kernel):
+    return profile_of(kernel["release"], tuple(sorted(kernel["config"].items())))
+
+
+def handoff_of(case):
+    """Return the case as a handoff, parsed from its bytes."""
+    places = PLACES | case.get("place", {})
+    nodes = case.get("nodes") or []
+    nexts = [n["addr"] for n in nodes[1:]] + [0]
+    return Handoff(
+        boot_params=parse_boot_params(zero_page_of(case)),
+        boot_params_addr=places["boot_params"],
+        nodes=tuple(
+            PlacedNode(
+                addr=node["addr"],
+                node=SetupDataNode(type=node["type"], data=node_data(node), next=next_),
+            )
+            for node, next_ in zip(nodes, nexts, strict=False)
+        ),
+        cmdline=case["cmdline"].encode("latin-1"),
+        cmdline_addr=places["cmdline"],
+    )
+
+
+def input_of(case):
+    """Return what any kernel reads of the case."""
+    inp = boot_input(handoff_of(case))
+    rows = case.get("efi")
+    efi = inp.efi and EfiMemmap(rows=rows and tuple(tuple(row) for row in rows))
+    start = (PLACES | case.get("place", {}))["initrd"]
+    return replace(inp, efi=efi, initrd=(start, start + INITRD_BYTES))
+
+
+def input_for(inp, case, kernel, outcome):
+    """Return the same with what differs from kernel to kernel."""
+    step = kernel["kernel_alignment"]
+    at = (PLACES | case.get("place", {}))["kernel"]
+    start = max(-(-at // step) * step, kernel["pref_address"])
+    landed = outcome.get("kernel")
+    return replace(
+        inp,
+        load_window=(start, start + kernel["init_size"]),
+        image_size=max(kernel["memory_bytes"], kernel["output_bytes"]),
+        payload_start=start + kernel["init_size"] - kernel["payload_to_end"],
+        kernel_range=tuple(landed) if landed else None,
+    )
+
+
+def replay(inp, case, kernel, outcome, profile=None):
+    """Return the differences between the model and one boot."""
+    profile = profile or profile_of_kernel(kernel)
+    inp = input_for(inp, case, kernel, outcome)
+    view = predict_input(inp, profile)
+    return list(differences(inp, view, outcome, profile))
+
+
+def differences(inp, view, outcome, profile):
+    """Yield ``(field, model, kernel)`` for each that is not as predicted."""
+    yield from _ending(view, outcome)
+    if outcome["end"] == "hung":
+        return
+    yield from _maps(view, outcome, profile)
+    yield from _words(outcome, profile)
+    yield from _landing(view, outcome)
+    yield from _warnings(view, outcome)
+    yield from _early(inp, view, outcome, profile)
+    if outcome["end"] == "init":
+        yield from _exports(view, outcome, profile)
+        if outcome.get("nodes") is not None:
+            yield from _differ("nodes", shown_nodes(inp, profile), outcome["nodes"])
+
+
+def _ending(view, outcome):
+    seen = outcome.get("fatal") or outcome["end"]
+    if view.fatal is None:
+        if outcome["end"] not in ("init", "memory"):
+            yield "end", "init", seen
+        return
+    if not re.search(ENDINGS.get(view.fatal, re.escape(view.fatal)), seen):
+        yield "end", view.fatal, seen
+
+
+# The first messages of a long map are overwritten before there is a console.
+def _maps(view, outcome, profile):
+    whole = not outcome.get("lost_messages")
+    if whole and outcome.get("map_source") and view.map_source != outcome["map_source"]:
+        yield "map_source", view.map_source, outcome["map_source"]
+    for name in MAPS if whole else ("user_map",):
+        said, seen = getattr(view, name), outcome.get(name)
+        if outcome["end"] != "init" and seen is None:
+            continue
+        yield from _differ(name, said and printed(said, profile), seen)
+    if outcome.get("memory"):
+        yield from _differ("memory", view.memory, outcome["memory"])
+
+
+def printed(rows, profile):
+    """Return rows as a kernel prints them: type 128 is usable to older ones."""
+    if not profile.has("type-128-is-memory"):
+        return list(rows)
+    return [(a, s, 1 if kind == 128 else kind) for a, s, kind in rows]
+
+
+def _words(outcome, profile):
+    seen = outcome.get("ram_word")
+    if seen is None:
+        return
+    said = "System RAM" if profile.has("prints-system-ram") else "usable"
+    if profile.has("prints-bytes"):
+        said = "(usable)"
+    if said != seen:
+        yield "ram_word", said, seen
+
+
+def _early(inp, view, outcome, profile):
+    boot = SimpleNamespace(
+        inp=inp, profile=profile, table=SimpleNamespace(rows=list(view.table))
+    )
+    last_pfn = outcome.get("last_pfn")
+    if last_pfn is not None and max_pfn(boot) != last_pfn:
+        yield "last_pfn", hex(max_pfn(boot)), hex(last_pfn)
+    if outcome.get("reserved") is not None:
+        seen = ByteRangeSet((a, a + s) for a, s in outcome["reserved"])
+        said = ByteRangeSet(early_reservations(boot))
+        apart = ByteRangeSet([BIOS, inp.kernel_range or (0, 0)])
+        if said - apart != seen - apart:
+            yield "reserved", list(said - apart - seen), list(seen - apart - said)
+
+
+def shown_nodes(inp, profile):
+    """Return ``(type, bytes)`` of each node in /sys/kernel/boot_params."""
+    if not profile.has("setup-data-sysfs"):
+        return None
+    return [_shown_node(span, profile) for span in inp.setup_data]
+
+
+def _shown_node(span, profile):
+    kind, size = span.type, span.size - NODE_HEADER_BYTES
+    if kind == SETUP_RNG_SEED and profile.has("rng-seed-wiped"):
+        return kind, 0
+    if span.indirect and profile.has("setup-indirect-reserved"):
+        _, length, inner = span.indirect
+        return inner, size if inner == SETUP_INDIRECT else length
+    return kind, size
+
+
+def _landing(view, outcome):
+    landed = outcome.get("kernel")
+    if not landed:
+        return
+    start, slots = landed[0], view.kaslr
+    if not slots.enabled:
+        if start != view.load_window[0]:
+            yield "kernel", view.load_window[0], start
+        return
+    step = slots.step
+    if not any(
+        a <= start <= a + (n - 1) * step and (start - a) % step == 0
+        for a, n in slots.areas
+    ):
+        yield "kernel", slots.areas, start
+
+
+def _warnings(view, outcome):
+    seen = set(outcome.get("warnings", ()))
+    if "messages-lost" in seen:
+        return
+    said = set(view.warnings) & PRINTED
+    if said != seen & PRINTED:
+        yield "warnings", sorted(said), sorted(seen & PRINTED)
+    nowhere = (
+        view.kaslr is not None and view.kaslr.reason == "no suitable memory region"
+    )
+    if nowhere and "physical-kaslr-off" not in seen:
+        yield "warnings", "physical-kaslr-off", sorted(seen)
+    lost = {row[:2] for row in view.dropped}
+    for row in outcome.get("ignored", ()):
+        if tuple(row) not in lost:
+            yield "ignored", "not dropped", row
+
+
+def _exports(view, outcome, profile):
+    firmware = view.firmware_map and named_rows(view.firmware_map, profile)
+    yield from _differ("firmware_map", firmware, outcome.get("firmware_map"))
+    iomem = iomem_rows(view.table, profile, ADDRESS_BITS)
+    yield from _differ("iomem", iomem, outcome.get("iomem"))
+
+
+def _differ(name, said, seen):
+    said = None if said is None else [tuple(row) for row in said]
+    seen = None if seen is None else [tuple(row) for row in seen]
+    if said == seen:
+        return
+    if said is None or seen is None:
+        yield name, said and len(said), seen and len(seen)
+        return
+    at = next(
+        (n for n, (one, two) in enumerate(zip(said, seen, strict=False)) if one != two),
+        min(len(said), len(seen)),
+    )
+    yield f"{name}[{at}]", _row(said, at), _row(seen, at)
+
+
+def _row(rows, at):
+    return [hex(number) for number in rows[at]] if at < len(rows) else None

@@ -172,9 +172,9 @@ def test_nodes_within_nodes_are_refused():
 def test_a_hostile_chain_takes_no_longer_than_its_bytes():
     """Read naively, this megabyte would be copied 32 thousand times."""
     memory = nested_nodes(1 << 16)
-    begun = time.perf_counter()
+    begun = time.process_time()
     chain_message(0x1000, [(0x1000, memory)])
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def test_ten_times_the_nodes_take_about_ten_times_as_long():
@@ -183,9 +183,9 @@ def test_ten_times_the_nodes_take_about_ten_times_as_long():
         head, parts = rawbytes.setup_data_chain(placed)
         times = []
         for _ in range(3):
-            begun = time.perf_counter()
+            begun = time.process_time()
             assert len(parse_chain(head, parts)) == count
-            times.append(time.perf_counter() - begun)
+            times.append(time.process_time() - begun)
         return min(times)
 
     seconds(10)

@@ -35,11 +35,11 @@ TEXTS = {
 
 def taken(data):
     best = float("inf")
-    for _ in range(3):
-        start = time.perf_counter()
+    for _ in range(5):
+        start = time.process_time()
         with suppress(E820PoolError):
             read_map("-", stdin=io.BytesIO(data))
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     return best
 
 
@@ -48,8 +48,9 @@ def test_eight_times_the_text_takes_about_eight_times_as_long(name):
     piece = b"BIOS-e820: [mem 0x0-0xfff] usable\n" * (not name.startswith("iomem"))
     once = piece + TEXTS[name] * (UNIT // len(TEXTS[name]))
     more = piece + TEXTS[name] * (8 * UNIT // len(TEXTS[name]))
-    # Quadratic would be 64 times; a floor keeps noise of the clock out.
-    assert taken(more) < 28 * max(taken(once), 0.001)
+    # Quadratic would be 64 times. Processor time, the best of five and a floor keep
+    # the noise of a busy machine out.
+    assert taken(more) < 40 * max(taken(once), 0.001)
 
 
 def test_json_rows_take_linear_time():
@@ -57,7 +58,7 @@ def test_json_rows_take_linear_time():
         inner = ", ".join(f"[{n * 4096}, 4096, 1]" for n in range(count))
         return b'{"schema": 1, "entries": [%s]}' % inner.encode()
 
-    assert taken(rows(16_000)) < 28 * max(taken(rows(2_000)), 0.001)
+    assert taken(rows(16_000)) < 40 * max(taken(rows(2_000)), 0.001)
 
 
 def test_a_long_chain_is_read_in_linear_time(tmp_path):
@@ -73,9 +74,9 @@ def test_a_long_chain_is_read_in_linear_time(tmp_path):
         return path
 
     def seconds(path):
-        start = time.perf_counter()
+        start = time.process_time()
         assert read_handoff(path).nodes
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     short, long = chain("short", 100), chain("long", 800)
-    assert seconds(long) < 28 * max(seconds(short), 0.001)
+    assert seconds(long) < 40 * max(seconds(short), 0.001)

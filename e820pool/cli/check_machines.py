@@ -67,7 +67,7 @@ def _judged(handoff: Handoff, view: KernelView, profile: Profile) -> Judgement:
     from e820pool.kernel.reading import boot_input  # noqa: PLC0415
 
     model = replace(predict(handoff, profile), kernel=view.kernel)
-    return judge_both(handoff.ledger, model, view, boot_input(handoff))
+    return judge_both(handoff.ledger, model, view, boot_input(handoff), profile)
 
 
 def _of_console(handoff: Handoff, path: str) -> Judgement:

@@ -59,7 +59,7 @@ def _of_table(deposits: ExtentSet, both: NDArray[Any]) -> Iterator[Finding]:
             "them, and where that entry is lost or not looked at they are RAM",
             _KASLR,
         )
-    yield from _not_reserved(deposits - entries, both)
+    yield from _not_reserved(deposits - entries if exposed else deposits, both)
 
 
 def _not_reserved(deposits: ExtentSet, both: NDArray[Any]) -> Iterator[Finding]:

@@ -135,7 +135,7 @@ def _ram_lost(case: Situation) -> Iterator[Finding]:
     ram = kind == E820_TYPE_RAM
     told = ByteRangeSet.from_bounds(addr[ram], addr[ram] + size[ram]).pages_inside()
     lost = told - case.usable
-    if not lost:
+    if _ALWAYS_LOST.covers(lost):
         return
     lost = lost - (_ALWAYS_LOST | _pages_of_nodes(case)) - case.deposits
     if lost:

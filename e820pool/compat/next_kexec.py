@@ -92,8 +92,7 @@ def _as_ram(
 def _cut_off(case: Situation, passed: HandedOver, table: str) -> Finding:
     kept, lost = len(passed.table), passed.lost
     ram = sum(size for _, size, kind in lost if kind == E820_TYPE_RAM)
-    held = case.deposits & _reserved((*passed.table, *lost))
-    gaps = held - _reserved(passed.table)
+    gaps = case.deposits & _reserved(lost)
     text = (
         f"kexec_file_load passes on {kept} of the {kept + len(lost)} entries of "
         f"{table} and no SETUP_E820_EXT: {ram:#x} bytes of RAM are lost"
@@ -117,9 +116,9 @@ def _creep(case: Situation) -> Iterator[Finding]:
     growth, room = after - before, _SLOTS - after
     if growth <= 0 or room < -growth or room >= CREEP_HOPS * growth:
         return
+    spent = f"after {room // growth} more kexecs with such nodes" if room > 0 else "now"
     message = (
         f"setup_data nodes make {growth} more entries of the {before} that "
-        f"kexec_file_load passes on: after {max(room, 0) // growth} more kexecs with "
-        "such nodes the 128 are used up"
+        f"kexec_file_load passes on: {spent} the 128 are used up"
     )
     yield Finding(id="entry-creep", level="note", message=message, source=_MARK)

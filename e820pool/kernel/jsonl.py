@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
     from e820pool.kernel.view import Row
 
-__all__ = ("MAX_LINE_CHARS", "predict_line", "predict_lines", "predict_record")
+__all__ = (
+    "MAX_LINE_CHARS",
+    "boot_of_record",
+    "encode_line",
+    "field_of",
+    "ident_of",
+    "predict_line",
+    "predict_lines",
+    "predict_record",
+    "record_of_line",
+)
 
 MAX_LINE_CHARS = 64 << 20
 """Characters of one line at most: a record is held in memory whole."""
@@ -44,12 +54,12 @@ def predict_line(line: bytes | str) -> str:
     """Return the prediction for one line, or what is wrong with it."""
     ident = None
     try:
-        record = _parsed(line)
-        ident = _ident(record)
+        record = record_of_line(line)
+        ident = ident_of(record)
         answer = predict_record(record)
     except E820PoolError as exc:
         answer = {"id": ident, "error": str(exc)}
-    return _ENCODER.encode(answer)
+    return encode_line(answer)
 
 
 def predict_record(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,21 +76,29 @@ def predict_record(record: Mapping[str, Any]) -> dict[str, Any]:
         InputError: a key is missing, a value has the wrong type or range, or the
             kernel is not known.
     """
-    ident = _ident(record)
-    config = _optional(record, "config", dict)
+    ident = ident_of(record)
+    boot = run_early_boot(boot_of_record(record))
+    return {"id": ident, **_answer(boot)}
+
+
+def boot_of_record(record: Mapping[str, Any]) -> EarlyBoot:
+    """Return the state of a record's kernel before it reads the zero page.
+
+    Raises:
+        InputError: as :func:`predict_record`.
+    """
+    config = field_of(record, "config", dict)
     profile = profile_for(_needed(record, "kernel", str), config)
     rows = _rows(_needed(record, "e820", list), "e820")
     spill = rows[E820_MAX_ENTRIES_ZEROPAGE:]
-    spill += _rows(_optional(record, "ext", list) or [], "ext")
+    spill += _rows(field_of(record, "ext", list) or [], "ext")
     inp = BootInput(
-        cmdline=_cmdline(_optional(record, "cmdline", str) or ""),
-        kernel_range=_range(_optional(record, "kernel_range", list)),
-        setup_data=_spans(_optional(record, "setup_data", list)),
+        cmdline=_cmdline(field_of(record, "cmdline", str) or ""),
+        kernel_range=_range(field_of(record, "kernel_range", list)),
+        setup_data=_spans(field_of(record, "setup_data", list)),
     )
     given = rows[:E820_MAX_ENTRIES_ZEROPAGE]
-    boot = EarlyBoot.of_rows(inp, profile, given, [spill] if spill else [])
-    run_early_boot(boot)
-    return {"id": ident, **_answer(boot)}
+    return EarlyBoot.of_rows(inp, profile, given, [spill] if spill else [])
 
 
 def _answer(boot: EarlyBoot) -> dict[str, Any]:
@@ -109,7 +127,12 @@ def _printed(rows: Sequence[Row] | None, as_usable: bool) -> Sequence[Row] | Non
     ]
 
 
-def _parsed(line: bytes | str) -> dict[str, Any]:
+def record_of_line(line: bytes | str) -> dict[str, Any]:
+    """Return the record of one line.
+
+    Raises:
+        InputError: the line is too long, no JSON, or no object.
+    """
     if len(line) > MAX_LINE_CHARS:
         raise InputError(
             f"line of {len(line):#x} characters is over the limit {MAX_LINE_CHARS:#x}"
@@ -128,11 +151,21 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def encode_line(answer: Mapping[str, Any]) -> str:
+    """Return an answer as one line, without its newline."""
+    return _ENCODER.encode(answer)
+
+
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
-def _ident(record: Mapping[str, Any]) -> str | int | None:
+def ident_of(record: Mapping[str, Any]) -> str | int | None:
+    """Return the record's ``id``, None without one.
+
+    Raises:
+        InputError: it is neither a string nor a whole number.
+    """
     ident = record.get("id")
     if ident is None or type(ident) in (str, int):
         return ident
@@ -140,13 +173,18 @@ def _ident(record: Mapping[str, Any]) -> str | int | None:
 
 
 def _needed(record: Mapping[str, Any], key: str, kind: type) -> Any:
-    found = _optional(record, key, kind)
+    found = field_of(record, key, kind)
     if found is None:
         raise InputError(f"{key} is missing")
     return found
 
 
-def _optional(record: Mapping[str, Any], key: str, kind: type) -> Any:
+def field_of(record: Mapping[str, Any], key: str, kind: type) -> Any:
+    """Return what the record has under ``key``; None where it has nothing.
+
+    Raises:
+        InputError: it is of another kind.
+    """
     found = record.get(key)
     if found is not None and not isinstance(found, kind):
         raise InputError(f"{key} {_short(found)} is no {kind.__name__}")

@@ -70,7 +70,7 @@ def test_the_version_is_the_package_s(ok):
         (["build", "x"], "required: -o/--output"),
         (["build", "x", "-o"], "argument -o/--output: expected one argument"),
         (["build", "x", "-o", "y", "--carrier", "pigeon"], "invalid choice: 'pigeon'"),
-        (["check"], "required: HANDOFF"),
+        (["check"], "check takes either HANDOFF or --jsonl FILE"),
         (["check", "x", "--format", "svg"], "invalid choice: 'svg'"),
         (["rebuild"], "required: HANDOFF"),
         (["demo", "x"], "unrecognized arguments: x"),

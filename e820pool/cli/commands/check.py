@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
+from e820pool.cli.check_jsonl import check_jsonl
 from e820pool.cli.check_machines import check_machines
 from e820pool.cli.inputs import add_deposit_options, handoff_with_deposits
 from e820pool.cli.lab_runs import add_lab_options
+from e820pool.cli.status import UsageError
 from e820pool.cli.targets import add_kernel_option, targets, view_of
 from e820pool.errors import CapacityError
 
@@ -27,14 +29,17 @@ DESCRIPTION = """\
 Print a verdict for each kernel: safe, degraded (RAM or the pool is lost, but no
 deposited page is touched), unsafe, or unknown, with the findings behind it. With
 --boot or --console, the model and the real kernel side by side: where they differ the
-model has a bug, and the check fails.
+model has a bug, and the check fails. With --jsonl, read one record a line and write
+one verdict a line, in order.
 """
 EXAMPLE = "e820pool check out --kernel all"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``check``."""
-    parser.add_argument("handoff", metavar="HANDOFF", help="handoff directory or blob")
+    parser.add_argument(
+        "handoff", metavar="HANDOFF", nargs="?", help="handoff directory or blob"
+    )
     add_kernel_option(parser, many=True, default="all")
     add_deposit_options(parser)
     parser.add_argument(
@@ -46,6 +51,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--console", metavar="LOG", help="judge a saved console instead of booting"
     )
     parser.add_argument(
+        "--jsonl",
+        metavar="FILE",
+        help="bulk form: JSON Lines from a file, or - (stdin)",
+    )
+    parser.add_argument(
         "--jobs", metavar="N", type=int, default=2, help="boots at a time (default: 2)"
     )
     add_lab_options(parser)
@@ -53,7 +63,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Check the handoff against each kernel."""
+    """Check the handoff against each kernel, or a stream of records."""
+    if (args.jsonl is None) == (args.handoff is None):
+        raise UsageError("check takes either HANDOFF or --jsonl FILE, and not both")
+    if args.jsonl is not None:
+        return _bulk(args, console)
+    return _one(args, console)
+
+
+def _bulk(args: argparse.Namespace, console: Console) -> int:
+    if args.boot or args.console is not None or args.deposit:
+        raise UsageError(
+            "check --jsonl reads kernel and deposits from its records: --boot, "
+            "--console and --deposit are for HANDOFF"
+        )
+    return check_jsonl(args.jsonl, console)
+
+
+def _one(args: argparse.Namespace, console: Console) -> int:
     from e820pool.report.verdicts import verdicts_json, verdicts_text  # noqa: PLC0415
 
     handoff = handoff_with_deposits(args)
@@ -81,6 +108,6 @@ def verdict_for(handoff: Handoff, target: Target) -> Verdict:
         given, view = view_of(handoff, target)
     except CapacityError as exc:
         return verdict_unknown(target.name, f"it cannot be loaded: {exc}")
-    found = check(handoff.ledger, view, boot_input(given)).findings
+    found = check(handoff.ledger, view, boot_input(given), target.profile).findings
     noted = (*handoff.notes, *profile_notes(target.profile))
     return verdict_of(target.name, (*found, *noted))

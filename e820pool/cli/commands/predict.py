@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from e820pool.cli import status
+from e820pool.cli.bulk import bulk_lines
 from e820pool.cli.status import UsageError
 from e820pool.cli.targets import (
     add_kernel_option,
@@ -14,11 +13,9 @@ from e820pool.cli.targets import (
     one_target,
     view_of,
 )
-from e820pool.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
     from e820pool.cli.console import Console
 
@@ -67,35 +64,9 @@ def _one(args: argparse.Namespace, console: Console) -> int:
 
 
 def _bulk(path: str, console: Console) -> int:
-    if path != "-":
-        with _opened(path) as lines:
-            return _stream(lines, console)
-    if sys.stdin is None:
-        raise InputError("standard input is closed: --jsonl - has nothing to read")
-    return _stream(sys.stdin.buffer, console)
-
-
-def _opened(path: str) -> IO[bytes]:
-    try:
-        return Path(path).open("rb")
-    except (OSError, ValueError) as exc:
-        reason = getattr(exc, "strerror", None) or str(exc)
-        raise InputError(f"cannot read {path!r}: {reason.lower()}") from exc
-
-
-def _stream(stream: IO[bytes], console: Console) -> int:
     from e820pool.kernel.jsonl import predict_lines  # noqa: PLC0415  numpy
 
-    for line in predict_lines(_lines(stream)):
-        console.out.write(line + "\n")
+    with bulk_lines(path) as lines:
+        for line in predict_lines(lines):
+            console.out.write(line + "\n")
     return status.DONE
-
-
-# Of a line over the limit only so much is held that the reader refuses it.
-def _lines(stream: IO[bytes]) -> Iterator[bytes]:
-    from e820pool.kernel.jsonl import MAX_LINE_CHARS  # noqa: PLC0415  numpy
-
-    while line := stream.readline(MAX_LINE_CHARS + 1):
-        yield line
-        while len(line) > MAX_LINE_CHARS and not line.endswith(b"\n"):
-            line = stream.readline(MAX_LINE_CHARS + 1)

@@ -1,0 +1,109 @@
+"""The bulk form of check: one JSON record in, one verdict out, a line each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from e820pool.abi.e820 import table_of
+from e820pool.compat.check import check_pages
+from e820pool.compat.verdict import Verdict, profile_notes, verdict_of, verdict_unknown
+from e820pool.errors import E820PoolError, InputError
+from e820pool.extents import MAX_PFN, ExtentSet
+from e820pool.kernel.early_boot import predict_input
+from e820pool.kernel.jsonl import (
+    boot_of_record,
+    encode_line,
+    field_of,
+    ident_of,
+    record_of_line,
+)
+from e820pool.kernel.profiles import profile_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from e820pool.findings import Finding
+
+__all__ = ("check_line", "check_lines", "check_record")
+
+
+def check_lines(lines: Iterable[bytes | str]) -> Iterator[str]:
+    """Yield one JSON line (without its newline) for each line, in order.
+
+    A line that cannot be read gives ``{"id", "error"}`` and the run goes on.
+    """
+    for line in lines:
+        yield encode_line(check_line(line))
+
+
+def check_line(line: bytes | str) -> dict[str, Any]:
+    """Return the verdict for one line, or what is wrong with it, as plain values."""
+    ident = None
+    try:
+        record = record_of_line(line)
+        ident = ident_of(record)
+        return {"id": ident, **_told(check_record(record))}
+    except E820PoolError as exc:
+        return {"id": ident, "error": str(exc)}
+
+
+def check_record(record: Mapping[str, Any]) -> Verdict:
+    """Return the verdict for one record; ``unknown`` where its kernel is.
+
+    In: a record as :func:`e820pool.kernel.jsonl.predict_record` takes it, and
+    ``deposits``: ``[base_pfn, nr_pages]`` each, in any order.
+
+    Raises:
+        InputError: a key is missing, or a value has the wrong type or range.
+    """
+    deposits = _deposits(field_of(record, "deposits", list) or [])
+    release = field_of(record, "kernel", str)
+    if release is not None:
+        try:
+            profile_for(release)
+        except InputError as exc:
+            return verdict_unknown(release, str(exc))
+    boot = boot_of_record(record)
+    given = replace(
+        boot.inp,
+        table=table_of(boot.given),
+        ext=tuple(table_of(rows) for rows in boot.extended),
+    )
+    view = predict_input(given, boot.profile)
+    found = check_pages(deposits, view, given, boot.profile)
+    notes = profile_notes(boot.profile)
+    return verdict_of(found.kernel, (*found.findings, *notes)) if notes else found
+
+
+def _deposits(rows: list[Any]) -> ExtentSet:
+    spans: list[tuple[int, int]] = []
+    for row in rows:
+        match row:
+            case [base, count] if type(base) is type(count) is int:
+                if 0 <= base < base + count <= MAX_PFN:
+                    spans.append((base, base + count))
+                    continue
+        raise InputError(
+            f"deposits[{len(spans)}] {repr(row)[:60]} is not base_pfn, nr_pages below "
+            f"{MAX_PFN:#x}"
+        )
+    return ExtentSet(spans)
+
+
+def _told(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "kernel": verdict.kernel,
+        "verdict": verdict.verdict,
+        "findings": [_finding(one) for one in verdict.findings],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "id": finding.id,
+        "level": finding.level,
+        "message": finding.message,
+        "source": finding.source,
+        "extents": [[start, end - start] for start, end in finding.extents],
+    }

@@ -48,7 +48,8 @@ LINES = {
         "memmap=1G$1G memmap=1T$1T memmap=1P$1P memmap=1E$1E memmap=16M$16E "
         "memmap=K$300M memmap=M memmap=32E$300M memmap=16M$18446744073709551616 "
         "memmap=-1M$300M memmap=16m$300m memmap=1k$307200k "
-        "memmap=010000000$02254000000 memmap=08M$300M memmap=300M=16M memmap=nopentium memmap=4G$3G"
+        "memmap=010000000$02254000000 memmap=08M$300M "
+        "memmap=300M=16M memmap=nopentium memmap=4G$3G"
     ),
     "memmap-list": (
         "memmap=1M$300M,1M$302M,1M#304M",

@@ -1,0 +1,38 @@
+"""The real-mode trampoline: low RAM without which no kernel gets far."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.extents import ByteRangeSet
+from e820pool.kernel.memblock import early_reservations
+from e820pool.kernel.state import FATAL_NO_TRAMPOLINE
+
+if TYPE_CHECKING:
+    from e820pool.kernel.state import EarlyBoot
+
+__all__ = ("find_no_trampoline",)
+
+# Whole pages of the real-mode code: Debian's 5.10 has 0x6000, 6.1 to 7.3 have 0x7000.
+_TRAMPOLINE_BYTES = 0x7000
+_SMALLER_BYTES = 0x6000
+_LOWEST = 1 << 12
+_LIMIT = 1 << 20
+
+
+def find_no_trampoline(boot: EarlyBoot) -> None:
+    """Note a boot that ends for want of a place for the trampoline below 1 MiB.
+
+    Linux 6.1 arch/x86/realmode/init.c reserve_real_mode(), init_real_mode();
+    5.10 to 7.3 alike.
+    """
+    if not boot.profile.has("no-trampoline-kills"):
+        return
+    size = _TRAMPOLINE_BYTES
+    if not boot.profile.has("first-mib-reserved"):
+        size = _SMALLER_BYTES
+    low = ByteRangeSet([(_LOWEST, _LIMIT)])
+    memory = ByteRangeSet((addr, addr + span) for addr, span in boot.memory)
+    free = (memory & low) - ByteRangeSet(early_reservations(boot))
+    if not any(end - start >= size for start, end in free):
+        boot.end_later(FATAL_NO_TRAMPOLINE)

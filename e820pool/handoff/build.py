@@ -16,12 +16,12 @@ from e820pool.abi.e820 import (
     encode_table,
 )
 from e820pool.abi.pool_record import (
+    RECORD_EXTENT_DTYPE,
     SETUP_E820POOL,
-    PoolRecord,
-    RecordExtent,
-    encode_record,
+    encode_record_rows,
 )
 from e820pool.abi.setup_data import SETUP_E820_EXT, SetupDataNode
+from e820pool.deposits import Deposit
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ByteRangeSet
 from e820pool.handoff.budget import fit_table
@@ -50,7 +50,7 @@ __all__ = (
     "MAX_TABLE_ENTRIES",
     "BuildOptions",
     "build_handoff",
-    "pool_record_of",
+    "encode_pool_record",
 )
 
 CARRIERS = ("setup_data", "none")
@@ -134,12 +134,14 @@ def build_handoff(
 def _validate_ledger(ledger: DepositLedger) -> None:
     validate_above_low_memory(ledger)
     # Whoever withdraws a page gives it the type that the record says.
-    for one in ledger:
-        if one.firmware_type != E820_TYPE_RAM:
-            raise InputError(
-                f"deposit {one} is said to be of type {one.firmware_type:#x} to the "
-                f"firmware: deposits are RAM, type {E820_TYPE_RAM:#x}"
-            )
+    rows = ledger.rows
+    for at in np.flatnonzero(rows["firmware_type"] != E820_TYPE_RAM)[:1].tolist():
+        start, end, owner, kind = rows[at].tolist()
+        one = Deposit(start_pfn=start, end_pfn=end, owner=owner, firmware_type=kind)
+        raise InputError(
+            f"deposit {one} is said to be of type {kind:#x} to the "
+            f"firmware: deposits are RAM, type {E820_TYPE_RAM:#x}"
+        )
 
 
 def _words(encoding: Encoding, ledger: DepositLedger) -> str:
@@ -235,32 +237,32 @@ def _nodes(
         raise InputError(f"carrier {options.carrier!r} is not one of: {known}")
     records = encoding.carries_record and options.carrier == "setup_data"
     if records and len(ledger):
-        record = pool_record_of(memory_map, ledger, options.generation)
-        nodes.append(SetupDataNode(type=SETUP_E820POOL, data=encode_record(record)))
+        record = encode_pool_record(memory_map, ledger, options.generation)
+        nodes.append(SetupDataNode(type=SETUP_E820POOL, data=record))
     return nodes
 
 
-def pool_record_of(
+def encode_pool_record(
     memory_map: MemoryMap, ledger: DepositLedger, generation: int
-) -> PoolRecord:
+) -> bytes:
     """Return the record of a ledger: what a later kernel has to know of it.
 
     Args:
         memory_map: the firmware's own, to which withdrawn pages return.
         ledger: what is deposited.
         generation: handoffs so far.
+
+    Raises:
+        CapacityError: more deposits than a setup_data node can hold.
     """
-    extents = tuple(
-        RecordExtent(
-            base_pfn=one.start_pfn,
-            nr_pages=one.nr_pages,
-            owner=one.owner,
-            firmware_type=one.firmware_type,
-        )
-        for one in ledger
-    )
-    return PoolRecord(
-        extents=extents, generation=generation, map_digest=memory_map.digest()
+    deposits = ledger.rows
+    rows = np.zeros(deposits.size, RECORD_EXTENT_DTYPE)
+    rows["base_pfn"] = deposits["start"]
+    rows["nr_pages"] = deposits["end"] - deposits["start"]
+    rows["owner"] = deposits["owner"]
+    rows["firmware_type"] = deposits["firmware_type"]
+    return encode_record_rows(
+        rows, generation=generation, map_digest=memory_map.digest()
     )
 
 

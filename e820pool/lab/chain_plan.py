@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from e820pool.abi.bzimage import parse_bzimage
-from e820pool.abi.pool_record import encode_record
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import PAGE_SIZE, ExtentSet
-from e820pool.handoff.build import BuildOptions, build_handoff, pool_record_of
+from e820pool.handoff.build import (
+    BuildOptions,
+    build_handoff,
+    encode_pool_record,
+)
 from e820pool.lab.bind import bind_kernel, kernel_bytes
 from e820pool.lab.hop_loaders import NextKernel
 from e820pool.pool.option import PmpoolOption, find_pmpool_option
@@ -126,8 +129,7 @@ class ChainPlan:
         region = self.region_of(handoff)
         if region is None:
             return None
-        record = pool_record_of(self.memory_map, handoff.ledger, generation)
-        data = encode_record(record)
+        data = encode_pool_record(self.memory_map, handoff.ledger, generation)
         if len(data) > self.record_bytes:
             raise CapacityError(
                 f"record of {len(data):#x} bytes does not fit the region's first page"

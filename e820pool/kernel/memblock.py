@@ -108,10 +108,23 @@ def early_reservations(boot: EarlyBoot) -> list[Span]:
     for node in inp.setup_data or ():
         ranges = node_ranges(node, follow_indirect=follow)
         spans += [(addr, addr + size) for addr, size in ranges]
+    if boot.profile.has("gaps-reserved"):
+        spans += _all_but_ram(boot.table.rows)
     if boot.profile.has("soft-reserved"):
         soft = [r for r in boot.table.rows if r[2] == E820_TYPE_SOFT_RESERVED]
         spans += [(addr, addr + size) for addr, size, _ in soft]
     return spans
+
+
+# Up to the end of the last row, in table order; 4.19.0 e820__memblock_setup().
+def _all_but_ram(rows: list[Row]) -> Iterator[Span]:
+    last = 0
+    for addr, size, kind in rows:
+        if last < addr:
+            yield last, addr
+        last = addr + size
+        if kind not in (E820_TYPE_RAM, E820_TYPE_RESERVED_KERN):
+            yield addr, last
 
 
 # Before memblock: each RAM entry to whole pages by itself, then joined.

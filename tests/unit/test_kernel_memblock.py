@@ -5,9 +5,10 @@ import pytest
 from e820pool.abi.e820 import table_of
 from e820pool.kernel.boot_input import BootInput, SetupDataSpan
 from e820pool.kernel.early_boot import predict_input
-from e820pool.kernel.memblock import whole_pages
+from e820pool.kernel.memblock import early_reservations, whole_pages
 from e820pool.kernel.memblock_array import MemoryArray
 from e820pool.kernel.profiles import profile_for
+from e820pool.kernel.state import EarlyBoot
 
 M = 1 << 20
 LOW = (0, 0x9F000, 1)
@@ -119,3 +120,22 @@ def test_scratch_of_a_handover_is_memory_whatever_the_table_says():
     assert (M, 31 * M) in view(rows, "6.18", on, **given).memory
     assert (M, 15 * M) in view(rows, "6.18", **given).memory
     assert (M, 15 * M) in view(rows, "6.12", on, **given).memory
+
+
+def reservations(rows, release):
+    inp = BootInput(table=table_of(rows))
+    boot = EarlyBoot.of(inp, profile_for(release))
+    boot.table.add_all(rows)
+    return early_reservations(boot)
+
+
+def test_4_19_reserves_what_is_no_ram():
+    rows = [LOW, (M, M, 1), (4 * M, M, 2), (5 * M, M, 128), (8 * M, M, 1)]
+    apart = {(0x9F000, M), (2 * M, 4 * M), (4 * M, 5 * M), (6 * M, 8 * M)}
+    assert apart <= set(reservations(rows, "4.19"))
+    assert not apart - {(0x9F000, M)} & set(reservations(rows, "5.4"))
+
+
+@pytest.mark.parametrize(("release", "first"), [("5.10", 0x1000), ("5.15", 0x10000)])
+def test_the_first_pages_are_reserved_early(release, first):
+    assert (0, first) in reservations([LOW], release)

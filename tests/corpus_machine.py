@@ -180,6 +180,7 @@ def said_of(console):
     text = console.decode("utf-8", "replace")
     facts = read_console(text)
     last, word = _LAST_PFN.search(text), _FIRST_WORD.search(text)
+    gap = _PCI_GAP.search(text)
     return {
         "warnings": list(facts.warnings),
         "ignored": facts.ignored or None,
@@ -187,11 +188,15 @@ def said_of(console):
         "reserved": facts.reserved,
         "last_pfn": last and int(last[1], 16),
         "ram_word": word and word[1].strip(),
+        "pci_gap": gap and [int(gap[1], 16), int(gap[2], 16) + 1],
     }
 
 
 # e820_end_pfn(); the second such line, if there is one, is about low RAM.
 _LAST_PFN = re.compile(r"last_pfn = 0x([0-9a-f]+) max_arch_pfn")
+_PCI_GAP = re.compile(
+    r"\[(?:mem|gap) 0x([0-9a-f]+)-0x([0-9a-f]+)\] available for PCI devices"
+)
 _FIRST_WORD = re.compile(r"BIOS-\w+: \[mem [^]]*\] +((?:usable|System RAM)\b)")
 
 

@@ -15,6 +15,7 @@ from e820pool.abi.setup_data import (
     SETUP_RNG_SEED,
     SetupDataNode,
 )
+from e820pool.compat.pci_gap import pci_gap
 from e820pool.extents import ByteRangeSet
 from e820pool.handoff.model import Handoff, PlacedNode
 from e820pool.kernel.boot_input import EfiMemmap
@@ -80,11 +81,13 @@ def input_of(case):
     return replace(inp, efi=efi, initrd=(start, start + INITRD_BYTES))
 
 
-def input_for(inp, case, kernel, outcome):
+def input_for(inp, case, kernel, outcome, profile):
     """Return the same with what differs from kernel to kernel."""
     step = kernel["kernel_alignment"]
     at = (PLACES | case.get("place", {}))["kernel"]
-    start = max(-(-at // step) * step, kernel["pref_address"])
+    start = -(-at // step) * step
+    if profile.has("decompress-floor"):
+        start = max(start, kernel["pref_address"])
     landed = outcome.get("kernel")
     return replace(
         inp,
@@ -98,7 +101,7 @@ def input_for(inp, case, kernel, outcome):
 def replay(inp, case, kernel, outcome, profile=None):
     """Return the differences between the model and one boot."""
     profile = profile or profile_of_kernel(kernel)
-    inp = input_for(inp, case, kernel, outcome)
+    inp = input_for(inp, case, kernel, outcome, profile)
     view = predict_input(inp, profile)
     return list(differences(inp, view, outcome, profile))
 
@@ -115,6 +118,9 @@ def differences(inp, view, outcome, profile):
     yield from _early(inp, view, outcome, profile)
     if outcome["end"] == "init":
         yield from _exports(view, outcome, profile)
+        gap = pci_gap(view.table, upwards=profile.has("pci-gap-searched-upwards"))
+        if gap != (outcome.get("pci_gap") and tuple(outcome["pci_gap"])):
+            yield "pci_gap", gap, outcome.get("pci_gap")
         if outcome.get("nodes") is not None:
             yield from _differ("nodes", shown_nodes(inp, profile), outcome["nodes"])
 

@@ -131,6 +131,9 @@ def loads():
     in_reserved = [*CORE, [128 * M, 128 * M, 2], [256 * M, TOP - 256 * M, 1]]
     place = {"place": {"kernel": 160 * M}}
     yield "load", "loaded into RESERVED", still | place | {"e820": in_reserved}
+    full = [[(1 << 40) + n * 0x2000, 0x1000, 2] for n in range(3195)]
+    given = with_nodes(ext_node(full), e820=in_reserved, cmdline=NOKASLR)
+    yield "load", "loaded into RESERVED, and the table is full", given | place
     partly = [*CORE, [128 * M, 40 * M, 1], [168 * M, 0x1000, 13], [169 * M, 279 * M, 1]]
     yield "load", "loaded over a page of type 13", still | place | {"e820": partly}
     gap = [*CORE, [256 * M, TOP - 256 * M, 1]]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from e820pool.abi.e820 import E820_TYPE_RESERVED
 from e820pool.compat.about import finding_about
 from e820pool.extents import ByteRangeSet
 from e820pool.findings import Finding
-from e820pool.sweep import sweep_rows
+from e820pool.sweep import sweep_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +22,7 @@ __all__ = ("findings_of_pci_gap", "pci_gap")
 
 _SOURCE = "5.10 to 7.3 arch/x86/kernel/e820.c e820_search_gap(), e820__setup_pci_gap()"
 _MAX_GAP_END = 1 << 32
+_BELOW_4_GIB = ByteRangeSet([(0, _MAX_GAP_END)])
 _LEAST_GAP = 4 << 20
 _U64_MASK = (1 << 64) - 1
 
@@ -47,11 +50,17 @@ def findings_of_pci_gap(case: Situation) -> Iterator[Finding]:
 def _moved(case: Situation, gap: Span | None, *, upwards: bool) -> Iterator[Finding]:
     if case.given is None:
         return
-    rows: list[Row] = case.told.tolist()
-    if max((addr + size for addr, size, _ in rows), default=0) > _U64_MASK:
+    told, deposits = case.told, case.deposits.to_bytes() & _BELOW_4_GIB
+    if bool(np.any(told["addr"] + told["size"] < told["addr"])):
         return
-    rows += [(s, e - s, E820_TYPE_RESERVED) for s, e in case.deposits.to_bytes()]
-    whole = pci_gap(sweep_rows(rows), upwards=upwards)
+    reserved = np.full(len(deposits), E820_TYPE_RESERVED, np.uint32)
+    columns = sweep_arrays(
+        np.concatenate((told["addr"], deposits.starts)),
+        np.concatenate((told["size"], deposits.ends - deposits.starts)),
+        np.concatenate((told["type"], reserved)),
+    )
+    rows = list(zip(*(column.tolist() for column in columns), strict=True))
+    whole = pci_gap(rows, upwards=upwards)
     if whole != gap:
         message = (
             f"the gap for PCI devices is {_shown(gap)} and not {_shown(whole)} as in "

@@ -74,9 +74,9 @@ def _costs(found: Comparison) -> str:
     headers = ["encoding", "entries", "words", "wasted", "pool", *_LOADERS]
     rows = [_cost_row(name, found.row(name)) for name in found.encodings]
     legend = (
-        "entries of the table, bytes of command line, RAM neither deposited nor used "
-        "at most;\nkernels on which the pool is rebuilt; kernels from which a kexec keeps "
-        "the deposits\nout of RAM though nobody tells it of them"
+        "entries of the table, bytes of command line, RAM neither deposited nor used: "
+        "at most;\nkernels on which the pool is rebuilt; kernels from which a kexec "
+        "keeps the deposits\nout of RAM though nobody tells it of them"
     )
     return f"{legend}\n{_table(rows, headers)}"
 

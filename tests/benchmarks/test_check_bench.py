@@ -1,0 +1,50 @@
+"""What a verdict costs beside a prediction, on handoffs of 128 entries.
+
+pytest tests/benchmarks/test_check_bench.py --benchmark-only --benchmark-group-by=group
+"""
+
+import json
+from time import process_time
+
+import pytest
+
+from e820pool.compat.jsonl import check_lines
+from e820pool.kernel.jsonl import predict_lines
+
+MIB = 1 << 20
+# Times a verdict may take as long as a prediction: about 4.5 when this was written.
+MOST = 10
+
+
+def records(count=40):
+    rows, deposits = [[0, 0x9F000, 1], [0x9F000, 0x61000, 2]], []
+    for at in range(63):
+        start = (1 + 32 * at) * MIB
+        rows += [[start, 31 * MIB, 1], [start + 31 * MIB, MIB, 2]]
+        deposits.append([(start + 31 * MIB) >> 12, MIB >> 12])
+    kernels = ("4.4", "5.10", "6.1", "7.3")
+    record = {"e820": rows, "deposits": deposits, "cmdline": "quiet"}
+    return [
+        json.dumps(record | {"id": n, "kernel": kernels[n % 4]}) for n in range(count)
+    ]
+
+
+@pytest.mark.benchmark(group="40 records of 128 entries")
+@pytest.mark.parametrize("lines", [predict_lines, check_lines])
+def test_a_stream_of_records(benchmark, lines):
+    given = records()
+    assert len(benchmark(lambda: list(lines(given)))) == len(given)
+
+
+def seconds(lines, given):
+    best = float("inf")
+    for _ in range(5):
+        start = process_time()
+        assert sum(1 for _ in lines(given)) == len(given)
+        best = min(best, process_time() - start)
+    return best
+
+
+def test_a_verdict_costs_a_few_predictions():
+    given = records()
+    assert seconds(check_lines, given) < MOST * seconds(predict_lines, given)

@@ -1,0 +1,98 @@
+"""Findings about pages that this kernel can touch: each with a pass and a fail."""
+
+import pytest
+from compat_cases import AT, CARVED, RECORD, SIZE, WHOLE, WINDOW, G, M, levels, verdict
+
+from e820pool.compat.pci_gap import pci_gap
+from e820pool.extents import ExtentSet
+from e820pool.kernel.profiles import known_releases
+
+
+@pytest.mark.parametrize("release", known_releases())
+def test_a_carved_table_is_safe_and_nothing_is_noted(release):
+    told = verdict(CARVED, release, load_window=WINDOW, setup_data=(RECORD,))
+    assert (told.verdict, told.findings) == ("safe", ())
+
+
+@pytest.mark.parametrize("release", known_releases())
+def test_ram_over_a_deposit_is_usable(release):
+    assert levels("usable-as-ram", WHOLE, release) == ["unsafe"]
+
+
+def test_an_image_over_a_deposit_makes_it_ram():
+    ident = "forced-to-ram-by-kernel-image"
+    assert levels(ident, CARVED, kernel_range=(AT - M, AT + M)) == ["unsafe"]
+    assert levels(ident, CARVED, kernel_range=(AT - M, AT)) == []
+
+
+def test_a_load_window_over_a_deposit_is_written_to():
+    ident = "touched-by-decompressor"
+    assert levels(ident, CARVED, load_window=(AT - M, AT + 1)) == ["unsafe"]
+    assert levels(ident, CARVED, load_window=(AT - 64 * M, AT)) == []
+
+
+def test_kaslr_chooses_from_raw_ram_entries():
+    """RESERVED laid over RAM: 5.10 to 7.3 were seen to unpack into it."""
+    ident, over = "touched-by-decompressor", [*WHOLE, (AT, SIZE, 2)]
+    for release in ("4.14", "5.10", "6.1", "7.3"):
+        assert levels(ident, over, release, load_window=WINDOW) == ["unsafe"]
+    for quiet in ({"release": "3.10"}, {"cmdline": "nokaslr"}):
+        assert levels(ident, over, load_window=WINDOW, **quiet) == []
+
+
+def test_persistent_memory_is_read_by_its_driver():
+    rows = [row if row[2] != 2 or row[0] < M else (*row[:2], 12) for row in CARVED]
+    assert levels("driver-takes-deposit", rows, "4.4") == ["unsafe"]
+    assert levels("driver-takes-deposit", rows, "3.10") == []
+    assert levels("driver-takes-deposit", CARVED, "4.4") == []
+
+
+def test_a_count_of_slots_is_told():
+    told = verdict([*WHOLE, (AT, SIZE, 2)], load_window=WINDOW)
+    (one,) = [one for one in told.findings if one.id == "touched-by-decompressor"]
+    assert " slots cover " in one.message
+    assert ExtentSet(one.extents) == ExtentSet([(AT >> 12, (AT + SIZE) >> 12)])
+
+
+class TestPciGap:
+    """The hole below 4 GiB that becomes the gap for PCI devices."""
+
+    # RAM up to 1 GiB; its last 16 MiB are deposited.
+    TOP = (G - 16 * M, 16 * M)
+    RAM = (*CARVED[:2], (M, G - 17 * M, 1))
+
+    @pytest.mark.parametrize("release", ["2.6.32", "6.1", "7.0", "7.3"])
+    def test_a_bare_deposit_at_the_top_of_low_ram_is_given_to_devices(self, release):
+        told = levels("pci-gap-moved", self.RAM, release, deposits=(self.TOP,))
+        assert told == ["unsafe"]
+
+    @pytest.mark.parametrize("release", ["2.6.32", "6.1", "7.0", "7.3"])
+    def test_a_reserved_deposit_there_is_not(self, release):
+        rows = [*self.RAM, (*self.TOP, 2)]
+        assert levels("pci-gap-moved", rows, release, deposits=(self.TOP,)) == []
+
+    def test_a_bare_deposit_that_the_largest_gap_does_not_hold_is_not(self):
+        bare = [row for row in CARVED if row[0] != AT]
+        assert levels("pci-gap-moved", bare) == []
+
+    def test_what_is_below_the_first_entry_counts_from_7_0_on(self):
+        rows = [(3 * G, 512 * M, 1)]
+        assert pci_gap(rows, upwards=False) == (7 * G // 2, 4 * G)
+        assert pci_gap(rows, upwards=True) == (0, 3 * G)
+
+    def test_of_equal_gaps_7_0_takes_the_highest(self):
+        rows = [(0, G, 1), (2 * G, G, 1)]
+        assert pci_gap(rows, upwards=False) == (G, 2 * G)
+        assert pci_gap(rows, upwards=True) == (3 * G, 4 * G)
+
+    @pytest.mark.parametrize("upwards", [False, True])
+    def test_a_gap_has_four_mib_at_least_and_ends_at_4_gib(self, upwards):
+        rows = [(0, 4 * G - 4 * M, 1), (8 * G, G, 1)]
+        assert pci_gap(rows, upwards=upwards) == (4 * G - 4 * M, 4 * G)
+        assert pci_gap([(0, 4 * G - 4 * M + 1, 1)], upwards=upwards) is None
+        assert pci_gap([(0, 8 * G, 1)], upwards=upwards) is None
+
+    def test_a_gap_that_the_command_line_moves_is_a_note(self):
+        rows = [*CARVED[:5], (AT + SIZE, 2 * G, 1)]
+        assert levels("pci-gap-moved", rows, cmdline="mem=1G") == ["note"]
+        assert levels("pci-gap-moved", rows, cmdline="memmap=1M#2G") == []

@@ -3,7 +3,7 @@
 The steps are the kernel's own, in its own order (setup_arch() in
 arch/x86/kernel/setup.c of Linux 6.1 unless a behaviour says otherwise):
 
-    zero page -> SETUP_E820_EXT -> mem=, memmap= -> setup_data marked
+    zero page -> SETUP_E820_EXT -> mem=, memmap= -> EFI map -> setup_data marked
     -> user map sanitised -> kernel image forced to RAM -> BIOS range trimmed
     -> memblock
 """
@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from e820pool.kernel.decompressor import kaslr_slots
+from e820pool.kernel.efi_memmap import add_efi_memmap
 from e820pool.kernel.end_of_ram import find_memory_beyond
 from e820pool.kernel.ext import read_extended
 from e820pool.kernel.firmware_map import firmware_rows, register_firmware_map
@@ -44,6 +45,7 @@ _STEPS: tuple[Step, ...] = (
     read_zero_page,
     read_extended,
     apply_early_params,
+    add_efi_memmap,
     mark_setup_data,
     finish_early_params,
     force_kernel_range,
@@ -55,6 +57,7 @@ _STEPS_MARKED_FIRST: tuple[Step, ...] = (
     read_extended,
     mark_setup_data,
     apply_early_params,
+    add_efi_memmap,
     finish_early_params,
     force_kernel_range,
     trim_bios_range,

@@ -1,0 +1,70 @@
+"""An EFI memory map's ranges are added to the table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import (
+    E820_TYPE_ACPI,
+    E820_TYPE_NVS,
+    E820_TYPE_PMEM,
+    E820_TYPE_RAM,
+    E820_TYPE_RESERVED,
+    E820_TYPE_SOFT_RESERVED,
+    E820_TYPE_UNUSABLE,
+)
+from e820pool.kernel.cmdline import options
+
+if TYPE_CHECKING:
+    from e820pool.kernel.state import EarlyBoot
+
+__all__ = ("EFI_CONVENTIONAL", "EFI_MEMORY_SP", "add_efi_memmap")
+
+EFI_CONVENTIONAL = 7
+"""EFI_CONVENTIONAL_MEMORY."""
+EFI_MEMORY_SP = 0x4_0000
+"""Attribute of special-purpose memory."""
+
+# Loader code and data, boot services code and data.
+_MEMORY = {1, 2, 3, 4, EFI_CONVENTIONAL}
+_EFI_MEMORY_WB = 0x8
+_OTHERS = {
+    8: E820_TYPE_UNUSABLE,
+    9: E820_TYPE_ACPI,
+    10: E820_TYPE_NVS,
+    14: E820_TYPE_PMEM,
+}
+
+
+def add_efi_memmap(boot: EarlyBoot) -> None:
+    """Add an EFI memory map to the table, when the kernel does so.
+
+    It does with ``add_efi_memmap`` on the command line, and when conventional
+    memory is special-purpose. A map outside of the handoff adds nothing here.
+    Linux 6.1 arch/x86/platform/efi/efi.c do_add_efi_memmap().
+    """
+    efi = boot.inp.efi
+    if efi is None or efi.rows is None or not boot.profile.config["EFI"]:
+        return
+    said = list(options(boot.inp.cmdline))
+    soft = boot.profile.has("efi-special-purpose-is-soft-reserved")
+    soft = soft and not any(
+        o.name == "efi" and "nosoftreserve" in (o.value or "").split(",") for o in said
+    )
+    special = soft and any(
+        kind == EFI_CONVENTIONAL and attribute & EFI_MEMORY_SP
+        for _, _, kind, attribute in efi.rows
+    )
+    if not special and all(o.name != "add_efi_memmap" for o in said):
+        return
+    for addr, nr_pages, kind, attribute in efi.rows:
+        boot.table.add(addr, nr_pages << 12, _type_of(kind, attribute, soft=soft))
+    boot.sanitize()
+
+
+def _type_of(kind: int, attribute: int, *, soft: bool) -> int:
+    if kind not in _MEMORY:
+        return _OTHERS.get(kind, E820_TYPE_RESERVED)
+    if soft and attribute & EFI_MEMORY_SP:
+        return E820_TYPE_SOFT_RESERVED
+    return E820_TYPE_RAM if attribute & _EFI_MEMORY_WB else E820_TYPE_RESERVED

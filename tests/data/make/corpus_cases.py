@@ -29,7 +29,7 @@ SUBSET_STEP = 6
 # Of these the other cases are of no interest once memory is set up.
 SHORT = {"overlap", "subpage", "mem", "mem-several", "memmap", "memmap-list"}
 SHORT |= {"memmap-exact", "memmap-retype", "several", "nokaslr", "hugepages", "limit"}
-SHORT |= {"kaslr", "avoid", "ext", "merge", "efi"}
+SHORT |= {"kaslr", "avoid", "ext", "merge", "efi", "capacity"}
 
 
 def make_cases(seed=SEED):

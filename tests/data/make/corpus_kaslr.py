@@ -219,5 +219,18 @@ def efi():
     for option in ("efi_fake_mem=4K@240M:0x40000", "efi_fake_mem=4K@240M:0x1"):
         given = line | narrow | {"cmdline": f"noefi {option}"}
         yield "efi", f"{option!r} in the only region", given
+    every = [(200 * M + n * 4 * M, 2 * M, n, 0xF) for n in range(16)]
+    cold = [(300 * M + n * 4 * M, 2 * M, n, 1) for n in range(16)]
+    whole = efi_map((M, 127 * M, CONVENTIONAL, 0xF), *every, *cold)
+    for words in ("", "add_efi_memmap", "add_efi_memmap mem=310M"):
+        given = whole | {"e820": CORE, "cmdline": f"noefi {words}".rstrip()}
+        yield "efi", f"each type, {words!r}", given
+    special = [(200 * M, 64 * M, kind, 0xF | SPECIAL_PURPOSE) for kind in (2, 7)]
+    special = efi_map(*special, (360 * M, 8 * M, 9, 0xF))
+    for words in ("add_efi_memmap", "efi=nosoftreserve", "efi=debug,nosoftreserve"):
+        given = line | special | {"cmdline": f"noefi {words}"}
+        yield "efi", f"special purpose memory, {words!r}", given
+    loader = efi_map((200 * M, 64 * M, LOADER_DATA, 0xF | SPECIAL_PURPOSE))
+    yield "efi", "special purpose memory that is not conventional", line | loader
     given = {"e820": PLAIN, "cmdline": "efi_fake_mem=200M@200M:0x40000"}
     yield "efi", "efi_fake_mem= without such a map", given

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -166,6 +165,8 @@ def _keep(outcome: Outcome, folder: Path | None, console: Console) -> None:
     # The console of a lost machine is all there is of it: kept in any case.
     console_log, report = _logs(outcome)
     if folder is None and outcome.failure is not None and console_log:
+        import tempfile  # noqa: PLC0415  slow to import, for --help
+
         folder = Path(tempfile.mkdtemp(prefix="e820pool-lost-"))
     if folder is None:
         return

@@ -37,7 +37,11 @@ kernel prints), START+SIZE with K, M, G, or @FILE.
 class _Parser(argparse.ArgumentParser):
     # A mistake is told in one line, as all other errors are, and not behind a page.
     def error(self, message: str) -> NoReturn:
-        raise status.UsageError(f"{message} (see '{self.prog} --help')")
+        raise status.UsageError(_with_help(message, self.prog))
+
+
+def _with_help(message: str, prog: str) -> str:
+    return f"{message} (see '{prog} --help')"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -121,7 +125,12 @@ def _command(words: list[str], console: Console) -> int:
     except SystemExit as exc:  # --help and --version have printed
         return exc.code if isinstance(exc.code, int) else status.USAGE
     console.quiet = args.quiet
-    code: int = args.run(args, console)
+    try:
+        code: int = args.run(args, console)
+    except status.UsageError as exc:
+        raise status.UsageError(
+            _with_help(str(exc), f"e820pool {args.command}")
+        ) from exc
     return code
 
 

@@ -12,7 +12,7 @@ from e820pool.cli.commands import COMMANDS
 from e820pool.cli.main import build_parser
 
 NAMES = [command.NAME for command in COMMANDS]
-HEAVY = ("numpy", "construct", "tabulate", "json", "tomllib", "subprocess")
+HEAVY = ("numpy", "construct", "tabulate", "json", "tomllib", "subprocess", "tempfile")
 
 
 def test_the_commands_of_the_design_are_there():

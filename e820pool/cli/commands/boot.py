@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,6 +86,8 @@ def _told(record: BootRecord, args: argparse.Namespace, console: Console) -> int
 def _dry_run(
     handoff: Handoff, kernel: KernelFile, args: argparse.Namespace, console: Console
 ) -> int:
+    import tempfile  # noqa: PLC0415  slow to import, for --help
+
     from e820pool.lab.boot import dry_run  # noqa: PLC0415  numpy
 
     folder = Path(args.keep or tempfile.mkdtemp(prefix="e820pool-boot-"))

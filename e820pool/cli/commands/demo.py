@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +46,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Walk the whole way; exit 0 when every step came out as it must."""
+    # Slow to import, for --help.
+    import tempfile  # noqa: PLC0415
+    from importlib import resources  # noqa: PLC0415
+
     from e820pool.handoff.build import build_handoff  # noqa: PLC0415  numpy
     from e820pool.sources import read_map  # noqa: PLC0415
 

@@ -126,16 +126,18 @@ class DepositLedger:
     Touching deposits of one owner and type are one deposit.
     """
 
-    __slots__ = ("_table",)
+    __slots__ = ("_extents", "_table")
 
     def __init__(self, deposits: Iterable[Deposit] = ()) -> None:
         rows = [(d.start_pfn, d.end_pfn, d.owner, d.firmware_type) for d in deposits]
         self._table = _normalise(np.array(rows, _DTYPE))
+        self._extents = _extents_of(self._table)
 
     @classmethod
     def _of(cls, table: NDArray[Any]) -> Self:
         made = cls.__new__(cls)
         made._table = _normalise(table)  # noqa: SLF001  own class
+        made._extents = _extents_of(made._table)  # noqa: SLF001  own class
         return made
 
     @classmethod
@@ -146,7 +148,7 @@ class DepositLedger:
     @property
     def extents(self) -> ExtentSet:
         """Return all deposited pages."""
-        return ExtentSet.from_bounds(self._table["start"], self._table["end"])
+        return self._extents
 
     @property
     def rows(self) -> NDArray[Any]:
@@ -223,6 +225,10 @@ class DepositLedger:
         else:
             there = f"[mem {start:#x}-{end - 1:#x}] is not whole pages of RAM"
         raise InputError(f"deposit {whole} is not inside RAM: {there} in the map")
+
+
+def _extents_of(table: NDArray[Any]) -> ExtentSet:
+    return ExtentSet.from_bounds(table["start"], table["end"])
 
 
 def _normalise(table: NDArray[Any]) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -37,6 +38,7 @@ PAGE_SIZE = 1 << PAGE_SHIFT
 # 2^52 bytes is all that x86-64 can address, 2^64 all that an entry can name.
 MAX_PFN = 1 << (64 - PAGE_SHIFT)
 _MAX_BYTE = (1 << 64) - 1
+_PIECE = 1024
 
 
 def is_page_aligned(byte_quantity: int) -> bool:
@@ -75,6 +77,9 @@ def merge_bounds(one: Bounds, two: Bounds) -> Bounds:
 
 def intersect_bounds(one: Bounds, two: Bounds) -> Bounds:
     """Return what two sorted, disjoint sets have in common, sorted and disjoint."""
+    # Of two sets that share little the smaller one asks.
+    if one[0].size > two[0].size:
+        one, two = two, one
     (starts, ends), (their_starts, their_ends) = one, two
     # For each of our ranges, those of the other that overlap it are one slice.
     first = np.searchsorted(their_ends, starts, side="right")
@@ -186,7 +191,11 @@ class RangeSet:
         return bool(self._starts.size)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter(zip(self._starts.tolist(), self._ends.tolist(), strict=True))
+        # In pieces, as whoever wants the first few should not pay for all.
+        for at in range(0, len(self), _PIECE):
+            piece = slice(at, at + _PIECE)
+            starts, ends = self._starts[piece], self._ends[piece]
+            yield from zip(starts.tolist(), ends.tolist(), strict=True)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -200,7 +209,7 @@ class RangeSet:
         return hash((type(self), self._starts.tobytes(), self._ends.tobytes()))
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"[{s:#x}, {e:#x})" for s, e in list(self)[:8])
+        shown = ", ".join(f"[{s:#x}, {e:#x})" for s, e in islice(self, 8))
         more = f", ... {len(self) - 8} more" if len(self) > 8 else ""
         return f"{type(self).__name__}({shown}{more})"
 
@@ -264,8 +273,9 @@ class ExtentSet(RangeSet):
         shift = np.uint64(PAGE_SHIFT)
         ends = np.minimum(self._ends, np.uint64(MAX_PFN - 1)) << shift
         last = self._ends >= np.uint64(MAX_PFN)
-        ends = np.where(last, np.uint64(_MAX_BYTE), ends)
-        return ByteRangeSet.from_bounds(self._starts << shift, ends)
+        ends[last] = _MAX_BYTE
+        bounds = (self._starts << shift, ends)
+        return ByteRangeSet._of(bounds)  # noqa: SLF001  of this family
 
 
 class ByteRangeSet(RangeSet):

@@ -15,7 +15,7 @@ the union of those above it is its own.
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     Bounds = tuple[U64, U64]
 
 __all__ = ("sweep_arrays", "sweep_rows")
+
+_Number = TypeVar("_Number", np.uint32, np.uint64)
 
 # Up to here a plain loop is as fast as numpy's fixed costs, which grow by type.
 _SMALL = 64
@@ -102,18 +104,25 @@ def sweep_arrays(
     end = addr + size
     if bool(np.all(end[:-1] <= addr[1:])) and bool(np.all(size)):
         return _joined(addr, end, kind, never_merge)
-    kinds = np.unique(kind[(size != 0) & (kind != 0)])
+    kinds = _distinct(kind[(size != 0) & (kind != 0)])
     if kinds.size > _MANY_TYPES:
         return _plain(addr, size, kind, never_merge)
     found = _by_type(addr, end, kind, kinds[::-1])
     split = set(never_merge).intersection(kinds.tolist())
     if split:
         # Rows of type 0 have change points too.
-        # (np.unique() hashes: with many points that costs ten sorts.)
-        points = np.sort(np.concatenate((addr[size != 0], end[size != 0])))
-        points = points[np.append(True, points[1:] != points[:-1])]
+        points = _distinct(np.concatenate((addr[size != 0], end[size != 0])))
         found = [(k, _split(b, points) if k in split else b) for k, b in found]
     return _merged(found)
+
+
+# np.unique() hashes: with many values that costs ten sorts.
+def _distinct(values: NDArray[_Number]) -> NDArray[_Number]:
+    ordered: NDArray[_Number] = np.sort(values)
+    distinct: NDArray[_Number] = ordered[
+        np.append(True, ordered[1:] != ordered[:-1])[: ordered.size]
+    ]
+    return distinct
 
 
 def _plain(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from e820pool.findings import Finding, Level
@@ -25,6 +26,6 @@ def finding_about(
         id=ident,
         level=level,
         message=message.format(pages=pages),
-        extents=tuple(extents)[:LISTED],
+        extents=tuple(islice(extents, LISTED)),
         source=source,
     )

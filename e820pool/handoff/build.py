@@ -124,7 +124,10 @@ def build_handoff(
     else:
         table = _within_budget(table, options.max_entries, options)
     _validate_table(table, encoding)
-    make_nodes = partial(_nodes, table, memory_map, ledger, options)
+    record = None
+    if encoding.carries_record and options.carrier == "setup_data" and len(ledger):
+        record = encode_pool_record(memory_map, ledger, options.generation)
+    make_nodes = partial(_nodes, table, memory_map, ledger, options, record=record)
     handoff = _placed(table, make_nodes, cmdline, ledger, options)
     handoff = replace(handoff, firmware_map=memory_map, encoding=options.encoding)
     validate_handoff(handoff)
@@ -222,6 +225,8 @@ def _nodes(
     ledger: DepositLedger,
     options: BuildOptions,
     addr_of: Callable[[int], int],
+    *,
+    record: bytes | None,
 ) -> list[SetupDataNode]:
     encoding = encoding_named(options.encoding)
     nodes = []
@@ -235,9 +240,7 @@ def _nodes(
     if options.carrier not in CARRIERS:
         known = ", ".join(CARRIERS)
         raise InputError(f"carrier {options.carrier!r} is not one of: {known}")
-    records = encoding.carries_record and options.carrier == "setup_data"
-    if records and len(ledger):
-        record = encode_pool_record(memory_map, ledger, options.generation)
+    if record is not None:
         nodes.append(SetupDataNode(type=SETUP_E820POOL, data=record))
     return nodes
 

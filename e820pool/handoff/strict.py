@@ -79,13 +79,12 @@ def _validate_order(table: NDArray[Any]) -> None:
 
 def _validate_deposits(handoff: Handoff, encoding: Encoding) -> None:
     table, deposits = whole_table(handoff), handoff.ledger.extents.to_bytes()
-    bare = ByteRangeSet([(0, ByteRangeSet.LIMIT)]) - _named(table)
-    if encoding.deposit_type is None:
-        kept = bare
-    else:
+    bare_from = 0 if encoding.deposit_type is None else encoding.bare_from
+    kept = ByteRangeSet()
+    if encoding.deposit_type is not None:
         kept = _bytes_of(table, encoding.deposit_type)
-    if encoding.bare_from is not None:
-        kept |= bare & ByteRangeSet([(encoding.bare_from, ByteRangeSet.LIMIT)])
+    if bare_from is not None:
+        kept |= ByteRangeSet([(bare_from, ByteRangeSet.LIMIT)]) - _named(table)
     for start, end in deposits - kept:
         want = _wanted(encoding.deposit_type)
         raise InputError(f"deposited bytes [{start:#x}, {end:#x}) are not {want}")

@@ -79,14 +79,21 @@ def by_kexec_file(running: KernelView) -> HandedOver | None:
     return HandedOver(table=rows[:limit], lost=rows[limit:])
 
 
-def by_kexec_tools(tree: Iterable[Row]) -> HandedOver:
+def by_kexec_tools(
+    tree: Iterable[Row], nameless: frozenset[int] = frozenset()
+) -> HandedOver:
     """Return what stock kexec-tools hand over by kexec_load(2), given a memmap tree.
 
     Entries are sorted; a type that they have no word for becomes RESERVED; 128 go into
     the zero page, the others into SETUP_E820_EXT (kexec-tools 2.0.25
     kexec/arch/i386/x86-linux-setup.c setup_e820(), setup_e820_ext()).
+
+    Args:
+        tree: the rows, in any order.
+        nameless: types for which the kernel that shows the tree has no name though
+            others have: 128 from 6.16 on.
     """
-    rows = sorted(_as_read(tree), key=lambda row: row[0])
+    rows = sorted(_as_read(tree, nameless), key=lambda row: row[0])
     rows, lost = rows[:_TOOLS_LIMIT], rows[_TOOLS_LIMIT:]
     rows = _without_interrupt_table(rows)
     limit = E820_MAX_ENTRIES_ZEROPAGE
@@ -95,12 +102,15 @@ def by_kexec_tools(tree: Iterable[Row]) -> HandedOver:
     )
 
 
-def _as_read(tree: Iterable[Row]) -> Iterable[Row]:
+def _as_read(tree: Iterable[Row], nameless: frozenset[int]) -> Iterable[Row]:
     for addr, size, kind in tree:
-        named = kind in _KNOWN_TO_TOOLS or resource_name(kind) == "System RAM"
-        ram = resource_name(kind) == "System RAM"
-        read = E820_TYPE_RAM if ram else kind if named else E820_TYPE_RESERVED
-        yield addr, size, read
+        if kind in nameless:
+            yield addr, size, E820_TYPE_RESERVED
+        elif resource_name(kind) == resource_name(E820_TYPE_RAM):
+            yield addr, size, E820_TYPE_RAM
+        else:
+            known = kind in _KNOWN_TO_TOOLS
+            yield addr, size, kind if known else E820_TYPE_RESERVED
 
 
 def _without_interrupt_table(rows: list[Row]) -> list[Row]:

@@ -175,7 +175,7 @@ class _Run:
         ledger = self._plan.ledger_of(hop)
         gone = self._plan.to_withdraw(ledger)
         made = self._deposit() if number == 0 or not self._options.once else []
-        hop = replace(hop, made=ExtentSet(made))
+        hop = replace(hop, made=ExtentSet(made), nr_made=len(made))
         ledger = self._plan.grown(ledger.withdraw(gone), made, owner=number + 1)
         following = self._plan.next_kernel(
             self._kernels[number + 1].image, ledger, generation=number + 1

@@ -91,7 +91,7 @@ class Hop:
         predicted: the model's verdict on it.
         differences: between the model's reading of that and this kernel's.
         rebuilt: the pool from what this kernel has, None where none was due.
-        made: what it deposited itself.
+        made: what it deposited itself, in ``nr_made`` calls.
         withdrawn: pages that the kernel before had withdrawn.
         used_again: those of them that this kernel has touched.
         report, console: as its guest and the kernel wrote them.
@@ -108,6 +108,7 @@ class Hop:
     differences: tuple[Difference, ...]
     rebuilt: RebuildResult | None
     made: ExtentSet = field(default_factory=ExtentSet)
+    nr_made: int = 0
     withdrawn: ExtentSet = field(default_factory=ExtentSet)
     used_again: ExtentSet = field(default_factory=ExtentSet)
     report: GuestReport

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from e820pool.abi.e820 import E820_TYPE_RESERVED_KERN
 from e820pool.compat import Verdict, check
 from e820pool.compat.kexec_loaders import by_kexec_file, by_kexec_tools
 from e820pool.errors import CapacityError, InputError
@@ -159,9 +160,11 @@ def _survives(
 ) -> dict[str, bool | None]:
     if view.fatal is not None:
         return {"kexec-load": None, "kexec-file": None}
-    tree = view.firmware_map
+    tree, nameless = view.firmware_map, frozenset({E820_TYPE_RESERVED_KERN})
+    if profile.has("type-128-is-memory"):
+        nameless = frozenset()
     handed = {
-        "kexec-load": None if tree is None else by_kexec_tools(tree),
+        "kexec-load": None if tree is None else by_kexec_tools(tree, nameless),
         "kexec-file": by_kexec_file(view) if profile.has("kexec-file-load") else None,
     }
     return {name: _keeps(ledger, one, profile) for name, one in handed.items()}

@@ -73,7 +73,7 @@ def _row(hop: Hop) -> list[str]:
         f"{hop.touched.nr_pages}",
         _pool_word(hop),
         hop.predicted.verdict if hop.predicted else "unknown",
-        f"{hop.made.nr_pages} pages" if hop.made else "-",
+        f"{hop.made.nr_pages} pages in {hop.nr_made}" if hop.made else "-",
     ]
 
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from e820pool.compat import check, diff
+from e820pool.kernel.early_boot import predict
+from e820pool.pool.designs import contradiction
+
 if TYPE_CHECKING:
     from e820pool.compat import Difference, Verdict
+    from e820pool.kernel.profiles import Profile
+    from e820pool.lab.several import Outcome
     from e820pool.pool.designs import DesignCell
 
-__all__ = ("Booted", "CompareCell", "Comparison")
+__all__ = ("Booted", "CompareCell", "Comparison", "booted_of")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,3 +86,18 @@ class Comparison:
             for cell in self.cells
             if cell.booted is not None and not cell.booted.agrees
         )
+
+
+def booted_of(cell: DesignCell, outcome: Outcome, profile: Profile) -> Booted:
+    """Return what a boot of a cell's handoff showed, held against the model."""
+    if outcome.record is None:
+        return Booted(failure=str(outcome.failure))
+    record = outcome.record
+    touched = record.view.touched_deposits
+    return Booted(
+        kernel=record.view.kernel,
+        verdict=check(record.handoff.ledger, record.view),
+        nr_touched=touched.nr_pages if touched else 0,
+        differences=diff(predict(record.handoff, profile), record.view),
+        contradiction=contradiction(cell, record.view),
+    )

@@ -132,7 +132,7 @@ def test_a_kernel_image_over_a_deposit():
 
 @pytest.fixture(scope="module")
 def small():
-    """Return a kernel's view and record with three deposits: every byte has its turn."""
+    """Return a kernel's view and a short record, of which every byte has its turn."""
     ledger = DepositLedger(made_by(0)[:3])
     handoff = build_handoff(FIRMWARE, ledger, BuildOptions())
     return predict(handoff, profile_for("5.10")), handoff.record_bytes()

@@ -176,32 +176,14 @@ def _booted(
     console: Console,
 ) -> Booted:
     from e820pool.lab.several import boot_several  # noqa: PLC0415  numpy
+    from e820pool.report.compare_model import booted_of  # noqa: PLC0415
 
     assert cell.handoff is not None  # noqa: S101  for the type checker
     if not console.json:
         console.note(f"booting {file.name} with {cell.encoding} ...")
     (outcome,) = boot_several(cell.handoff, [file], boot_options(args))
     _keep(outcome, cell, args.keep)
-    return _judged(outcome, cell, profile)
-
-
-def _judged(outcome: Outcome, cell: DesignCell, profile: Profile) -> Booted:
-    from e820pool.compat import check, diff  # noqa: PLC0415  numpy
-    from e820pool.kernel.early_boot import predict  # noqa: PLC0415
-    from e820pool.pool.designs import contradiction  # noqa: PLC0415
-    from e820pool.report.compare_model import Booted  # noqa: PLC0415
-
-    if outcome.record is None:
-        return Booted(failure=str(outcome.failure))
-    record = outcome.record
-    touched = record.view.touched_deposits
-    return Booted(
-        kernel=record.view.kernel,
-        verdict=check(record.handoff.ledger, record.view),
-        nr_touched=touched.nr_pages if touched else 0,
-        differences=diff(predict(record.handoff, profile), record.view),
-        contradiction=contradiction(cell, record.view),
-    )
+    return booted_of(cell, outcome, profile)
 
 
 def _keep(outcome: Outcome, cell: DesignCell, keep: str | None) -> None:

@@ -1,0 +1,112 @@
+"""chain: what is refused before a machine is started, and how a record is told."""
+
+import pytest
+
+from e820pool.compat import Difference, verdict_of
+from e820pool.deposits import DepositLedger
+from e820pool.extents import ExtentSet
+from e820pool.kernel.view import KernelView
+from e820pool.lab.chain_model import ChainOptions, ChainRecord, Hop
+from e820pool.lab.guest_report import GuestReport
+from e820pool.memory_map import MemoryMap
+from e820pool.pool.rebuild import rebuild
+from e820pool.report.chain_text import chain_json, chain_text, hop_line
+
+MIB = 1 << 20
+ROWS = ((0, 0x9_F000, 1), (MIB, 255 * MIB, 1))
+LOG = "BIOS-e820: [mem 0x0000000000100000-0x000000001fffffff] usable\n" * 2
+LEDGER = DepositLedger.of_ranges([(MIB, 2 * MIB)])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--kernel", "a", "--kernel", "b", "--loader", "magic"], "loader 'magic'"),
+        (["--kernel", "/dev/null/x", "--kernel", "b"], "/dev/null/x"),
+    ],
+)
+def test_a_chain_that_cannot_be_run_is_one_line(run, tmp_path, words, said):
+    path = tmp_path / "machine.txt"
+    path.write_text(LOG)
+    done = run("chain", path, *words)
+    assert done.code == 3
+    assert done.out == ""
+    assert said in done.err
+
+
+def hop(**parts):
+    view = KernelView(kernel="6.1", engine="machine", touched_deposits=ExtentSet())
+    whole = {
+        "kernel": "6.1",
+        "entered": "boot",
+        "given": DepositLedger(),
+        "nr_entries": 2,
+        "view": view,
+        "model": None,
+        "predicted": verdict_of("6.1", ()),
+        "differences": (),
+        "rebuilt": None,
+        "report": GuestReport(),
+        "console": b"",
+        "seconds": 1.5,
+    }
+    return Hop(**(whole | parts))
+
+
+def record(*hops, stopped=""):
+    return ChainRecord(
+        firmware_map=MemoryMap.of(ROWS),
+        options=ChainOptions(),
+        hops=hops,
+        stopped=stopped,
+    )
+
+
+def rebuilt():
+    """Return a pool that is inferred: RAM of the firmware is RESERVED now."""
+    table = [(0, 0x9_F000, 1), (MIB, MIB, 2), (2 * MIB, 254 * MIB, 1)]
+    return rebuild(table, None, MemoryMap.of(ROWS))
+
+
+def test_a_chain_that_kept_everything_says_so():
+    whole = record(
+        hop(made=LEDGER.extents, nr_made=1),
+        hop(entered="ours", given=LEDGER, nr_entries=4, rebuilt=rebuilt()),
+    )
+    assert whole.is_intact
+    text = chain_text(whole)
+    assert "equal (inference)" in text
+    assert text.splitlines()[-1].startswith("intact over 2 kernels")
+
+
+def test_a_touched_page_and_a_lost_pool_are_told():
+    touched = KernelView(
+        kernel="5.10", engine="machine", touched_deposits=ExtentSet([(0x100, 0x103)])
+    )
+    bad = hop(
+        entered="kexec-file",
+        given=LEDGER,
+        view=touched,
+        differences=(Difference(field="memory[0]", one="a", other="b"),),
+    )
+    whole = record(hop(), bad, stopped="no pool")
+    assert not whole.is_intact
+    text = chain_text(whole)
+    assert "refused" in text
+    assert "model and machine differ in memory[0]" in text
+    assert text.splitlines()[-1] == "stopped: no pool"
+    assert "3 touched" in hop_line(bad)
+
+
+def test_the_json_twin_has_every_hop():
+    import json
+
+    told = json.loads(
+        chain_json(record(hop(), hop(given=LEDGER, rebuilt=rebuilt(), nr_entries=4)))
+    )
+    assert (told["schema"], told["kind"], told["intact"]) == (1, "chain", True)
+    first, second = told["hops"]
+    assert first["pool"] is None
+    assert second["pool"]["equal"] is True
+    assert second["deposits"] == second["pool"]["extents"] == [[0x100, 0x100]]
+    assert told["touched_deposits"] == []

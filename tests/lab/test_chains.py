@@ -1,0 +1,163 @@
+"""Deposits made at run time, carried over real kexecs of stock kernels.
+
+Every chain is run once and looked at by several tests. It takes about 20 s a kernel on
+an idle machine with two processors, emulated.
+"""
+
+import os
+
+import pytest
+from labbench import LOW, MIB, PATIENT
+
+from e820pool.errors import LabError
+from e820pool.lab.chain import run_chain
+from e820pool.lab.chain_model import ChainOptions
+from e820pool.lab.kexec_tools import find_kexec
+from e820pool.lab.several import KernelFile
+from e820pool.memory_map import MemoryMap
+
+# Room for a kernel, the copy of the next one, and the deposits of four.
+MACHINE = MemoryMap.of((*LOW, (MIB, 511 * MIB, 1)))
+
+LONG = (
+    ("6.1", "5.10", "6.1"),
+    ("newest", "5.10", "newest"),
+    ("5.10", "6.12", "6.18", "newest"),
+)
+SHORT = ("6.1", "5.10", "6.1")
+
+
+@pytest.fixture(scope="module")
+def chain_of(image_of):
+    """Return a function that runs a chain once for each set of options."""
+    made = {}
+
+    def get(releases, **options):
+        key = (releases, tuple(sorted(options.items())))
+        if key not in made:
+            if set(options.get("loaders", ("ours",))) != {"ours"}:
+                try:
+                    find_kexec()
+                except LabError as error:
+                    pytest.skip(str(error))
+            kernels = []
+            for release in releases:
+                image = image_of(release)
+                kernels.append(
+                    KernelFile(
+                        name=image.version,
+                        image=image.read(),
+                        config=image.read_config(),
+                    )
+                )
+            asked = ChainOptions(accelerator="tcg", deadlines=PATIENT, **options)
+            made[key] = run_chain(MACHINE, kernels, asked)
+        return made[key]
+
+    return get
+
+
+@pytest.fixture(params=LONG, ids="-".join)
+def record(request, chain_of):
+    wanted = os.environ.get("E820POOL_LAB_RELEASES")
+    if wanted and not set(request.param) <= set(wanted.split(",")):
+        pytest.skip(f"E820POOL_LAB_RELEASES leaves out a kernel of {request.param}")
+    return chain_of(request.param)
+
+
+def test_no_deposited_page_is_touched_at_any_hop(record):
+    assert not record.stopped
+    assert [hop.touched.nr_pages for hop in record.hops] == [0] * len(record.hops)
+    assert record.is_intact
+
+
+def test_every_kernel_but_the_last_made_more_than_twenty_deposits(record):
+    for hop in record.hops[:-1]:
+        assert hop.nr_made >= 20
+        # A huge page is among them.
+        assert hop.made.nr_pages >= 20 + 512
+
+
+def test_every_kernel_filled_its_memory(record):
+    for hop in record.hops:
+        left = int(hop.report.text("filled").split("MemFree:")[1].split()[0])
+        assert left < 16 * 1024
+
+
+def test_the_pool_is_rebuilt_equal_at_every_hop_from_what_that_kernel_exports(record):
+    for hop in record.hops[1:]:
+        assert hop.rebuilt.carrier == "setup_data"
+        assert hop.rebuilt.ledger == hop.given, hop.rebuilt.findings
+    assert [hop.rebuilt.generation for hop in record.hops[1:]] == list(
+        range(1, len(record.hops))
+    )
+
+
+def test_the_table_is_what_was_handed_over_and_the_model_reads_it_alike(record):
+    assert [hop.differences for hop in record.hops] == [()] * len(record.hops)
+    assert all(hop.predicted.verdict == "safe" for hop in record.hops)
+
+
+def test_a_deposit_costs_two_entries_at_most(record):
+    for hop in record.hops:
+        assert hop.nr_entries <= 3 + 2 * len(hop.given)
+
+
+def test_entries_are_constant_while_deposits_are(chain_of):
+    record = chain_of(SHORT, once=True)
+    assert record.is_intact
+    assert record.hops[1].nr_entries == record.hops[2].nr_entries
+    assert record.hops[1].given == record.hops[2].given
+
+
+@pytest.mark.parametrize("carrier", ["none", "pmpool"])
+def test_stock_kexec_tools_with_a_tree_of_ours_keep_the_deposits(chain_of, carrier):
+    """The setup_data node stays behind; the other two carriers come through."""
+    record = chain_of(SHORT, loaders=("kexec-load",), carrier=carrier)
+    assert record.is_intact
+    found = {hop.rebuilt.carrier for hop in record.hops[1:]}
+    assert found == {"inference" if carrier == "none" else "pmpool"}
+    assert all(not hop.differences for hop in record.hops)
+
+
+def test_kexec_file_load_loses_what_was_deposited_since_the_boot(chain_of):
+    record = chain_of(("6.1", "5.10"), loaders=("kexec-file",))
+    first, second = record.hops
+    assert second.predicted.verdict == "unsafe"
+    assert "usable-as-ram" in {one.id for one in second.predicted.findings}
+    assert second.touched.nr_pages > 0.9 * first.made.nr_pages
+    assert second.rebuilt.pool is None
+    assert not second.differences
+
+
+def test_kexec_file_load_keeps_what_the_running_kernel_was_booted_with(chain_of):
+    record = chain_of(SHORT, loaders=("ours", "kexec-file"), once=True)
+    last = record.hops[-1]
+    assert last.predicted.verdict == "safe"
+    assert not last.touched
+    # The record stays behind, so the pool is inferred and its owners are not known.
+    assert last.rebuilt.carrier == "inference"
+    assert last.is_rebuilt_equal
+    # A node makes two more entries of what 5.10 passes on.
+    assert last.nr_entries == record.hops[1].nr_entries + 2
+    assert not last.differences
+
+
+def test_the_record_in_the_regions_first_page_survives_an_old_kernel(chain_of):
+    record = chain_of(SHORT, carrier="pmpool")
+    assert record.is_intact
+    assert {hop.rebuilt.carrier for hop in record.hops[1:]} == {"pmpool"}
+    owners = {one.owner for one in record.hops[-1].rebuilt.ledger}
+    assert {1, 2} <= owners
+    assert {hop.nr_entries for hop in record.hops[1:]} == {5}
+
+
+def test_grow_kexec_shrink(chain_of):
+    """The thread's sequence: pages taken back are RAM again for the next kernel."""
+    record = chain_of(SHORT, nr_withdrawn=400)
+    assert record.is_intact
+    last = record.hops[-1]
+    assert last.withdrawn.nr_pages == 400
+    assert last.used_again.nr_pages > 0.95 * 400
+    assert last.view.usable_pages().covers(last.withdrawn)
+    assert not last.given.extents & last.withdrawn

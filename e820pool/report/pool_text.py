@@ -28,9 +28,10 @@ def pool_text(result: RebuildResult) -> str:
     ]
     table = tabulate(rows, headers=("base_pfn", "nr_pages", "owner"), tablefmt="plain")
     more = len(result.ledger) - len(rows)
+    plural = "" if len(result.ledger) == 1 else "s"
     head = (
-        f"pool: {result.ledger.extents.nr_pages} pages in {len(result.ledger)} extents"
-        f" (carrier: {result.carrier}, generation {result.generation})"
+        f"pool: {result.ledger.extents.nr_pages} pages in {len(result.ledger)} "
+        f"extent{plural} (carrier: {result.carrier}, generation {result.generation})"
     )
     return "\n".join([head, table, *([f"... {more} more"] if more else []), *told])
 

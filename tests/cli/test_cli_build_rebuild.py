@@ -294,3 +294,19 @@ def test_built_pages_are_what_their_pointers_say(built):
     assert page[0x1E0:0x1E4] == bytes(4)
     assert page[0x02:0x04] == bytes(2)
     assert (out / "cmdline.txt").read_bytes() == b"quiet"
+
+
+def test_the_pool_is_told_in_words(ok, built):
+    out = built("--deposit", "1G+8K", "--owner", 3)
+    assert ok("rebuild", out).out.splitlines() == [
+        "pool: 2 pages in 1 extent (carrier: setup_data, generation 1)",
+        "base_pfn      nr_pages  owner",
+        "0x40000              2  0x3",
+    ]
+
+
+def test_a_long_pool_is_cut_and_says_so(ok, built):
+    lines = ok("rebuild", built(*options(ISLANDS))).out.splitlines()
+    assert lines[0].startswith("pool: 400 pages in 200 extents (")
+    assert len(lines) == 2 + 40 + 1
+    assert lines[-1] == "... 160 more"

@@ -48,13 +48,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--encoding",
         metavar="NAME",
         default="split",
-        help="how deposits are kept out of RAM (default: split)",
+        help="how deposits are kept out of RAM (default: split; a name that does "
+        "not exist lists all)",
     )
     parser.add_argument(
         "--max-entries",
         metavar="N",
         type=whole_number,
-        help="refuse a table with more entries (default: 3200, the largest kernel's)",
+        help="give up RAM, the fewest bytes, until the table has no more entries "
+        "(default: give up none, and refuse more than 3200, the largest kernel's)",
     )
     parser.add_argument(
         "--carrier",

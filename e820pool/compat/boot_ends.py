@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE
-from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.extents import ExtentSet
 from e820pool.findings import Finding
 from e820pool.kernel.state import (
     FATAL_BEYOND_MAX_PFN,
@@ -154,15 +154,16 @@ def _top_fragments(case: Situation) -> Iterator[Finding]:
 
 
 def _no_memory(case: Situation) -> Iterator[Finding]:
-    if not (case.view.table or case.view.memory):
-        return  # a console that showed no map
-    image = case.view.kernel_range
-    free = ByteRangeSet((a, a + s) for a, s in case.view.memory)
-    free = free - ByteRangeSet([(0, _MIB), *([image] if image else ())])
-    if not free:
-        yield _degraded(
-            "no-memory",
-            "there is no RAM above 1 MiB but for the kernel itself: the boot ends for "
-            "want of memory",
-            "6.1 mm/memblock.c memblock_alloc_try_nid()",
-        )
+    if case.view.engine == "machine" and not case.view.memory:
+        return  # a console that did not show it
+    image = case.view.kernel_range or (_MIB, _MIB)
+    for addr, size in case.view.memory:
+        start, end = max(addr, _MIB), addr + size
+        if start < end and not image[0] <= start < end <= image[1]:
+            return
+    yield _degraded(
+        "no-memory",
+        "there is no RAM above 1 MiB but for the kernel itself: the boot ends for want "
+        "of memory",
+        "6.1 mm/memblock.c memblock_alloc_try_nid()",
+    )

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from e820pool.abi.e820 import (
     E820_TYPE_RAM,
     E820_TYPE_RESERVED,
     E820_TYPE_RESERVED_KERN,
 )
 from e820pool.compat.about import finding_about
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import PAGE_SHIFT, ByteRangeSet
 from e820pool.handoff.low_memory import SCAN_SOURCE, SCANNED_PAGES
 from e820pool.handoff.model import COMMAND_LINE_SIZE
 
@@ -31,8 +29,6 @@ __all__ = ("findings_of_given",)
 _KASLR = "arch/x86/boot/compressed/kaslr.c process_e820_entries()"
 _AGREEMENT = "specs/pool.md: a record is believed where the table agrees"
 _COPY = "arch/x86/kernel/head64.c copy_bootdata(), setup.c parse_setup_data()"
-# Memory to memblock: RAM, and up to 6.12 type 128 too.
-_TAKEN_FOR_RAM = (E820_TYPE_RAM, E820_TYPE_RESERVED_KERN)
 
 
 def findings_of_given(case: Situation) -> Iterator[Finding]:
@@ -44,7 +40,9 @@ def findings_of_given(case: Situation) -> Iterator[Finding]:
 
 
 def _of_table(deposits: ExtentSet, both: NDArray[Any]) -> Iterator[Finding]:
-    ram = both[np.isin(both["type"], _TAKEN_FOR_RAM)]
+    # Memory to memblock: RAM, and up to 6.12 type 128 too.
+    kinds = both["type"]
+    ram = both[(kinds == E820_TYPE_RAM) | (kinds == E820_TYPE_RESERVED_KERN)]
     ends = ram["addr"] + ram["size"]
     # An entry that reaches 2^64, or wraps there, covers all from its start on.
     ends[ends < ram["addr"]] = ByteRangeSet.LIMIT
@@ -82,6 +80,8 @@ def _not_reserved(deposits: ExtentSet, both: NDArray[Any]) -> Iterator[Finding]:
 # Each part of the handoff that every kernel reads out of a deposit.
 def _of_parts(deposits: ExtentSet, given: BootInput) -> Iterator[Finding]:
     for what, start, end in _parts(given):
+        if not deposits.overlaps(start >> PAGE_SHIFT, -(-end >> PAGE_SHIFT)):
+            continue
         bounds = (min(start, ByteRangeSet.LIMIT), min(end, ByteRangeSet.LIMIT))
         hit = deposits & ByteRangeSet([bounds]).pages_touched()
         if hit:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from e820pool.abi.e820 import table_of
+import numpy as np
+
+from e820pool.abi.e820 import E820_DTYPE
 from e820pool.compat.check import check_pages
 from e820pool.compat.verdict import Verdict, profile_notes, verdict_of, verdict_unknown
 from e820pool.errors import E820PoolError, InputError
@@ -67,8 +69,8 @@ def check_record(record: Mapping[str, Any]) -> Verdict:
     boot = boot_of_record(record)
     given = replace(
         boot.inp,
-        table=table_of(boot.given),
-        ext=tuple(table_of(rows) for rows in boot.extended),
+        table=np.array(boot.given, E820_DTYPE),
+        ext=tuple(np.array(rows, E820_DTYPE) for rows in boot.extended),
     )
     view = predict_input(given, boot.profile)
     found = check_pages(deposits, view, given, boot.profile)

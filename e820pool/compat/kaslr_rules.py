@@ -61,7 +61,7 @@ def _randomises(given: BootInput, profile: Profile) -> bool:
 def _scratch(
     case: Situation, given: BootInput, scratch: tuple[tuple[int, int], ...]
 ) -> Iterator[Finding]:
-    hit = case.deposits & _spans(scratch)
+    hit = case.deposits & _spans(scratch) if scratch else None
     if hit:
         yield finding_about(
             "kho-scratch-overlap",

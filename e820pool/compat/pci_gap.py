@@ -8,7 +8,7 @@ import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RESERVED
 from e820pool.compat.about import finding_about
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import PAGE_SHIFT, ByteRangeSet
 from e820pool.findings import Finding
 from e820pool.sweep import sweep_arrays
 
@@ -36,8 +36,8 @@ def findings_of_pci_gap(case: Situation) -> Iterator[Finding]:
         return
     upwards = case.has("pci-gap-searched-upwards")
     gap = pci_gap(view.table, upwards=upwards)
-    hit = case.deposits & ByteRangeSet([gap]).pages_touched() if gap else None
-    if hit and gap:
+    if gap and case.deposits.overlaps(gap[0] >> PAGE_SHIFT, -(-gap[1] >> PAGE_SHIFT)):
+        hit = case.deposits & ByteRangeSet([gap]).pages_touched()
         text = (
             f"[{gap[0]:#x}, {gap[1]:#x}) becomes the gap for PCI devices, which can be "
             "given addresses in it, over {pages}"

@@ -1,0 +1,211 @@
+"""Where free blocks lie on a host of which only their numbers are known.
+
+/proc/buddyinfo says how many blocks of each order are free, not where. They are laid
+out at random, by a seed, such that the numbers hold: a block's buddy is never free,
+as the two would be one block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from e820pool.errors import InputError
+from e820pool.stress.buddy import MAX_ORDER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from e820pool.extents import ExtentSet
+    from e820pool.stress.buddy import Buddy
+    from e820pool.stress.draws import Draws
+
+    U64 = NDArray[np.uint64]
+    I64 = NDArray[np.int64]
+
+__all__ = ("FreeCounts", "lay_out")
+
+_TOP_PAGES = 1 << MAX_ORDER
+# Runs into which the blocks in use are gathered: memory in use comes in clusters,
+# and cost must not grow with RAM.
+_MAX_CLUSTERS = 256
+# Rounds of drawing places for the blocks of one order before the zone counts as full.
+_ROUNDS = 64
+# Up to so many parents all places are looked at, beyond they are drawn.
+_ENUMERATED = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeCounts:
+    """Hold how many blocks are free, one count an order up to :data:`MAX_ORDER`.
+
+    Attributes:
+        own: of the kind that a kernel allocates for itself (unmovable).
+        others: of all other kinds.
+    """
+
+    own: tuple[int, ...]
+    others: tuple[int, ...]
+
+    def total(self, order: int) -> int:
+        """Return the free blocks of one order, of all kinds."""
+        return sum(
+            counts[order] for counts in (self.own, self.others) if order < len(counts)
+        )
+
+
+class _Slots(NamedTuple):
+    # The aligned blocks of the highest order in RAM, numbered through: those with
+    # numbers from first[i] on lie from pfn[i] on, without a gap.
+    first: I64
+    pfn: U64
+    total: int
+
+    def pfns(self, numbers: I64) -> U64:
+        run = np.searchsorted(self.first, numbers, side="right") - 1
+        inside = (numbers - self.first[run]).astype(np.uint64)
+        return self.pfn[run] + inside * np.uint64(_TOP_PAGES)
+
+
+def lay_out(buddy: Buddy, ram: ExtentSet, counts: FreeCounts, draws: Draws) -> None:
+    """Free blocks in ``buddy`` so that it has these counts, within ``ram``.
+
+    Args:
+        buddy: an empty allocator of the usual highest order.
+        ram: the zone's pages.
+        counts: how many blocks of each order; what RAM is left is in use.
+        draws: decides the places.
+
+    Raises:
+        InputError: the zone has no room for so many free blocks.
+    """
+    slots = _slots_of(ram)
+    free_tops = counts.total(MAX_ORDER)
+    in_use = slots.total - free_tops
+    if in_use < 0 or (in_use == 0 and any(map(counts.total, range(MAX_ORDER)))):
+        raise InputError(
+            f"{free_tops:#x} blocks of order {MAX_ORDER} are said to be free: the zone "
+            f"has {slots.total:#x}, and room for smaller ones is wanted"
+        )
+    free_runs, used_numbers = _clusters(free_tops, in_use, draws.fork(0))
+    for first, count in free_runs:
+        _free_slots(buddy, slots, first, count)
+    taken: list[tuple[int, I64]] = []
+    for order in reversed(range(MAX_ORDER)):
+        wanted = counts.total(order)
+        if wanted:
+            found = _places(wanted, order, in_use, taken, draws.fork(order + 1))
+            own = counts.own[order] if order < len(counts.own) else 0
+            pfns = _pfns_of(found, order, slots, used_numbers)
+            for index, pfn in enumerate(pfns.tolist()):
+                buddy.seed_block(pfn, order, own=index < own)
+            taken.append((order, np.sort(found)))
+
+
+def _slots_of(ram: ExtentSet) -> _Slots:
+    size = np.uint64(_TOP_PAGES)
+    starts = (ram.starts + size - np.uint64(1)) // size
+    ends = ram.ends // size
+    whole = starts < ends
+    starts, ends = starts[whole], ends[whole]
+    lengths = (ends - starts).astype(np.int64)
+    first = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))
+    return _Slots(first=first[:-1], pfn=starts * size, total=int(first[-1]))
+
+
+class _Used(NamedTuple):
+    # Slots in use, numbered apart: those from number[i] on are slots from slot[i] on.
+    number: I64
+    slot: I64
+
+    def slots(self, numbers: I64) -> I64:
+        run = np.searchsorted(self.number, numbers, side="right") - 1
+        return self.slot[run] + numbers - self.number[run]
+
+
+def _clusters(
+    free: int, used: int, draws: Draws
+) -> tuple[list[tuple[int, int]], _Used]:
+    # Free and used slots in turn, each kind cut into as many parts at random places.
+    parts = min(free, used, _MAX_CLUSTERS) or 1
+    free_parts = _composition(free, parts, draws)
+    used_parts = _composition(used, len(free_parts), draws)
+    runs, numbers, slots = [], [], []
+    at = done = 0
+    for index, length in enumerate(free_parts):
+        if length:
+            runs.append((at, length))
+        at += length
+        if index < len(used_parts):
+            numbers.append(done)
+            slots.append(at)
+            at += used_parts[index]
+            done += used_parts[index]
+    return runs, _Used(
+        number=np.array(numbers, np.int64), slot=np.array(slots, np.int64)
+    )
+
+
+def _composition(total: int, parts: int, draws: Draws) -> list[int]:
+    # At most so many positive parts that add up to total; one part of 0 for 0.
+    if total <= 1 or parts <= 1:
+        return [total]
+    cuts = np.unique(draws.many_below(total - 1, parts - 1)) + np.uint64(1)
+    edges = [0, *cuts.tolist(), total]
+    return [after - before for before, after in pairwise(edges)]
+
+
+def _free_slots(buddy: Buddy, slots: _Slots, first: int, count: int) -> None:
+    # A run of slot numbers may go over the gaps between runs of RAM.
+    while count:
+        run = int(np.searchsorted(slots.first, first, side="right")) - 1
+        following = [*slots.first[run + 1 : run + 2].tolist(), slots.total][0]
+        length = min(count, following - first)
+        pfn = int(slots.pfns(np.array([first], np.int64))[0])
+        buddy.free(pfn, pfn + length * _TOP_PAGES)
+        first, count = first + length, count - length
+
+
+def _places(
+    wanted: int, order: int, in_use: int, taken: Sequence[tuple[int, I64]], draws: Draws
+) -> I64:
+    # Numbers of blocks of this order in the slots in use, in random order. Each is
+    # half of a parent of its own that lies in no larger free block.
+    parents = in_use << (MAX_ORDER - order - 1)
+    if parents <= _ENUMERATED:
+        found = _outside(np.arange(parents, dtype=np.int64), order + 1, taken)
+    else:
+        found = np.empty(0, np.int64)
+        for _ in range(_ROUNDS):
+            drawn = draws.many_below(parents, 2 * (wanted - found.size) + 16)
+            more = _outside(np.unique(drawn).astype(np.int64), order + 1, taken)
+            found = np.union1d(found, more)
+            if found.size >= wanted:
+                break
+    if found.size < wanted:
+        raise InputError(
+            f"{wanted:#x} blocks of order {order} are said to be free: the zone has "
+            f"room for {found.size:#x} beside larger ones"
+        )
+    shuffled = np.argsort(draws.many_below(1 << 63, found.size), kind="stable")
+    found = found[shuffled[:wanted]]
+    return 2 * found + draws.many_below(2, wanted).astype(np.int64)
+
+
+def _outside(numbers: I64, order: int, taken: Sequence[tuple[int, I64]]) -> I64:
+    for above, blocks in taken:
+        around = numbers >> (above - order)
+        at = np.minimum(np.searchsorted(blocks, around), blocks.size - 1)
+        numbers = numbers[blocks[at] != around]
+    return numbers
+
+
+def _pfns_of(blocks: I64, order: int, slots: _Slots, used: _Used) -> U64:
+    within = MAX_ORDER - order
+    offsets = (blocks & ((1 << within) - 1)).astype(np.uint64)
+    return slots.pfns(used.slots(blocks >> within)) + (offsets << np.uint64(order))

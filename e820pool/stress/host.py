@@ -1,0 +1,234 @@
+"""A host's pages: NUMA nodes with zones, each with an allocator of its own."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import (
+    E820_TYPE_ACPI,
+    E820_TYPE_NVS,
+    E820_TYPE_RAM,
+    E820_TYPE_RESERVED,
+)
+from e820pool.errors import InputError
+from e820pool.extents import ExtentSet
+from e820pool.memory_map import MemoryMap
+from e820pool.stress.buddy import MAX_ORDER, Buddy
+from e820pool.stress.fragments import FreeCounts, lay_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from e820pool.sources.buddyinfo import ZoneFree
+    from e820pool.stress.draws import Draws
+
+__all__ = ("WEAR", "HostPages", "Zone", "generated_map", "zones_of")
+
+# ZONE_DMA ends at 16 MiB, ZONE_DMA32 at 4 GiB (arch/x86/mm/init.c, zone_sizes_init()).
+_ZONES = (("DMA", 0, 1 << 12), ("DMA32", 1 << 12, 1 << 20), ("Normal", 1 << 20, None))
+
+WEAR = {
+    "fresh": (0.98, 0),
+    "used": (0.90, 1),
+    "worn": (0.60, 16),
+}
+"""How worn a host is of which no buddyinfo is given: the share of blocks of the
+highest order that is free, and how many times :data:`_FRAGMENTS` a zone has."""
+
+# Free blocks per order below the highest, as a host in use for weeks has them, and
+# the share of the kernel's own kind: assumptions, to be replaced by --buddyinfo.
+_FRAGMENTS = (4000, 3000, 2000, 1500, 1000, 800, 600, 400, 200, 100)
+_OWN_SHARE = 0.3
+
+_MIB = 1 << 20
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zone:
+    """Hold the RAM of one zone of one node."""
+
+    node: int
+    name: str
+    ram: ExtentSet
+
+
+def generated_map(ram_bytes: int) -> MemoryMap:
+    """Return the map of a server with so much RAM: 2 GiB below 4 GiB, the rest above.
+
+    Raises:
+        InputError: less than 4 GiB, or more than an address can name.
+    """
+    if not 4 * _GIB <= ram_bytes < 1 << 52:
+        raise InputError(
+            f"a host of {ram_bytes:#x} bytes: the limits are {4 * _GIB:#x} and "
+            f"{1 << 52:#x}"
+        )
+    rows = (
+        (0, 0x9FC00, E820_TYPE_RAM),
+        (0x9FC00, 0x400, E820_TYPE_RESERVED),
+        (0xF0000, 0x10000, E820_TYPE_RESERVED),
+        (_MIB, 0x7BFF_0000, E820_TYPE_RAM),
+        (0x7C0F_0000, 0x10000, E820_TYPE_ACPI),
+        (0x7C10_0000, 0x30_0000, E820_TYPE_NVS),
+        (0x7C40_0000, 0x3C0_0000, E820_TYPE_RESERVED),
+        (0xE000_0000, 0x1000_0000, E820_TYPE_RESERVED),
+        (0xFED0_0000, 0x130_0000, E820_TYPE_RESERVED),
+        (4 * _GIB, ram_bytes - 2 * _GIB, E820_TYPE_RAM),
+    )
+    return MemoryMap.of(rows, origin=f"generated, {ram_bytes >> 30} GiB")
+
+
+def zones_of(memory_map: MemoryMap, nr_nodes: int) -> tuple[Zone, ...]:
+    """Return the zones of all nodes; nodes are equal shares of RAM, by address.
+
+    Raises:
+        InputError: an entry reaches 2^64, or there are more nodes than pages of RAM.
+    """
+    ram = memory_map.ram_pages()
+    if not 1 <= nr_nodes <= max(ram.nr_pages >> MAX_ORDER, 1):
+        raise InputError(
+            f"{nr_nodes} nodes: the limits are 1 and {ram.nr_pages >> MAX_ORDER}, one "
+            f"for each 4 MiB of RAM"
+        )
+    edges = [_page_at(ram, ram.nr_pages * at // nr_nodes) for at in range(nr_nodes)]
+    edges.append(ExtentSet.LIMIT)
+    zones = []
+    for node in range(nr_nodes):
+        own = ram & ExtentSet([(edges[node], edges[node + 1])])
+        for name, start, end in _ZONES:
+            part = own & ExtentSet([(start, end or ExtentSet.LIMIT)])
+            if part:
+                zones.append(Zone(node=node, name=name, ram=part))
+    return tuple(zones)
+
+
+# The page with so many pages of RAM below it, on a block of the highest order.
+def _page_at(ram: ExtentSet, below: int) -> int:
+    for start, end in ram:
+        if below < end - start:
+            return (start + below) >> MAX_ORDER << MAX_ORDER if below else 0
+        below -= end - start
+    return ExtentSet.LIMIT
+
+
+class HostPages:
+    """Allocate from the zones of a node, then from those of the others.
+
+    A zonelist as GFP_KERNEL has it: Normal, DMA32, DMA; the nodes after the one
+    asked for in ascending order.
+
+    Attributes:
+        nr_nodes: how many nodes there are.
+    """
+
+    __slots__ = ("_bounds", "_buddies", "_nodes", "nr_nodes")
+
+    def __init__(
+        self, zones: Sequence[Zone], make_buddy: Callable[[], Buddy] = Buddy
+    ) -> None:
+        ordered = sorted(zones, key=lambda zone: int(zone.ram.starts[0]))
+        self._bounds = [int(zone.ram.starts[0]) for zone in ordered]
+        self._buddies = [make_buddy() for _ in ordered]
+        self.nr_nodes = 1 + max((zone.node for zone in zones), default=0)
+        lists: list[list[Buddy]] = [[] for _ in range(self.nr_nodes)]
+        for zone, buddy in zip(ordered, self._buddies, strict=True):
+            lists[zone.node].insert(0, buddy)
+        # A node falls back on those after it, then on those before.
+        self._nodes = [
+            list(chain.from_iterable(lists[node:] + lists[:node]))
+            for node in range(self.nr_nodes)
+        ]
+
+    @property
+    def nr_free(self) -> int:
+        """Return the pages that are free on all nodes."""
+        return sum(buddy.nr_free for buddy in self._buddies)
+
+    def alloc_order(self, order: int, node: int = 0) -> int | None:
+        """Return the first PFN of ``2^order`` pages, from ``node`` if it has them."""
+        for buddy in self._nodes[node]:
+            found = buddy.alloc_order(order)
+            if found is not None:
+                return found
+        return None
+
+    def take_aligned(self, order: int, node: int = 0) -> int | None:
+        """Return ``2^order`` contiguous pages of any order, aligned; None if none."""
+        for buddy in self._nodes[node]:
+            found = buddy.take_aligned(order)
+            if found is not None:
+                return found
+        return None
+
+    def take_run(self, nr_blocks: int, node: int = 0) -> list[tuple[int, int]]:
+        """Take blocks of the highest order in few runs, all or nothing."""
+        taken: list[tuple[int, int]] = []
+        for buddy in self._nodes[node]:
+            found = buddy.take_run(nr_blocks)
+            nr_blocks -= sum(end - start for start, end in found) >> MAX_ORDER
+            taken += found
+            if not nr_blocks:
+                return taken
+        for start, end in taken:
+            self.free(start, end)
+        return []
+
+    def free(self, start_pfn: int, end_pfn: int) -> None:
+        """Take back pages; a run may go over the edges of zones."""
+        while start_pfn < end_pfn:
+            at = bisect_right(self._bounds, start_pfn)
+            stop = self._bounds[at] if at < len(self._bounds) else end_pfn
+            stop = min(stop, end_pfn)
+            self._buddies[at - 1].free(start_pfn, stop)
+            start_pfn = stop
+
+    def fill(
+        self, zones: Sequence[Zone], wear: str, info: Sequence[ZoneFree], draws: Draws
+    ) -> None:
+        """Free what is free on a host of that wear, or what ``info`` says is free.
+
+        Args:
+            zones: those of the constructor.
+            wear: a key of :data:`WEAR`, where ``info`` is empty.
+            info: the zones of a real host.
+            draws: decides the places.
+
+        Raises:
+            InputError: a zone has no room for the blocks that are said to be free.
+        """
+        known = {(one.node, one.zone): one for one in info}
+        for index, zone in enumerate(zones):
+            buddy = self._buddies[
+                bisect_right(self._bounds, int(zone.ram.starts[0])) - 1
+            ]
+            told = known.get((zone.node, zone.name))
+            counts = _told(told) if info else _assumed(zone.ram, wear)
+            if counts is not None:
+                lay_out(buddy, zone.ram, counts, draws.fork(index))
+
+
+def _told(info: ZoneFree | None) -> FreeCounts | None:
+    if info is None:
+        return None
+    total = info.total[: MAX_ORDER + 1]
+    own = info.own or tuple(int(count * _OWN_SHARE) for count in total)
+    # The two files are not read at the same moment.
+    own = tuple(min(pair) for pair in zip(own, total, strict=False))
+    others = [count - mine for count, mine in zip(total, own, strict=False)]
+    return FreeCounts(own=own, others=tuple(others))
+
+
+def _assumed(ram: ExtentSet, wear: str) -> FreeCounts:
+    tops = ram.nr_pages >> MAX_ORDER
+    share, times = WEAR[wear]
+    free_tops = int(max(tops - len(ram), 0) * share)
+    # A block in use has room for at most one small free one of each order.
+    most = (tops - len(ram) - free_tops) // 2
+    counts = [max(min(count * times, most), 0) for count in _FRAGMENTS]
+    own = [int(count * _OWN_SHARE) for count in counts]
+    others = [count - mine for count, mine in zip(counts, own, strict=True)]
+    return FreeCounts(own=(*own, 0), others=(*others, free_tops))

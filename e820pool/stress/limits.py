@@ -1,0 +1,150 @@
+"""The limits that deposits run into, and what each is measured by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE
+from e820pool.handoff.model import COMMAND_LINE_SIZE
+
+if TYPE_CHECKING:
+    from e820pool.extents import ExtentSet
+
+__all__ = (
+    "LIMITS",
+    "Demand",
+    "Limit",
+    "Measure",
+    "memmap_chars",
+    "table_demand",
+)
+
+Measure = Literal["entries", "table", "slots", "regions", "chars"]
+"""What a limit counts; the fields of :class:`Demand`."""
+
+
+class Demand(NamedTuple):
+    """Hold what a host's deposits need at one moment.
+
+    Attributes:
+        entries: in the table that is handed over.
+        table: in a kernel's own table, once it has split what it reserves.
+        slots: runs of RAM among the first 128 entries, at least this many.
+        regions: separate ``memmap=`` regions.
+        chars: of the ``memmap=`` option; at least this many where it is far from the
+            limit, exact where it is near.
+    """
+
+    entries: int
+    table: int
+    slots: int
+    regions: int
+    chars: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """State one limit.
+
+    Attributes:
+        name: stable, for tables, JSON and CSV.
+        measure: the field of :class:`Demand` that it bounds.
+        most: the largest value that is within it.
+        meaning: what happens above it, in a few words.
+        source: release, file and name.
+    """
+
+    name: str
+    measure: Measure
+    most: int
+    meaning: str
+    source: str
+
+    def is_within(self, demand: Demand) -> bool:
+        """Return whether the demand is within the limit."""
+        return int(getattr(demand, self.measure)) <= self.most
+
+
+LIMITS = (
+    Limit(
+        name="kaslr-memmap",
+        measure="regions",
+        most=4,
+        meaning="KASLR may put the kernel into a fifth memmap= region",
+        source="4.14 to 7.3 arch/x86/boot/compressed/kaslr.c MAX_MEMMAP_REGIONS",
+    ),
+    Limit(
+        name="memmap-cmdline",
+        measure="chars",
+        most=COMMAND_LINE_SIZE - 1,
+        meaning="memmap= is cut with the command line",
+        source="all arch/x86/include/asm/setup.h COMMAND_LINE_SIZE",
+    ),
+    Limit(
+        name="kaslr-slots",
+        measure="slots",
+        most=100,
+        meaning="KASLR does not look at the rest of memory",
+        source="4.8 to 7.3 arch/x86/boot/compressed/kaslr.c MAX_SLOT_AREA",
+    ),
+    Limit(
+        name="zero-page",
+        measure="entries",
+        most=E820_MAX_ENTRIES_ZEROPAGE,
+        meaning="the rest goes to SETUP_E820_EXT; kexec_file_load cuts it off",
+        source="all include/uapi/asm/setup_data.h E820_MAX_ENTRIES_ZEROPAGE",
+    ),
+    Limit(
+        name="table-131",
+        measure="table",
+        most=131,
+        meaning="a kernel without NUMA drops entries, and their RAM",
+        source="2.6.32 to 7.3 arch/x86 E820_X_MAX, E820_MAX_ENTRIES, NODES_SHIFT=0",
+    ),
+    Limit(
+        name="table-320",
+        measure="table",
+        most=320,
+        meaning="a kernel with NODES_SHIFT=6 drops entries, and their RAM",
+        source="2.6.32 to 7.3 arch/x86 E820_X_MAX, E820_MAX_ENTRIES, NODES_SHIFT=6",
+    ),
+    Limit(
+        name="kexec-tools",
+        measure="entries",
+        most=2048,
+        meaning="kexec-tools refuses the machine",
+        source="kexec-tools 2.0.25 kexec/arch/i386/kexec-x86.h MAX_MEMORY_RANGES",
+    ),
+    Limit(
+        name="table-3200",
+        measure="table",
+        most=3200,
+        meaning="a kernel with NODES_SHIFT=10 drops entries, and their RAM",
+        source="2.6.32 to 7.3 arch/x86 E820_X_MAX, E820_MAX_ENTRIES, NODES_SHIFT=10",
+    ),
+)
+"""In the order in which deposits apart from each other run into them."""
+
+# trim_bios_range() takes page 0 out of RAM (arch/x86/kernel/setup.c), and each
+# setup_data node that a kernel reserves splits the RAM it lies in.
+_PAGE_ZERO = 1
+_PER_NODE = 2
+
+
+def table_demand(entries: int) -> int:
+    """Return what a kernel's table must hold for a table of so many entries.
+
+    The record's node splits RAM, and from 129 entries on that of SETUP_E820_EXT too.
+    """
+    nr_nodes = 1 + (entries > E820_MAX_ENTRIES_ZEROPAGE)
+    return entries + _PAGE_ZERO + _PER_NODE * nr_nodes
+
+
+def memmap_chars(pages: ExtentSet) -> int:
+    """Return the length of ``memmap=size$start,...`` for the runs of ``pages``."""
+    items = (
+        len(f"{(end - start) << 12:#x}${start << 12:#x}") + 1 for start, end in pages
+    )
+    # One separator fewer than items.
+    return len("memmap=") + sum(items) - 1

@@ -1,0 +1,107 @@
+"""Hold a host's count of entries against every limit that has not fallen yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE, E820_TYPE_RAM
+from e820pool.deposits import DepositLedger
+from e820pool.extents import ExtentSet
+from e820pool.handoff.encodings import encoding_named
+from e820pool.stress.limits import LIMITS, Demand, memmap_chars, table_demand
+from e820pool.stress.outcome import Fall, Sample
+
+if TYPE_CHECKING:
+    from e820pool.memory_map import MemoryMap
+    from e820pool.stress.entries import EntryCount
+
+__all__ = ("LimitWatch",)
+
+# The shortest and the longest item of memmap= and its comma: 0x1000$0x100000 and
+# sizes and addresses of 44 bits.
+_SHORTEST, _LONGEST = 16, 28
+# A decompressor needs so much room at least to call RAM a place for a kernel: the
+# init_size of a distribution's kernel is 30 MiB and more.
+_KERNEL_BYTES = 32 << 20
+
+
+class LimitWatch:
+    """Note the first call at which each limit is exceeded.
+
+    What is cheap is looked at after every call that changes the count; the slots of
+    KASLR, which need the table itself, when :meth:`look_closely` is called.
+
+    Attributes:
+        falls: so far, in order.
+    """
+
+    __slots__ = (
+        "_chars",
+        "_count",
+        "_encoding",
+        "_map",
+        "_most_regions",
+        "_pending",
+        "_seen",
+        "_slots",
+        "falls",
+    )
+
+    def __init__(self, memory_map: MemoryMap, count: EntryCount, encoding: str) -> None:
+        self._map, self._count, self._encoding = memory_map, count, encoding
+        self._pending = list(LIMITS)
+        self._seen = (-1, -1)
+        self._slots = self._chars = self._most_regions = 0
+        self.falls: list[Fall] = []
+
+    @property
+    def entries(self) -> int:
+        """Return the entries of the encoding that is watched, now."""
+        count = self._count
+        return count.hybrid if self._encoding == "hybrid" else count.split
+
+    def look(self, sample: Sample) -> None:
+        """Note what has fallen; ``sample`` is the moment."""
+        state = (self.entries, self._count.nr_runs)
+        if state == self._seen:
+            return
+        self._seen = state
+        demand = self._demand()
+        fallen = [limit for limit in self._pending if not limit.is_within(demand)]
+        for limit in fallen:
+            self._pending.remove(limit)
+            value = int(getattr(demand, limit.measure))
+            self.falls.append(Fall(limit=limit.name, value=value, sample=sample))
+
+    def look_closely(self, sample: Sample) -> None:
+        """Count the places for a kernel that KASLR sees, then look."""
+        if self._count.ram_runs > self._slots:
+            self._slots = self._places()
+        self._seen = (-1, -1)
+        self.look(sample)
+
+    def _demand(self) -> Demand:
+        entries, regions = self._seen
+        self._chars = len("memmap=") + regions * _SHORTEST
+        most = len("memmap=") + regions * _LONGEST
+        limit = next((one for one in self._pending if one.measure == "chars"), None)
+        if limit and self._chars <= limit.most < most and regions > self._most_regions:
+            self._most_regions = regions
+            self._chars = memmap_chars(self._count.extents())
+        return Demand(
+            entries=entries,
+            table=table_demand(entries),
+            slots=self._slots,
+            regions=regions,
+            chars=self._chars,
+        )
+
+    def _places(self) -> int:
+        # Of the lowest entries; what lies above them changes nothing.
+        lowest = list(self._count.extents())[: E820_MAX_ENTRIES_ZEROPAGE + 1]
+        pages = ExtentSet(lowest) & self._map.ram_pages()
+        ledger = DepositLedger.of_ranges(pages.to_bytes())
+        table = encoding_named(self._encoding).make_table(self._map, ledger)
+        seen = table[:E820_MAX_ENTRIES_ZEROPAGE]
+        is_place = (seen["type"] == E820_TYPE_RAM) & (seen["size"] >= _KERNEL_BYTES)
+        return int(is_place.sum())

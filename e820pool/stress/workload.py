@@ -1,0 +1,163 @@
+"""What guests do over days, as deposit calls: create, add devices, grow, destroy."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from e820pool.errors import InputError
+from e820pool.pool.depositor import HV_DEPOSIT_MAX, PAGES_BEFORE_VP, split_calls
+from e820pool.stress.buddy import MAX_ORDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e820pool.stress.draws import Draws
+
+__all__ = ("Event", "EventKind", "Workload", "calls_of", "events", "guest_blocks")
+
+EventKind = Literal["create", "device", "grow", "trim", "destroy"]
+
+# A second-level page table has 512 entries of 4 KiB each; a guest's RAM is mapped by
+# pages, which is what nested paging needs at worst.
+_PAGES_PER_TABLE = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """Say what guests a host has and what they do.
+
+    How many calls a guest makes is an assumption where the driver does not fix it;
+    every one of them is a field.
+
+    Attributes:
+        guests: that live at one time, once the first of them are all created.
+        days: for how long.
+        guest_ram_share: of the host's RAM, for all guests together.
+        vps: virtual processors a guest; 90 pages are deposited ahead of each.
+        lifetime_days: mean, exponential; a guest destroyed is replaced at once. 0:
+            guests stay.
+        devices_per_day: added to a guest, each some single pages.
+        grows_per_day: calls for as many pages as one call takes, a guest.
+        trims_per_day: withdrawals of as many single pages as one call returns, in
+            the hypervisor's order, a guest. 6.1 withdraws only at the end.
+        retries: mean of the calls for a single page with which a hypercall that is
+            short of memory is repeated.
+        max_calls: stop after so many deposit calls.
+        ramp_days: over how many days the first guests are created.
+    """
+
+    guests: int = 100
+    days: float = 7.0
+    guest_ram_share: float = 0.7
+    vps: int = 4
+    lifetime_days: float = 3.0
+    devices_per_day: float = 1.0
+    grows_per_day: float = 0.5
+    trims_per_day: float = 0.0
+    retries: float = 2.0
+    max_calls: int = 1_000_000
+    ramp_days: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("guests", 1, 1 << 20),
+            ("days", 0, 1 << 16),
+            ("guest_ram_share", 0, 1),
+            ("vps", 0, 1 << 11),
+            ("lifetime_days", 0, 1 << 16),
+            ("devices_per_day", 0, 1 << 16),
+            ("grows_per_day", 0, 1 << 16),
+            ("trims_per_day", 0, 1 << 16),
+            ("retries", 0, 1 << 10),
+            ("max_calls", 1, 1 << 40),
+            ("ramp_days", 0, 1 << 16),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InputError(
+                    f"workload: {name} is {value}: the limits are {low} and {high}"
+                )
+
+
+class Event(NamedTuple):
+    """Say what one guest does, and when, in days."""
+
+    day: float
+    kind: EventKind
+    guest: int
+
+
+def events(workload: Workload, draws: Draws) -> Iterator[Event]:
+    """Yield what happens, in order of time, until the days are over."""
+    pending: list[tuple[float, int, EventKind, int]] = []
+    sequence = 0
+
+    def schedule(day: float, kind: EventKind, guest: int) -> None:
+        nonlocal sequence
+        sequence += 1
+        heapq.heappush(pending, (day, sequence, kind, guest))
+
+    for guest in range(workload.guests):
+        schedule(draws.unit() * workload.ramp_days, "create", guest)
+    created = workload.guests
+    ends: dict[int, float] = {}
+    rates = _rates(workload)
+    while pending and pending[0][0] < workload.days:
+        day, _, kind, guest = heapq.heappop(pending)
+        if kind not in ("create", "destroy") and day >= ends.get(guest, 0.0):
+            continue
+        yield Event(day, kind, guest)
+        if kind == "destroy":
+            del ends[guest]
+            schedule(day, "create", created)
+            created += 1
+        elif kind == "create":
+            ends[guest] = workload.days
+            if workload.lifetime_days:
+                ends[guest] = day + draws.exponential(workload.lifetime_days)
+                schedule(ends[guest], "destroy", guest)
+            for other, rate in rates.items():
+                schedule(day + draws.exponential(1 / rate), other, guest)
+        else:
+            schedule(day + draws.exponential(1 / rates[kind]), kind, guest)
+
+
+def calls_of(
+    workload: Workload, kind: EventKind, ram_pages: int, draws: Draws
+) -> Iterator[int]:
+    """Yield the pages of each deposit call that an event makes.
+
+    Args:
+        workload: whose guest it is.
+        kind: of the event; ``destroy`` and ``trim`` deposit nothing.
+        ram_pages: the guest's memory.
+        draws: decides how often a hypercall is repeated.
+    """
+    if kind == "create":
+        # The partition itself: HVCALL_CREATE_PARTITION, one page on each retry.
+        yield from (1 for _ in range(1 + draws.geometric(workload.retries)))
+        for _ in range(workload.vps):
+            yield PAGES_BEFORE_VP
+            yield from (1 for _ in range(draws.geometric(workload.retries)))
+        yield from split_calls(-(-ram_pages // _PAGES_PER_TABLE))
+    elif kind == "device":
+        yield from (1 for _ in range(1 + draws.geometric(workload.retries)))
+    elif kind == "grow":
+        yield HV_DEPOSIT_MAX
+
+
+def guest_blocks(workload: Workload, host_pages: int, draws: Draws) -> int:
+    """Return a new guest's memory in blocks of the highest order: half to 1.5 mean."""
+    mean = workload.guest_ram_share * host_pages / workload.guests
+    return max(int(mean * (0.5 + draws.unit())) >> MAX_ORDER, 1)
+
+
+def _rates(workload: Workload) -> dict[EventKind, float]:
+    told: dict[EventKind, float] = {
+        "device": workload.devices_per_day,
+        "grow": workload.grows_per_day,
+        "trim": workload.trims_per_day,
+    }
+    return {kind: rate for kind, rate in told.items() if rate}

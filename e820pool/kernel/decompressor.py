@@ -74,13 +74,28 @@ def kaslr_slots(inp: BootInput, profile: Profile) -> KaslrSlots:
         if slots.is_full:
             break
         slots.offer(start, end)
+    areas = slots.areas
+    if profile.has("kaslr-final-check"):
+        areas = _not_refused(areas, request, window[0])
     return KaslrSlots(
-        enabled=bool(slots.areas),
-        areas=tuple(slots.areas),
+        enabled=bool(areas),
+        areas=tuple(areas),
         step=request.step,
         image_size=size,
-        reason="" if slots.areas else "no suitable memory region",
+        reason="" if areas else "no suitable memory region",
     )
+
+
+# A slot below the minimum (of a region that wraps) may be drawn, and is refused then:
+# the kernel stays where it is. find_random_phys_addr().
+def _not_refused(areas: list[Span], request: Request, load_addr: int) -> list[Span]:
+    kept, refused = [], False
+    for first, count in areas:
+        below = max(0, -(-(request.minimum - first) // request.step))
+        refused |= below > 0
+        if below < count:
+            kept.append((first + below * request.step, count - below))
+    return [*kept, (load_addr, 1)] if refused and kept else kept
 
 
 def _image_bytes(inp: BootInput, window: Span) -> int:

@@ -10,6 +10,7 @@ MAX_SLOT_AREAS = 100
 """MAX_SLOT_AREA of kaslr.c (4.9 to 7.3): further regions are ignored."""
 
 _GIB = 1 << 30
+_U64_MAX = (1 << 64) - 1
 Span = tuple[int, int]
 
 
@@ -58,7 +59,8 @@ class SlotList:
         wanted = self.request
         start, end = max(start, wanted.minimum), min(end, wanted.limit)
         while not self.is_full:
-            start = -(-start // wanted.step) * wanted.step
+            # Rounding up wraps: a region just below 2^64 then begins at 0.
+            start = -(-start // wanted.step) * wanted.step & _U64_MAX
             if start > end or end - start < wanted.image_size:
                 return
             hit = self._first_overlap(start, end)

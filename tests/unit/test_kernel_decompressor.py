@@ -278,3 +278,22 @@ def test_the_window_below_the_payload_may_be_chosen():
     some = addresses(slots(ram, payload_start=740 * M, **window))
     assert max(a for a in some if a < 700 * M) == 740 * M - IMAGE
     assert [a for a in some if a > 700 * M] == [a for a in all_avoided if a > 700 * M]
+
+
+def test_a_region_just_below_2_64_wraps_to_the_first_slots_there_are():
+    region = ((1 << 64) - M, 300 * M, 1)
+    found = slots([region], image_size=IMAGE)
+    assert addresses(found)[0] == WINDOW[1]
+    assert addresses(found)[-1] == 299 * M - IMAGE - M
+    assert not slots([((1 << 64) - 2 * M, 300 * M, 1)]).enabled
+
+
+def test_a_slot_below_the_minimum_is_refused_in_the_end():
+    region = ((1 << 64) - M, 300 * M, 1)
+    high = {"load_window": (200 * M, 248 * M), "image_size": IMAGE}
+    old = addresses(slots([region], "5.4", **high))
+    new = addresses(slots([region], "5.10", **high))
+    assert min(old) < 200 * M
+    assert new == [*(a for a in old if a >= 200 * M), 200 * M]
+    alone = {"load_window": (320 * M, 368 * M), "image_size": IMAGE}
+    assert not slots([region], "5.10", **alone).enabled

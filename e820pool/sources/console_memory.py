@@ -9,9 +9,9 @@ __all__ = ("MemoryScan",)
 _HEX = "0x([0-9a-f]{1,16})"
 
 # free_area_init() (mm/mm_init.c, before 6.2 mm/page_alloc.c) prints every region of
-# memblock.memory, rounded to pages.
+# memblock.memory, rounded to pages; of memory that belongs to no node as node -1.
 _NODE_HEADLINE = re.compile(r"Early memory node ranges")
-_NODE_RANGE = re.compile(rf"  node +\d{{1,4}}: \[mem {_HEX}-{_HEX}\]")
+_NODE_RANGE = re.compile(rf"  node +-?\d{{1,4}}: \[mem {_HEX}-{_HEX}\]")
 
 # memblock_dump() (mm/memblock.c), with memblock=debug: once at the end of
 # e820__memblock_setup(), later again.
@@ -64,8 +64,11 @@ class MemoryScan:
 
     @property
     def memory(self) -> tuple[Span, ...]:
-        """Return memblock.memory as ``(addr, size)``, empty when never shown."""
-        return tuple(self._nodes or self._dump.get("memory", ()))
+        """Return memblock.memory as ``(addr, size)``, empty when never shown.
+
+        A dump is whole; the list of nodes is cut where a boot ends in it.
+        """
+        return tuple(self._dump.get("memory") or self._nodes)
 
     @property
     def reserved(self) -> tuple[Span, ...] | None:

@@ -55,6 +55,11 @@ def regions():
     wrapped = [*CORE, [200 * M, 80 * M, 1], [(1 << 64) - M, 300 * M, 1]]
     more = {"alt_mem_k": 400 << 10}
     yield "kaslr", "a region that wraps", {"e820": wrapped, **more}
+    only = [*CORE, [(1 << 64) - M, 300 * M, 1]]
+    higher = more | {"e820": only, "place": {"kernel": 320 * M}}
+    yield "kaslr", "a region that wraps, below the minimum", higher
+    straight = [*CORE, [(1 << 64) - 2 * M, 300 * M, 1]]
+    yield "kaslr", "a region that wraps and is aligned", {"e820": straight, **more}
 
 
 def avoided():

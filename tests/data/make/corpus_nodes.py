@@ -197,7 +197,7 @@ def places():
         ("over the end of RAM", 128 * M - 0x80),
         ("over the start of RAM", 200 * M - 0x80),
         ("in the first page", 0x800),
-        ("at 64 KiB", 0xFF80),
+        ("over two pages of low RAM", 0x50F80),
         ("where the trampoline would go", 0x9C000),
     ):
         given = with_nodes(node(at), e820=holes, cmdline=NOKASLR)

@@ -8,7 +8,7 @@ as the two would be one block.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -33,11 +33,11 @@ __all__ = ("FreeCounts", "lay_out")
 _TOP_PAGES = 1 << MAX_ORDER
 # Runs into which the blocks in use are gathered: memory in use comes in clusters,
 # and cost must not grow with RAM.
-_MAX_CLUSTERS = 256
+_MAX_CLUSTERS = 64
 # Rounds of drawing places for the blocks of one order before the zone counts as full.
 _ROUNDS = 64
 # Up to so many parents all places are looked at, beyond they are drawn.
-_ENUMERATED = 1 << 20
+_ENUMERATED = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +60,22 @@ class FreeCounts:
 
 
 class _Slots(NamedTuple):
-    # The aligned blocks of the highest order in RAM, numbered through: those with
-    # numbers from first[i] on lie from pfn[i] on, without a gap.
+    # The aligned blocks of the highest order that are all RAM, numbered through:
+    # those with numbers from first[i] on lie from pfn[i] on, without a gap. Numbers
+    # from whole on are blocks that are RAM in part, one by one.
     first: I64
     pfn: U64
-    total: int
+    whole: int
 
     def pfns(self, numbers: I64) -> U64:
         run = np.searchsorted(self.first, numbers, side="right") - 1
         inside = (numbers - self.first[run]).astype(np.uint64)
         return self.pfn[run] + inside * np.uint64(_TOP_PAGES)
+
+    @property
+    def total(self) -> int:
+        # Each partial block is a run of its own.
+        return self.whole + int((self.first >= self.whole).sum())
 
 
 def lay_out(buddy: Buddy, ram: ExtentSet, counts: FreeCounts, draws: Draws) -> None:
@@ -86,23 +92,23 @@ def lay_out(buddy: Buddy, ram: ExtentSet, counts: FreeCounts, draws: Draws) -> N
     """
     slots = _slots_of(ram)
     free_tops = counts.total(MAX_ORDER)
-    in_use = slots.total - free_tops
-    if in_use < 0 or (in_use == 0 and any(map(counts.total, range(MAX_ORDER)))):
+    if free_tops > slots.whole:
         raise InputError(
             f"{free_tops:#x} blocks of order {MAX_ORDER} are said to be free: the zone "
-            f"has {slots.total:#x}, and room for smaller ones is wanted"
+            f"has {slots.whole:#x}"
         )
-    free_runs, used_numbers = _clusters(free_tops, in_use, draws.fork(0))
+    in_use = slots.whole - free_tops
+    free_runs, used = _clusters(free_tops, in_use, slots, draws.fork(0))
     for first, count in free_runs:
         _free_slots(buddy, slots, first, count)
     taken: list[tuple[int, I64]] = []
+    room = _Room(ram=ram, slots=slots, used=used, parts=slots.total - free_tops)
     for order in reversed(range(MAX_ORDER)):
         wanted = counts.total(order)
         if wanted:
-            found = _places(wanted, order, in_use, taken, draws.fork(order + 1))
+            found = _places(wanted, order, room, taken, draws.fork(order + 1))
             own = counts.own[order] if order < len(counts.own) else 0
-            pfns = _pfns_of(found, order, slots, used_numbers)
-            for index, pfn in enumerate(pfns.tolist()):
+            for index, pfn in enumerate(room.pfns(found, order).tolist()):
                 buddy.seed_block(pfn, order, own=index < own)
             taken.append((order, np.sort(found)))
 
@@ -111,11 +117,19 @@ def _slots_of(ram: ExtentSet) -> _Slots:
     size = np.uint64(_TOP_PAGES)
     starts = (ram.starts + size - np.uint64(1)) // size
     ends = ram.ends // size
-    whole = starts < ends
-    starts, ends = starts[whole], ends[whole]
-    lengths = (ends - starts).astype(np.int64)
+    some = starts < ends
+    lengths = (ends[some] - starts[some]).astype(np.int64)
     first = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))
-    return _Slots(first=first[:-1], pfn=starts * size, total=int(first[-1]))
+    whole = int(first[-1])
+    # Blocks at the edges of RAM; two runs of RAM may share one.
+    low, high = ram.starts // size, (ram.ends - np.uint64(1)) // size
+    edges = np.concatenate((low[low < starts], high[high >= ends]))
+    edges = np.unique(edges)
+    return _Slots(
+        first=np.concatenate((first[:-1], whole + np.arange(edges.size))),
+        pfn=np.concatenate((starts[some], edges)) * size,
+        whole=whole,
+    )
 
 
 class _Used(NamedTuple):
@@ -128,26 +142,50 @@ class _Used(NamedTuple):
         return self.slot[run] + numbers - self.number[run]
 
 
+class _Room(NamedTuple):
+    # Where small free blocks may lie: blocks in use, numbered from 0 to parts.
+    ram: ExtentSet
+    slots: _Slots
+    used: _Used
+    parts: int
+
+    def pfns(self, blocks: I64, order: int) -> U64:
+        within = MAX_ORDER - order
+        offsets = (blocks & ((1 << within) - 1)).astype(np.uint64)
+        tops = self.slots.pfns(self.used.slots(blocks >> within))
+        return tops + (offsets << np.uint64(order))
+
+    def are_ram(self, blocks: I64, order: int) -> NDArray[np.bool_]:
+        starts = self.pfns(blocks, order)
+        at = np.searchsorted(self.ram.starts, starts, side="right") - 1
+        inside = starts + np.uint64(1 << order) <= self.ram.ends[np.maximum(at, 0)]
+        return np.logical_and(at >= 0, inside)
+
+
 def _clusters(
-    free: int, used: int, draws: Draws
+    free: int, used: int, slots: _Slots, draws: Draws
 ) -> tuple[list[tuple[int, int]], _Used]:
-    # Free and used slots in turn, each kind cut into as many parts at random places.
+    # Free and used slots in turn, each kind cut into as many parts at random places;
+    # the blocks that are RAM in part are in use and come last.
     parts = min(free, used, _MAX_CLUSTERS) or 1
     free_parts = _composition(free, parts, draws)
     used_parts = _composition(used, len(free_parts), draws)
-    runs, numbers, slots = [], [], []
+    runs, numbers, starts = [], [], []
     at = done = 0
-    for index, length in enumerate(free_parts):
-        if length:
-            runs.append((at, length))
-        at += length
-        if index < len(used_parts):
+    for free_part, used_part in zip_longest(free_parts, used_parts, fillvalue=0):
+        if free_part:
+            runs.append((at, free_part))
+        at += free_part
+        if used_part:
             numbers.append(done)
-            slots.append(at)
-            at += used_parts[index]
-            done += used_parts[index]
+            starts.append(at)
+        at += used_part
+        done += used_part
+    if slots.total > slots.whole:
+        numbers.append(done)
+        starts.append(slots.whole)
     return runs, _Used(
-        number=np.array(numbers, np.int64), slot=np.array(slots, np.int64)
+        number=np.array(numbers, np.int64), slot=np.array(starts, np.int64)
     )
 
 
@@ -164,7 +202,7 @@ def _free_slots(buddy: Buddy, slots: _Slots, first: int, count: int) -> None:
     # A run of slot numbers may go over the gaps between runs of RAM.
     while count:
         run = int(np.searchsorted(slots.first, first, side="right")) - 1
-        following = [*slots.first[run + 1 : run + 2].tolist(), slots.total][0]
+        following = [*slots.first[run + 1 : run + 2].tolist(), slots.whole][0]
         length = min(count, following - first)
         pfn = int(slots.pfns(np.array([first], np.int64))[0])
         buddy.free(pfn, pfn + length * _TOP_PAGES)
@@ -172,19 +210,20 @@ def _free_slots(buddy: Buddy, slots: _Slots, first: int, count: int) -> None:
 
 
 def _places(
-    wanted: int, order: int, in_use: int, taken: Sequence[tuple[int, I64]], draws: Draws
+    wanted: int, order: int, room: _Room, taken: Sequence[tuple[int, I64]], draws: Draws
 ) -> I64:
-    # Numbers of blocks of this order in the slots in use, in random order. Each is
+    # Numbers of blocks of this order in what is in use, in random order. Each is
     # half of a parent of its own that lies in no larger free block.
-    parents = in_use << (MAX_ORDER - order - 1)
+    parents = room.parts << (MAX_ORDER - order - 1)
+    found = np.empty(0, np.int64)
     if parents <= _ENUMERATED:
-        found = _outside(np.arange(parents, dtype=np.int64), order + 1, taken)
-    else:
-        found = np.empty(0, np.int64)
+        found = _halves(np.arange(parents, dtype=np.int64), order, room, taken, draws)
+    elif wanted <= parents:
         for _ in range(_ROUNDS):
             drawn = draws.many_below(parents, 2 * (wanted - found.size) + 16)
-            more = _outside(np.unique(drawn).astype(np.int64), order + 1, taken)
-            found = np.union1d(found, more)
+            fresh: I64 = np.setdiff1d(drawn.astype(np.int64), found >> 1)
+            more = _halves(fresh, order, room, taken, draws)
+            found = np.concatenate((found, more))
             if found.size >= wanted:
                 break
     if found.size < wanted:
@@ -193,19 +232,21 @@ def _places(
             f"room for {found.size:#x} beside larger ones"
         )
     shuffled = np.argsort(draws.many_below(1 << 63, found.size), kind="stable")
-    found = found[shuffled[:wanted]]
-    return 2 * found + draws.many_below(2, wanted).astype(np.int64)
+    return found[shuffled[:wanted]]
 
 
-def _outside(numbers: I64, order: int, taken: Sequence[tuple[int, I64]]) -> I64:
+def _halves(
+    parents: I64,
+    order: int,
+    room: _Room,
+    taken: Sequence[tuple[int, I64]],
+    draws: Draws,
+) -> I64:
+    # One half of each parent that is in use; the other where that is no RAM.
     for above, blocks in taken:
-        around = numbers >> (above - order)
+        around = parents >> (above - order - 1)
         at = np.minimum(np.searchsorted(blocks, around), blocks.size - 1)
-        numbers = numbers[blocks[at] != around]
-    return numbers
-
-
-def _pfns_of(blocks: I64, order: int, slots: _Slots, used: _Used) -> U64:
-    within = MAX_ORDER - order
-    offsets = (blocks & ((1 << within) - 1)).astype(np.uint64)
-    return slots.pfns(used.slots(blocks >> within)) + (offsets << np.uint64(order))
+        parents = parents[blocks[at] != around]
+    halves = 2 * parents + draws.many_below(2, parents.size).astype(np.int64)
+    halves ^= ~room.are_ram(halves, order)
+    return halves[room.are_ram(halves, order)]

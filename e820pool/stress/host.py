@@ -77,7 +77,7 @@ def generated_map(ram_bytes: int) -> MemoryMap:
         (0x7C40_0000, 0x3C0_0000, E820_TYPE_RESERVED),
         (0xE000_0000, 0x1000_0000, E820_TYPE_RESERVED),
         (0xFED0_0000, 0x130_0000, E820_TYPE_RESERVED),
-        (4 * _GIB, ram_bytes - 2 * _GIB, E820_TYPE_RAM),
+        (4 * _GIB, (ram_bytes >> 12 << 12) - 0x7C0F_0000, E820_TYPE_RAM),
     )
     return MemoryMap.of(rows, origin=f"generated, {ram_bytes >> 30} GiB")
 

@@ -158,6 +158,8 @@ class _Run:
             self._trim(guest, draws)
         else:
             for nr_pages in calls_of(self.workload, event.kind, guest.ram_pages, draws):
+                if self.calls >= self.workload.max_calls:
+                    break
                 if not self._deposit(guest, nr_pages, draws):
                     break
 

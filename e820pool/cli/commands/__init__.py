@@ -16,6 +16,7 @@ from e820pool.cli.commands import (
     predict,
     rebuild,
     show,
+    stress,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def _modules() -> Iterator[Command]:
     yield rebuild
     yield compare
     yield chain
+    yield stress
     yield kernels
     yield image
     yield demo

@@ -1,0 +1,160 @@
+"""stress: when entries run out under a depositor's pattern, and for whom never."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from e820pool.cli import status
+from e820pool.cli.status import UsageError
+from e820pool.cli.sweeps import add_job_options, run_all
+
+if TYPE_CHECKING:
+    import argparse
+
+    from e820pool.cli.console import Console
+    from e820pool.memory_map import MemoryMap
+    from e820pool.stress.cells import Cell
+    from e820pool.stress.workload import Workload
+
+__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+
+NAME = "stress"
+HELP = "say when entries run out, and with which policy never"
+DESCRIPTION = """\
+Let guests come and go on a host for some days, deposit pages for them as the driver
+does, and say at which call and guest each limit of entries falls, policy by policy.
+The host is a real map (SOURCE) or one of a size (--ram); what of it is free is taken
+from its buddyinfo or assumed (--wear). The same arguments give the same answer.
+"""
+EXAMPLE = "e820pool stress --ram 256G --guests 50 --days 7"
+
+# Option, field of Workload, and what it says.
+_WORKLOAD = (
+    ("--guests", "guests", int, "that live at one time"),
+    ("--days", "days", float, "for how long"),
+    ("--ram-share", "guest_ram_share", float, "of the host's RAM, for all guests"),
+    ("--vps", "vps", int, "virtual processors a guest"),
+    ("--lifetime", "lifetime_days", float, "mean days of a guest, 0: for ever"),
+    ("--devices", "devices_per_day", float, "added to a guest a day"),
+    ("--grows", "grows_per_day", float, "times a day that a guest grows"),
+    ("--trims", "trims_per_day", float, "times a day that pages are withdrawn"),
+    ("--retries", "retries", float, "mean calls for a single page, each hypercall"),
+    ("--max-calls", "max_calls", int, "stop after so many deposit calls"),
+    ("--ramp", "ramp_days", float, "days in which the first guests are created"),
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``stress``."""
+    parser.add_argument(
+        "source", metavar="SOURCE", nargs="?", help="a real map: file, directory, live"
+    )
+    parser.add_argument("--block", default="bios", help="which map of a kernel log")
+    parser.add_argument(
+        "--ram",
+        metavar="SIZE",
+        action="append",
+        default=[],
+        help="a host of this size, 4G and more; may be repeated",
+    )
+    parser.add_argument(
+        "--policy",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="scattered, per-node, top-down, cma:NxSIZE, arenas:SIZE; may be repeated",
+    )
+    parser.add_argument("--nodes", metavar="N", type=int, default=1, help="NUMA nodes")
+    parser.add_argument(
+        "--buddyinfo",
+        metavar="FILE",
+        help="what is free: /proc/buddyinfo (with pagetypeinfo), or live",
+    )
+    parser.add_argument(
+        "--wear",
+        choices=("fresh", "used", "worn"),
+        default="used",
+        help="how fragmented the host is, without --buddyinfo (default: used)",
+    )
+    parser.add_argument(
+        "--encoding",
+        choices=("split", "hybrid"),
+        default="split",
+        help="whose entries are counted (default: split)",
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="the first one"
+    )
+    parser.add_argument(
+        "--seeds", metavar="N", type=int, default=1, help="how many (default: 1)"
+    )
+    for option, name, kind, text in _WORKLOAD:
+        parser.add_argument(option, metavar="N", dest=name, type=kind, help=text)
+    add_job_options(parser)
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw the curves: .png, .svg or .pdf"
+    )
+    parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Simulate every host, policy and seed, and print the answer."""
+    from e820pool.report.stress_data import stress_csv, stress_json  # noqa: PLC0415
+    from e820pool.report.stress_text import stress_text  # noqa: PLC0415
+    from e820pool.stress.cells import run_cell  # noqa: PLC0415  numpy
+
+    workload = _workload(args)
+    results = run_all(run_cell, _cells(args, workload), args, console)
+    if args.plot:
+        from e820pool.report.stress_plot import write_plot  # noqa: PLC0415  an extra
+
+        write_plot(results, args.plot)
+    if args.format == "csv":
+        console.result(stress_csv(results))
+    else:
+        render = stress_json if args.format == "json" else stress_text
+        console.result(render(results, workload))
+    return status.DONE
+
+
+def _workload(args: argparse.Namespace) -> Workload:
+    from e820pool.stress.workload import Workload  # noqa: PLC0415  numpy
+
+    told = {name: getattr(args, name) for _, name, _, _ in _WORKLOAD}
+    return Workload(
+        **{name: value for name, value in told.items() if value is not None}
+    )
+
+
+def _cells(args: argparse.Namespace, workload: Workload) -> tuple[Cell, ...]:
+    from e820pool.sources.buddyinfo import read_free_blocks  # noqa: PLC0415
+    from e820pool.stress.cells import cells_of  # noqa: PLC0415
+    from e820pool.stress.policies import DEFAULT_POLICIES, parse_policy  # noqa: PLC0415
+
+    if args.seeds < 1:
+        raise UsageError(f"--seeds {args.seeds}: the limit is 1")
+    policies = args.policy or DEFAULT_POLICIES
+    for policy in policies:
+        parse_policy(policy)
+    info = read_free_blocks(args.buddyinfo) if args.buddyinfo else ()
+    same: dict[str, Any] = {
+        "workload": workload,
+        "nodes": args.nodes,
+        "wear": args.wear,
+        "info": info,
+        "encoding": args.encoding,
+    }
+    seeds = range(args.seed, args.seed + args.seeds)
+    return cells_of(_hosts(args), policies, seeds, **same)
+
+
+def _hosts(args: argparse.Namespace) -> list[tuple[str, MemoryMap]]:
+    from e820pool.deposits import parse_size  # noqa: PLC0415  numpy
+    from e820pool.sources import read_map  # noqa: PLC0415
+    from e820pool.stress.host import generated_map  # noqa: PLC0415
+
+    if (args.source is None) == (not args.ram):
+        raise UsageError("stress takes either SOURCE or --ram SIZE, and not both")
+    if args.source is not None:
+        return [(args.source, read_map(args.source, block=args.block))]
+    return [(size, generated_map(parse_size(size))) for size in args.ram]

@@ -1,0 +1,192 @@
+"""Run many cells: on local cores or a cluster, with progress, kept as they finish."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from e820pool.cli.status import UsageError
+from e820pool.errors import BadImageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Generator, Sequence
+    from contextlib import AbstractContextManager
+
+    from e820pool.cli.console import Console
+
+__all__ = ("BACKENDS", "KeptResults", "Progress", "add_job_options", "run_all")
+
+BACKENDS = ("loky", "threading", "dask", "ray")
+"""Names that joblib knows: processes or threads here, or a cluster that is there."""
+
+_KIND = "kept-results"
+
+
+def add_job_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--jobs``, ``--backend``, ``--scheduler`` and ``--results``."""
+    parser.add_argument(
+        "--jobs", metavar="N", type=int, default=1, help="processes (default: 1)"
+    )
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default="loky",
+        help="where they run: here (default: loky), or on a dask or ray cluster",
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of the dask or ray cluster"
+    )
+    parser.add_argument(
+        "--results",
+        metavar="FILE",
+        help="keep what is finished here; what is there already is not run again",
+    )
+
+
+class KeptResults:
+    """Hold finished results by key, in a file that is whole at every moment.
+
+    Without a path nothing is kept beyond the process.
+    """
+
+    __slots__ = ("_path", "_results")
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+        self._results: dict[str, dict[str, Any]] = {}
+        if path is not None and Path(path).exists():
+            self._results = _read(path)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._results
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        return self._results[key]
+
+    def keep(self, result: dict[str, Any]) -> None:
+        """Add one result and write the file anew."""
+        from e820pool.report.files import write_file  # noqa: PLC0415  on use
+        from e820pool.report.jsons import document, json_text  # noqa: PLC0415
+
+        self._results[result["key"]] = result
+        if self._path is not None:
+            rows = list(self._results.values())
+            write_file(self._path, json_text(document(_KIND, results=rows)))
+
+
+@dataclass(slots=True)
+class Progress:
+    """Show how much is done and how long the rest may take, on a terminal only."""
+
+    console: Console
+    total: int
+    done: int = 0
+    _started: float = field(default_factory=time.monotonic)
+
+    def step(self) -> None:
+        """Count one more and redraw."""
+        self.done += 1
+        if self.console.quiet or not self.console.err.isatty():
+            return
+        spent = time.monotonic() - self._started
+        left = spent / self.done * (self.total - self.done)
+        filled = 30 * self.done // self.total
+        bar = "#" * filled + "." * (30 - filled)
+        end = "\n" if self.done == self.total else ""
+        text = f"\r[{bar}] {self.done}/{self.total}, {_span(left)} left {end}"
+        self.console.err.write(text)
+        self.console.err.flush()
+
+
+def run_all(
+    work: Callable[[Any], dict[str, Any]],
+    items: Sequence[Any],
+    args: argparse.Namespace,
+    console: Console,
+) -> list[dict[str, Any]]:
+    """Return ``work(item)`` of every item that has a ``key``, in their order.
+
+    Args:
+        work: a function of a module, so that other processes can import it.
+        items: plain values with an attribute ``key``.
+        args: with what :func:`add_job_options` adds.
+        console: where progress goes.
+
+    Raises:
+        UsageError: a backend is not installed.
+        BadImageError: the results file is none.
+    """
+    kept = KeptResults(args.results)
+    wanted = {item.key: item for item in items}
+    missing = [item for key, item in wanted.items() if key not in kept]
+    if len(missing) < len(wanted):
+        console.note(f"{len(wanted) - len(missing)} of {len(wanted)} are there already")
+    progress = Progress(console, len(missing))
+    with closing(_results(work, missing, args)) as finished:
+        for result in finished:
+            kept.keep(result)
+            progress.step()
+    return [kept[item.key] for item in items]
+
+
+def _results(
+    work: Callable[[Any], dict[str, Any]],
+    items: Sequence[Any],
+    args: argparse.Namespace,
+) -> Generator[dict[str, Any], None, None]:
+    if args.jobs < 1:
+        raise UsageError(f"--jobs {args.jobs}: the limit is 1")
+    if args.jobs == 1 and args.backend in ("loky", "threading"):
+        yield from map(work, items)
+        return
+    try:
+        joblib = import_module("joblib")
+        with (
+            _backend(args.backend, args.scheduler),
+            joblib.parallel_config(backend=args.backend),
+        ):
+            run = joblib.Parallel(n_jobs=args.jobs, return_as="generator_unordered")
+            yield from run(joblib.delayed(work)(item) for item in items)
+    except ImportError as exc:
+        raise UsageError(
+            f"--backend {args.backend} with --jobs {args.jobs} needs {exc.name}: "
+            "install e820pool[sweep], or [cluster] for dask"
+        ) from exc
+
+
+# A cluster that is there; without an address the one that this machine knows.
+def _backend(name: str, scheduler: str | None) -> AbstractContextManager[Any]:
+    started: AbstractContextManager[Any] = nullcontext()
+    if name == "dask":
+        started = import_module("distributed").Client(scheduler)
+    elif name == "ray":
+        import_module("ray.util.joblib").register_ray()
+        started = import_module("ray").init(address=scheduler or "auto")
+    return started
+
+
+def _read(path: str) -> dict[str, dict[str, Any]]:
+    from e820pool.sources.files import read_file  # noqa: PLC0415  on use
+
+    try:
+        told = json.loads(read_file(Path(path), empty=True) or b"null")
+        kind, rows = told["kind"], told["results"]
+        results = {one["key"]: one for one in rows}
+    except (KeyError, TypeError, ValueError) as exc:
+        raise BadImageError(
+            f"{path!r} is no file of kept results: {str(exc)[:60]}"
+        ) from exc
+    if kind != _KIND:
+        raise BadImageError(f"{path!r} is of kind {kind!r}, not {_KIND!r}")
+    return results
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

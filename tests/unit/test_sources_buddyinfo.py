@@ -1,0 +1,78 @@
+"""/proc/buddyinfo and /proc/pagetypeinfo."""
+
+from pathlib import Path
+
+import pytest
+
+from e820pool.errors import BadImageError, InputError
+from e820pool.sources.buddyinfo import parse_free_blocks, read_free_blocks
+
+REAL = Path(__file__).parents[1] / "data" / "buddyinfo" / "one-node.txt"
+BUDDYINFO = """\
+Node 0, zone      DMA      1      0      1
+Node 0, zone   Normal    100     20      3
+Node 1, zone   Normal      7      0      2
+"""
+KINDS = """\
+Page block order: 9
+Pages per block:  512
+
+Free pages count per migrate type at order       0      1      2
+Node    0, zone   Normal, type    Unmovable     60      5      0
+Node    0, zone   Normal, type      Movable     39     15      3
+Node    1, zone   Normal, type    Unmovable >100000      0      1
+
+Number of blocks type     Unmovable      Movable
+Node 0, zone   Normal          144         1936
+"""
+
+
+def test_a_line_is_a_zone_with_a_count_an_order():
+    zones = parse_free_blocks(BUDDYINFO)
+    assert [(z.node, z.zone, z.total, z.own) for z in zones] == [
+        (0, "DMA", (1, 0, 1), None),
+        (0, "Normal", (100, 20, 3), None),
+        (1, "Normal", (7, 0, 2), None),
+    ]
+    assert zones[1].nr_pages == 100 + 2 * 20 + 4 * 3
+
+
+def test_kinds_are_those_of_pagetypeinfo():
+    zones = {(z.node, z.zone): z for z in parse_free_blocks(BUDDYINFO + KINDS)}
+    assert zones[0, "Normal"].own == (60, 5, 0)
+    assert zones[0, "Normal"].total == (100, 20, 3)
+    assert zones[0, "DMA"].own is None
+
+
+def test_pagetypeinfo_alone_adds_its_kinds_up():
+    zones = parse_free_blocks(KINDS)
+    assert zones[0].total == (99, 20, 3)
+    assert zones[1].own == (100_000, 0, 1)
+
+
+def test_the_files_of_a_real_host_are_read():
+    zones = read_free_blocks(REAL)
+    assert [z.zone for z in zones] == ["DMA", "DMA32", "Normal"]
+    for zone in zones:
+        assert len(zone.total) == 11
+        assert zone.own is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no line"),
+        ("Node 0, zone Normal\n", "no line"),
+        (BUDDYINFO + BUDDYINFO, "node 0 zone DMA twice"),
+        ("Node 0, zone Normal " + "1 " * 33 + "\n", "33 orders: the limit is 32"),
+        ("Node 0, zone Normal " + "9" * 30 + "\n", "the limit is 0x10000000000"),
+    ],
+)
+def test_what_is_no_buddyinfo_is_refused(text, message):
+    with pytest.raises(BadImageError, match=message):
+        parse_free_blocks(text, "x")
+
+
+def test_a_file_that_is_not_there_is_bad_input(tmp_path):
+    with pytest.raises(InputError, match="cannot read"):
+        read_free_blocks(tmp_path / "none")

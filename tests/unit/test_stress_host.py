@@ -1,0 +1,131 @@
+"""Hosts: maps, zones, nodes and where pages come from."""
+
+from pathlib import Path
+
+import pytest
+
+from e820pool.errors import InputError
+from e820pool.memory_map import MemoryMap
+from e820pool.sources.buddyinfo import ZoneFree, read_free_blocks
+from e820pool.stress.buddy import MAX_ORDER
+from e820pool.stress.draws import Draws
+from e820pool.stress.host import WEAR, HostPages, generated_map, zones_of
+
+GIB = 1 << 30
+BUDDYINFO = Path(__file__).parents[1] / "data" / "buddyinfo" / "one-node.txt"
+TOP = 1 << MAX_ORDER
+
+
+def filled(memory_map, nr_nodes=1, wear="used", info=(), seed=1):
+    zones = zones_of(memory_map, nr_nodes)
+    host = HostPages(zones)
+    host.fill(zones, wear, info, Draws(seed))
+    return host
+
+
+@pytest.mark.parametrize("size", [4 * GIB, 16 * GIB, 12 << 40])
+def test_a_generated_map_has_so_much_ram(size):
+    ram = generated_map(size).ram_pages().nr_pages << 12
+    assert 0 <= size - ram < 1 << 20
+
+
+@pytest.mark.parametrize("size", [0, 4 * GIB - 1, 1 << 52])
+def test_a_host_of_no_real_size_is_refused(size):
+    with pytest.raises(InputError, match="the limits are 0x100000000 and"):
+        generated_map(size)
+
+
+def test_zones_are_those_of_x86():
+    zones = zones_of(generated_map(8 * GIB), 1)
+    assert [zone.name for zone in zones] == ["DMA", "DMA32", "Normal"]
+    assert zones[0].ram.ends[-1] == 1 << 12
+    assert zones[2].ram.starts[0] == 1 << 20
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3, 8])
+def test_nodes_share_all_ram_about_equally(nodes):
+    memory_map = generated_map(64 * GIB)
+    zones = zones_of(memory_map, nodes)
+    pages = [0] * nodes
+    for zone in zones:
+        pages[zone.node] += zone.ram.nr_pages
+    assert sum(pages) == memory_map.ram_pages().nr_pages
+    assert max(pages) - min(pages) <= 2 * TOP
+
+
+@pytest.mark.parametrize("nodes", [0, -1, 1 << 30])
+def test_a_number_of_nodes_that_cannot_be_is_refused(nodes):
+    with pytest.raises(InputError, match="nodes: the limits are 1 and"):
+        zones_of(generated_map(4 * GIB), nodes)
+
+
+def test_pages_come_from_the_node_that_is_asked_for_and_then_from_others():
+    memory_map = generated_map(16 * GIB)
+    host = filled(memory_map, nr_nodes=2)
+    second = [zone for zone in zones_of(memory_map, 2) if zone.node == 1]
+    edge = int(second[0].ram.starts[0])
+    assert host.alloc_order(0, 1) >= edge
+    assert host.alloc_order(0, 0) < edge
+    while (found := host.alloc_order(MAX_ORDER, 1)) is not None and found >= edge:
+        pass
+    assert found is not None
+    assert found < edge
+
+
+def test_normal_memory_goes_before_that_of_devices():
+    host, zones = filled(generated_map(4 * GIB)), []
+    while (found := host.alloc_order(0)) is not None:
+        zones.append((found >= 1 << 12) + (found >= 1 << 20))
+    assert zones == sorted(zones, reverse=True)
+    assert {1, 2} <= set(zones)
+    assert host.nr_free == 0
+
+
+def test_a_run_over_the_edges_of_zones_goes_back_to_each():
+    memory_map = generated_map(16 * GIB)
+    zones = zones_of(memory_map, 2)
+    host = HostPages(zones)
+    (edge,) = (int(z.ram.starts[0]) for z in zones if z.node == 1)
+    host.free(edge - 5, edge + 7)
+    assert [host.alloc_order(0, 1) >= edge for _ in range(12)] == [True] * 7 + [
+        False
+    ] * 5
+
+
+def test_guests_get_all_of_their_memory_or_none():
+    host = filled(generated_map(8 * GIB))
+    free = host.nr_free
+    assert host.take_run(1 << 20) == []
+    assert host.nr_free == free
+    taken = host.take_run(300)
+    assert sum(end - start for start, end in taken) == 300 * TOP
+    assert host.nr_free == free - 300 * TOP
+
+
+@pytest.mark.parametrize("wear", WEAR)
+@pytest.mark.parametrize("size", [4 * GIB, 64 * GIB, 2 << 40])
+def test_hosts_of_every_size_and_wear_have_free_memory(wear, size):
+    host = filled(generated_map(size), wear=wear)
+    share = host.nr_free / (size >> 12)
+    assert 0.5 < share <= 0.99
+
+
+def test_a_real_hosts_buddyinfo_is_what_is_free():
+    rows = [(0, 0x9FC00, 1), (1 << 20, 3071 << 20, 1), (4 * GIB, 21 * GIB, 1)]
+    info = read_free_blocks(BUDDYINFO)
+    host = filled(MemoryMap.of(rows), info=info)
+    assert host.nr_free == sum(zone.nr_pages for zone in info)
+
+
+def test_a_zone_that_buddyinfo_does_not_name_has_nothing_free():
+    info = [ZoneFree(node=0, zone="DMA32", total=(0,) * 10 + (9,))]
+    host = filled(generated_map(8 * GIB), info=info)
+    assert host.nr_free == 9 * TOP
+
+
+def test_contiguous_pages_of_any_order_are_the_lowest_that_fit():
+    host = filled(generated_map(64 * GIB), wear="fresh")
+    found = host.take_aligned(18)
+    assert found is not None
+    assert found % (1 << 18) == 0
+    assert filled(generated_map(4 * GIB), wear="worn").take_aligned(19) is None

@@ -71,8 +71,11 @@ class SlotList:
                 self._store_around_gigantic_pages(start, hit[0])
             start = hit[1]
 
+    # The end of a range wraps: one of 2^64 - 1 bytes ends below its start, and is
+    # gone once the region begins behind that end. mem_overlaps().
     def _first_overlap(self, start: int, end: int) -> Span | None:
-        hits = [s for s in self.request.avoided if s[0] < end and s[1] > start]
+        avoided = ((s[0], s[1] & _U64_MAX) for s in self.request.avoided)
+        hits = [s for s in avoided if s[0] < end and s[1] > start]
         return min(hits, key=lambda s: s[0], default=None)
 
     # process_gb_huge_pages(): whole 1 GiB pages that hugepages= asks for stay free.

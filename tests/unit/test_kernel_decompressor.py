@@ -297,3 +297,10 @@ def test_a_slot_below_the_minimum_is_refused_in_the_end():
     assert new == [*(a for a in old if a >= 200 * M), 200 * M]
     alone = {"load_window": (320 * M, 368 * M), "image_size": IMAGE}
     assert not slots([region], "5.10", **alone).enabled
+
+
+def test_an_avoided_range_that_wraps_only_splits_a_region():
+    region = [(200 * M, 200 * M, 1)]
+    split = slots(region, "7.3", cmdline="memmap=32E$300M")
+    assert split.areas == ((200 * M, 27), (300 * M, 27))
+    assert slots(region, "7.3").areas == ((200 * M, 77),)

@@ -161,27 +161,27 @@ def outcome_of(console, report, ended):
     return {
         "end": end,
         "fatal": facts.fatal if end == "fatal" else None,
+        **said_of(console),
+        "firmware_map": firmware and [(a, s, _type(name)) for a, s, name in firmware],
+        "iomem": _iomem(told),
+        "nodes": _nodes(told),
+        "kernel": facts.kernel_range or _kernel_start(told),
+    }
+
+
+def said_of(console):
+    """Return what the console alone tells, but for how the boot ended."""
+    text = console.decode("utf-8", "replace")
+    facts = read_console(text)
+    last, word = _LAST_PFN.search(text), _FIRST_WORD.search(text)
+    gap = _PCI_GAP.search(text)
+    return {
         "map_source": facts.map_source,
         "bios_map": facts.bios_map,
         "extended_map": facts.extended_map,
         "setup_data_map": _as_printed(facts.setup_data_map),
         "user_map": facts.user_map,
         "memory": facts.memory or None,
-        "firmware_map": firmware and [(a, s, _type(name)) for a, s, name in firmware],
-        "iomem": _iomem(told),
-        "nodes": _nodes(told),
-        "kernel": facts.kernel_range or _kernel_start(told),
-        **said_of(console),
-    }
-
-
-def said_of(console):
-    """Return what else is told by the console alone."""
-    text = console.decode("utf-8", "replace")
-    facts = read_console(text)
-    last, word = _LAST_PFN.search(text), _FIRST_WORD.search(text)
-    gap = _PCI_GAP.search(text)
-    return {
         "warnings": list(facts.warnings),
         "ignored": facts.ignored or None,
         "lost_messages": facts.lost_messages,

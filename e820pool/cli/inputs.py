@@ -46,9 +46,16 @@ def whole_number(text: str) -> int:
     return value
 
 
-def add_source_argument(parser: argparse.ArgumentParser) -> None:
-    """Add SOURCE and the choice of a log's block."""
-    parser.add_argument("source", metavar="SOURCE", help="file, directory, - or live")
+def add_source_argument(
+    parser: argparse.ArgumentParser, *, optional: bool = False
+) -> None:
+    """Add SOURCE, which may be left out, and the choice of a log's block."""
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        nargs="?" if optional else None,
+        help="file, directory, - or live",
+    )
     parser.add_argument(
         "--block",
         choices=_BLOCKS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
@@ -172,7 +171,9 @@ def _backend(name: str, scheduler: str | None) -> AbstractContextManager[Any]:
 
 
 def _read(path: str) -> dict[str, dict[str, Any]]:
-    from e820pool.sources.files import read_file  # noqa: PLC0415  on use
+    import json  # noqa: PLC0415  not needed for --help
+
+    from e820pool.sources.files import read_file  # noqa: PLC0415
 
     try:
         told = json.loads(read_file(Path(path), empty=True) or b"null")

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tabulate import tabulate
+
 from e820pool.findings import Finding
 from e820pool.handoff.budget import given_up_ram
+from e820pool.report.jsons import document, json_text
 
 if TYPE_CHECKING:
+    from e820pool.handoff.budget import BudgetCurve
     from e820pool.handoff.model import Handoff
 
-__all__ = ("budget_findings",)
+__all__ = ("budget_csv", "budget_findings", "budget_json", "budget_text")
+
+# Less than a kernel's own table holds: it splits RAM for page 0 and two nodes.
+_KNOWN = {
+    3195: "a kernel's table of 3200, NODES_SHIFT=10",
+    2048: "kexec-tools",
+    315: "a kernel's table of 320, NODES_SHIFT=6",
+    128: "the zero page alone, a kernel's table of 131",
+}
 
 # At most so many extents are listed in a finding; the message has the total.
 _LISTED = 64
@@ -22,10 +34,39 @@ def budget_findings(handoff: Handoff) -> tuple[Finding, ...]:
     if not given_up:
         return ()
     start, end = next(iter(given_up))
+    ranges = "1 range" if len(given_up) == 1 else f"{len(given_up)} ranges"
     message = (
-        f"{given_up.total_bytes} bytes of RAM in {len(given_up)} ranges are given up "
+        f"{given_up.total_bytes} bytes of RAM in {ranges} are given up "
         f"so that the table fits, [{start:#x}, {end:#x}) first: not deposited, and "
         "not RAM to the next kernel"
     )
     extents = tuple(given_up.pages_touched())[:_LISTED]
     return (Finding(id="given-up", level="note", message=message, extents=extents),)
+
+
+def budget_text(curve: BudgetCurve) -> str:
+    """Return what each well-known budget costs, the whole table first."""
+    whole, least = int(curve.nr_entries[0]), int(curve.nr_entries[-1])
+    budgets = {whole: "the whole table", least: "the least that any choice reaches"}
+    for limit, meaning in _KNOWN.items():
+        if least <= limit < whole:
+            budgets.setdefault(limit, meaning)
+    rows = [
+        (budget, curve.bytes_for(budget), meaning)
+        for budget, meaning in sorted(budgets.items(), reverse=True)
+    ]
+    headers = ("entries", "bytes given up", "what for")
+    return tabulate(rows, headers=headers, tablefmt="plain")
+
+
+def budget_json(curve: BudgetCurve) -> str:
+    """Return every choice that no other beats, kind ``budget``."""
+    pairs = zip(curve.nr_entries.tolist(), curve.given_up_bytes.tolist(), strict=True)
+    return json_text(document("budget", choices=[list(pair) for pair in pairs]))
+
+
+def budget_csv(curve: BudgetCurve) -> str:
+    """Return the same as ``entries,given_up_bytes``, a choice a line."""
+    pairs = zip(curve.nr_entries.tolist(), curve.given_up_bytes.tolist(), strict=True)
+    rows = [f"{entries},{given_up}" for entries, given_up in pairs]
+    return "\n".join(("entries,given_up_bytes", *rows)) + "\n"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from e820pool.cli.commands import (
     boot,
+    budget,
     build,
     chain,
     check,
@@ -54,6 +55,7 @@ def _modules() -> Iterator[Command]:
     yield compare
     yield chain
     yield stress
+    yield budget
     yield kernels
     yield image
     yield demo

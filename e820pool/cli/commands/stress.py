@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from e820pool.cli import status
+from e820pool.cli.inputs import add_source_argument, source_map
 from e820pool.cli.status import UsageError
 from e820pool.cli.sweeps import add_job_options, run_all
 
@@ -46,10 +47,7 @@ _WORKLOAD = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``stress``."""
-    parser.add_argument(
-        "source", metavar="SOURCE", nargs="?", help="a real map: file, directory, live"
-    )
-    parser.add_argument("--block", default="bios", help="which map of a kernel log")
+    add_source_argument(parser, optional=True)
     parser.add_argument(
         "--ram",
         metavar="SIZE",
@@ -104,7 +102,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from e820pool.stress.cells import run_cell  # noqa: PLC0415  numpy
 
     workload = _workload(args)
-    results = run_all(run_cell, _cells(args, workload), args, console)
+    results = run_all(run_cell, _cells(args, workload, console), args, console)
     if args.plot:
         from e820pool.report.stress_plot import write_plot  # noqa: PLC0415  an extra
 
@@ -126,7 +124,9 @@ def _workload(args: argparse.Namespace) -> Workload:
     )
 
 
-def _cells(args: argparse.Namespace, workload: Workload) -> tuple[Cell, ...]:
+def _cells(
+    args: argparse.Namespace, workload: Workload, console: Console
+) -> tuple[Cell, ...]:
     from e820pool.sources.buddyinfo import read_free_blocks  # noqa: PLC0415
     from e820pool.stress.cells import cells_of  # noqa: PLC0415
     from e820pool.stress.policies import DEFAULT_POLICIES, parse_policy  # noqa: PLC0415
@@ -145,16 +145,15 @@ def _cells(args: argparse.Namespace, workload: Workload) -> tuple[Cell, ...]:
         "encoding": args.encoding,
     }
     seeds = range(args.seed, args.seed + args.seeds)
-    return cells_of(_hosts(args), policies, seeds, **same)
+    return cells_of(_hosts(args, console), policies, seeds, **same)
 
 
-def _hosts(args: argparse.Namespace) -> list[tuple[str, MemoryMap]]:
+def _hosts(args: argparse.Namespace, console: Console) -> list[tuple[str, MemoryMap]]:
     from e820pool.deposits import parse_size  # noqa: PLC0415  numpy
-    from e820pool.sources import read_map  # noqa: PLC0415
     from e820pool.stress.host import generated_map  # noqa: PLC0415
 
     if (args.source is None) == (not args.ram):
         raise UsageError("stress takes either SOURCE or --ram SIZE, and not both")
     if args.source is not None:
-        return [(args.source, read_map(args.source, block=args.block))]
+        return [(args.source, source_map(args, console))]
     return [(size, generated_map(parse_size(size))) for size in args.ram]

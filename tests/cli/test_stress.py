@@ -1,0 +1,217 @@
+"""stress and budget: the answer in every form, kept results, refusals."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from e820pool.stress.limits import LIMITS
+from e820pool.stress.outcome import Sample
+
+QUICK = ("--guests", "4", "--days", "0.5", "--policy", "scattered")
+HOST = ("stress", "--ram", "8G", *QUICK)
+DEPOSITS = ("--deposit", "1G+4K", "--deposit", "1025M+4K", "--deposit", "5G+1M")
+
+
+def test_the_answer_is_one_table_and_a_sentence_a_policy(ok):
+    done = ok(*HOST, "--policy", "arenas:2M")
+    head, names, *rows = done.out.splitlines()
+    assert head.startswith("4 guests of 4 processors for 0.5 days")
+    assert names.split()[:4] == ["host", "policy", "seed", "memmap-cmdline"]
+    assert [row.split()[1] for row in rows[:2]] == ["scattered", "arenas:2M"]
+    assert rows[2].startswith("scattered on 8G (seed 0): first zero-page (128) after ")
+    assert rows[3].startswith("arenas:2M on 8G (seed 0): never out of entries: at most")
+
+
+def test_the_table_and_its_json_say_the_same(ok):
+    done, table = ok(*HOST, "--format", "json"), ok(*HOST).out
+    (one,) = done.json["results"]
+    assert done.json["kind"] == "exhaustion"
+    assert set(one["limits"]) == {limit.name for limit in LIMITS}
+    fall = one["limits"]["zero-page"]
+    assert f"{fall['call']} ({fall['created']})" in table
+    assert done.json["workload"]["guests"] == 4
+    assert one["samples"][-1] == list(one["end"].values())
+    assert done.json["sample_fields"] == list(Sample._fields)
+
+
+def test_json_says_what_fitting_costs(ok):
+    (one,) = ok(*HOST, "--format", "json").json["results"]
+    costs = one["budgets"]["given_up"]
+    assert costs["3195"] == 0
+    assert costs["128"] > costs["315"] >= 0
+    assert one["budgets"]["entries"] == one["end"]["split"]
+
+
+def test_csv_has_a_line_a_sample(ok):
+    done = ok(*HOST, "--seeds", "2", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(done.out)))
+    assert {row["seed"] for row in rows} == {"0", "1"}
+    assert int(rows[-1]["split"]) > 10
+    calls = [int(row["call"]) for row in rows if row["seed"] == "0"]
+    assert calls == sorted(calls)
+
+
+def test_the_same_words_give_the_same_bytes(ok):
+    assert ok(*HOST, "--format", "json").out == ok(*HOST, "--format", "json").out
+
+
+def test_a_real_map_is_a_host_too(ok, machine):
+    done = ok("stress", machine, *QUICK)
+    assert f"scattered on {machine} (seed 0)" in done.out
+
+
+def test_a_policy_that_the_host_has_no_room_for_is_told(ok):
+    done = ok("stress", "--ram", "4G", "--policy", "cma:64x1G", "--days", "0.1")
+    assert "cma:64x1G on 4G (seed 0): cannot be had: the host has no room" in done.out
+
+
+def test_hybrid_counts_its_own_entries(ok):
+    split, hybrid = (
+        ok(*HOST, "--encoding", name, "--format", "json").json["results"][0]
+        for name in ("split", "hybrid")
+    )
+    assert split["end"] == hybrid["end"]
+    assert hybrid["limits"]["zero-page"] != split["limits"]["zero-page"]
+
+
+class TestResultsFile:
+    @pytest.fixture
+    def kept(self, tmp_path):
+        return tmp_path / "kept.json"
+
+    def test_what_is_kept_is_not_run_again(self, ok, run, kept, monkeypatch):
+        first = ok(*HOST, "--results", kept)
+        monkeypatch.setattr("e820pool.stress.cells.simulate", None)
+        again = run(*HOST, "--results", kept)
+        assert (again.code, again.out) == (0, first.out)
+        assert again.err == "1 of 1 are there already\n"
+
+    def test_what_is_missing_is_added(self, ok, run, kept):
+        ok(*HOST, "--results", kept)
+        done = run(*HOST, "--seeds", "3", "--results", kept)
+        assert done.err == "1 of 3 are there already\n"
+        assert len(json.loads(kept.read_text())["results"]) == 3
+
+    def test_other_arguments_are_other_results(self, ok, kept):
+        ok(*HOST, "--results", kept)
+        done = ok(*HOST, "--wear", "worn", "--results", kept)
+        assert len(json.loads(kept.read_text())["results"]) == 2
+        assert "scattered" in done.out
+
+    def test_what_was_finished_stays_when_the_run_is_stopped(
+        self, run, kept, monkeypatch
+    ):
+        from e820pool.stress import cells
+
+        simulate = cells.simulate
+
+        def stopped(*words, seed, **options):
+            if seed == 2:
+                raise KeyboardInterrupt
+            return simulate(*words, seed=seed, **options)
+
+        monkeypatch.setattr(cells, "simulate", stopped)
+        done = run(*HOST, "--seeds", "4", "--results", kept)
+        assert (done.code, done.out) == (130, "")
+        assert [one["seed"] for one in json.loads(kept.read_text())["results"]] == [
+            0,
+            1,
+        ]
+
+    @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"kind": "x", "results": []}'])
+    def test_a_file_of_something_else_is_left_alone(self, refused, kept, text):
+        kept.write_text(text)
+        refused(3, *HOST, "--results", kept)
+        assert kept.read_text() == text
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_two_workers_give_the_answer_of_one(ok, backend):
+    pytest.importorskip("joblib", reason="pip install e820pool[sweep]")
+    words = (*HOST, "--seeds", "3", "--format", "csv")
+    assert ok(*words, "--jobs", "2", "--backend", backend).out == ok(*words).out
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_gives_the_answer_of_one(ok):
+    distributed = pytest.importorskip(
+        "distributed", reason="pip install e820pool[cluster]"
+    )
+    words = (*HOST, "--seeds", "3", "--format", "csv")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None
+    ) as cluster:
+        address = cluster.scheduler_address
+        done = ok(*words, "--jobs", "2", "--backend", "dask", "--scheduler", address)
+    assert done.out == ok(*words).out
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
+def test_curves_are_drawn_the_same_each_time(ok, tmp_path, suffix):
+    pytest.importorskip("matplotlib", reason="pip install e820pool[plot]")
+    one, two = tmp_path / f"one.{suffix}", tmp_path / f"two.{suffix}"
+    for path in (one, two):
+        ok(*HOST, "--plot", path)
+    assert one.read_bytes() == two.read_bytes()
+    assert one.stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "message"),
+    [
+        (2, ("stress",), "either SOURCE or --ram"),
+        (2, ("stress", "live", "--ram", "8G"), "either SOURCE or --ram"),
+        (3, ("stress", "--ram", "1G"), "the limits are 0x100000000"),
+        (3, ("stress", "--ram", "x"), "not a size"),
+        (3, (*HOST, "--policy", "best"), "not one of: scattered"),
+        (3, (*HOST, "--nodes", "0"), "0 nodes: the limits are 1"),
+        (3, (*HOST, "--guests", "0"), "guests is 0: the limits are 1"),
+        (2, (*HOST, "--seeds", "0"), "--seeds 0: the limit is 1"),
+        (2, (*HOST, "--jobs", "0"), "--jobs 0: the limit is 1"),
+        (2, (*HOST, "--wear", "new"), "invalid choice"),
+        (3, (*HOST, "--buddyinfo", "/none"), "cannot read"),
+        (3, (*HOST, "--plot", "x.txt"), "want .svg"),
+    ],
+)
+def test_what_cannot_be_simulated_is_refused(refused, code, words, message):
+    assert message in refused(code, *words)
+
+
+class TestBudget:
+    def test_a_line_is_a_budget_and_its_price(self, ok, machine):
+        done = ok("budget", machine, *DEPOSITS)
+        head, *rows = done.out.splitlines()
+        assert head.split() == ["entries", "bytes", "given", "up", "what", "for"]
+        assert rows[0].split()[:2] == ["12", "0"]
+        assert rows[-1].endswith("the least that any choice reaches")
+
+    def test_build_makes_the_choice_that_budget_prices(self, ok, run, machine, out):
+        choices = ok("budget", machine, *DEPOSITS, "--format", "json").json["choices"]
+        for at, (entries, given_up) in enumerate(choices[:-2]):
+            words = ("-o", f"{out}{at}", "--max-entries", entries)
+            done = run("build", machine, *DEPOSITS, *words, "--format", "json")
+            assert done.code == 0, done
+            assert done.json["nr_entries"] == entries
+            assert sum(size for _, size in done.json["given_up"]) == given_up
+
+    def test_csv_has_every_choice(self, ok, machine):
+        as_json = ok("budget", machine, *DEPOSITS, "--format", "json").json
+        as_csv = ok("budget", machine, *DEPOSITS, "--format", "csv").out
+        rows = [list(map(int, line.split(","))) for line in as_csv.split()[1:]]
+        assert rows == as_json["choices"]
+
+    def test_hybrid_has_fewer_entries_to_begin_with(self, ok, machine):
+        first = [
+            ok(
+                "budget", machine, *DEPOSITS, "--encoding", name, "--format", "json"
+            ).json["choices"][0]
+            for name in ("split", "hybrid")
+        ]
+        assert first == [[12, 0], [11, 0]]
+
+    def test_build_tells_of_what_is_given_up(self, run, machine, out):
+        done = run("build", machine, *DEPOSITS, "-o", out, "--max-entries", "10")
+        assert done.code == 0
+        assert "note: 1044480 bytes of RAM in 1 range are given up" in done.err

@@ -197,7 +197,8 @@ def places():
         ("over the end of RAM", 128 * M - 0x80),
         ("over the start of RAM", 200 * M - 0x80),
         ("in the first page", 0x800),
-        ("over two pages of low RAM", 0x50F80),
+        # Between 0x7000 and 0x90000 SeaBIOS wipes what it used.
+        ("over two pages of low RAM", 0x93F80),
         ("where the trampoline would go", 0x9C000),
     ):
         given = with_nodes(node(at), e820=holes, cmdline=NOKASLR)

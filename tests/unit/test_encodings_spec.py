@@ -1,0 +1,94 @@
+"""The tables of specs/rivals.md are what the model says today."""
+
+import re
+from pathlib import Path
+
+import pytest
+from labbench import ROWS, deposits
+
+from e820pool.deposits import DepositLedger
+from e820pool.handoff.encodings import ENCODINGS
+from e820pool.kernel.profiles import profile_for
+from e820pool.memory_map import MemoryMap
+from e820pool.pool.designs import contradiction, design_cell
+from e820pool.report.table import human_size
+
+SPEC = (Path(__file__).parents[2] / "specs" / "rivals.md").read_text()
+MACHINE = MemoryMap.of(ROWS)
+LEDGER = DepositLedger.of_ranges(deposits(20))
+RELEASES = ("3.10", "4.19", "5.10", "6.1", "6.12", "6.18", "7.3")
+
+
+def table_after(heading):
+    """Return {encoding: cells} of the first table whose header is in a section."""
+    section = SPEC.split(f"\n## {heading}")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\S+)` \|(.*)\|$", section, re.MULTILINE)
+    return {name: [one.strip() for one in rest.split("|")] for name, rest in rows}
+
+
+VERDICTS = table_after("What comes of it")
+COSTS = table_after("What it costs")
+
+
+@pytest.fixture(scope="module")
+def cells_of():
+    made = {}
+
+    def get(name):
+        if name in {"series-v2", "kho"}:
+            pytest.importorskip("libfdt", reason="pip install pylibfdt")
+        if name not in made:
+            made[name] = [
+                design_cell(MACHINE, LEDGER, name, profile_for(release))
+                for release in RELEASES
+            ]
+        return made[name]
+
+    return get
+
+
+def test_every_encoding_is_in_every_table():
+    assert set(VERDICTS) == set(COSTS) == set(ENCODINGS)
+    head = "| encoding | " + " | ".join(RELEASES) + " |"
+    assert head in SPEC
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_the_verdicts_are_the_models(name, cells_of):
+    told = [one.partition(",")[0] for one in VERDICTS[name]]
+    assert told == [cell.verdict.verdict for cell in cells_of(name)]
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_what_was_measured_does_not_contradict_the_model(name, cells_of):
+    from e820pool.extents import ExtentSet
+    from e820pool.kernel.view import KernelView
+
+    measured = 0
+    for told, cell in zip(VERDICTS[name], cells_of(name), strict=True):
+        _, comma, pages = told.partition(", ")
+        if comma:
+            measured += 1
+            start = next(iter(LEDGER)).start_pfn
+            touched = ExtentSet([(start, start + int(pages))] if int(pages) else [])
+            seen = KernelView(kernel="x", engine="machine", touched_deposits=touched)
+            assert contradiction(cell, seen) == ""
+    assert measured == 5
+
+
+def share(answers):
+    known = [answer for answer in answers if answer is not None]
+    return f"{sum(known)} of {len(known)}"
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_the_costs_are_the_models(name, cells_of):
+    cells = cells_of(name)
+    assert COSTS[name] == [
+        str(max(one.nr_entries for one in cells)),
+        str(max(one.nr_words_bytes for one in cells)),
+        human_size(max(one.wasted_bytes for one in cells)),
+        share(one.is_rebuildable for one in cells),
+        share(one.survives["kexec-load"] for one in cells),
+        share(one.survives["kexec-file"] for one in cells),
+    ]

@@ -14,14 +14,14 @@ from e820pool.lab.accel import choose_accelerator
 from e820pool.lab.bind import backed_pages
 from e820pool.lab.boot import validate_host_memory
 from e820pool.lab.chain_guest import READY_MARK, build_chain_initramfs
-from e820pool.lab.chain_hop import HopFacts, hop_of
+from e820pool.lab.chain_hop import REGION_RECORD, HopFacts, hop_of
 from e820pool.lab.chain_model import ChainOptions, ChainRecord, Hop
 from e820pool.lab.chain_plan import ChainPlan
 from e820pool.lab.chain_port import AgentError, ChainPort, runs_of
 from e820pool.lab.guest_ram import GuestRam, layout_for, validate_page_granularity
 from e820pool.lab.guest_report import parse_guest_report
 from e820pool.lab.hop_loaders import load_next
-from e820pool.lab.hop_mailbox import read_pages, write_pages
+from e820pool.lab.hop_mailbox import write_pages
 from e820pool.lab.machine import started_vm
 from e820pool.lab.qemu import VmSpec
 from e820pool.lab.stub import STUB_READY, STUB_RESUME
@@ -39,6 +39,7 @@ __all__ = ("run_chain",)
 _COMMAND_SECONDS = 120
 _GOING_SECONDS = 60
 _RESUME = b"!"
+_RECORD = "/tmp/record"  # noqa: S108  in the guest
 
 
 def run_chain(
@@ -116,7 +117,7 @@ class _Run:
             last = number + 1 == len(self._kernels)
             try:
                 if not last:
-                    hop, following = self._depart(number, hop)
+                    hop, following = self._depart(number, hop, following)
             except (AgentError, InputError, CapacityError, BadImageError) as exc:
                 stopped = str(exc)
             hops.append(hop)
@@ -143,7 +144,7 @@ class _Run:
         given = started.bound.handoff.ledger
         seen = self._ram.touched()
         touched = seen & self._plan.clearable(given.extents)
-        record = self._region_record(started)
+        self._read_region_record(started)
         logs = self._port.cut()
         return hop_of(
             HopFacts(
@@ -157,28 +158,34 @@ class _Run:
                 changed=self._ram.differing(touched, bytes(PAGE_SIZE)),
                 touched_withdrawn=seen & self._withdrawn,
                 withdrawn=self._withdrawn,
-                region_record=record,
                 firmware_map=self._plan.memory_map,
                 seconds=seconds,
             )
         )
 
-    # User space reads it through /dev/mem on any kernel; here the file is nearer.
-    def _region_record(self, started: NextKernel) -> bytes | None:
+    # As root of any kernel can: /dev/mem shows what is no RAM.
+    def _read_region_record(self, started: NextKernel) -> None:
         region = self._plan.region_of(started.bound.handoff)
         if region is None:
-            return None
-        return read_pages(self._ram, region.base_pfn, self._plan.record_bytes)
+            return
+        count = self._plan.record_bytes // PAGE_SIZE
+        read = f"dd if=/dev/mem of={_RECORD} bs=4096 skip={region.base_pfn}"
+        self._port.command(
+            f"run busybox {read} count={count} && send {REGION_RECORD} {_RECORD}",
+            _COMMAND_SECONDS,
+        )
 
     # Deposit, build the next handoff from the rebuilt pool, load it, go.
-    def _depart(self, number: int, hop: Hop) -> tuple[Hop, NextKernel]:
+    def _depart(
+        self, number: int, hop: Hop, started: NextKernel
+    ) -> tuple[Hop, NextKernel]:
         ledger = self._plan.ledger_of(hop)
         gone = self._plan.to_withdraw(ledger)
         made = self._deposit() if number == 0 or not self._options.once else []
         hop = replace(hop, made=ExtentSet(made), nr_made=len(made))
         ledger = self._plan.grown(ledger.withdraw(gone), made, owner=number + 1)
         following = self._plan.next_kernel(
-            self._kernels[number + 1].image, ledger, generation=number + 1
+            self._kernels[number + 1].image, ledger, number + 1, before=started
         )
         self._write_region_record(following, number + 1)
         load_next(self._port, self._ram, following, self._options.loader_of(number))

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from e820pool.lab.several import KernelFile
     from e820pool.memory_map import MemoryMap
 
-__all__ = ("HopFacts", "hop_of", "profile_of_image")
+__all__ = ("REGION_RECORD", "HopFacts", "hop_of", "profile_of_image")
+
+REGION_RECORD = "region_record"
+"""The frame in which the guest sends the first page of the region."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,6 @@ class HopFacts:
         before: the hop before, None for the first.
         touched: deposited pages that it touched.
         changed: those of them whose content is another now.
-        region_record: what lies in the first page of the region, if there is one.
     """
 
     kernel: KernelFile
@@ -60,7 +62,6 @@ class HopFacts:
     changed: ExtentSet
     withdrawn: ExtentSet
     touched_withdrawn: ExtentSet
-    region_record: bytes | None
     firmware_map: MemoryMap
     seconds: float
 
@@ -185,5 +186,6 @@ def _rebuilt(facts: HopFacts, view: KernelView) -> RebuildResult | None:
     line = facts.started.bound.handoff.cmdline.decode("latin-1")
     region = find_pmpool_option(line)
     if region is not None:
-        return rebuild(view, facts.region_record, facts.firmware_map, region=region)
+        record = facts.report.frames.get(REGION_RECORD)
+        return rebuild(view, record, facts.firmware_map, region=region)
     return rebuild(view, None, facts.firmware_map)

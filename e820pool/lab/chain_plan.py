@@ -43,9 +43,15 @@ class ChainPlan:
         return PAGE_SIZE
 
     def next_kernel(
-        self, image: bytes, ledger: DepositLedger, generation: int
+        self,
+        image: bytes,
+        ledger: DepositLedger,
+        generation: int,
+        before: NextKernel | None = None,
     ) -> NextKernel:
         """Return a kernel with the handoff that keeps it off the ledger's pages.
+
+        ``before`` is the kernel that will start it.
 
         Raises:
             BadImageError, InputError, CapacityError: it cannot be built.
@@ -64,7 +70,13 @@ class ChainPlan:
         bound = bind_kernel(
             handoff, parsed, kernel_bytes(parsed, image), initrd=self.initrd
         )
-        return NextKernel(bound=bound, image=image, initrd=self.initrd)
+        line = before.bound.handoff.cmdline if before is not None else None
+        return NextKernel(
+            bound=bound,
+            image=image,
+            initrd=self.initrd,
+            has_same_line=line == bound.handoff.cmdline,
+        )
 
     def ledger_of(self, hop: Hop) -> DepositLedger:
         """Return what the kernel that runs holds to be deposited.

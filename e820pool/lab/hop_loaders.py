@@ -39,11 +39,14 @@ class NextKernel:
             (as a tree) and the command line.
         image: its whole file.
         initrd: the next guest's user space.
+        has_same_line: whether its command line is that of the running kernel, which
+            kexec-tools can take over.
     """
 
     bound: BoundKernel
     image: bytes
     initrd: bytes
+    has_same_line: bool = False
 
 
 def load_next(port: ChainPort, ram: GuestRam, following: NextKernel, how: str) -> None:
@@ -94,10 +97,13 @@ def _files(following: NextKernel) -> dict[str, bytes]:
 
 
 def _arguments(following: NextKernel) -> str:
+    files = "-l /tmp/kernel --initrd=/tmp/initrd"
+    if following.has_same_line:
+        return f"{files} --reuse-cmdline"
     line = following.bound.handoff.cmdline.decode("latin-1")
     if any(letter in line for letter in _NOT_QUOTABLE):
         raise InputError(f"command line {line[:60]!r} cannot be quoted for a shell")
-    return f"-l /tmp/kernel --initrd=/tmp/initrd --command-line='{line}'"
+    return f"{files} --command-line='{line}'"
 
 
 def _save(port: ChainPort, ram: GuestRam, files: Mapping[str, bytes]) -> None:

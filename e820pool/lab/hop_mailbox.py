@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from e820pool.lab.chain_port import ChainPort
     from e820pool.lab.guest_ram import GuestRam
 
-__all__ = ("deliver", "read_pages", "write_pages")
+__all__ = ("deliver", "write_pages")
 
 _BUFFER_SECONDS = 120
 
@@ -51,17 +51,6 @@ def write_pages(ram: GuestRam, start_pfn: int, data: bytes) -> None:
         done += os.pwrite(ram.fileno, data[done : done + size], offset)
     if done < len(data):
         raise LabError(f"PFN {start_pfn:#x} on: {len(data):#x} bytes are not all RAM")
-
-
-def read_pages(ram: GuestRam, start_pfn: int, size: int) -> bytes:
-    """Return the bytes of consecutive guest pages; LabError as above."""
-    data = b"".join(
-        os.pread(ram.fileno, length, offset)
-        for offset, length in _file_runs(ram, start_pfn, size)
-    )
-    if len(data) < size:
-        raise LabError(f"PFN {start_pfn:#x} on: {size:#x} bytes are not all RAM")
-    return data[:size]
 
 
 def _file_runs(ram: GuestRam, start_pfn: int, size: int) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from e820pool.abi.e820 import E820_TYPE_RESERVED_KERN
 from e820pool.compat import Verdict, check
 from e820pool.compat.kexec_loaders import by_kexec_file, by_kexec_tools
-from e820pool.errors import CapacityError, InputError
+from e820pool.errors import CapacityError, InputError, LabError
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.handoff.strict import whole_table
@@ -113,7 +113,7 @@ def design_cell(
     ledger.validate_inside(memory_map)
     try:
         handoff = design_handoff(memory_map, ledger, encoding, image)
-    except (InputError, CapacityError) as exc:
+    except (InputError, CapacityError, LabError) as exc:
         return DesignCell(
             encoding=encoding, kernel=profile.release, verdict=None, reason=str(exc)
         )

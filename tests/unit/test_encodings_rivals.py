@@ -16,6 +16,8 @@ from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.reading import boot_input
 from e820pool.memory_map import MemoryMap
 
+pytest.importorskip("libfdt", reason="pip install pylibfdt")
+
 MIB, PAGE = 1 << 20, 4096
 WINDOW = (16 * MIB, 80 * MIB)
 ROWS = ((0, 0x9_F000, 1), (0x9_F000, 0x6_1000, 2), (MIB, 511 * MIB, 1))

@@ -15,6 +15,7 @@ from e820pool.kernel.state import (
     FATAL_EXT_SIZE,
     FATAL_FIRMWARE_MAP,
     FATAL_KERNEL_UNMAPPED,
+    FATAL_NO_MEMORY,
     FATAL_NO_TRAMPOLINE,
     FATAL_RETYPE,
     FATAL_USER_MAP,
@@ -42,6 +43,7 @@ _SOURCES = {
     FATAL_EXT_SIZE: "6.1 arch/x86/kernel/e820.c e820__memory_setup_extended()",
     FATAL_FIRMWARE_MAP: _FIRMWARE_MAP,
     FATAL_KERNEL_UNMAPPED: "arch/x86/kernel/setup.c e820_add_kernel_range()",
+    FATAL_NO_MEMORY: "6.1 arch/x86/mm/init.c alloc_low_pages()",
     FATAL_NO_TRAMPOLINE: _TRAMPOLINE,
     FATAL_RETYPE: "6.1 arch/x86/kernel/e820.c __e820__range_update()",
     FATAL_USER_MAP: "6.1 arch/x86/kernel/e820.c e820__finish_early_params()",
@@ -64,7 +66,7 @@ def findings_of_boot_ends(case: Situation) -> Iterator[Finding]:
     yield from _no_low_ram(case)
     yield from _cannot_grow(case)
     yield from _top_fragments(case)
-    if fatal is None:
+    if fatal in (None, FATAL_NO_MEMORY):
         yield from _no_memory(case)
 
 

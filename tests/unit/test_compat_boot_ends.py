@@ -12,7 +12,7 @@ def test_an_entry_that_ends_at_2_64_ends_the_boot_or_the_table(release):
     rows = [*CARVED, (TOP - M, M, 2)]
     assert levels("entry-ends-at-2-64", rows, release) == ["degraded"]
     ends = levels("boot-fails", rows, release) + levels("fallback-map", rows, release)
-    assert ends == ["degraded"]
+    assert set(ends) == {"degraded"}
 
 
 def test_an_entry_that_ends_a_page_before_does_not():

@@ -103,7 +103,7 @@ def test_a_wrapping_entry_throws_the_whole_map_away():
 )
 def test_an_entry_that_ends_at_2_64(release, source, fatal):
     rows = [*PLAIN, (2 * M, M, 2), (TOP - 0x1000, 0x1000, 2)]
-    seen = view(rows, release)
+    seen = view(rows, release, alt_mem_k=1 << 18)
     assert seen.map_source == source
     assert seen.fatal == fatal
     if source == "BIOS-e820":
@@ -419,3 +419,13 @@ def test_a_kernel_image_that_a_full_table_has_no_room_for_dies():
     assert seen.memory == ((0x1000, 0x9E000), (M, 7 * M))
     assert "no memory" in seen.fatal
     assert view(PLAIN, "6.18", setup_data=(node,), **given).fatal is None
+
+
+def test_memory_above_1_mib_that_is_all_in_use_is_not_enough():
+    image, initrd = (16 * M, 56 * M), (96 * M, 100 * M)
+    rows = [*LOW, (16 * M, 40 * M, 1), (96 * M, 4 * M, 1)]
+    given = {"kernel_range": image, "initrd": initrd}
+    assert "can not alloc memory" in view(rows, **given).fatal
+    assert view(rows, kernel_range=image).fatal is None
+    assert "can not alloc memory" in view([]).fatal
+    assert view([], alt_mem_k=1 << 18).fatal is None

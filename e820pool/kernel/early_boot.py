@@ -18,7 +18,10 @@ from e820pool.kernel.efi_memmap import add_efi_memmap
 from e820pool.kernel.end_of_ram import find_memory_beyond
 from e820pool.kernel.ext import read_extended
 from e820pool.kernel.firmware_map import firmware_rows, register_firmware_map
-from e820pool.kernel.free_memory import find_no_free_memory
+from e820pool.kernel.free_memory import (
+    find_no_free_memory,
+    find_no_place_for_initrd,
+)
 from e820pool.kernel.kernel_range import find_unmapped_kernel, force_kernel_range
 from e820pool.kernel.memblock import set_up_memory
 from e820pool.kernel.reading import boot_input
@@ -66,8 +69,9 @@ _STEPS_MARKED_FIRST: tuple[Step, ...] = (
 )
 # What may end a boot after that, in the order in which it does.
 _LATER: tuple[Step, ...] = (
-    find_unmapped_kernel,
     find_no_free_memory,
+    find_no_place_for_initrd,
+    find_unmapped_kernel,
     find_memory_beyond,
     register_firmware_map,
     find_no_trampoline,

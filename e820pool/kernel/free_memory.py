@@ -1,4 +1,4 @@
-"""Free memory above 1 MiB, without which no page tables can be made."""
+"""Free memory above 1 MiB: for page tables, and for an initrd that is not in RAM."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from e820pool.extents import ByteRangeSet
 from e820pool.kernel.memblock import early_reservations
-from e820pool.kernel.state import FATAL_NO_MEMORY
+from e820pool.kernel.state import FATAL_NO_INITRD, FATAL_NO_MEMORY
 
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
 
 __all__ = ("find_no_free_memory",)
 
+_PAGE_MASK = (1 << 12) - 1
 _FIRST_MIB = (0, 1 << 20)
 
 
@@ -23,9 +24,29 @@ def find_no_free_memory(boot: EarlyBoot) -> None:
     more may still end for want of it later; that is not said here.
     Linux 6.1 arch/x86/mm/init.c alloc_low_pages(); 5.10 to 7.3 alike.
     """
-    if not boot.profile.has("memblock"):
-        return
-    memory = ByteRangeSet((addr, addr + size) for addr, size in boot.memory)
-    taken = ByteRangeSet([_FIRST_MIB, *early_reservations(boot)])
-    if not memory - taken:
+    if boot.profile.has("memblock") and not _free(boot):
         boot.end_later(FATAL_NO_MEMORY)
+
+
+def find_no_place_for_initrd(boot: EarlyBoot) -> None:
+    """Note an initrd outside of memory that there is no place to copy to.
+
+    Linux 6.1 arch/x86/kernel/setup.c reserve_initrd(), relocate_initrd(); 5.10 to
+    7.3 alike.
+    """
+    where = boot.inp.initrd
+    if where is None or not boot.profile.has("memblock"):
+        return
+    start, end = where[0] & ~_PAGE_MASK, (where[1] + _PAGE_MASK) & ~_PAGE_MASK
+    if _memory(boot).contains(start, end):
+        return
+    if all(high - low < end - start for low, high in _free(boot)):
+        boot.end_later(FATAL_NO_INITRD)
+
+
+def _memory(boot: EarlyBoot) -> ByteRangeSet:
+    return ByteRangeSet((addr, addr + size) for addr, size in boot.memory)
+
+
+def _free(boot: EarlyBoot) -> ByteRangeSet:
+    return _memory(boot) - ByteRangeSet([_FIRST_MIB, *early_reservations(boot)])

@@ -18,6 +18,7 @@ __all__ = (
     "FATAL_EXT_SIZE",
     "FATAL_FIRMWARE_MAP",
     "FATAL_KERNEL_UNMAPPED",
+    "FATAL_NO_INITRD",
     "FATAL_NO_MEMORY",
     "FATAL_NO_TRAMPOLINE",
     "FATAL_RETYPE",
@@ -32,6 +33,7 @@ FATAL_RETYPE = "BUG: memmap= changes a type into itself"
 FATAL_BEYOND_MAX_PFN = "crash in free_area_init: memory beyond max_pfn"
 FATAL_FIRMWARE_MAP = "BUG in firmware_map_add_entry"
 FATAL_KERNEL_UNMAPPED = "crash in setup_arch: the kernel image is no memory"
+FATAL_NO_INITRD = "Cannot find place for new RAMDISK"
 FATAL_NO_MEMORY = "alloc_low_pages: can not alloc memory"
 FATAL_NO_TRAMPOLINE = "Real mode trampoline was not allocated"
 

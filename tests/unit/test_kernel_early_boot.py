@@ -429,3 +429,11 @@ def test_memory_above_1_mib_that_is_all_in_use_is_not_enough():
     assert view(rows, kernel_range=image).fatal is None
     assert "can not alloc memory" in view([]).fatal
     assert view([], alt_mem_k=1 << 18).fatal is None
+
+
+def test_an_initrd_outside_of_memory_is_copied_if_there_is_a_place():
+    outside = {"initrd": (600 * M, 604 * M), "kernel_range": (16 * M, 56 * M)}
+    assert view(PLAIN, **outside).fatal is None
+    tight = [*LOW, (16 * M, 42 * M, 1)]
+    assert "new RAMDISK" in view(tight, **outside).fatal
+    assert view([*tight, (80 * M, 4 * M, 1)], **outside).fatal is None

@@ -41,7 +41,7 @@ __all__ = ("sweep_arrays", "sweep_rows")
 _Number = TypeVar("_Number", np.uint32, np.uint64)
 
 # Up to here a plain loop is as fast as numpy's fixed costs, which grow by type.
-_SMALL = 64
+_SMALL = 128
 _SMALL_PER_TYPE = 48
 # A pass over the union a type: beyond this many types the heap is cheaper.
 _MANY_TYPES = 64

@@ -1,0 +1,72 @@
+"""What simulating costs: by calls, and not by the size of the host.
+
+pytest tests/benchmarks/test_stress_bench.py --benchmark-only
+"""
+
+import pytest
+from ratios import peak_of, processor_time
+
+from e820pool.stress.host import generated_map
+from e820pool.stress.simulate import simulate
+from e820pool.stress.workload import Workload
+
+GIB = 1 << 30
+SIZES = {"256 GiB": 256 * GIB, "2 TiB": 2048 * GIB, "12 TiB": 12288 * GIB}
+# As many guests come and go as it takes for a million calls in a week.
+BUSY = {"guests": 1000, "days": 7.0, "lifetime_days": 0.12, "guest_ram_share": 0.5}
+
+
+def run(calls, size=12288 * GIB, policy="scattered", **changed):
+    workload = Workload(**(BUSY | {"max_calls": calls} | changed))
+    outcome = simulate(generated_map(size), workload, policy)
+    assert outcome.samples[-1].call == calls
+    return outcome
+
+
+@pytest.mark.benchmark(group="a week of a 12 TiB host")
+def test_cost_grows_with_calls_and_no_faster(benchmark):
+    costs = {
+        calls: processor_time(lambda n=calls: run(n)) / calls
+        for calls in (10**4, 10**5, 10**6)
+    }
+    benchmark.pedantic(run, (10**4,), rounds=1)
+    benchmark.extra_info["seconds_a_call"] = costs
+    assert costs[10**5] < 1.5 * costs[10**4]
+    assert costs[10**6] < 1.5 * costs[10**5]
+
+
+@pytest.mark.benchmark(group="2 * 10^4 calls on hosts of every size")
+@pytest.mark.parametrize("policy", ["scattered", "top-down", "arenas:2M"])
+def test_cost_does_not_grow_with_ram(benchmark, policy):
+    # Guests of one size, so that all hosts see the same calls.
+    costs = {}
+    for name, size in SIZES.items():
+        share = 0.4 * SIZES["256 GiB"] / size
+        costs[name] = min(
+            processor_time(
+                lambda s=size, part=share: run(
+                    20_000, s, policy, guest_ram_share=part, guests=400
+                )
+            )
+            for _ in range(3)
+        )
+    benchmark.pedantic(run, (10**4,), rounds=1)
+    benchmark.extra_info["seconds"] = costs
+    assert max(costs.values()) < 1.5 * min(costs.values())
+
+
+@pytest.mark.benchmark(group="a week of a 12 TiB host")
+def test_a_million_calls_take_less_than_a_gib(benchmark):
+    """No guest leaves, so that all that is deposited stays."""
+    code = """
+from e820pool.stress.host import generated_map
+from e820pool.stress.simulate import simulate
+from e820pool.stress.workload import Workload
+workload = Workload(guests=1000, lifetime_days=0, grows_per_day=300, max_calls=10**6)
+outcome = simulate(generated_map(12 << 40), workload, "scattered")
+assert outcome.samples[-1].call == 10**6
+assert (outcome.samples[-1].guests, outcome.failed_calls) == (1000, 0)
+"""
+    peak = benchmark.pedantic(peak_of, (code,), rounds=1)
+    benchmark.extra_info["peak_bytes"] = peak
+    assert peak < 1 << 30

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from e820pool.kernel.view import KernelView
     from e820pool.lab.several import Outcome
 
-__all__ = ("check_machines",)
+__all__ = ("check_machines", "judged")
 
 
 def check_machines(handoff: Handoff, args: argparse.Namespace, console: Console) -> int:
@@ -58,10 +58,11 @@ def _of_outcome(outcome: Outcome) -> Judgement | Verdict:
         profile = profile_of(outcome.kernel)
     except InputError as exc:
         return verdict_unknown(name, str(exc))
-    return _judged(record.handoff, record.view, profile)
+    return judged(record.handoff, record.view, profile)
 
 
-def _judged(handoff: Handoff, view: KernelView, profile: Profile) -> Judgement:
+def judged(handoff: Handoff, view: KernelView, profile: Profile) -> Judgement:
+    """Return what model and machine say of a boot of this handoff."""
     from e820pool.compat import judge_both  # noqa: PLC0415  numpy
     from e820pool.kernel.early_boot import predict  # noqa: PLC0415
     from e820pool.kernel.reading import boot_input  # noqa: PLC0415
@@ -78,4 +79,4 @@ def _of_console(handoff: Handoff, path: str) -> Judgement:
 
     text = decode_text(read_file(Path(path)), path)
     view = view_of_console(handoff, text)
-    return _judged(handoff, view, profile_for(view.kernel))
+    return judged(handoff, view, profile_for(view.kernel))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from e820pool.cli import status
+from e820pool.cli.confirm import confirm
 from e820pool.cli.inputs import add_source_argument, source_map
+from e820pool.cli.lab_runs import add_lab_options
 from e820pool.cli.status import UsageError
 from e820pool.cli.sweeps import add_job_options, run_all
+from e820pool.cli.targets import add_kernel_option
 
 if TYPE_CHECKING:
     import argparse
@@ -90,6 +93,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, metavar="N", dest=name, type=kind, help=text)
     add_job_options(parser)
     parser.add_argument(
+        "--confirm",
+        metavar="LIMIT",
+        help="instead: boot kernels around a limit: zero-page, table, memblock or all",
+    )
+    add_kernel_option(parser, many=True, default="all")
+    add_lab_options(parser)
+    parser.add_argument(
         "--plot", metavar="FILE", help="draw the curves: .png, .svg or .pdf"
     )
     parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
@@ -97,6 +107,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Simulate every host, policy and seed, and print the answer."""
+    if args.confirm is not None:
+        return _confirm(args, console)
     from e820pool.report.stress_data import stress_csv, stress_json  # noqa: PLC0415
     from e820pool.report.stress_text import stress_text  # noqa: PLC0415
     from e820pool.stress.cells import run_cell  # noqa: PLC0415  numpy
@@ -113,6 +125,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
         render = stress_json if args.format == "json" else stress_text
         console.result(render(results, workload))
     return status.DONE
+
+
+def _confirm(args: argparse.Namespace, console: Console) -> int:
+    if args.source is not None or args.ram:
+        raise UsageError("--confirm makes its own handoffs: leave SOURCE and --ram out")
+    if args.format == "csv":
+        raise UsageError("--confirm prints a table or JSON, and no CSV")
+    return confirm(args, console)
 
 
 def _workload(args: argparse.Namespace) -> Workload:

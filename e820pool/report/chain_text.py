@@ -41,9 +41,10 @@ def chain_text(record: ChainRecord) -> str:
 
 def hop_line(hop: Hop) -> str:
     """Return one hop as a line of progress."""
+    deposited = hop.given.extents.nr_pages
     return (
         f"{hop.kernel} by {hop.entered}: {hop.nr_entries} entries, "
-        f"{hop.given.extents.nr_pages} deposits, {hop.touched.nr_pages} touched, "
+        f"{deposited} pages deposited, {hop.touched.nr_pages} touched, "
         f"pool {_pool_word(hop)} ({hop.seconds:.0f} s)"
     )
 

@@ -143,6 +143,27 @@ def test_kexec_file_load_keeps_what_the_running_kernel_was_booted_with(chain_of)
     assert not last.differences
 
 
+def test_beyond_128_entries_kexec_tools_spill_and_kexec_file_load_cuts(chain_of):
+    """Cut off are RAM and RESERVED alike: that costs the pool, and touches no page."""
+    tools = chain_of(
+        ("6.1", "5.10"), loaders=("kexec-load",), nr_pages=80, carrier="none"
+    )
+    assert tools.is_intact
+    assert tools.hops[1].nr_entries > 140
+    assert not tools.hops[1].differences
+    record = chain_of(
+        SHORT, loaders=("ours", "kexec-file"), once=True, nr_pages=80, carrier="none"
+    )
+    middle, last = record.hops[1:]
+    assert middle.nr_entries > 140
+    assert "lost-on-next-kexec" in {one.id for one in middle.predicted.findings}
+    assert last.nr_entries == 128
+    assert not last.touched
+    assert last.rebuilt.pool is None
+    assert "inference-incomplete" in {one.id for one in last.rebuilt.findings}
+    assert not last.differences
+
+
 def test_the_record_in_the_regions_first_page_survives_an_old_kernel(chain_of):
     record = chain_of(SHORT, carrier="pmpool")
     assert record.is_intact

@@ -32,6 +32,12 @@ ENDINGS = {
     "SETUP_E820_EXT node too large to map": "hung",
     "BUG: memmap= changes a type into itself": "kernel BUG at arch/x86/kernel/e820.c",
     "crash in free_area_init: memory beyond max_pfn": "NULL pointer|page fault|hung",
+    "BUG in extend_brk: no room for reservations": (
+        "kernel BUG at arch/x86/kernel/setup.c"
+    ),
+    "BUG in fortified strlen(): the command line has no end": (
+        "kernel BUG at lib/string_helpers.c|hung"
+    ),
     "BUG in firmware_map_add_entry": "kernel BUG at drivers/firmware/memmap.c",
     "crash in setup_arch: the kernel image is no memory": "page fault|exception|hung",
 }

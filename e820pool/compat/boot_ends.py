@@ -13,8 +13,10 @@ from e820pool.kernel.state import (
     FATAL_BEYOND_MAX_PFN,
     FATAL_COUNT,
     FATAL_EXT_SIZE,
+    FATAL_EXTEND_BRK,
     FATAL_FIRMWARE_MAP,
     FATAL_KERNEL_UNMAPPED,
+    FATAL_LONG_LINE,
     FATAL_NO_INITRD,
     FATAL_NO_MEMORY,
     FATAL_NO_TRAMPOLINE,
@@ -38,12 +40,15 @@ Each is a reservation of its own; memblock has 128 slots for these, some of them
 _FIRMWARE_MAP = "6.1 drivers/firmware/memmap.c firmware_map_add_entry()"
 _APPEND = "6.1, 7.3 arch/x86/kernel/e820.c append_e820_table()"
 _TRAMPOLINE = "6.1, 7.3 arch/x86/realmode/init.c reserve_real_mode(), init_real_mode()"
+_TOP_DOWN = "6.1 arch/x86/mm/init.c memory_map_top_down(), alloc_low_pages()"
 _SOURCES = {
     FATAL_BEYOND_MAX_PFN: "6.1 mm/page_alloc.c free_area_init()",
     FATAL_COUNT: "4.4 arch/x86/kernel/e820.c sanitize_e820_map()",
     FATAL_EXT_SIZE: "6.1 arch/x86/kernel/e820.c e820__memory_setup_extended()",
+    FATAL_EXTEND_BRK: _TOP_DOWN,
     FATAL_FIRMWARE_MAP: _FIRMWARE_MAP,
     FATAL_KERNEL_UNMAPPED: "arch/x86/kernel/setup.c e820_add_kernel_range()",
+    FATAL_LONG_LINE: "6.1 init/main.c setup_command_line()",
     FATAL_NO_INITRD: "6.1 arch/x86/kernel/setup.c relocate_initrd()",
     FATAL_NO_MEMORY: "6.1 arch/x86/mm/init.c alloc_low_pages()",
     FATAL_NO_TRAMPOLINE: _TRAMPOLINE,
@@ -51,7 +56,6 @@ _SOURCES = {
     FATAL_USER_MAP: "6.1 arch/x86/kernel/e820.c e820__finish_early_params()",
 }
 _GROW = "6.1 mm/memblock.c memblock_double_array()"
-_TOP_DOWN = "6.1 arch/x86/mm/init.c memory_map_top_down(), alloc_low_pages()"
 _HUGE_SHIFT = 21
 _MIB = 1 << 20
 _LOW_MEMORY = ExtentSet([(0, 0x100)])

@@ -53,7 +53,8 @@ class BootInput:
         table: the zero page's e820 slots that e820_entries counts, as written;
             more than 128 only if the blob claims so.
         ext: the entries of each SETUP_E820_EXT node, in chain order.
-        cmdline: the command line (latin-1), without its NUL.
+        cmdline: the command line (latin-1), without its NUL; what follows the first
+            2048 characters may be left out.
         alt_mem_k: zero page 0x1e0, KiB above 1 MiB.
         ext_mem_k: zero page 0x02, KiB above 1 MiB, u16.
         sentinel: zero page 0x1ef.

@@ -24,13 +24,18 @@ from e820pool.kernel.free_memory import (
 )
 from e820pool.kernel.kernel_range import find_unmapped_kernel, force_kernel_range
 from e820pool.kernel.memblock import set_up_memory
+from e820pool.kernel.page_tables import find_stuck_reservations
 from e820pool.kernel.reading import boot_input
 from e820pool.kernel.sentinel import after_sentinel
 from e820pool.kernel.setup_data import mark_setup_data
 from e820pool.kernel.state import EarlyBoot
 from e820pool.kernel.trampoline import find_no_trampoline
 from e820pool.kernel.trim import trim_bios_range
-from e820pool.kernel.user_map import apply_early_params, finish_early_params
+from e820pool.kernel.user_map import (
+    apply_early_params,
+    find_endless_line,
+    finish_early_params,
+)
 from e820pool.kernel.view import KernelView
 from e820pool.kernel.zero_page import read_zero_page
 
@@ -70,10 +75,12 @@ _STEPS_MARKED_FIRST: tuple[Step, ...] = (
 # What may end a boot after that, in the order in which it does.
 _LATER: tuple[Step, ...] = (
     find_no_free_memory,
+    find_stuck_reservations,
     find_no_place_for_initrd,
     find_unmapped_kernel,
     find_memory_beyond,
     register_firmware_map,
+    find_endless_line,
     find_no_trampoline,
 )
 

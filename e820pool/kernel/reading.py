@@ -31,7 +31,9 @@ def boot_input(handoff: Handoff) -> BootInput:
     The range of the running image is not part of a handoff and stays None.
     """
     params = handoff.boot_params
-    line = handoff.cmdline.partition(b"\0")[0][:COMMAND_LINE_CHARS]
+    # One more than a kernel keeps, to tell that there is more.
+    line = handoff.cmdline.partition(b"\0")[0][: COMMAND_LINE_CHARS + 1]
+    end = handoff.cmdline_addr + min(len(line), COMMAND_LINE_CHARS) + 1
     addr = handoff.cmdline_addr
     page = handoff.boot_params_addr
     signed = params.efi_info.efi_loader_signature in _EFI_SIGNATURES
@@ -46,7 +48,7 @@ def boot_input(handoff: Handoff) -> BootInput:
         load_window=handoff.kernel_window,
         setup_data=tuple(_span(node) for node in handoff.nodes),
         initrd=_initrd(params),
-        cmdline_range=(addr, addr + len(line) + 1) if addr else None,
+        cmdline_range=(addr, end) if addr else None,
         boot_params_range=(page, page + BOOT_PARAMS_BYTES),
         efi=EfiMemmap() if signed else None,
     )

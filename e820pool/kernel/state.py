@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 __all__ = (
     "FATAL_BEYOND_MAX_PFN",
     "FATAL_COUNT",
+    "FATAL_EXTEND_BRK",
     "FATAL_EXT_SIZE",
     "FATAL_FIRMWARE_MAP",
     "FATAL_KERNEL_UNMAPPED",
+    "FATAL_LONG_LINE",
     "FATAL_NO_INITRD",
     "FATAL_NO_MEMORY",
     "FATAL_NO_TRAMPOLINE",
@@ -28,11 +30,13 @@ __all__ = (
 
 FATAL_USER_MAP = "Invalid user supplied memory map"
 FATAL_COUNT = "BUG: more than 128 entries in the zero page"
+FATAL_EXTEND_BRK = "BUG in extend_brk: no room for reservations"
 FATAL_EXT_SIZE = "SETUP_E820_EXT node too large to map"
 FATAL_RETYPE = "BUG: memmap= changes a type into itself"
 FATAL_BEYOND_MAX_PFN = "crash in free_area_init: memory beyond max_pfn"
 FATAL_FIRMWARE_MAP = "BUG in firmware_map_add_entry"
 FATAL_KERNEL_UNMAPPED = "crash in setup_arch: the kernel image is no memory"
+FATAL_LONG_LINE = "BUG in fortified strlen(): the command line has no end"
 FATAL_NO_INITRD = "Cannot find place for new RAMDISK"
 FATAL_NO_MEMORY = "alloc_low_pages: can not alloc memory"
 FATAL_NO_TRAMPOLINE = "Real mode trampoline was not allocated"

@@ -10,13 +10,19 @@ from e820pool.abi.e820 import (
     E820_TYPE_RAM,
     E820_TYPE_RESERVED,
 )
-from e820pool.kernel.cmdline import number_rules, options, parse_number, parse_size
-from e820pool.kernel.state import FATAL_RETYPE, FATAL_USER_MAP
+from e820pool.kernel.cmdline import (
+    COMMAND_LINE_CHARS,
+    number_rules,
+    options,
+    parse_number,
+    parse_size,
+)
+from e820pool.kernel.state import FATAL_LONG_LINE, FATAL_RETYPE, FATAL_USER_MAP
 
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
 
-__all__ = ("apply_early_params", "finish_early_params")
+__all__ = ("apply_early_params", "find_endless_line", "finish_early_params")
 
 _U64_MAX = (1 << 64) - 1
 _U32_MASK = (1 << 32) - 1
@@ -57,6 +63,18 @@ def finish_early_params(boot: EarlyBoot) -> None:
         boot.user_map = tuple(boot.table.rows)
     else:
         boot.fatal = FATAL_USER_MAP
+
+
+def find_endless_line(boot: EarlyBoot) -> None:
+    """Note a command line of which the kernel copies 2048 bytes and no NUL.
+
+    Fortified string functions end the boot where they look for its end.
+    Linux 6.1 arch/x86/kernel/head64.c copy_bootdata(), init/main.c
+    setup_command_line(); 5.10 arch/x86/kernel/setup.c setup_arch().
+    """
+    endless = len(boot.inp.cmdline.partition("\0")[0]) > COMMAND_LINE_CHARS
+    if endless and boot.profile.has("endless-command-line-kills"):
+        boot.end_later(FATAL_LONG_LINE)
 
 
 def _mem(boot: EarlyBoot, value: str) -> None:

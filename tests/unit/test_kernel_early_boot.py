@@ -437,3 +437,31 @@ def test_an_initrd_outside_of_memory_is_copied_if_there_is_a_place():
     tight = [*LOW, (16 * M, 42 * M, 1)]
     assert "new RAMDISK" in view(tight, **outside).fatal
     assert view([*tight, (80 * M, 4 * M, 1)], **outside).fatal is None
+
+
+@pytest.mark.parametrize(("size", "ends"), [(2047, False), (2048, True), (5000, True)])
+def test_a_command_line_that_fills_the_kernels_copy_has_no_end(size, ends):
+    seen = view(PLAIN, cmdline="mem=300M ".ljust(size, "x"))
+    assert (seen.fatal is not None) == ends
+    assert seen.user_map
+    assert view(PLAIN, "5.4", cmdline="x" * size).fatal is None
+
+
+@pytest.mark.parametrize(
+    ("release", "count", "ends"),
+    [("6.1", 130, False), ("6.1", 142, True), ("7.3", 142, True), ("5.10", 250, False)],
+)
+def test_fragments_at_the_top_need_reservations(release, count, ends):
+    top = [(1 << 32 | n * 2 * M, 0x5000, 1) for n in range(count)]
+    seen = view(PLAIN, release, ext=[top])
+    assert len(seen.memory) == count + 2
+    assert ("extend_brk" in str(seen.fatal)) == ends
+
+
+def test_fragments_below_the_last_large_block_need_none():
+    low = [(600 * M + n * 2 * M, 0x5000, 1) for n in range(200)]
+    above = (1 << 32, 64 * M, 1)
+    assert "extend_brk" in view(PLAIN, ext=[low]).fatal
+    assert view(PLAIN, ext=[[*low, above]]).fatal is None
+    whole = [(a, 2 * M, 1) for a, _, _ in low[::2]]
+    assert view(PLAIN, ext=[whole]).fatal is None

@@ -1,0 +1,88 @@
+"""Page tables for fragments of RAM at the top of memory, and the reservations for them.
+
+    memory    ########################        ##    ##    ##    ##
+    mapped    <------ from the top down ------] then upwards ----->
+    tables                                   t<-'t<--'t<--'
+
+Each fragment's table is taken from the fragment before, and is a reservation of its
+own. While memory is mapped all of the first MiB is reserved, so that memblock's array
+of reservations has no place to grow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.extents import ByteRangeSet
+from e820pool.kernel.memblock import early_reservations
+from e820pool.kernel.memblock_array import INIT_REGIONS
+from e820pool.kernel.state import FATAL_EXTEND_BRK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from e820pool.kernel.state import EarlyBoot
+
+__all__ = ("MOST_RESERVATIONS", "find_stuck_reservations", "fragments_with_tables")
+
+# Tables that fit into the kernel's own buffer (early_alloc_pgt_buf()) are none of
+# memblock's. Debian's 6.1 was seen to get by with 12 of them, its 7.3 with 8 to 11.
+_TABLES_OF_THE_KERNEL = 10
+
+MOST_RESERVATIONS = INIT_REGIONS + _TABLES_OF_THE_KERNEL
+"""Reservations and fragments together that a boot survives, give or take two."""
+
+_LARGE = 2 << 20
+_FIRST_MIB = (0, 1 << 20)
+
+
+def find_stuck_reservations(boot: EarlyBoot) -> None:
+    """Note a boot with more fragments than memblock has slots for reservations.
+
+    Linux 6.1 arch/x86/mm/init.c init_mem_mapping(), alloc_low_pages(),
+    arch/x86/kernel/setup.c extend_brk(); 5.15 to 7.3 alike.
+    """
+    if not boot.profile.has("reserved-array-stuck"):
+        return
+    taken = ByteRangeSet([_FIRST_MIB, *early_reservations(boot)])
+    fragments = fragments_with_tables(boot.memory, taken)
+    if len(list(taken)) + fragments > MOST_RESERVATIONS:
+        boot.end_later(FATAL_EXTEND_BRK)
+
+
+def fragments_with_tables(
+    memory: Sequence[tuple[int, int]], taken: ByteRangeSet
+) -> int:
+    """Return how many regions above the last free 2 MiB need a page table.
+
+    Args:
+        memory: ``(addr, size)`` of memblock.memory, in order.
+        taken: bytes that are reserved.
+    """
+    if len(memory) <= INIT_REGIONS // 2:
+        return 0
+    last = _last_free_block(memory, taken)
+    if not last:
+        # Kernels differ in where they begin then.
+        return 0
+    tables: set[int] = set()
+    count = 0
+    for addr, size in memory:
+        partial = {addr // _LARGE} if addr % _LARGE else set()
+        if (addr + size) % _LARGE:
+            partial.add((addr + size) // _LARGE)
+        partial = {one for one in partial if one * _LARGE >= last}
+        count += bool(partial - tables)
+        tables |= partial
+    return count
+
+
+# memory_map_top_down(): the highest aligned 2 MiB that are free; 0 without any.
+def _last_free_block(memory: Sequence[tuple[int, int]], taken: ByteRangeSet) -> int:
+    free = ByteRangeSet((addr, addr + size) for addr, size in memory) - taken
+    ends = (end // _LARGE * _LARGE for start, end in free if _holds_block(start, end))
+    return max(ends, default=0)
+
+
+def _holds_block(start: int, end: int) -> bool:
+    return -(-start // _LARGE) < end // _LARGE

@@ -14,12 +14,19 @@ from e820pool.errors import BadImageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from e820pool.cli.console import Console
 
-__all__ = ("BACKENDS", "KeptResults", "Progress", "add_job_options", "run_all")
+__all__ = (
+    "BACKENDS",
+    "KeptResults",
+    "Progress",
+    "add_job_options",
+    "results_of",
+    "run_all",
+)
 
 BACKENDS = ("loky", "threading", "dask", "ray")
 """Names that joblib knows: processes or threads here, or a cluster that is there."""
@@ -127,18 +134,25 @@ def run_all(
     if len(missing) < len(wanted):
         console.note(f"{len(wanted) - len(missing)} of {len(wanted)} are there already")
     progress = Progress(console, len(missing))
-    with closing(_results(work, missing, args)) as finished:
+    with closing(results_of(work, missing, args)) as finished:
         for result in finished:
             kept.keep(result)
             progress.step()
     return [kept[item.key] for item in items]
 
 
-def _results(
+def results_of(
     work: Callable[[Any], dict[str, Any]],
-    items: Sequence[Any],
+    items: Iterable[Any],
     args: argparse.Namespace,
+    *,
+    in_order: bool = False,
 ) -> Generator[dict[str, Any], None, None]:
+    """Yield ``work(item)`` of every item as it is finished, or in the items' order.
+
+    Raises:
+        UsageError: a backend is not installed.
+    """
     if args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: the limit is 1")
     if args.jobs == 1 and args.backend in ("loky", "threading"):
@@ -150,7 +164,8 @@ def _results(
             _backend(args.backend, args.scheduler),
             joblib.parallel_config(backend=args.backend),
         ):
-            run = joblib.Parallel(n_jobs=args.jobs, return_as="generator_unordered")
+            form = "generator" if in_order else "generator_unordered"
+            run = joblib.Parallel(n_jobs=args.jobs, return_as=form)
             yield from run(joblib.delayed(work)(item) for item in items)
     except ImportError as exc:
         raise UsageError(

@@ -12,6 +12,7 @@ from e820pool.cli.commands import (
     check,
     compare,
     demo,
+    fleet,
     image,
     kernels,
     predict,
@@ -56,6 +57,7 @@ def _modules() -> Iterator[Command]:
     yield chain
     yield stress
     yield budget
+    yield fleet
     yield kernels
     yield image
     yield demo

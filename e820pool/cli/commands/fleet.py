@@ -1,0 +1,106 @@
+"""fleet: captured maps of many hosts against many kernels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from e820pool.cli import status
+from e820pool.cli.status import UsageError
+from e820pool.cli.streams import FinishedLines, stream_all
+from e820pool.cli.sweeps import add_job_options
+from e820pool.cli.targets import add_kernel_option, targets
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from e820pool.cli.console import Console
+    from e820pool.stress.fleet import Captured
+
+__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+
+NAME = "fleet"
+HELP = "judge captured maps of many hosts against many kernels"
+DESCRIPTION = """\
+Read the maps of many hosts, from a folder, JSON Lines or Parquet; build the handoff
+of each, with its own deposits or with some single pages drawn by a seed, and print how
+many hosts are safe, degraded or unsafe under each kernel. Hosts are read, judged and
+told one by one, however many there are; --jobs shares them among processes or a
+cluster.
+"""
+EXAMPLE = "e820pool fleet maps/ --kernel all --jobs 2"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``fleet``."""
+    parser.add_argument(
+        "maps", metavar="FLEET", help="a folder of maps, a .jsonl or a .parquet file"
+    )
+    add_kernel_option(parser, many=True, default="all")
+    parser.add_argument(
+        "--scatter",
+        metavar="N",
+        type=int,
+        default=16,
+        help="single pages to deposit where a host names none (default: 16)",
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="of their draw (default: 0)"
+    )
+    add_job_options(parser)
+    parser.add_argument(
+        "--format",
+        choices=("table", "json", "jsonl"),
+        default="table",
+        help="table and json sum up, jsonl has a host a line",
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Judge every host; the worst verdict decides the status."""
+    from e820pool.report.fleet import fleet_json, fleet_text  # noqa: PLC0415
+    from e820pool.report.jsons import json_line  # noqa: PLC0415
+    from e820pool.stress.fleet import check_captured  # noqa: PLC0415  numpy
+
+    if args.scatter < 0:
+        raise UsageError(f"--scatter {args.scatter}: the limit is 0")
+    counts: Counter[tuple[str, str]] = Counter()
+    findings: Counter[tuple[str, str]] = Counter()
+    failed = 0
+    with FinishedLines(args.results) as finished:
+        for answer in stream_all(check_captured, _hosts(args), args, finished):
+            failed += "error" in answer
+            for kernel, verdict in answer.get("verdicts", {}).items():
+                counts[kernel, verdict["verdict"]] += 1
+                findings.update((kernel, one) for one in verdict["findings"])
+            if args.format == "jsonl":
+                console.result(json_line(answer))
+    if args.format != "jsonl":
+        render = fleet_json if args.format == "json" else fleet_text
+        console.result(render(counts, findings, failed))
+    return _status({word for _, word in counts}, failed)
+
+
+def _status(words: set[str], failed: int) -> int:
+    code = status.status_of_verdicts(words)
+    return status.NO_VERDICT if failed and code == status.DONE else code
+
+
+def _hosts(args: argparse.Namespace) -> Iterator[Captured]:
+    from e820pool.sources.fleet import read_fleet  # noqa: PLC0415  numpy
+    from e820pool.stress.fleet import Captured  # noqa: PLC0415
+
+    kernels = tuple(one.name for one in targets(args.kernel) if one.profile is not None)
+    if not kernels:
+        raise status.UnknownKernelError(f"no model of any of {args.kernel!r}")
+    for record in read_fleet(args.maps):
+        yield Captured(
+            id=record.id,
+            rows=record.rows,
+            deposits=record.deposits,
+            error=record.error,
+            kernels=kernels,
+            scatter=args.scatter,
+            seed=args.seed,
+        )

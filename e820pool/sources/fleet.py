@@ -1,0 +1,134 @@
+"""Read captured maps of many hosts, one by one: a folder, JSON Lines, Parquet."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from e820pool.errors import BadImageError, E820PoolError, InputError
+from e820pool.sources.files import is_directory, list_names
+from e820pool.sources.recognise import read_map
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ("FleetRecord", "read_fleet")
+
+# A line holds one host; a map of 10^5 entries has less.
+_LINE_LIMIT = 16 << 20
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetRecord:
+    """Hold one host: its map, or why it cannot be read.
+
+    Attributes:
+        id: the file's name, the record's ``id``, or its number.
+        rows: ``(addr, size, type)``.
+        deposits: ``(base_pfn, nr_pages)``, None where the record names none.
+        error: "" where there is a map.
+    """
+
+    id: str
+    rows: tuple[tuple[int, int, int], ...] = ()
+    deposits: tuple[tuple[int, int], ...] | None = None
+    error: str = ""
+
+
+def read_fleet(path: str) -> Iterator[FleetRecord]:
+    """Yield the hosts of a fleet in their order, never more than some in memory.
+
+    A folder has one map a file, of any form that ``show`` reads. JSON Lines and
+    Parquet have ``e820`` (rows of addr, size, type), and may have ``id`` and
+    ``deposits`` (rows of base_pfn, nr_pages). A host that cannot be read is a record
+    with an error, and the others go on.
+
+    Raises:
+        InputError: there is no such fleet, or Parquet cannot be read here.
+    """
+    source = Path(path)
+    if is_directory(source):
+        return _of_folder(source)
+    if source.suffix == ".parquet":
+        return _of_parquet(source)
+    return _of_lines(source)
+
+
+def _of_folder(folder: Path) -> Iterator[FleetRecord]:
+    for name in sorted(list_names(folder)):
+        try:
+            rows = read_map(str(folder / name)).rows()
+        except E820PoolError as exc:
+            yield FleetRecord(id=name, error=str(exc))
+        else:
+            yield FleetRecord(id=name, rows=tuple(rows))
+
+
+def _of_lines(path: Path) -> Iterator[FleetRecord]:
+    try:
+        with path.open("rb") as stream:
+            number = 0
+            while line := stream.readline(_LINE_LIMIT + 1):
+                yield _of_line(line, str(number))
+                number += 1
+                while len(line) > _LINE_LIMIT and not line.endswith(b"\n"):
+                    line = stream.readline(_LINE_LIMIT + 1)
+    except OSError as exc:
+        reason = (exc.strerror or str(exc)).lower()
+        raise InputError(f"cannot read {str(path)!r}: {reason}") from exc
+
+
+def _of_line(line: bytes, number: str) -> FleetRecord:
+    if len(line) > _LINE_LIMIT:
+        return FleetRecord(
+            id=number, error=f"line of more than {_LINE_LIMIT:#x} bytes: the limit"
+        )
+    try:
+        told = json.loads(line)
+    except ValueError as exc:
+        return FleetRecord(id=number, error=f"no JSON: {str(exc)[:80]}")
+    return _record(told, number)
+
+
+def _of_parquet(path: Path) -> Iterator[FleetRecord]:
+    try:
+        parquet = import_module("pyarrow.parquet")
+    except ImportError as exc:
+        raise InputError("Parquet needs pyarrow: install e820pool[fleet]") from exc
+    try:
+        table = parquet.ParquetFile(path)
+        number = 0
+        for batch in table.iter_batches(batch_size=_BATCH):
+            for told in batch.to_pylist():
+                yield _record(told, str(number))
+                number += 1
+    except (OSError, ValueError) as exc:
+        # pyarrow's own errors are ValueErrors too.
+        raise InputError(f"cannot read {str(path)!r}: {str(exc)[:120]}") from exc
+
+
+def _record(told: Any, number: str) -> FleetRecord:
+    name = number
+    try:
+        name = str(told["id"])[:200] if told.get("id") is not None else number
+        rows = _rows(told["e820"], 3)
+        deposits = told.get("deposits")
+        pages = None if deposits is None else _rows(deposits, 2)
+    except (AttributeError, KeyError, TypeError, ValueError, BadImageError) as exc:
+        what = f"no {exc}" if isinstance(exc, KeyError) else str(exc)
+        return FleetRecord(id=name, error=f"no record of a host: {what[:120]}")
+    return FleetRecord(id=name, rows=rows, deposits=pages)
+
+
+def _rows(told: Any, length: int) -> tuple[Any, ...]:
+    rows = []
+    for row in told:
+        values = tuple(row.values()) if isinstance(row, dict) else tuple(row)
+        if len(values) != length or any(type(one) is not int for one in values):
+            raise BadImageError(f"{str(row)[:60]} is not {length} whole numbers")
+        rows.append(values)
+    return tuple(rows)

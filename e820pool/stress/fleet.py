@@ -1,0 +1,108 @@
+"""Judge captured maps of many hosts, each with deposits, against many kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from e820pool.compat import check
+from e820pool.deposits import DepositLedger
+from e820pool.errors import E820PoolError
+from e820pool.extents import PAGE_SHIFT, ExtentSet
+from e820pool.handoff.build import build_handoff
+from e820pool.handoff.strict import whole_table
+from e820pool.kernel.early_boot import predict
+from e820pool.kernel.profiles import profile_for
+from e820pool.kernel.reading import boot_input
+from e820pool.memory_map import MemoryMap
+from e820pool.stress.draws import Draws
+
+if TYPE_CHECKING:
+    from e820pool.handoff.model import Handoff
+
+__all__ = ("Captured", "check_captured", "scattered_pages")
+
+_FIRST_PAGE = 1 << (20 - PAGE_SHIFT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """Hold one host of a fleet, as plain values that go to other processes.
+
+    Attributes:
+        id: what the host is called.
+        rows: its map, ``(addr, size, type)``.
+        deposits: ``(base_pfn, nr_pages)``; None lets ``scatter`` pages be drawn.
+        error: why there is no map, "" where there is one.
+        kernels: releases to judge by.
+        scatter: single pages to deposit where the host names none.
+        seed: of their draw; each host draws its own.
+    """
+
+    id: str
+    rows: tuple[tuple[int, int, int], ...] = ()
+    deposits: tuple[tuple[int, int], ...] | None = None
+    error: str = ""
+    kernels: tuple[str, ...] = ()
+    scatter: int = 16
+    seed: int = 0
+
+
+def check_captured(host: Captured) -> dict[str, Any]:
+    """Return a host's verdicts by kernel, or ``error``, as plain values.
+
+    The handoff is the one that ``build`` makes of its map and deposits.
+    """
+    if host.error:
+        return {"id": host.id, "error": host.error}
+    try:
+        handoff = _handoff_of(host)
+        verdicts = {kernel: _verdict(handoff, kernel) for kernel in host.kernels}
+    except E820PoolError as exc:
+        return {"id": host.id, "error": str(exc)}
+    return {
+        "id": host.id,
+        "entries": int(whole_table(handoff).size),
+        "deposits": handoff.ledger.extents.nr_pages,
+        "verdicts": verdicts,
+    }
+
+
+def scattered_pages(ram: ExtentSet, count: int, draws: Draws) -> ExtentSet:
+    """Return at most ``count`` single pages of RAM from 1 MiB on, anywhere."""
+    high = ram & ExtentSet([(_FIRST_PAGE, ExtentSet.LIMIT)])
+    if not high or count < 1:
+        return ExtentSet()
+    sizes = (high.ends - high.starts).astype(np.int64)
+    after = np.cumsum(sizes)
+    drawn = np.unique(draws.many_below(high.nr_pages, count)).astype(np.int64)
+    run = np.searchsorted(after, drawn, side="right")
+    inside = drawn - (after[run] - sizes[run])
+    pages = high.starts[run] + inside.astype(np.uint64)
+    return ExtentSet.from_bounds(pages, pages + np.uint64(1))
+
+
+def _handoff_of(host: Captured) -> Handoff:
+    memory_map = MemoryMap.of(host.rows, origin=host.id)
+    if host.deposits is None:
+        # By the name and not by the place in the fleet: the same alone and among many.
+        draws = Draws(host.seed).fork(int.from_bytes(host.id.encode(), "little"))
+        pages = scattered_pages(memory_map.ram_pages(), host.scatter, draws)
+        ledger = DepositLedger.of_ranges(pages.to_bytes())
+    else:
+        spans = (
+            (base << PAGE_SHIFT, (base + nr) << PAGE_SHIFT)
+            for base, nr in host.deposits
+        )
+        ledger = DepositLedger.of_ranges(spans)
+    return build_handoff(memory_map, ledger)
+
+
+def _verdict(handoff: Handoff, kernel: str) -> dict[str, Any]:
+    profile = profile_for(kernel)
+    view = predict(handoff, profile)
+    found = check(handoff.ledger, view, boot_input(handoff), profile)
+    ids = dict.fromkeys(finding.id for finding in found.findings)
+    return {"verdict": found.verdict, "findings": list(ids)}

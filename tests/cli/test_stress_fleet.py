@@ -1,0 +1,144 @@
+"""fleet: hosts from folders, JSON Lines and Parquet; resumable, on more cores."""
+
+import json
+
+import pytest
+from rawhandoff import ROWS, map_file
+
+KERNELS = ("--kernel", "4.19,6.1")
+
+
+@pytest.fixture
+def lines(tmp_path):
+    """Return a file of five hosts, of which one is no host and one names deposits."""
+    records = [
+        {"id": "a", "e820": ROWS},
+        {"id": "b", "e820": ROWS, "deposits": [[0x40000, 512]]},
+        {"id": "c", "e820": [[0, 1]]},
+        {"id": "d", "e820": ROWS, "deposits": [[0xC0000, 1]]},
+        {"e820": ROWS},
+    ]
+    path = tmp_path / "fleet.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in records))
+    return path
+
+
+def answers(done):
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+def test_a_host_a_line_in_order(run, lines):
+    done = run("fleet", lines, *KERNELS, "--format", "jsonl")
+    told = answers(done)
+    assert done.code == 4
+    assert [one["id"] for one in told] == ["a", "b", "c", "d", "4"]
+    assert told[0]["deposits"] == 16
+    assert (told[1]["deposits"], told[1]["entries"]) == (512, 8)
+    assert told[1]["verdicts"]["6.1"] == {"verdict": "safe", "findings": []}
+    assert "3 whole numbers" in told[2]["error"]
+    assert "not inside RAM" in told[3]["error"]
+
+
+def test_the_table_sums_up(run, lines):
+    done = run("fleet", lines, *KERNELS)
+    head, old, new, last = done.out.splitlines()
+    assert head.split()[:3] == ["kernel", "safe", "degraded"]
+    assert (old.split()[0], new.split()[:2]) == ("4.19", ["6.1", "3"])
+    assert last == "hosts without a verdict: 2"
+
+
+def test_json_sums_up_the_same(run, lines):
+    told = run("fleet", lines, *KERNELS, "--format", "json").json
+    assert told["kind"] == "fleet"
+    assert [one["kernel"] for one in told["kernels"]] == ["4.19", "6.1"]
+    assert told["failed"] == 2
+    assert sum(told["kernels"][1][word] for word in ("safe", "degraded")) == 3
+
+
+def test_a_folder_is_a_fleet_of_its_files(ok, tmp_path):
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    for name in ("one", "two"):
+        map_file(folder / f"{name}.json")
+    told = answers(ok("fleet", folder, "--kernel", "6.1", "--format", "jsonl"))
+    assert [one["id"] for one in told] == ["one.json", "two.json"]
+
+
+def test_hosts_draw_pages_of_their_own_and_the_same_again(ok, tmp_path):
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    map_file(folder / "a")
+    alone = ok("fleet", folder, "--kernel", "6.1", "--format", "jsonl")
+    assert alone.out == ok("fleet", folder, "--kernel", "6.1", "--format", "jsonl").out
+
+
+def test_parquet_says_what_json_lines_say(run, lines, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow", reason="pip install e820pool[fleet]")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "fleet.parquet"
+    records = [
+        {"id": "a", "e820": [list(row) for row in ROWS], "deposits": None},
+        {"id": "b", "e820": [list(row) for row in ROWS], "deposits": [[0x40000, 512]]},
+    ]
+    parquet.write_table(pyarrow.Table.from_pylist(records), path)
+    words = (*KERNELS, "--format", "jsonl")
+    found = answers(run("fleet", path, *words))
+    assert found == answers(run("fleet", lines, *words))[:2]
+
+
+class TestKept:
+    def test_a_stopped_run_goes_on_where_it_was(self, run, lines, tmp_path):
+        kept = tmp_path / "kept.jsonl"
+        words = ("fleet", lines, *KERNELS, "--format", "jsonl")
+        whole = run(*words)
+        first, second, _ = whole.out.split("\n", 2)
+        kept.write_text(f"{first}\n{second[:20]}")
+        done = run(*words, "--results", kept)
+        assert done.out == whole.out
+        assert kept.read_text() == whole.out
+
+    def test_what_is_finished_is_not_judged_again(
+        self, run, lines, tmp_path, monkeypatch
+    ):
+        kept = tmp_path / "kept.jsonl"
+        words = ("fleet", lines, *KERNELS, "--results", kept)
+        first = run(*words)
+        monkeypatch.setattr("e820pool.stress.fleet.predict", None)
+        assert run(*words) == first
+
+    def test_a_file_of_something_else_is_refused(self, refused, lines, tmp_path):
+        kept = tmp_path / "kept.jsonl"
+        kept.write_text("hello\n")
+        message = refused(3, "fleet", lines, *KERNELS, "--results", kept)
+        assert "no file of kept answers" in message
+        assert kept.read_text() == "hello\n"
+
+
+def test_two_workers_give_the_answer_of_one_in_its_order(run, lines):
+    pytest.importorskip("joblib", reason="pip install e820pool[sweep]")
+    words = ("fleet", lines, *KERNELS, "--format", "jsonl")
+    assert run(*words, "--jobs", "2").out == run(*words).out
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "message"),
+    [
+        (3, ("/none.jsonl",), "cannot read '/none.jsonl'"),
+        (3, ("/none.parquet",), "cannot read"),
+        (2, ("maps.jsonl", "--scatter", "-1"), "--scatter -1: the limit is 0"),
+        (4, ("maps.jsonl", "--kernel", "9.9"), "no model of any of '9.9'"),
+        (2, ("maps.jsonl", "--jobs", "0"), "--jobs 0"),
+    ],
+)
+def test_what_is_no_fleet_is_refused(refused, code, words, message):
+    if "parquet" in words[0]:
+        pytest.importorskip("pyarrow", reason="pip install e820pool[fleet]")
+    assert message in refused(code, "fleet", *words)
+
+
+def test_a_line_that_is_no_json_is_a_host_without_a_verdict(run, tmp_path):
+    path = tmp_path / "f.jsonl"
+    path.write_bytes(b"{\n[]\n\xff\n")
+    done = run("fleet", path, "--kernel", "6.1", "--format", "jsonl")
+    assert done.code == 4
+    assert ["no JSON" in one["error"] for one in answers(done)] == [True, False, True]

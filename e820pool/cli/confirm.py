@@ -67,14 +67,15 @@ def _boot(
         return _row(kernel, case.limit, case.where, case.entries, error=message)
     record = outcome.record
     found = judged(record.handoff, record.view, profile_of(kernel))
+    model, machine = (loss_ids(one.findings) for one in (found.model, found.machine))
     return _row(
         kernel,
         case.limit,
         case.where,
         case.entries,
-        model=loss_ids(found.model.findings),
-        machine=loss_ids(found.machine.findings),
-        agree=not found.differences,
+        model=model,
+        machine=machine,
+        agree=model == machine and not found.differences,
     )
 
 

@@ -3,6 +3,10 @@
 pytest tests/benchmarks/test_stress_bench.py --benchmark-only
 """
 
+import json
+import os
+import time
+
 import pytest
 from ratios import peak_of, processor_time
 
@@ -70,3 +74,51 @@ assert (outcome.samples[-1].guests, outcome.failed_calls) == (1000, 0)
     peak = benchmark.pedantic(peak_of, (code,), rounds=1)
     benchmark.extra_info["peak_bytes"] = peak
     assert peak < 1 << 30
+
+
+def fleet(path, count):
+    """Write a fleet of hosts, each a little different from the one before."""
+    with path.open("w") as out:
+        for at in range(count):
+            rows = [[0, 0x9F000, 1], [0x9F000, 0x1000, 2], [1 << 20, 3 << 30, 1]]
+            rows += [[(16 << 30) + (at << 16) + (n << 32), 4096, 2] for n in range(30)]
+            rows.append([4 << 30, (8 << 30) + (at << 12), 1])
+            out.write(json.dumps({"id": str(at), "e820": rows}) + "\n")
+    return path
+
+
+CHECK = """
+import contextlib, io, sys
+from e820pool.cli import main
+with contextlib.redirect_stdout(io.StringIO()):
+    code = main(["fleet", sys.argv[1], "--kernel", sys.argv[2], "--jobs", sys.argv[3]])
+assert code == 0, code
+"""
+
+
+@pytest.mark.benchmark(group="a fleet")
+def test_a_fleet_is_judged_in_constant_memory(benchmark, tmp_path):
+    few, many = (fleet(tmp_path / f"{n}.jsonl", n) for n in (200, 4000))
+    small = peak_of(CHECK, few, "6.1", 1)
+    large = benchmark.pedantic(peak_of, (CHECK, many, "6.1", 1), rounds=1)
+    benchmark.extra_info["peak_bytes"] = (small, large)
+    assert large < 1.1 * small
+
+
+@pytest.mark.benchmark(group="a fleet")
+def test_two_workers_take_at_most_six_tenths_of_the_time_of_one(benchmark, tmp_path):
+    """Wall time: what else runs on the machine counts here."""
+    pytest.importorskip("joblib", reason="pip install e820pool[sweep]")
+    if len(os.sched_getaffinity(0)) < 2 or os.getloadavg()[0] > 0.5:
+        pytest.skip("two idle processors are needed: try again when nothing else runs")
+    path = fleet(tmp_path / "fleet.jsonl", 500)
+
+    def wall(jobs):
+        started = time.monotonic()
+        peak_of(CHECK, path, "all", jobs)
+        return time.monotonic() - started
+
+    one = wall(1)
+    two = benchmark.pedantic(wall, (2,), rounds=1)
+    benchmark.extra_info["ratio"] = round(two / one, 2)
+    assert two <= 0.6 * one

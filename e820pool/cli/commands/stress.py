@@ -8,6 +8,7 @@ from e820pool.cli import status
 from e820pool.cli.confirm import confirm
 from e820pool.cli.inputs import add_source_argument, source_map
 from e820pool.cli.lab_runs import add_lab_options
+from e820pool.cli.search import search
 from e820pool.cli.status import UsageError
 from e820pool.cli.sweeps import add_job_options, run_all
 from e820pool.cli.targets import add_kernel_option
@@ -97,6 +98,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="LIMIT",
         help="instead: boot kernels around a limit: zero-page, table, memblock or all",
     )
+    parser.add_argument(
+        "--search",
+        metavar="N",
+        type=int,
+        help="instead: boot N shapes of deposits, and make small what is not survived",
+    )
     add_kernel_option(parser, many=True, default="all")
     add_lab_options(parser)
     parser.add_argument(
@@ -107,8 +114,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Simulate every host, policy and seed, and print the answer."""
-    if args.confirm is not None:
-        return _confirm(args, console)
+    if args.confirm is not None or args.search is not None:
+        return _boot(args, console)
     from e820pool.report.stress_data import stress_csv, stress_json  # noqa: PLC0415
     from e820pool.report.stress_text import stress_text  # noqa: PLC0415
     from e820pool.stress.cells import run_cell  # noqa: PLC0415  numpy
@@ -127,12 +134,16 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return status.DONE
 
 
-def _confirm(args: argparse.Namespace, console: Console) -> int:
+def _boot(args: argparse.Namespace, console: Console) -> int:
     if args.source is not None or args.ram:
-        raise UsageError("--confirm makes its own handoffs: leave SOURCE and --ram out")
+        raise UsageError(
+            "--confirm and --search make their own handoffs: leave SOURCE and --ram out"
+        )
     if args.format == "csv":
-        raise UsageError("--confirm prints a table or JSON, and no CSV")
-    return confirm(args, console)
+        raise UsageError("--confirm and --search print a table or JSON, and no CSV")
+    if args.confirm is not None and args.search is not None:
+        raise UsageError("stress takes either --confirm or --search, and not both")
+    return confirm(args, console) if args.confirm is not None else search(args, console)
 
 
 def _workload(args: argparse.Namespace) -> Workload:

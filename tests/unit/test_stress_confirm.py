@@ -1,0 +1,107 @@
+"""Handoffs around limits, and shapes made small."""
+
+import pytest
+
+from e820pool.errors import InputError
+from e820pool.handoff.strict import whole_table
+from e820pool.kernel.profiles import known_releases, profile_for
+from e820pool.stress import confirm
+from e820pool.stress.confirm import CONFIRMABLE, cases_for, losses_of
+from e820pool.stress.draws import Draws
+from e820pool.stress.search import draw_shape, extents_of, handoff_of, minimise
+
+RELEASES = ("4.19", "5.10", "6.1", "6.18", "7.3")
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("limit", ["table", "memblock"])
+def test_the_model_loses_something_above_a_limit_and_nothing_at_it(limit, release):
+    profile = profile_for(release)
+    cases = list(cases_for(limit, profile))
+    assert [case.where for case in cases] == ["below", "at", "above"]
+    below, at, above = (losses_of(case.handoff, profile) for case in cases)
+    assert (below, at) == ((), ())
+    assert above
+
+
+@pytest.mark.parametrize(
+    ("release", "most"), [("4.19", 315), ("6.1", 3195), ("6.16", 3199)]
+)
+def test_a_kernels_table_holds_less_than_its_capacity(release, most):
+    _, at, _ = cases_for("table", profile_for(release))
+    assert at.entries == most
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_no_kernel_loses_what_does_not_fit_a_zero_page(release):
+    profile = profile_for(release)
+    for case, entries in zip(
+        cases_for("zero-page", profile), (127, 128, 129), strict=True
+    ):
+        assert case.entries == whole_table(case.handoff).size == entries
+        assert losses_of(case.handoff, profile) == ()
+
+
+def test_a_limit_that_nobody_knows_is_refused():
+    with pytest.raises(InputError, match=f"not one of: {', '.join(CONFIRMABLE)}"):
+        list(cases_for("sky", profile_for("6.1")))
+
+
+def test_a_kernel_without_the_limit_is_told(monkeypatch):
+    monkeypatch.setattr(confirm, "_MOST_ENTRIES", 100)
+    with pytest.raises(InputError, match=r"6\.1 loses nothing up to 100 entries"):
+        list(cases_for("table", profile_for("6.1")))
+
+
+def test_shapes_are_within_every_kernels_capacity_and_the_pcs_ram():
+    for number in range(150):
+        extents = extents_of(draw_shape(Draws(1).fork(number)))
+        handoff = handoff_of(extents)
+        assert handoff.ledger.extents.nr_pages == sum(b - a for a, b in extents)
+        assert whole_table(handoff).size < 1300
+
+
+def test_shapes_vary_in_every_way():
+    shapes = [draw_shape(Draws(2).fork(number)) for number in range(100)]
+    for values in zip(*shapes, strict=True):
+        assert len(set(values)) > 10
+
+
+def one_of(*culprits):
+    return lambda extents: not set(culprits) <= set(extents)
+
+
+ALL = tuple((at, at + 1) for at in range(0, 400, 2))
+
+
+@pytest.mark.parametrize("culprits", [(ALL[0],), (ALL[199],), (ALL[3], ALL[170])])
+def test_what_fails_is_made_as_small_as_its_cause(culprits):
+    assert minimise(ALL, one_of(*culprits)) == culprits
+
+
+def test_a_failure_by_number_is_made_one_below_that_survives():
+    found = minimise(ALL, lambda extents: len(extents) < 37, most_tries=2000)
+    assert len(found) == 37
+
+
+def test_a_kernel_is_not_asked_for_ever():
+    asked = []
+
+    def survives(extents):
+        asked.append(extents)
+        return len(extents) < 150
+
+    found = minimise(ALL, survives, most_tries=9)
+    assert len(asked) == 9
+    assert not survives(found)
+
+
+def test_a_single_deposit_is_small_enough():
+    assert minimise(ALL[:1], lambda _: False) == ALL[:1]
+
+
+def test_every_release_is_asked_about_its_own_table():
+    for release in known_releases():
+        profile = profile_for(release)
+        _, at, above = cases_for("table", profile)
+        assert at.entries < profile.capacity <= above.entries + 5

@@ -127,19 +127,21 @@ def deposit_extents(
     had; all pages are back then.
     """
     taken: list[tuple[int, int]] = []
+    blocks: list[tuple[int, int]] = []  # unjoined: given back one by one, in order
     rest = min(nr_pages, HV_DEPOSIT_MAX)
     while rest:
         order = rest.bit_length() - 1
         base = source.alloc_order(order, node)
         while base is None:
             if not order:
-                for start, end in taken:
+                for start, end in blocks:
                     source.give_back(start, end)
                 return None
             order -= 1
             base = source.alloc_order(order, node)
         end = base + (1 << order)
         rest -= 1 << order
+        blocks.append((base, end))
         if taken and taken[-1][1] == base:
             taken[-1] = (taken[-1][0], end)
         elif taken and taken[-1][0] == end:

@@ -14,6 +14,8 @@ from e820pool.lab.fetch import fetch_images
 from e820pool.lab.guest import find_busybox
 from e820pool.lab.images import find_image
 
+# Whole chains and matrices: `make lab` runs them, `make test` leaves them out.
+MINUTES = {"test_chains", "test_rivals"}
 NEEDED = ("5.10", "6.1", "6.12", "6.18", "newest")
 
 
@@ -31,6 +33,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "tests/lab" in item.path.as_posix():
             item.add_marker(pytest.mark.lab)
+            if item.path.stem in MINUTES:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

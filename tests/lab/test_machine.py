@@ -132,9 +132,11 @@ def test_without_qemu_the_package_is_named(monkeypatch, tmp_path):
         find_qemu()
 
 
+# This module's own folder, and that of labbench.
+FOLDERS = [str(folder) for folder in Path(__file__).parents[:2]]
 PROGRAM = """
     import sys
-    sys.path.insert(0, {tests!r})
+    sys.path[:0] = {folders!r}
     from test_machine import SPIN, run
     print("ready", flush=True)
     run(SPIN)
@@ -146,7 +148,7 @@ def test_a_signal_in_the_middle_of_a_boot_leaves_no_process_and_no_file(sent, tm
     # A temporary folder of its own: whatever appears there would be left behind.
     environment = dict(os.environ, TMPDIR=str(tmp_path))
     shm = set(os.listdir("/dev/shm"))  # noqa: PTH208, S108  names are what counts
-    program = textwrap.dedent(PROGRAM).format(tests=str(Path(__file__).parent))
+    program = textwrap.dedent(PROGRAM).format(folders=FOLDERS)
     process = subprocess.Popen(
         [sys.executable, "-c", program],
         stdout=subprocess.PIPE,

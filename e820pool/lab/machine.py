@@ -313,8 +313,19 @@ def _die_with_parent() -> tuple[str, ...]:
     return prefix if probe.returncode == 0 else ()
 
 
+# A serial port writes a few bytes at a time, each charged some KiB of the buffer;
+# where it is full for a moment QEMU drops what the guest prints. SO_SNDBUFFORCE, which
+# the socket module does not name, goes beyond the system's limit for root.
+_SO_SNDBUFFORCE = 32
+_SNDBUF_BYTES = 8 << 20
+
+
 def _pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
     near, far = socket.socketpair()
+    try:
+        far.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SNDBUF_BYTES)
+    except PermissionError:
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SNDBUF_BYTES)
     return stack.enter_context(near), stack.enter_context(far)
 
 

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from labbench import MIB, PATIENT
 
 from e820pool.errors import LabError
 from e820pool.lab.guest_ram import GuestRam, RamLayout
-from e820pool.lab.machine import Deadlines, LostVmError, run_vm
+from e820pool.lab.machine import Deadlines, LostVmError, _pair, run_vm
 from e820pool.lab.qemu import Part, VmSpec, find_qemu
 from e820pool.lab.stub import KernelEntry, build_stub_elf
 
@@ -124,6 +125,16 @@ def test_qemu_that_does_not_start_says_why():
     )
     with GuestRam(spec.ram) as ram, pytest.raises(LabError, match="no-such-accel"):
         run_vm(spec, ram, deadlines=PATIENT)
+
+
+def test_a_reader_that_is_late_loses_nothing():
+    """A port writes byte by byte; with the usual buffer some hundred bytes fit."""
+    with ExitStack() as stack:
+        near, far = _pair(stack)
+        far.setblocking(False)
+        for _ in range(2000):
+            assert far.send(b"x") == 1
+        assert len(near.recv(1 << 16)) == 2000
 
 
 def test_without_qemu_the_package_is_named(monkeypatch, tmp_path):

@@ -81,10 +81,11 @@ def _read_all(found: MemOptions, cmdline: str, profile: Profile) -> None:
             _avoid(found, value)
         elif "hugepages" in name and profile.has("kaslr-skips-gigantic-pages"):
             is_gigantic = _hugepages(found, name, value or "", is_gigantic)
-        elif name == "mem" and value is not None:
+        elif name == "mem":
             if value == "nopentium":
                 continue
-            size, _ = parse_size(value, found.rules)
+            # Without a value what lies at address 0 is read: hardly ever a number.
+            size, _ = parse_size(value or "", found.rules)
             if not size:
                 # mem=0 ends the reading of all options.
                 return

@@ -152,6 +152,8 @@ def test_with_hibernation_4_4_wants_to_be_asked_and_stays_low():
         ("memmap=x,1M$256M memmap=1M$1M", MAXMEM, [(M, 2 * M)], False),
         ("mem=1G mem=2G", 1 << 30, [], False),
         ("mem=0 memmap=1M$256M", MAXMEM, [], False),
+        ("mem memmap=1M$256M", MAXMEM, [], False),
+        ("mem mem=1G", MAXMEM, [], False),
         ("mem=nopentium mem=1G", 1 << 30, [], False),
         ("-- mem=1G", MAXMEM, [], False),
         ("efi_fake_mem=1M@256M:0x40000", MAXMEM, [(256 * M, 257 * M)], False),

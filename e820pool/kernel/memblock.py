@@ -90,6 +90,7 @@ def _add_one_by_one(boot: EarlyBoot, ram: list[Row]) -> list[Span]:
         if not array.add(addr, min(addr + size, _U64_MAX)):
             boot.lost.append(row)
             boot.warn("memblock-full")
+    boot.array_room = array.room
     return array.spans
 
 

@@ -28,9 +28,10 @@ class MemoryArray:
 
     Attributes:
         spans: the regions.
+        room: where the array lies once it has grown, None before.
     """
 
-    __slots__ = ("_max", "_reserved", "_room", "spans")
+    __slots__ = ("_max", "_reserved", "room", "spans")
 
     def __init__(
         self, reserved: Iterable[Span], limit: int | None = INIT_REGIONS
@@ -45,7 +46,7 @@ class MemoryArray:
         self._reserved = list(reserved)
         self._max = limit
         # The place of the array that is freed when the next one is there.
-        self._room: Span | None = None
+        self.room: Span | None = None
 
     def add(self, start: int, end: int) -> bool:
         """Add a region; return False when there is no slot for it.
@@ -84,10 +85,10 @@ class MemoryArray:
             place = self._find(_page_aligned(2 * self._max * _REGION_BYTES))
             if place is None:
                 return False
-            if self._room is not None:
-                self._reserved.remove(self._room)
+            if self.room is not None:
+                self._reserved.remove(self.room)
             self._reserved.append(place)
-            self._room = place
+            self.room = place
             self._max *= 2
         return True
 

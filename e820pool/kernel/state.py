@@ -55,6 +55,8 @@ class EarlyBoot:
         warnings: stable words for what the kernel prints, in order, once each.
         dropped: rows lost outside of ``table``: refused ones.
         lost: rows that memblock had no room for.
+        array_room: bytes in which memblock's grown array lies, None while it fits
+            the slots it has from the start.
         fatal: what ends the boot before memory is set up.
         dies_later: what ends it after that.
     """
@@ -74,6 +76,7 @@ class EarlyBoot:
     user_defined: bool = False
     memory: tuple[tuple[int, int], ...] = ()
     lost: list[Row] = field(default_factory=list)
+    array_room: tuple[int, int] | None = None
     dropped: list[Row] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     fatal: str | None = None

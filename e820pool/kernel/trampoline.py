@@ -33,6 +33,10 @@ def find_no_trampoline(boot: EarlyBoot) -> None:
         size = _SMALLER_BYTES
     low = ByteRangeSet([(_LOWEST, _LIMIT)])
     memory = ByteRangeSet((addr, addr + span) for addr, span in boot.memory)
-    free = (memory & low) - ByteRangeSet(early_reservations(boot))
+    taken = early_reservations(boot)
+    if boot.array_room is not None:
+        # memblock's array has grown into low memory before the trampoline is placed.
+        taken.append(boot.array_room)
+    free = (memory & low) - ByteRangeSet(taken)
     if not any(end - start >= size for start, end in free):
         boot.end_later(FATAL_NO_TRAMPOLINE)

@@ -39,8 +39,13 @@ _PC = (
     (0xFEC0_0000, 0x140_0000, E820_TYPE_RESERVED),
     (_HIGH, 512 * _MIB, E820_TYPE_RAM),
 )
-# Room for the real-mode trampoline, and little for anything else.
-_SCANT_LOW_RAM = (0x1_0000, 0x7000, E820_TYPE_RAM)
+# Room for the real-mode trampoline, and for memblock's array up to 1024 regions: it is
+# doubled in the highest place that fits, 8, 12 and 24 KiB, and 48 KiB are nowhere.
+_SCANT_LOW_RAM = (
+    (0x1_0000, 0x7000, E820_TYPE_RAM),
+    (0x2_0000, 0x6000, E820_TYPE_RAM),
+    (0x3_0000, 0x6000, E820_TYPE_RAM),
+)
 # RESERVED that is far from all RAM fills a table, and no memblock array with it.
 _ISLANDS = 1 << 40
 _STRIDE = 16 << 12
@@ -79,11 +84,11 @@ def _island_handoff(entries: int) -> Handoff:
 def _run_handoff(entries: int) -> Handoff:
     # Runs of RAM between deposits, and hardly any RAM below 640 KiB.
     first = _HIGH + _MIB
-    count = (entries - len(_PC) - 1) // 2
+    count = (entries - len(_PC) - len(_SCANT_LOW_RAM)) // 2
     deposits = [
         (first + at * _STRIDE, first + at * _STRIDE + 4096) for at in range(count)
     ]
-    return _built((_SCANT_LOW_RAM, *_PC), deposits)
+    return _built((*_SCANT_LOW_RAM, *_PC), deposits)
 
 
 def _built(

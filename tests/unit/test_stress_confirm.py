@@ -2,9 +2,13 @@
 
 import pytest
 
+from e820pool.deposits import DepositLedger
 from e820pool.errors import InputError
+from e820pool.handoff.build import build_handoff
 from e820pool.handoff.strict import whole_table
+from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import known_releases, profile_for
+from e820pool.memory_map import MemoryMap
 from e820pool.stress import confirm
 from e820pool.stress.confirm import CONFIRMABLE, cases_for, losses_of
 from e820pool.stress.draws import Draws
@@ -105,3 +109,16 @@ def test_every_release_is_asked_about_its_own_table():
         profile = profile_for(release)
         _, at, above = cases_for("table", profile)
         assert at.entries < profile.capacity <= above.entries + 5
+
+
+@pytest.mark.parametrize(("deposits", "fatal"), [(45, False), (145, True)])
+def test_memblocks_array_grows_into_the_place_of_the_trampoline(deposits, fatal):
+    """Booted 5.10 and 6.1 do: with 28 KiB of low RAM and more than 128 regions."""
+    rows = [(0x1_0000, 0x7000, 1), (1 << 20, 1 << 29, 1), (1 << 32, 1 << 29, 1)]
+    first = (1 << 32) + (1 << 20)
+    ledger = DepositLedger.of_ranges(
+        (first + (at << 16), first + (at << 16) + 4096) for at in range(deposits)
+    )
+    handoff = build_handoff(MemoryMap.of(rows), ledger)
+    view = predict(handoff, profile_for("6.1"))
+    assert (view.fatal == "Real mode trampoline was not allocated") is fatal

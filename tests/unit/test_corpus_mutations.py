@@ -1,0 +1,124 @@
+"""Each behaviour of a booted kernel decides a case: with it flipped, a replay fails.
+
+A behaviour that a kernel has is taken away, one that it lacks is given to it. What no
+case can tell is listed with the reason; an entry of the list that a case can tell is a
+failure as well.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import corpus_format
+import pytest
+from corpus_replay import input_of, profile_of_kernel, replay
+
+from e820pool.kernel import profiles
+from e820pool.kernel.profiles import Profile, all_behaviours
+
+CASES = corpus_format.read_cases()
+KERNELS = corpus_format.read_kernels()
+OUTCOMES = list(corpus_format.read_outcomes())
+MAIN = ("5.10", "6.1", "6.12", "6.18", "7.3")
+
+NEXT_KERNEL = "what a kernel passes on shows in a kexec only"
+NO_HANDOVER = "no kernel here has CONFIG_KEXEC_HANDOVER"
+NOT_MARKED = "where nodes are not marked there is nothing that could differ"
+
+# Behaviour: why no case can tell, and on which kernels.
+UNTOLD = {
+    "kexec-file-load": (NEXT_KERNEL, MAIN),
+    "kexec-file-passes-saved-map": (NEXT_KERNEL, MAIN),
+    "kexec-file-loads-at-pref-address": (NEXT_KERNEL, MAIN),
+    "kexec-mark-skips-efi": (NEXT_KERNEL, MAIN),
+    "kexec-mark-skips-ima-and-seed": (NEXT_KERNEL, MAIN),
+    "setup-data-marked-for-kexec": (NEXT_KERNEL, MAIN),
+    "firmware-memmap-shows-kexec-table": (
+        "the tables for kexec and for /sys/firmware/memmap differ by marked nodes only",
+        ("6.12", "6.18", "7.3"),
+    ),
+    "kaslr-kho-scratch-only": (NO_HANDOVER, MAIN),
+    "kho-scratch-is-memory": (NO_HANDOVER, MAIN),
+    "setup-data-reserved-early": (
+        "early or not, nodes are reserved before anything is allocated",
+        MAIN,
+    ),
+    "setup-data-replaces-firmware-map": (NOT_MARKED, ("6.18", "7.3")),
+    "setup-data-marked-before-cmdline": (NOT_MARKED, ("6.18", "7.3")),
+    "append-needs-one": (
+        "a kernel that refuses fewer than two entries refuses none",
+        ("5.10", "6.1", "6.12", "6.18"),
+    ),
+    "table-grows-only-with-efi": ("all kernels here have CONFIG_EFI", MAIN),
+    "sentinel-clears-ranges": (
+        "of what says something about memory, both ways clear the same",
+        MAIN,
+    ),
+    "remove-splits-in-the-middle": (
+        "only 2.6.32 lacks it, and no option of 2.6.32 meets the difference",
+        MAIN,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedProfile(Profile):
+    """A profile that notes which behaviours it was asked for."""
+
+    asked: set = field(default_factory=set, hash=False)
+
+    def has(self, behaviour):
+        self.asked.add(behaviour)
+        return behaviour in self.behaviours
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return {ident: input_of(case) for ident, case in CASES.items()}
+
+
+def flipped(profile, behaviour):
+    held = profile.behaviours ^ {behaviour}
+    return replace(
+        profile,
+        behaviours=held,
+        capacity=profiles._capacity(held, profile.config),
+        never_merge=profiles._never_merge(held),
+    )
+
+
+def asked_by_case(release, inputs):
+    """Return what each of a kernel's cases depends on, the quickest cases first."""
+    kernel, found = KERNELS[release], []
+    plain = profile_of_kernel(kernel)
+    fields = {name: getattr(plain, name) for name in Profile.__dataclass_fields__}
+    for ident, booted, outcome in OUTCOMES:
+        if booted == release:
+            profile = AskedProfile(**fields)
+            replay(inputs[ident], CASES[ident], kernel, outcome, profile)
+            found.append((ident, outcome, profile.asked))
+    return sorted(found, key=lambda item: len(CASES[item[0]]["e820"]))
+
+
+def untold_by(release, inputs):
+    kernel = KERNELS[release]
+    plain = profile_of_kernel(kernel)
+    cases = asked_by_case(release, inputs)
+    untold = set()
+    for behaviour in (b.id for b in all_behaviours()):
+        changed = flipped(plain, behaviour)
+        derived = (changed.capacity, changed.never_merge) != (
+            plain.capacity,
+            plain.never_merge,
+        )
+        if not any(
+            replay(inputs[ident], CASES[ident], kernel, outcome, changed)
+            for ident, outcome, asked in cases
+            if derived or behaviour in asked
+        ):
+            untold.add(behaviour)
+    return untold
+
+
+@pytest.mark.parametrize("release", MAIN)
+def test_a_case_fails_for_each_behaviour_that_is_flipped(release, inputs):
+    listed = {name for name, (_, kernels) in UNTOLD.items() if release in kernels}
+    assert untold_by(release, inputs) == listed

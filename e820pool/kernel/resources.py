@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ("iomem_rows", "named_rows", "named_type")
 
+_FIRST_MIB = 1 << 20
+
 
 def named_type(kind: int, profile: Profile) -> int:
     """Return the type that this kernel's name for ``kind`` stands for.
@@ -62,5 +64,7 @@ def iomem_rows(rows: Iterable[Row], profile: Profile, address_bits: int) -> list
     apart = profile.has("soft-reserved-has-own-tree")
     shown = [row for row in rows if row[1] and row[0] + row[1] <= limit]
     if apart:
-        shown = [row for row in shown if row[2] != E820_TYPE_SOFT_RESERVED]
+        # Below 1 MiB nothing is a device's.
+        soft = E820_TYPE_SOFT_RESERVED
+        shown = [r for r in shown if r[2] != soft or r[0] < _FIRST_MIB]
     return named_rows(shown, profile)

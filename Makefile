@@ -45,7 +45,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "e820pool needs Python 3.11 or newer; say make PYTHON=python3.12"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,lab,plot]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,lab,plot,sweep,fleet,cluster,browser,docs]'
 	touch $@
 
 clean:

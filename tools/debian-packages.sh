@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install what the lab and the gcc tests need from Debian's packages, where that is
+# Install what the lab, the gcc tests and the browser test need from Debian's packages, where that is
 # possible; otherwise say what is missing and how to get it. Never fails the build:
 # the tests that need a missing program say so, and in CI that is a failure.
 set -u
@@ -15,6 +15,8 @@ needs='
 /usr/bin/readelf binutils
 /usr/bin/cpio cpio
 /usr/bin/pgrep procps
+/usr/bin/chromium chromium
+/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
 '
 missing=$(echo "$needs" | while read -r file package; do
     [ -z "$file" ] || [ -e "$file" ] || echo "$package"

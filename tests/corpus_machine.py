@@ -133,22 +133,19 @@ def short_run(spec, ram, seconds):
         vm.report.settimeout(30)
         assert vm.report.recv(1) == STUB_READY
         vm.report.sendall(STUB_RESUME)
-        vm.console.settimeout(0.2)
         while time.monotonic() < end:
-            try:
-                data = vm.console.recv(1 << 16)
-            except TimeoutError:
-                silent = time.monotonic() - last > SILENCE_SECONDS
-                if silent and any(words in console for words in HALTED):
-                    return console, "halted"
-                continue
-            except ConnectionResetError:
-                data = b""
-            if not data:
-                return console, "exit"
-            console, last = console + data, time.monotonic()
+            ended = vm.process.poll() is not None
+            data = vm.console.read_new()
+            if data:
+                console, last = console + data, time.monotonic()
             if MEMORY_READY in console:
                 return console, "seen"
+            if ended:
+                return console, "exit"
+            silent = time.monotonic() - last > SILENCE_SECONDS
+            if silent and any(words in console for words in HALTED):
+                return console, "halted"
+            time.sleep(0.02)
     return console, "lost"
 
 

@@ -13,7 +13,6 @@ from e820pool.lab.guest_report import has_mark
 from e820pool.lab.machine import LostVmError
 
 if TYPE_CHECKING:
-    import socket
     import threading
     from collections.abc import Callable
 
@@ -47,12 +46,12 @@ class ChainPort:
         self._cancel = cancel
         self._report_port = vm.report
         self._process = vm.process
+        self._console_file = vm.console
         self._console = bytearray()
         self._report = bytearray()
         self._last_output = time.monotonic()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(vm.console, selectors.EVENT_READ, self._console)
-        self._selector.register(vm.report, selectors.EVENT_READ, self._report)
+        self._selector.register(vm.report, selectors.EVENT_READ)
 
     def close(self) -> None:
         """Give the selector back."""
@@ -125,16 +124,22 @@ class ChainPort:
         return logs
 
     def _read(self) -> None:
-        for key, _ in self._selector.select(_TICK_SECONDS):
-            port: socket.socket = key.fileobj  # type: ignore[assignment]
+        if self._selector.select(_TICK_SECONDS):
             try:
-                data = port.recv(1 << 16)
+                data = self._report_port.recv(1 << 16)
             except ConnectionResetError:
                 data = b""
-            key.data.extend(data)
+            self._report += data
             self._last_output = time.monotonic()
             if not data:
-                self._selector.unregister(port)
+                self._selector.unregister(self._report_port)
+        self._read_console()
+
+    def _read_console(self) -> None:
+        data = self._console_file.read_new()
+        if data:
+            self._console += data
+            self._last_output = time.monotonic()
 
     def _is_dead(self) -> bool:
         silent = time.monotonic() - self._last_output > _SILENCE_SECONDS

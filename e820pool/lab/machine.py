@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from e820pool.errors import LabError
+from e820pool.lab.console_file import ConsoleFile
 from e820pool.lab.guest_report import has_mark
 from e820pool.lab.qemu import VmChannels, find_qemu, qemu_argv
 from e820pool.lab.stub import STUB_READY, STUB_RESUME, build_stub_elf
@@ -100,7 +101,7 @@ class StartedVm:
     """Hold a machine that runs: its process and our ends of its serial ports."""
 
     process: subprocess.Popen[bytes]
-    console: socket.socket
+    console: ConsoleFile
     report: socket.socket
 
 
@@ -157,7 +158,8 @@ def started_vm(spec: VmSpec, ram: GuestRam) -> Iterator[StartedVm]:
         LabError: QEMU is missing or did not start.
     """
     with ExitStack() as stack:
-        console, console_far = _pair(stack)
+        console = ConsoleFile()
+        stack.callback(console.close)
         report, report_far = _pair(stack)
         stub = build_stub_elf(addr=spec.stub_addr, entry=spec.entry, wait=True)
         files = [_memory_file(stack, "stub", stub)]
@@ -166,13 +168,12 @@ def started_vm(spec: VmSpec, ram: GuestRam) -> Iterator[StartedVm]:
             ram=_fd_path(ram.fileno),
             stub=_fd_path(files[0]),
             parts=tuple(_fd_path(fd) for fd in files[1:]),
-            console=f"socket,fd={console_far.fileno()}",
+            console=f"file,path={_fd_path(console.fileno)}",
             report=f"socket,fd={report_far.fileno()}",
         )
         argv = [*_die_with_parent(), *qemu_argv(spec, channels, qemu=find_qemu())]
-        inherited = [ram.fileno, *files, console_far.fileno(), report_far.fileno()]
+        inherited = [ram.fileno, *files, console.fileno, report_far.fileno()]
         process = stack.enter_context(_process(argv, inherited))
-        console_far.close()
         report_far.close()
         yield StartedVm(process=process, console=console, report=report)
 
@@ -182,11 +183,12 @@ class _Watch:
 
     def __init__(
         self,
-        console: socket.socket,
+        console: ConsoleFile,
         report: socket.socket,
         deadlines: Deadlines,
         on_ready: Callable[[], None] | None,
     ) -> None:
+        self._console_file = console
         self._console = bytearray()
         self._report = bytearray()
         self._report_port = report
@@ -196,8 +198,7 @@ class _Watch:
         self._phase_start = self._last_output = time.monotonic()
         self._seconds: dict[str, float] = {}
         self._selector = selectors.DefaultSelector()
-        self._selector.register(console, selectors.EVENT_READ, self._console)
-        self._selector.register(report, selectors.EVENT_READ, self._report)
+        self._selector.register(report, selectors.EVENT_READ)
 
     def run(
         self, process: subprocess.Popen[bytes], cancel: threading.Event | None
@@ -212,20 +213,26 @@ class _Watch:
                     return self._outcome("halted")
                 self._check_deadline()
         self._wait(process)
+        self._read_console()
         return self._outcome("exit")
 
     def _read_ports(self) -> None:
-        for key, _ in self._selector.select(_TICK_SECONDS):
-            port, buffer = key.fileobj, key.data
-            assert isinstance(port, socket.socket)  # noqa: S101  for the type checker
+        if self._selector.select(_TICK_SECONDS):
             try:
-                data = port.recv(1 << 16)
+                data = self._report_port.recv(1 << 16)
             except ConnectionResetError:
                 data = b""
-            buffer += data
+            self._report += data
             self._last_output = time.monotonic()
             if not data:
-                self._selector.unregister(port)
+                self._selector.unregister(self._report_port)
+        self._read_console()
+
+    def _read_console(self) -> None:
+        data = self._console_file.read_new()
+        if data:
+            self._console += data
+            self._last_output = time.monotonic()
 
     def _advance(self) -> None:
         if self._phase == "firmware" and STUB_READY in self._report:

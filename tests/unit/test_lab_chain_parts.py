@@ -4,6 +4,8 @@ import io
 import os
 import socket
 import tarfile
+from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +20,7 @@ from e820pool.lab.chain_guest import chain_script
 from e820pool.lab.chain_model import ChainOptions
 from e820pool.lab.chain_plan import ChainPlan
 from e820pool.lab.chain_port import AgentError, ChainPort, runs_of
+from e820pool.lab.console_file import ConsoleFile
 from e820pool.lab.guest_ram import GuestRam, RamLayout
 from e820pool.lab.hop_mailbox import write_pages
 from e820pool.lab.kexec_memmap import memmap_archive
@@ -142,12 +145,14 @@ def test_the_guest_keeps_its_port_open_between_init_and_agent():
 
 @pytest.fixture
 def port():
-    near_console, far_console = socket.socketpair()
     near_report, far_report = socket.socketpair()
-    with near_console, far_console, near_report, far_report:
-        vm = SimpleNamespace(console=near_console, report=near_report, process=None)
-        made = ChainPort(vm)
-        yield made, far_console, far_report
+    with closing(ConsoleFile()) as console, near_report, far_report:
+        made = ChainPort(
+            SimpleNamespace(console=console, report=near_report, process=None)
+        )
+        path = Path(f"/proc/self/fd/{console.fileno}")
+        with path.open("ab", buffering=0) as far_console:
+            yield made, far_console, far_report
         made.close()
 
 
@@ -167,7 +172,7 @@ def test_a_refusal_of_the_agent_is_an_error_with_its_words(port):
 
 def test_a_machine_that_ends_is_lost_and_leaves_its_console(port):
     made, far_console, far = port
-    far_console.sendall(b"last words")
+    far_console.write(b"last words")
     far_console.close()
     far.close()
     with pytest.raises(LostVmError, match="ended") as caught:
@@ -177,7 +182,7 @@ def test_a_machine_that_ends_is_lost_and_leaves_its_console(port):
 
 def test_logs_are_cut_by_hop(port):
     made, far_console, far = port
-    far_console.sendall(b"first")
+    far_console.write(b"first")
     far.sendall(b"mark hello\n")
     made.wait_for_mark("hello", 5)
     logs = made.cut()

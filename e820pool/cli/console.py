@@ -9,11 +9,30 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import argparse
+    from collections.abc import Callable, Iterable
 
     from e820pool.findings import Finding
+    from e820pool.report.paint import Paint
 
-__all__ = ("Console",)
+__all__ = ("Console", "add_color_option", "is_dumb")
+
+_WHEN = ("auto", "always", "never")
+
+
+def is_dumb() -> bool:
+    """Return whether the terminal can neither colour nor go back in a line."""
+    return os.environ.get("TERM", "dumb") in ("dumb", "unknown")
+
+
+def add_color_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--color``, for commands whose result has colours."""
+    parser.add_argument(
+        "--color",
+        choices=_WHEN,
+        default="auto",
+        help="colour the result (default: on a terminal, unless NO_COLOR is set)",
+    )
 
 
 # A stream that the parent closed is None; writing to it must not be an error of ours.
@@ -28,12 +47,16 @@ class Console:
     Attributes:
         json: results and errors are JSON, so that notes stay off stderr.
         quiet: no notes and no progress; findings above a note are always shown.
+        color: when the result has colours: ``auto``, ``always`` or ``never``.
+        above: prints a note above what is drawn on stderr just now, if anything is.
     """
 
     out: IO[str] = field(default_factory=lambda: _open(sys.stdout))
     err: IO[str] = field(default_factory=lambda: _open(sys.stderr))
     json: bool = False
     quiet: bool = False
+    color: str = "auto"
+    above: Callable[[str], None] | None = None
     _kept: list[Finding] = field(default_factory=list)
 
     @property
@@ -41,6 +64,24 @@ class Console:
         """Return whether stdout can show block characters."""
         encoding = (getattr(self.out, "encoding", None) or "").lower()
         return encoding.replace("-", "") == "utf8"
+
+    @property
+    def paint(self) -> Paint:
+        """Return what paints the result: with colours only where they are wanted.
+
+        https://no-color.org: NO_COLOR counts when it is not empty.
+        """
+        from e820pool.report.paint import painter, plain  # noqa: PLC0415  numpy
+
+        wanted = self.color == "always"
+        if self.color == "auto" and not os.environ.get("NO_COLOR"):
+            wanted = self.out.isatty() and not is_dumb()
+        return painter() if wanted else plain
+
+    @property
+    def shows_progress(self) -> bool:
+        """Return whether stderr is a terminal that can redraw a line."""
+        return not self.quiet and self.err.isatty() and not is_dumb()
 
     def result(self, text: str) -> None:
         """Print a result, with a final newline."""
@@ -61,7 +102,11 @@ class Console:
 
     def note(self, text: str) -> None:
         """Print a remark on stderr at once, unless quiet."""
-        if not self.quiet:
+        if self.quiet:
+            return
+        if self.above is not None:
+            self.above(text)
+        else:
             self.err.write(text + "\n")
 
     def findings(self, findings: Iterable[Finding]) -> None:

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from e820pool.memory_map import MemoryMap
 
 __all__ = (
+    "add_block_option",
     "add_deposit_options",
     "add_source_argument",
     "deposits_of",
     "handoff_with_deposits",
+    "map_of",
     "source_map",
     "whole_number",
 )
@@ -56,6 +58,11 @@ def add_source_argument(
         nargs="?" if optional else None,
         help="file, directory, - or live",
     )
+    add_block_option(parser)
+
+
+def add_block_option(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of a log's block."""
     parser.add_argument(
         "--block",
         choices=_BLOCKS,
@@ -65,11 +72,16 @@ def add_source_argument(
 
 def source_map(args: argparse.Namespace, console: Console) -> MemoryMap:
     """Return the map that SOURCE and --block name; its notes go to the console."""
+    return map_of(args.source, args.block, console)
+
+
+def map_of(source: str, block: str | None, console: Console) -> MemoryMap:
+    """Return the map of a source; what was odd in it goes to the console."""
     from e820pool.sources import read_map  # noqa: PLC0415  numpy
 
-    if args.source == "-" and sys.stdin is None:
+    if source == "-" and sys.stdin is None:
         raise InputError("standard input is closed: SOURCE - has nothing to read")
-    found = read_map(args.source, block=args.block)
+    found = read_map(source, block=block)
     console.findings(found.notes)
     return found
 

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 __all__ = ("build_parser", "main")
 
 _EPILOG = """\
-exit status: 0 done or safe; 1 unsafe, degraded, or does not fit; 2 usage;
-             3 bad input; 4 no verdict (kernel not known, QEMU missing, VM lost)
+exit status: 0 done or safe; 1 unsafe, degraded, or does not fit (diff: different);
+             2 usage; 3 bad input; 4 no verdict (kernel not known, QEMU missing, VM
+             lost)
 
 SOURCE is a file, a directory, - for stdin, or `live` for this machine: a 4096-byte
 boot_params, dmesg text, /proc/iomem, a /sys/firmware/memmap tree, our JSON, a
@@ -125,6 +126,7 @@ def _command(words: list[str], console: Console) -> int:
     except SystemExit as exc:  # --help and --version have printed
         return exc.code if isinstance(exc.code, int) else status.USAGE
     console.quiet = args.quiet
+    console.color = getattr(args, "color", "auto")
     try:
         code: int = args.run(args, console)
     except status.UsageError as exc:

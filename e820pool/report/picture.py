@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from e820pool.report.paint import LOOK_STYLES, plain
 from e820pool.report.table import human_size
 from e820pool.report.zones import (
     LABELS,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from e820pool.extents import ByteRangeSet, ExtentSet
     from e820pool.memory_map import MemoryMap
+    from e820pool.report.paint import Paint
 
 __all__ = ("MIN_WIDTH", "picture")
 
@@ -53,11 +56,13 @@ def picture(
     *,
     width: int = 80,
     ascii_only: bool = False,
+    paint: Paint = plain,
 ) -> str:
     """Return lines of at most ``width`` columns: a bar for each map and stretch.
 
     A column shows what fills most of it, but a deposit always shows. Without
-    ``deposits`` they are what was RAM before and is RESERVED after.
+    ``deposits`` they are what was RAM before and is RESERVED after. ``paint`` adds
+    colour (:func:`e820pool.report.paint.painter`).
 
     Raises:
         InputError: an entry reaches 2^64.
@@ -76,8 +81,14 @@ def picture(
         lines.append(" " * margin + _ruler(zone, columns))
         for name, cells in _rows(zone, bars, columns).items():
             seen |= set(cells)
-            lines.append(name.ljust(margin) + "".join(marks[cell] for cell in cells))
-    return "\n".join([*lines, *_legend(seen, marks, columns + margin)]) + "\n"
+            lines.append(name.ljust(margin) + _bar(cells, marks, paint))
+    return "\n".join([*lines, *_legend(seen, marks, columns + margin, paint)]) + "\n"
+
+
+def _bar(cells: list[Look], marks: dict[Look, str], paint: Paint) -> str:
+    # A run of one look is painted as one.
+    runs = ((look, sum(1 for _ in run)) for look, run in groupby(cells))
+    return "".join(paint(LOOK_STYLES[look], marks[look] * n) for look, n in runs)
 
 
 def _rows(
@@ -130,14 +141,19 @@ def _bytes_below(ranges: ByteRangeSet, edges: NDArray[np.uint64]) -> NDArray[np.
     return np.where(at > 0, before[last] + inside, np.uint64(0))
 
 
-def _legend(seen: set[Look], marks: dict[Look, str], width: int) -> list[str]:
-    # The looks that occur, as many on a line as fit.
-    lines = [""]
+def _legend(
+    seen: set[Look], marks: dict[Look, str], width: int, paint: Paint
+) -> list[str]:
+    # The looks that occur, as many on a line as fit; codes of colour take no room.
+    lines, used = [""], 0
     for look, label in LABELS.items():
-        word = f"{marks[look]} {label}"
         if look not in seen:
             continue
-        if lines[-1] and len(lines[-1]) + 3 + len(word) > width:
+        room = len(marks[look]) + 1 + len(label)
+        if used and used + 3 + room > width:
             lines.append("")
-        lines[-1] += f"{'   ' if lines[-1] else ''}{word}"
+            used = 0
+        lines[-1] += "   " if used else ""
+        lines[-1] += f"{paint(LOOK_STYLES[look], marks[look])} {label}"
+        used += room + 3 * bool(used)
     return lines

@@ -12,6 +12,7 @@ from e820pool.cli.commands import (
     check,
     compare,
     demo,
+    diff,
     fleet,
     image,
     kernels,
@@ -48,6 +49,7 @@ class Command(Protocol):
 def _modules() -> Iterator[Command]:
     # In the order in which --help lists them.
     yield show
+    yield diff
     yield build
     yield predict
     yield boot

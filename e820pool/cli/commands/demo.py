@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from e820pool.cli import status
 from e820pool.cli.commands.check import verdict_for
 from e820pool.cli.commands.rebuild import rebuilt
+from e820pool.cli.console import add_color_option
 from e820pool.cli.targets import DEFAULT_KERNEL, one_target, targets
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ _DEPOSITS = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the one argument of ``demo``."""
+    """Add the arguments of ``demo``."""
     parser.add_argument("--format", choices=("text", "json"), default="text")
+    add_color_option(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -101,6 +103,7 @@ def _show_maps(memory_map: MemoryMap, handoff: Handoff, console: Console) -> Non
             ledger.extents,
             width=min(shutil.get_terminal_size().columns, 100),
             ascii_only=not console.unicode,
+            paint=console.paint,
         )
     )
 

@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
+from e820pool.cli.console import add_color_option
 from e820pool.cli.inputs import add_source_argument, source_map
 from e820pool.cli.status import UsageError
 
@@ -55,10 +56,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="PATH", help="write there instead of stdout"
     )
+    add_color_option(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Read the source and say it in the form."""
+    if args.output is not None and console.color == "auto":
+        console.color = "never"
     memory_map = source_map(args, console)
     console.findings(_losses(memory_map, args.format))
     if args.format in _TREES:
@@ -87,7 +91,9 @@ def _picture(memory_map: MemoryMap, console: Console) -> str:
     from e820pool.report.picture import picture  # noqa: PLC0415  numpy
 
     width = shutil.get_terminal_size().columns
-    return picture(memory_map, width=width, ascii_only=not console.unicode)
+    return picture(
+        memory_map, width=width, ascii_only=not console.unicode, paint=console.paint
+    )
 
 
 def _table(memory_map: MemoryMap, _console: Console) -> str:

@@ -1,0 +1,198 @@
+"""Say a comparison of two maps: side by side for people, and as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from e820pool.report.jsons import document, finding_value, json_text
+from e820pool.report.paint import plain
+from e820pool.report.table import human_size, type_label
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from e820pool.memory_map import MemoryMap
+    from e820pool.report.map_diff import MapDiff, Segment, Side
+    from e820pool.report.paint import Paint
+
+__all__ = ("diff_json", "diff_text")
+
+# What stands before a row, and how the row is painted.
+_MARKS = {
+    "same": ("=", ""),
+    "only in A": ("<", "red"),
+    "only in B": (">", "green"),
+    "changed": ("~", "yellow"),
+}
+_COLUMNS = ("right", "right", "left", "left")
+_Row = tuple[str, str, str, str]
+
+
+def diff_text(
+    found: MapDiff, *, width: int = 80, only_changes: bool = False, paint: Paint = plain
+) -> str:
+    """Return the maps side by side by address, and a summary of what differs.
+
+    Args:
+        found: the comparison.
+        width: columns; what of an entry is told depends on it.
+        only_changes: leave out the rows that are the same.
+        paint: adds colour (:func:`e820pool.report.paint.painter`).
+    """
+    shown = [one for one in found.segments if not (only_changes and one.is_same)]
+    parts = [_names(found, width)]
+    if shown:
+        parts.append(_table(found, shown, width, paint))
+    parts.append(_summary(found, paint))
+    return "\n\n".join(parts) + "\n"
+
+
+def diff_json(found: MapDiff) -> str:
+    """Return the comparison as JSON.
+
+    ``ranges`` are ``[addr, size, type in a, type in b]``, null where a map has no
+    entry; neighbours that agree in both types are one range.
+    """
+    return json_text(
+        document(
+            "map-diff",
+            a=_map_value(found.a),
+            b=_map_value(found.b),
+            equal=found.is_equal,
+            same_entries=found.has_same_entries,
+            changes=[
+                {"a": one.a, "b": one.b, "size": one.size, "ranges": one.ranges}
+                for one in found.changes()
+            ],
+            ranges=[[one.addr, one.size, *one.types] for one in found.ranges()],
+        )
+    )
+
+
+def _map_value(one: MemoryMap) -> dict[str, Any]:
+    return {
+        "origin": one.origin,
+        "entries": len(one),
+        "notes": [finding_value(finding) for finding in one.notes],
+    }
+
+
+def _names(found: MapDiff, width: int) -> str:
+    lines = []
+    for letter, one in (("A", found.a), ("B", found.b)):
+        count = f"  ({_count(len(one), 'entry', 'entries')})"
+        room = max(width - 3 - len(count), 20)
+        # The end of a path tells more than its start.
+        name = one.origin
+        if len(name) > room:
+            name = "..." + name[3 - room :]
+        lines.append(f"{letter}  {name}{count}")
+    return "\n".join(lines)
+
+
+def _count(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
+def _kind(one: Segment) -> str:
+    if one.is_same:
+        return "same"
+    if one.a is None or one.b is None:
+        return "only in B" if one.a is None else "only in A"
+    return "changed"
+
+
+def _table(found: MapDiff, shown: Sequence[Segment], width: int, paint: Paint) -> str:
+    # The fullest of the forms that fits; a row is painted once it is laid out.
+    digits = max(8, *(len(f"{one.addr + one.size - 1:x}") for one in shown))
+    for form in _forms(found, digits):
+        lines = _lines(shown, digits, form)
+        if max(map(len, lines)) <= width - 2:
+            break
+    head, *rows = lines
+    painted = [f"  {head}"]
+    for one, line in zip(shown, rows, strict=True):
+        mark, style = _MARKS[_kind(one)]
+        told = f"{mark} {line}"
+        painted.append(paint(style, told) if style else told)
+    return "\n".join(painted)
+
+
+def _forms(found: MapDiff, digits: int) -> Iterable[Callable[[str, Side], str]]:
+    # How an entry is told, beginning with all there is to say of it.
+    rows = {"A": found.a.rows(), "B": found.b.rows()}
+
+    def whole(letter: str, side: Side) -> str:
+        addr, size, kind = rows[letter][side.number]
+        told = _range(addr, size, digits)
+        return f"#{side.number} {told} {type_label(kind)}"
+
+    yield whole
+    yield lambda _, side: f"#{side.number} {type_label(side.type)}"
+    yield lambda _, side: type_label(side.type)
+    yield lambda _, side: f"type {side.type}"
+
+
+def _lines(
+    shown: Sequence[Segment], digits: int, form: Callable[[str, Side], str]
+) -> list[str]:
+    rows: list[_Row] = [
+        (
+            _range(one.addr, one.size, digits),
+            human_size(one.size),
+            "-" if one.a is None else form("A", one.a),
+            "-" if one.b is None else form("B", one.b),
+        )
+        for one in shown
+    ]
+    return tabulate(
+        rows,
+        headers=("first-last byte", "size", "A", "B"),
+        tablefmt="plain",
+        colalign=_COLUMNS,
+        disable_numparse=True,
+    ).splitlines()
+
+
+def _range(addr: int, size: int, digits: int) -> str:
+    return f"{addr:0{digits}x}-{addr + size - 1:0{digits}x}"
+
+
+def _summary(found: MapDiff, paint: Paint) -> str:
+    same = human_size(sum(one.size for one in found.segments if one.is_same))
+    if found.is_equal:
+        return f"equal: all {same} have the same types{_how_tables_differ(found)}"
+    changes = found.changes()
+    total = sum(one.size for one in changes)
+    rows = [
+        (
+            _word(one.a),
+            "->",
+            _word(one.b),
+            human_size(one.size),
+            _count(one.ranges, "range", "ranges"),
+        )
+        for one in changes
+    ]
+    table = tabulate(
+        rows,
+        tablefmt="plain",
+        colalign=("left", "left", "left", "right", "left"),
+        disable_numparse=True,
+    )
+    head = paint("bold", f"different: {human_size(total)}; same: {same}")
+    return head + "\n" + "\n".join(f"  {line}" for line in table.splitlines())
+
+
+def _word(kind: int | None) -> str:
+    return "no entry" if kind is None else type_label(kind)
+
+
+def _how_tables_differ(found: MapDiff) -> str:
+    if found.has_same_entries:
+        return ""
+    if sorted(found.a.rows()) == sorted(found.b.rows()):
+        return ", and the tables differ only in the order of their entries"
+    return ", and the tables differ only in how they are split into entries"

@@ -1,0 +1,75 @@
+"""What changes on a terminal: colours and width, and what may never change."""
+
+import re
+
+import pytest
+from rawhandoff import ROWS, map_file, with_reserved
+from terminal import on_terminal
+
+CODES = re.compile(r"\x1b\[[0-9;]*m")
+GREEN = "\x1b[32m"
+
+
+@pytest.fixture
+def words(machine, tmp_path):
+    """Return commands whose result has colours."""
+    after = map_file(tmp_path / "after.json", with_reserved(ROWS, ((1 << 18, 512),)))
+    return {
+        "show": ("show", machine, "--format", "picture"),
+        "diff": ("diff", machine, after),
+        "demo": ("demo",),
+    }
+
+
+@pytest.mark.parametrize("name", ["show", "diff", "demo"])
+def test_colours_are_all_that_a_terminal_adds(words, run, monkeypatch, name):
+    shown = on_terminal(*words[name], columns=100)
+    assert CODES.search(shown.text)
+    monkeypatch.setenv("COLUMNS", "100")
+    plain = run(*words[name])
+    assert CODES.sub("", shown.text) == plain.out
+    assert shown.code == plain.code
+
+
+@pytest.mark.parametrize("name", ["show", "diff", "demo"])
+@pytest.mark.parametrize(
+    "env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"TERM": None}], ids=str
+)
+def test_who_asks_for_no_colour_gets_none(words, name, env):
+    assert "\x1b" not in on_terminal(*words[name], **env).text
+
+
+def test_no_color_counts_only_when_it_says_something(words):
+    assert GREEN in on_terminal(*words["show"], NO_COLOR="").text
+
+
+@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
+def test_what_is_said_on_the_command_line_wins(words, env):
+    assert GREEN in on_terminal(*words["show"], "--color", "always", **env).text
+    assert "\x1b" not in on_terminal(*words["show"], "--color", "never").text
+
+
+def test_a_pipe_gets_colours_only_when_asked(run, words):
+    assert "\x1b" not in run(*words["show"]).out
+    assert GREEN in run(*words["show"], "--color=always").out
+
+
+def test_a_file_gets_no_colours_because_of_the_terminal(words, tmp_path):
+    path = tmp_path / "picture"
+    shown = on_terminal(*words["show"], "-o", path)
+    assert (shown.code, shown.text) == (0, "")
+    assert "\x1b" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("columns", [60, 80, 140])
+def test_a_picture_is_as_wide_as_the_terminal(words, columns):
+    shown = CODES.sub("", on_terminal(*words["show"], columns=columns).text)
+    assert max(map(len, shown.splitlines())) == columns
+
+
+def test_a_legend_names_each_colour_that_is_seen(words):
+    *picture, legend = on_terminal(*words["show"]).text.splitlines()
+    used = set(CODES.findall("".join(picture)))
+    assert used == set(CODES.findall(legend))
+    for style, word in ((GREEN, "usable"), ("\x1b[33m", "reserved")):
+        assert re.search(rf"{re.escape(style)}.\x1b\[0m {word}", legend)

@@ -31,8 +31,10 @@ def read_extended(boot: EarlyBoot) -> None:
     if not boot.extended or _chain_is_ignored(boot):
         return
     places = [s.addr for s in boot.inp.setup_data or () if s.type == SETUP_E820_EXT]
+    mapped_whole = boot.profile.has("ext-node-mapped-whole")
     for index, entries in enumerate(boot.extended):
-        if _too_large(len(entries), places[index] if index < len(places) else 0):
+        place = places[index] if index < len(places) else 0
+        if mapped_whole and _too_large(len(entries), place):
             boot.fatal = FATAL_EXT_SIZE
             return
         _append(boot, entries)

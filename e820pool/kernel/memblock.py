@@ -84,7 +84,9 @@ def _join_disjoint(ram: list[Row]) -> list[Span] | None:
 
 
 def _add_one_by_one(boot: EarlyBoot, ram: list[Row]) -> list[Span]:
-    array = MemoryArray(early_reservations(boot))
+    is_bounded = boot.profile.has("memblock-array-grows-in-low-memory")
+    limit = INIT_REGIONS if is_bounded else None
+    array = MemoryArray(early_reservations(boot), limit)
     for row in ram:
         addr, size, _ = row
         if not array.add(addr, min(addr + size, _U64_MAX)):

@@ -30,6 +30,8 @@ _PLACES = (
 # (E820_X_MAX, since 4.12 E820_MAX_ENTRIES; arch/x86/include/asm/e820/types.h).
 _BASE_ENTRIES = 128
 _ENTRIES_A_NODE = 3
+# More than any table that can be read has.
+_UNBOUNDED = 1 << 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,8 @@ def _validate_known(data: KernelData, release: str, key: ReleaseKey) -> NamedRel
 
 
 def _capacity(held: frozenset[str], config: Mapping[str, ConfigValue]) -> int:
+    if "full-table-drops-entries" not in held:
+        return _UNBOUNDED
     if "table-grows-only-with-efi" in held and not config["EFI"]:
         return _BASE_ENTRIES
     shift = config["NODES_SHIFT"] if config["NUMA"] else 0

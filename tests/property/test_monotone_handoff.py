@@ -6,19 +6,16 @@ import pytest
 import rawbytes
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import deposited_machines
 
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.e820 import encode_table, parse_table, table_of
 from e820pool.abi.setup_data import SETUP_E820_EXT
 from e820pool.compat import check
-from e820pool.deposits import Deposit, DepositLedger
-from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.reading import boot_input
-from e820pool.memory_map import MemoryMap
 from e820pool.pool.rebuild import rebuild
+from e820pool.strategies import handoffs
 
 RELEASES = ("2.6.32", "3.10", "4.4", "5.10", "6.1", "6.18", "7.1", "7.3")
 SMALL = {"NODES_SHIFT": 0}
@@ -26,18 +23,6 @@ SMALL = {"NODES_SHIFT": 0}
 IMAGE = parse_bzimage(rawbytes.bzimage(init_size=0x400000, pref_address=0x200000))
 
 LANDINGS = {"touched-by-decompressor", "forced-to-ram-by-kernel-image"}
-
-
-@st.composite
-def handoffs(draw, *, kernel=None, encodings=("split", "hybrid")):
-    """Build a handoff for any machine with any deposits."""
-    rows, deposits = draw(deposited_machines())
-    ledger = DepositLedger(
-        Deposit(start_pfn=pfn, end_pfn=pfn + nr, owner=owner)
-        for pfn, nr, owner in deposits
-    )
-    options = BuildOptions(encoding=draw(st.sampled_from(encodings)), kernel=kernel)
-    return build_handoff(MemoryMap.of(rows), ledger, options)
 
 
 def lost(draw, table, keep):

@@ -19,17 +19,19 @@ ROOMS = (
     "deposits",
     "handoff",
     "kernel",
+    "strategies",
     "sources",
     "compat",
     "pool",
     "stress",
     "lab",
+    "live",
     "report",
     "data",
     "cli",
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))
-IMPURE_ROOMS = {"sources", "lab", "report", "cli"}
+IMPURE_ROOMS = {"sources", "lab", "live", "report", "cli"}
 # Modules that reach outside the process: clock, environment, files, randomness.
 IMPURE = {"os", "time", "datetime", "random", "secrets", "tempfile", "shutil"}
 IMPURE |= {"pathlib", "glob", "socket", "signal", "getpass", "platform", "subprocess"}
@@ -82,9 +84,20 @@ def test_construct_is_used_only_in_abi(module):
         assert not any(n.split(".")[0] == "construct" for n in imports_of(module))
 
 
-def test_subprocess_is_used_only_in_the_lab(module):
-    if room_of(module) != "lab":
+def test_subprocess_is_used_only_in_the_lab_and_on_this_machine(module):
+    if room_of(module) not in {"lab", "live"}:
         assert "subprocess" not in set(imports_of(module))
+
+
+def test_hypothesis_is_used_only_in_the_strategies(module):
+    used = {name.split(".")[0] for name in imports_of(module)}
+    assert "hypothesis" not in used or room_of(module) == "strategies"
+
+
+def test_no_other_room_needs_the_strategies(module):
+    if room_of(module) != "strategies":
+        used = {".".join(name.split(".")[:2]) for name in imports_of(module)}
+        assert "e820pool.strategies" not in used
 
 
 def test_only_the_command_line_prints_and_exits(module):

@@ -32,10 +32,10 @@ __all__ = (
     "subtract_bounds",
 )
 
-PAGE_SHIFT = 12
-PAGE_SIZE = 1 << PAGE_SHIFT
+PAGE_SHIFT = 12  #: A PFN is an address shifted right by this.
+PAGE_SIZE = 1 << PAGE_SHIFT  #: Bytes of a page.
 
-# 2^52 bytes is all that x86-64 can address, 2^64 all that an entry can name.
+#: 2^52 bytes is all that x86-64 can address, 2^64 all that an entry can name.
 MAX_PFN = 1 << (64 - PAGE_SHIFT)
 _MAX_BYTE = (1 << 64) - 1
 _PIECE = 1024

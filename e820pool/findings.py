@@ -8,6 +8,7 @@ from typing import Literal
 __all__ = ("LEVELS", "Finding", "Level", "worst_level")
 
 Level = Literal["note", "degraded", "unsafe"]
+"""How bad a finding is."""
 
 LEVELS: tuple[Level, ...] = ("note", "degraded", "unsafe")
 """From harmless to fatal; a verdict is decided by the highest one present."""

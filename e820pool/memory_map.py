@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ("DIGEST_BYTES", "MemoryMap", "validate_no_wrap")
 
-DIGEST_BYTES = 16
+DIGEST_BYTES = 16  #: Bytes of :meth:`MemoryMap.digest`.
 
 
 def validate_no_wrap(table: NDArray[Any]) -> None:

@@ -30,20 +30,21 @@ __all__ = (
 )
 
 LogDialect = Literal["2.4", "pre-3.5", "3.5", "7.0"]
+"""One of :data:`LOG_DIALECTS`."""
 
-# 2.4     ` BIOS-e820: SIZE @ START (usable)`         2.4.0 to early 2.4
-# pre-3.5 ` BIOS-e820: START - END (usable)`          2.4 to 3.4, end exclusive
-# 3.5     `BIOS-e820: [mem 0xSTART-0xEND] usable`     3.5 to 6.19, end inclusive
-# 7.0     `BIOS-e820: [mem 0xSTART-0xEND]  System RAM` and `[gap ..]` lines
+#: 2.4     ` BIOS-e820: SIZE @ START (usable)`         2.4.0 to early 2.4
+#: pre-3.5 ` BIOS-e820: START - END (usable)`          2.4 to 3.4, end exclusive
+#: 3.5     `BIOS-e820: [mem 0xSTART-0xEND] usable`     3.5 to 6.19, end inclusive
+#: 7.0     `BIOS-e820: [mem 0xSTART-0xEND]  System RAM` and `[gap ..]` lines
 LOG_DIALECTS: tuple[LogDialect, ...] = ("2.4", "pre-3.5", "3.5", "7.0")
 
-# What stands for a type of which only "unknown" is said: a /proc/iomem line or a
-# memmap entry called "Unknown E820 type", log words that no kernel prints. It is
-# no number that any firmware or kernel uses, it is never memory, and where ranges
-# overlap it beats every real type, so that doubt never becomes RAM.
+#: What stands for a type of which only "unknown" is said: a /proc/iomem line or a
+#: memmap entry called "Unknown E820 type", log words that no kernel prints. It is
+#: no number that any firmware or kernel uses, it is never memory, and where ranges
+#: overlap it beats every real type, so that doubt never becomes RAM.
 TYPE_WITHOUT_NUMBER = 0xFFFF_FFFE
 
-UNKNOWN_RESOURCE_NAME = "Unknown E820 type"
+UNKNOWN_RESOURCE_NAME = "Unknown E820 type"  #: In /proc/iomem and memmap.
 
 KNOWN_TYPES = frozenset(
     {
@@ -58,6 +59,7 @@ KNOWN_TYPES = frozenset(
         E820_TYPE_SOFT_RESERVED,
     }
 )
+"""The types that kernels have names for."""
 
 # print_memory_map() of 2.4, e820_print_map() to 3.4, e820_print_type() since
 # (arch/x86/kernel/e820.c). A type that is missing is printed as "type N".

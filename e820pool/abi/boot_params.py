@@ -133,9 +133,9 @@ class BootParams:
         return replace(self, e820_entries=len(table), e820_table=slots)
 
 
-# The whole definition, the table's entries one by one.
+#: The whole definition, the table's entries one by one.
 BOOT_PARAMS = struct_of(BootParams)
-BOOT_PARAMS_BYTES: int = BOOT_PARAMS.sizeof()
+BOOT_PARAMS_BYTES: int = BOOT_PARAMS.sizeof()  #: Bytes of the zero page, 4096.
 
 
 def parse_boot_params(data: bytes) -> BootParams:

@@ -34,31 +34,32 @@ __all__ = (
     "table_of",
 )
 
-# Slots of boot_params.e820_table, in every kernel since 2.6.26
-# (arch/x86/include/uapi/asm/bootparam.h).
+#: Slots of boot_params.e820_table, in every kernel since 2.6.26
+#: (arch/x86/include/uapi/asm/bootparam.h).
 E820_MAX_ENTRIES_ZEROPAGE = 128
 
-# enum e820_type, arch/x86/include/asm/e820/types.h (6.1).
+#: Usable memory; enum e820_type, arch/x86/include/asm/e820/types.h (6.1).
 E820_TYPE_RAM = 1
-E820_TYPE_RESERVED = 2
-E820_TYPE_ACPI = 3
-E820_TYPE_NVS = 4
-E820_TYPE_UNUSABLE = 5
-E820_TYPE_PMEM = 7
-E820_TYPE_PRAM = 12
-# Internal to kernels up to 6.12, unknown to 6.18 and later: never written by us.
+E820_TYPE_RESERVED = 2  #: Not usable; every kernel leaves it alone.
+E820_TYPE_ACPI = 3  #: ACPI tables.
+E820_TYPE_NVS = 4  #: ACPI non-volatile storage.
+E820_TYPE_UNUSABLE = 5  #: Memory with errors.
+E820_TYPE_PMEM = 7  #: Persistent memory.
+E820_TYPE_PRAM = 12  #: Persistent memory, the type of before ACPI 6.
+#: Internal to kernels up to 6.12, unknown to 6.18 and later: never written by us.
 E820_TYPE_RESERVED_KERN = 128
-E820_TYPE_SOFT_RESERVED = 0xEFFF_FFFF
+E820_TYPE_SOFT_RESERVED = 0xEFFF_FFFF  #: Memory kept for a purpose.
 
-# struct boot_e820_entry: addr and size in bytes, packed.
+#: struct boot_e820_entry: addr and size in bytes, packed.
 E820_ENTRY = Struct(
     "addr" / Int64ul,  # 0x00
     "size" / Int64ul,  # 0x08
     "type" / Int32ul,  # 0x10
 )
-# Rows of a table of any length; fields addr, size (uint64) and type (uint32).
+#: Rows of a table of any length; fields addr, size (uint64) and type (uint32).
 E820_DTYPE = dtype_of(E820_ENTRY)
-E820_ENTRY_BYTES = E820_DTYPE.itemsize
+E820_ENTRY_BYTES = E820_DTYPE.itemsize  #: Bytes of one entry, 20.
+#: A table of any length, rows of E820_DTYPE.
 E820Table: TypeAlias = npt.NDArray[np.void]
 
 _U64_LIMIT = 1 << 64

@@ -33,8 +33,8 @@ __all__ = (
 )
 
 # include/uapi/linux/edd.h
-EDDMAXNR = 6
-EDD_MBR_SIG_MAX = 16
+EDDMAXNR = 6  #: Disks in the zero page; include/uapi/linux/edd.h.
+EDD_MBR_SIG_MAX = 16  #: Signatures in the zero page; the same.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +147,7 @@ class EddUnknown:
 
 
 InterfacePath: TypeAlias = EddInterfaceIsa | EddInterfacePci | EddInterfaceUnknown
+"""How the controller of a disk is reached."""
 DevicePath: TypeAlias = (
     EddAta
     | EddAtapi
@@ -158,6 +159,7 @@ DevicePath: TypeAlias = (
     | EddRaid
     | EddUnknown
 )
+"""How a disk is reached from its controller."""
 
 # Which member of a union holds is said by text in fields before it, padded with
 # spaces (drivers/firmware/edd.c, edd_show_host_bus() and edd_show_interface()).

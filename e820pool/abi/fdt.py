@@ -29,7 +29,7 @@ __all__ = (
 FDT_LIMIT_BYTES = 2 << 20
 """What the series allocates for the copy (patch 3, fdt_get_runtime(), SZ_2M)."""
 
-PMPOOL_COMPATIBLE = "pmpool"
+PMPOOL_COMPATIBLE = "pmpool"  #: What the series' node is compatible with.
 _CHOSEN = "chosen"
 _NODE = "default_pmpool"
 

@@ -40,27 +40,27 @@ __all__ = (
     "parse_record",
 )
 
-# "e8pl" in memory. Kernels number their setup_data types upwards from 0 (10 is the
-# highest in 7.3) and use bit 31 as the SETUP_INDIRECT flag, so a large number with
-# bit 31 clear is skipped by every kernel, known and to come.
+#: "e8pl" in memory. Kernels number their setup_data types upwards from 0 (10 is the
+#: highest in 7.3) and use bit 31 as the SETUP_INDIRECT flag, so a large number with
+#: bit 31 clear is skipped by every kernel, known and to come.
 SETUP_E820POOL = 0x6C70_3865
 
-RECORD_MAGIC = b"E820POOL"
-RECORD_MAJOR = 1
-RECORD_MINOR = 0
+RECORD_MAGIC = b"E820POOL"  #: The first bytes of a record.
+RECORD_MAJOR = 1  #: A reader refuses a newer one.
+RECORD_MINOR = 0  #: A reader skips what a newer one adds.
 # Bits of `flags` that a reader must understand or refuse; none is defined yet.
 _FLAGS_MUST_KNOW = 0x0000_FFFF
-# x86 physical addresses have at most 52 bits, 40 of them count pages.
+#: x86 physical addresses have at most 52 bits, 40 of them count pages.
 RECORD_PFN_LIMIT = 1 << 40
-# The head of a SHA-256; all zero means that the writer did not know the map.
+#: The head of a SHA-256; all zero means that the writer did not know the map.
 MAP_DIGEST_BYTES = 16
 
 # Finding ids of the five ways to refuse a record.
-RECORD_BAD_MAGIC = "record-bad-magic"
-RECORD_NEWER_VERSION = "record-newer-version"
-RECORD_TRUNCATED = "record-truncated"
-RECORD_BAD_CRC = "record-bad-crc"
-RECORD_BAD_EXTENTS = "record-bad-extents"
+RECORD_BAD_MAGIC = "record-bad-magic"  #: Finding id: the bytes are no record.
+RECORD_NEWER_VERSION = "record-newer-version"  #: Finding id: for a later reader.
+RECORD_TRUNCATED = "record-truncated"  #: Finding id: fewer bytes than it claims.
+RECORD_BAD_CRC = "record-bad-crc"  #: Finding id: the checksum differs.
+RECORD_BAD_EXTENTS = "record-bad-extents"  #: Finding id: they overlap, or the like.
 
 _U32_LIMIT = 1 << 32
 
@@ -132,10 +132,10 @@ class PoolRecord:
     minor: int = RECORD_MINOR
 
 
-RECORD_HEADER = struct_of(_Header)
-RECORD_EXTENT = struct_of(RecordExtent)
+RECORD_HEADER = struct_of(_Header)  #: The header, 0x40 bytes.
+RECORD_EXTENT = struct_of(RecordExtent)  #: One extent, 0x20 bytes.
 _HEADER_BYTES: int = RECORD_HEADER.sizeof()
-# Rows with the fields of RecordExtent, for bulk work.
+#: Rows with the fields of RecordExtent, for bulk work.
 RECORD_EXTENT_DTYPE = dtype_of(RECORD_EXTENT)
 _EXTENT_BYTES = RECORD_EXTENT_DTYPE.itemsize
 _CRC_OFFSET = 0x14

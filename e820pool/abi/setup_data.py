@@ -64,8 +64,8 @@ class _NodeHeader:
     len: int = at(0x0C, Int32ul)
 
 
-NODE_HEADER = struct_of(_NodeHeader)
-NODE_HEADER_BYTES: int = NODE_HEADER.sizeof()
+NODE_HEADER = struct_of(_NodeHeader)  #: struct setup_data before its array.
+NODE_HEADER_BYTES: int = NODE_HEADER.sizeof()  #: Its bytes, 16.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

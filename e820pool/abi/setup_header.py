@@ -28,29 +28,30 @@ __all__ = (
     "SetupHeader",
 )
 
-# Where the header begins, in the zero page and in an image alike.
+#: Where the header begins, in the zero page and in an image alike.
 SETUP_HEADER_OFFSET = 0x1F1
-# boot_flag and header of every image since protocol 2.00; the latter is "HdrS".
+#: boot_flag and header of every image since protocol 2.00; the latter is "HdrS".
 BOOT_FLAG = 0xAA55
-HDRS_MAGIC = 0x5372_6448
+HDRS_MAGIC = 0x5372_6448  #: The letters HdrS.
 
 # loadflags, arch/x86/include/uapi/asm/bootparam.h (6.1). The decompressor owns
 # KASLR_FLAG; kernels since 4.x ignore KEEP_SEGMENTS.
-LOADED_HIGH = 1 << 0
-KASLR_FLAG = 1 << 1
-QUIET_FLAG = 1 << 5
-KEEP_SEGMENTS = 1 << 6
-CAN_USE_HEAP = 1 << 7
+LOADED_HIGH = 1 << 0  #: loadflags: the kernel was loaded at 1 MiB or above (6.1).
+KASLR_FLAG = 1 << 1  #: loadflags: KASLR is on; the decompressor owns it.
+QUIET_FLAG = 1 << 5  #: loadflags: no early messages.
+KEEP_SEGMENTS = 1 << 6  #: loadflags: ignored since 4.x.
+CAN_USE_HEAP = 1 << 7  #: loadflags: heap_end_ptr is valid.
 
 # xloadflags, same file.
-XLF_KERNEL_64 = 1 << 0
-XLF_CAN_BE_LOADED_ABOVE_4G = 1 << 1
-XLF_EFI_HANDOVER_32 = 1 << 2
-XLF_EFI_HANDOVER_64 = 1 << 3
-XLF_EFI_KEXEC = 1 << 4
-XLF_5LEVEL = 1 << 5
-XLF_5LEVEL_ENABLED = 1 << 6
-XLF_MEM_ENCRYPTION = 1 << 7  # not in 6.1 yet
+XLF_KERNEL_64 = 1 << 0  #: xloadflags: there is a 64-bit entry at 0x200.
+XLF_CAN_BE_LOADED_ABOVE_4G = 1 << 1  #: xloadflags: parts may too.
+XLF_EFI_HANDOVER_32 = 1 << 2  #: xloadflags: a 32-bit EFI handover entry.
+XLF_EFI_HANDOVER_64 = 1 << 3  #: xloadflags: a 64-bit one.
+XLF_EFI_KEXEC = 1 << 4  #: xloadflags: kexec with EFI runtime services.
+XLF_5LEVEL = 1 << 5  #: xloadflags: knows five-level page tables.
+XLF_5LEVEL_ENABLED = 1 << 6  #: xloadflags: uses them.
+#: xloadflags: not in 6.1 yet.
+XLF_MEM_ENCRYPTION = 1 << 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,18 +46,18 @@ __all__ = (
 # Node types: uapi asm/bootparam.h up to 6.6, asm/setup_data.h since. Kernels number
 # on from here; a type they do not know is skipped and its memory stays reserved, see
 # parse_setup_data() in arch/x86/kernel/setup.c.
-SETUP_NONE = 0
-SETUP_E820_EXT = 1
-SETUP_DTB = 2
-SETUP_PCI = 3
-SETUP_EFI = 4
-SETUP_APPLE_PROPERTIES = 5
-SETUP_JAILHOUSE = 6
-SETUP_CC_BLOB = 7
-SETUP_IMA = 8
-SETUP_RNG_SEED = 9
-SETUP_KEXEC_KHO = 10
-# A flag in a struct setup_indirect's own type, and the type of the node around it.
+SETUP_NONE = 0  #: No type; kernels number their node types on from here.
+SETUP_E820_EXT = 1  #: e820 entries beyond 128.
+SETUP_DTB = 2  #: A device tree.
+SETUP_PCI = 3  #: A PCI option ROM.
+SETUP_EFI = 4  #: EFI tables for kexec.
+SETUP_APPLE_PROPERTIES = 5  #: Device properties.
+SETUP_JAILHOUSE = 6  #: A Jailhouse cell.
+SETUP_CC_BLOB = 7  #: Confidential computing.
+SETUP_IMA = 8  #: A measurement list.
+SETUP_RNG_SEED = 9  #: A seed of random bytes.
+SETUP_KEXEC_KHO = 10  #: A kexec handover.
+#: A flag in a struct setup_indirect's own type, and the type of the node around it.
 SETUP_INDIRECT = 1 << 31
 
 T = TypeVar("T")
@@ -184,6 +184,7 @@ Payload: TypeAlias = (
     "SetupIndirect | KhoData | ImaSetupData | EfiSetupData | PciSetupRom | CcSetupData"
     " | ApplePropertiesHeader | JailhouseSetupData | E820Table | bytes"
 )
+"""The typed payloads of nodes."""
 
 
 def parse_payload(type_: int, data: bytes) -> Payload:

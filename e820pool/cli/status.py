@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e820pool.errors import CapacityError, E820PoolError, InputError, LabError
+from e820pool.errors import (
+    CapacityError,
+    E820PoolError,
+    InputError,
+    LabError,
+    MachineError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,11 +29,11 @@ __all__ = (
     "status_of_verdicts",
 )
 
-DONE = 0
-NOT_SAFE = 1
-USAGE = 2
-BAD_INPUT = 3
-NO_VERDICT = 4
+DONE = 0  #: Done, or safe.
+NOT_SAFE = 1  #: Unsafe, degraded, or does not fit.
+USAGE = 2  #: Usage.
+BAD_INPUT = 3  #: Bad input.
+NO_VERDICT = 4  #: No verdict.
 
 
 class UsageError(InputError):
@@ -53,6 +59,7 @@ def status_of_error(error: E820PoolError) -> int:
         (UnknownKernelError, NO_VERDICT),
         (CapacityError, NOT_SAFE),
         (LabError, NO_VERDICT),
+        (MachineError, NO_VERDICT),
     ):
         if isinstance(error, kind):
             return code

@@ -27,7 +27,7 @@ __all__ = (
     "view_of",
 )
 
-DEFAULT_KERNEL = "6.1"
+DEFAULT_KERNEL = "6.1"  #: Where no kernel is named.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ __all__ = (
 )
 
 VerdictWord = Literal["safe", "degraded", "unsafe", "unknown"]
+"""From the worst finding; ``unknown`` where nothing could be judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ SCAN_SOURCE = (
     "arch/x86/kernel/mpparse.c default_find_smp_config(), "
     "drivers/firmware/iscsi_ibft_find.c reserve_ibft_region()"
 )
+"""The kernel functions that search them."""
 
 _LOW_PAGES = ExtentSet([(0, LOW_LIMIT >> PAGE_SHIFT)])
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = ("ConfigValue", "config_of")
 
 ConfigValue = bool | int
+"""What an option is: yes or no, or a number."""
 
 _WORDS = {"y": True, "m": True, "n": False, "": False}
 # What an option may be; all others are yes or no.

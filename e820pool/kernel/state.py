@@ -28,18 +28,21 @@ __all__ = (
     "EarlyBoot",
 )
 
+#: Nothing is left of the map after mem= and memmap=.
 FATAL_USER_MAP = "Invalid user supplied memory map"
-FATAL_COUNT = "BUG: more than 128 entries in the zero page"
-FATAL_EXTEND_BRK = "BUG in extend_brk: no room for reservations"
-FATAL_EXT_SIZE = "SETUP_E820_EXT node too large to map"
+FATAL_COUNT = "BUG: more than 128 entries in the zero page"  #: Before 4.12.
+FATAL_EXTEND_BRK = "BUG in extend_brk: no room for reservations"  #: From 5.13 on.
+FATAL_EXT_SIZE = "SETUP_E820_EXT node too large to map"  #: More than 64 pages.
+#: BUG_ON in __e820__range_update().
 FATAL_RETYPE = "BUG: memmap= changes a type into itself"
-FATAL_BEYOND_MAX_PFN = "crash in free_area_init: memory beyond max_pfn"
-FATAL_FIRMWARE_MAP = "BUG in firmware_map_add_entry"
+FATAL_BEYOND_MAX_PFN = "crash in free_area_init: memory beyond max_pfn"  #: Until 6.14.
+FATAL_FIRMWARE_MAP = "BUG in firmware_map_add_entry"  #: An end at 2^64.
+#: A full table.
 FATAL_KERNEL_UNMAPPED = "crash in setup_arch: the kernel image is no memory"
-FATAL_LONG_LINE = "BUG in fortified strlen(): the command line has no end"
-FATAL_NO_INITRD = "Cannot find place for new RAMDISK"
-FATAL_NO_MEMORY = "alloc_low_pages: can not alloc memory"
-FATAL_NO_TRAMPOLINE = "Real mode trampoline was not allocated"
+FATAL_LONG_LINE = "BUG in fortified strlen(): the command line has no end"  #: No NUL.
+FATAL_NO_INITRD = "Cannot find place for new RAMDISK"  #: Nothing free is as large.
+FATAL_NO_MEMORY = "alloc_low_pages: can not alloc memory"  #: Nothing free above 1 MiB.
+FATAL_NO_TRAMPOLINE = "Real mode trampoline was not allocated"  #: No low RAM.
 
 
 @dataclass(slots=True, kw_only=True)

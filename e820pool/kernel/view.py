@@ -16,6 +16,7 @@ Row = tuple[int, int, int]
 """One table row: ``(addr, size, type)``; bytes, bytes, e820 type."""
 
 MapSource = Literal["BIOS-e820", "BIOS-e801", "BIOS-88"]
+"""What the kernel calls its first map; the latter two are fallback maps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

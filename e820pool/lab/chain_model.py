@@ -37,7 +37,9 @@ CARRIERS = ("setup_data", "pmpool", "none")
 command line names, not at all."""
 
 Loader = Literal["ours", "kexec-load", "kexec-file"]
+"""One of :data:`LOADERS`."""
 Carrier = Literal["setup_data", "pmpool", "none"]
+"""One of :data:`CARRIERS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

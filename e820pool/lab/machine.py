@@ -38,6 +38,7 @@ __all__ = (
 )
 
 Phase = Literal["firmware", "kernel", "report", "pressure", "end"]
+"""One of :data:`PHASES`."""
 
 PHASES: tuple[Phase, ...] = ("firmware", "kernel", "report", "pressure", "end")
 """What a machine goes through; each has a deadline of its own."""

@@ -29,6 +29,7 @@ __all__ = (
 )
 
 Accelerator = Literal["kvm", "tcg"]
+"""Hardware, or emulation."""
 
 _QEMU = "qemu-system-x86_64"
 

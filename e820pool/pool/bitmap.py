@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ("BITS_PER_LONG", "MAX_BITS", "PageBitmap", "bits_to_longs")
 
-# unsigned long on x86-64.
+#: unsigned long on x86-64.
 BITS_PER_LONG = 64
 
 MAX_BITS = 1 << 32

@@ -32,7 +32,7 @@ __all__ = (
     "withdraw_pages",
 )
 
-# A hypercall's input is one page of u64s, of which the first is the partition id.
+#: A hypercall's input is one page of u64s, of which the first is the partition id.
 HV_DEPOSIT_MAX = PAGE_SIZE // 8 - 1
 
 PAGES_BEFORE_VP = 90

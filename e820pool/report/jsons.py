@@ -20,7 +20,7 @@ __all__ = (
     "memory_map_document",
 )
 
-SCHEMA = 1
+SCHEMA = 1  #: The schema number of every document that is written.
 
 
 def document(kind: str, **parts: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ Row = tuple[int, int, int]
 """``(addr, size, type)``; bytes, bytes, e820 type."""
 
 FirstMap = Literal["BIOS-e820", "BIOS-e801", "BIOS-88"]
+"""The name before the entries of the first map."""
 
 # What each release prints, and what it means; the words are those of the model.
 # "too many entries" 2.6.26 to 6.19, "E820 table full" since 7.0 (__e820__range_add());

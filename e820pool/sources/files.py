@@ -27,7 +27,7 @@ __all__ = (
 INPUT_LIMIT = 64 << 20
 """Bytes of the largest input that is read; a day of kernel log has less."""
 
-# One page is all that a sysfs attribute can hold.
+#: One page is all that a sysfs attribute can hold.
 ATTRIBUTE_LIMIT = 4096
 
 # /sys/firmware/memmap and setup_data/ hold one directory an entry; a kernel table

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ("MANIFEST", "is_handoff_dir", "read_handoff")
 
-MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"  #: What a handoff directory has.
 _PAGE = "boot_params.bin"
 _LINE = "cmdline.txt"
 _FIRMWARE = "firmware.json"

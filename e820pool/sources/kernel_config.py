@@ -13,7 +13,7 @@ _UNSET = re.compile(r"^# CONFIG_(?P<name>[A-Z0-9_a-z]+) is not set$", re.MULTILI
 def parse_config_text(text: str) -> dict[str, str]:
     """Return option to value; an option that is written as not set is ``n``.
 
-    The form is Kconfig's: /boot/config-*, /proc/config.gz once unpacked.
+    The form is Kconfig's: ``/boot/config-*``, /proc/config.gz once unpacked.
     """
     found = {match["name"]: "n" for match in _UNSET.finditer(text)}
     found |= {match["name"]: match["value"] for match in _SET.finditer(text)}

@@ -22,6 +22,7 @@ __all__ = (
 )
 
 BlockName = Literal["bios", "extended", "setup_data", "user", "modified"]
+"""One of :data:`BLOCKS`."""
 
 BLOCKS: tuple[BlockName, ...] = ("bios", "extended", "setup_data", "user", "modified")
 """In the order in which a kernel prints them."""

@@ -17,7 +17,7 @@ from e820pool.sources.json_text import (
 
 __all__ = ("KIND", "read_map_json")
 
-KIND = "memory-map"
+KIND = "memory-map"  #: The kind of our JSON.
 
 _U32_LIMIT, _U64_LIMIT = 1 << 32, 1 << 64
 _ROW = (("addr", _U64_LIMIT), ("size", _U64_LIMIT), ("type", _U32_LIMIT))

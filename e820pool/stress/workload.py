@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ("Event", "EventKind", "Workload", "calls_of", "events", "guest_blocks")
 
 EventKind = Literal["create", "device", "grow", "trim", "destroy"]
+"""What happens to a guest."""
 
 # A second-level page table has 512 entries of 4 KiB each; a guest's RAM is mapped by
 # pages, which is what nested paging needs at worst.

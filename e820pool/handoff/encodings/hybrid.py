@@ -71,3 +71,4 @@ HYBRID = Encoding(
     make_table=hybrid_table,
     bare_from=_BARE_FROM,
 )
+"""``split`` below 4 GiB, no entry for a deposit above."""

@@ -73,9 +73,11 @@ CRASH_WINDOW = Encoding(
     meaning="all RAM RESERVED but the first MiB and a window, as for a crash kernel",
     make_table=_crash_table,
 )
+"""The table of a crash kernel: all but a window is RESERVED."""
 
 UP_FRONT = Encoding(
     name="up-front",
     meaning="one RESERVED region from the first deposit to the last, set aside early",
     make_table=_up_front_table,
 )
+"""One RESERVED region from the first deposit to the last."""

@@ -66,3 +66,4 @@ KHO = Encoding(
     monotone=False,
     carries_record=False,
 )
+"""A kexec handover node; the table does not change."""

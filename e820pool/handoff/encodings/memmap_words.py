@@ -61,6 +61,7 @@ MEMMAP_LIST = Encoding(
     make_words=_list,
     monotone=False,
 )
+"""One ``memmap=`` with a list of ranges."""
 
 MEMMAP_ARGS = Encoding(
     name="memmap-args",
@@ -69,6 +70,7 @@ MEMMAP_ARGS = Encoding(
     make_words=_args,
     monotone=False,
 )
+"""One ``memmap=`` for each deposit."""
 
 MEMMAP_FOUR = Encoding(
     name="memmap-four",
@@ -77,3 +79,4 @@ MEMMAP_FOUR = Encoding(
     make_words=_four,
     monotone=False,
 )
+"""Four ``memmap=`` at most, which KASLR heeds."""

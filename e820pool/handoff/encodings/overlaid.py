@@ -52,6 +52,7 @@ OVERLAID = Encoding(
     make_table=_overlaid,
     monotone=False,
 )
+"""RAM whole, RESERVED laid over it."""
 
 EXT_ONLY = Encoding(
     name="ext-only",
@@ -60,3 +61,4 @@ EXT_ONLY = Encoding(
     make_ext=_reserved_rows,
     monotone=False,
 )
+"""The same, RESERVED in SETUP_E820_EXT only."""

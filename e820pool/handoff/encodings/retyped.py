@@ -50,6 +50,7 @@ def _encoding(name: str, meaning: str, kind: int | None) -> Encoding:
     )
 
 
+#: No entry where a deposit is.
 HOLE = _encoding("hole", "RAM carved around each deposit, no entry in the gap", None)
 
 PMEM = _encoding(
@@ -57,21 +58,25 @@ PMEM = _encoding(
     "E820_TYPE_PMEM in the gap: not RAM, but a driver may claim it",
     E820_TYPE_PMEM,
 )
+"""Type 7 where a deposit is."""
 
 PRAM = _encoding(
     "pram-12",
     "E820_TYPE_PRAM in the gap: not RAM, but a legacy driver makes it a disk",
     E820_TYPE_PRAM,
 )
+"""Type 12 where a deposit is."""
 
 RESERVED_KERN = _encoding(
     "kern-128",
     "type 128 in the gap, the series' third version: RAM for kernels up to 6.12",
     E820_TYPE_RESERVED_KERN,
 )
+"""Type 128 where a deposit is."""
 
 NEW_TYPE = _encoding(
     "new-type",
     "a type that no kernel knows in the gap: not RAM, and nobody's",
     E820_TYPE_POOL,
 )
+"""A type of our own where a deposit is."""

@@ -60,3 +60,4 @@ SERIES_V2 = Encoding(
     monotone=False,
     carries_record=False,
 )
+"""The device tree node and the option of the series' second version."""

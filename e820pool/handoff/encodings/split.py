@@ -57,3 +57,4 @@ SPLIT = Encoding(
     meaning="RAM carved around each deposit, E820_TYPE_RESERVED in the gap",
     make_table=split_table,
 )
+"""RAM carved around each deposit, RESERVED in the gap; the canonical one."""

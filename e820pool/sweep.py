@@ -1,4 +1,6 @@
-"""The overlap sweep: at every address the highest type wins. ::
+"""The overlap sweep: at every address the highest type wins.
+
+::
 
     in    [----- 1 -----------------)
                [-- 2 --)   [-- 3 ------)

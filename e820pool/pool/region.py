@@ -1,4 +1,6 @@
-"""A pool in one fixed region, its allocation bitmap in the region's own first pages. ::
+"""A pool in one fixed region, its allocation bitmap in the region's own first pages.
+
+::
 
     base                                                   base + size
     [ bitmap page(s) |  a page a bit, from bit 0 = base itself  ...  )

@@ -52,6 +52,7 @@ ENCODINGS: Mapping[str, Encoding] = {
         KHO,
     )
 }
+"""Every encoding by its name."""
 
 
 def encoding_named(name: str) -> Encoding:

@@ -11,7 +11,13 @@ from e820pool.lab.guest import find_busybox
 from e820pool.lab.guest_ram import GuestRam, layout_for
 from e820pool.lab.guest_report import parse_guest_report
 from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
-from e820pool.lab.machine import Deadlines, LostVmError, run_vm, started_vm
+from e820pool.lab.machine import (
+    Deadlines,
+    LostVmError,
+    restore_parts,
+    run_vm,
+    started_vm,
+)
 from e820pool.lab.qemu import Part, VmSpec
 from e820pool.lab.stub import STUB_READY, STUB_RESUME, KernelEntry
 from e820pool.sources.console import read_console
@@ -132,6 +138,7 @@ def short_run(spec, ram, seconds):
     with started_vm(spec, ram) as vm:
         vm.report.settimeout(30)
         assert vm.report.recv(1) == STUB_READY
+        restore_parts(spec, ram)
         vm.report.sendall(STUB_RESUME)
         while time.monotonic() < end:
             ended = vm.process.poll() is not None

@@ -22,7 +22,7 @@ from e820pool.lab.guest_ram import GuestRam, layout_for, validate_page_granulari
 from e820pool.lab.guest_report import parse_guest_report
 from e820pool.lab.hop_loaders import load_next
 from e820pool.lab.hop_mailbox import write_pages
-from e820pool.lab.machine import started_vm
+from e820pool.lab.machine import restore_parts, started_vm
 from e820pool.lab.qemu import VmSpec
 from e820pool.lab.stub import STUB_READY, STUB_RESUME
 
@@ -81,6 +81,10 @@ def run_chain(
         started_vm(spec, ram) as vm,
         closing(ChainPort(vm, cancel)) as port,
     ):
+        port.wait_for_bytes("boot stub", STUB_READY, options.deadlines.firmware)
+        port.cut()
+        restore_parts(spec, ram)
+        port.send(STUB_RESUME)
         return _Run(port, ram, plan, kernels, on_hop).all_hops(first)
 
 
@@ -106,10 +110,6 @@ class _Run:
 
     def all_hops(self, first: NextKernel) -> ChainRecord:
         """Run every hop; stop where a pool is lost or a kernel refuses."""
-        limits = self._options.deadlines
-        self._port.wait_for_bytes("boot stub", STUB_READY, limits.firmware)
-        self._port.cut()
-        self._port.send(STUB_RESUME)
         hops: list[Hop] = []
         following, stopped = first, ""
         for number in range(len(self._kernels)):

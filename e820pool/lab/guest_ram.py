@@ -157,6 +157,24 @@ class GuestRam:
         for offset, size, _ in self.layout.file_runs(pages):
             punch_hole(self._fd, offset, size)
 
+    def restore(self, addr: int, data: bytes) -> bool:
+        """Write ``data`` at a guest-physical address unless it is there; return if so.
+
+        The machine's firmware may have used that memory before.
+        """
+        was_there = True
+        end_pfn = (addr + len(data) + PAGE_SIZE - 1) >> PAGE_SHIFT
+        pages = ExtentSet([(addr >> PAGE_SHIFT, end_pfn)] if data else [])
+        for offset, size, start_pfn in self.layout.file_runs(pages):
+            first = max(addr, start_pfn << PAGE_SHIFT)
+            last = min(addr + len(data), (start_pfn << PAGE_SHIFT) + size)
+            at = offset + first - (start_pfn << PAGE_SHIFT)
+            part = data[first - addr : last - addr]
+            if os.pread(self._fd, len(part), at) != part:
+                was_there = False
+                os.pwrite(self._fd, part, at)
+        return was_there
+
     def fill(self, pages: ExtentSet, pattern: bytes) -> None:
         """Write a page-sized pattern to each page."""
         for offset, size, _ in self.layout.file_runs(pages):

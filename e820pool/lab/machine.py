@@ -33,6 +33,7 @@ __all__ = (
     "Phase",
     "StartedVm",
     "VmRun",
+    "restore_parts",
     "run_vm",
     "started_vm",
 )
@@ -128,6 +129,7 @@ def run_vm(
     *,
     deadlines: Deadlines | None = None,
     on_ready: Callable[[], None] | None = None,
+    on_phase: Callable[[Phase], None] = lambda _: None,
     cancel: threading.Event | None = None,
 ) -> VmRun:
     """Boot a machine and return what it said, when it has ended.
@@ -138,14 +140,21 @@ def run_vm(
         deadlines: seconds for each phase.
         on_ready: called once, when firmware is done and no kernel has run; the
             machine stands still meanwhile.
+        on_phase: called with each phase that is over.
         cancel: another thread sets it to end the machine.
 
     Raises:
         LostVmError: a deadline passed, or the run was cancelled.
         LabError: QEMU is missing or did not start.
     """
+
+    def ready() -> None:
+        restore_parts(spec, ram)
+        if on_ready is not None:
+            on_ready()
+
     with started_vm(spec, ram) as vm:
-        watch = _Watch(vm.console, vm.report, deadlines or Deadlines(), on_ready)
+        watch = _Watch(vm.console, vm.report, deadlines or Deadlines(), ready, on_phase)
         return watch.run(vm.process, cancel)
 
 
@@ -179,6 +188,16 @@ def started_vm(spec: VmSpec, ram: GuestRam) -> Iterator[StartedVm]:
         yield StartedVm(process=process, console=console, report=report)
 
 
+def restore_parts(spec: VmSpec, ram: GuestRam) -> None:
+    """Put the parts back where firmware has written over them.
+
+    QEMU's loader places them before SeaBIOS runs, which uses memory below a
+    multiple of 16 MiB near the top of RAM for a while. Call it while the stub waits.
+    """
+    for part in spec.parts:
+        ram.restore(part.addr, part.data)
+
+
 class _Watch:
     """Follow one process by its two serial ports."""
 
@@ -187,7 +206,8 @@ class _Watch:
         console: ConsoleFile,
         report: socket.socket,
         deadlines: Deadlines,
-        on_ready: Callable[[], None] | None,
+        on_ready: Callable[[], None],
+        on_phase: Callable[[Phase], None],
     ) -> None:
         self._console_file = console
         self._console = bytearray()
@@ -195,6 +215,7 @@ class _Watch:
         self._report_port = report
         self._deadlines = deadlines
         self._on_ready = on_ready
+        self._on_phase = on_phase
         self._phase: Phase = "firmware"
         self._phase_start = self._last_output = time.monotonic()
         self._seconds: dict[str, float] = {}
@@ -237,8 +258,7 @@ class _Watch:
 
     def _advance(self) -> None:
         if self._phase == "firmware" and STUB_READY in self._report:
-            if self._on_ready:
-                self._on_ready()
+            self._on_ready()
             self._report_port.sendall(STUB_RESUME)
             self._report.clear()
             self._next_phase()
@@ -249,6 +269,7 @@ class _Watch:
         now = time.monotonic()
         self._seconds[self._phase] = now - self._phase_start
         self._phase_start = now
+        self._on_phase(self._phase)
         self._phase = PHASES[PHASES.index(self._phase) + 1]
 
     def _is_halted(self) -> bool:

@@ -8,6 +8,7 @@ import textwrap
 import threading
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,16 @@ from labbench import MIB, PATIENT
 
 from e820pool.errors import LabError
 from e820pool.lab.guest_ram import GuestRam, RamLayout
-from e820pool.lab.machine import Deadlines, LostVmError, _pair, run_vm
+from e820pool.lab.machine import (
+    Deadlines,
+    LostVmError,
+    _pair,
+    restore_parts,
+    run_vm,
+    started_vm,
+)
 from e820pool.lab.qemu import Part, VmSpec, find_qemu
-from e820pool.lab.stub import KernelEntry, build_stub_elf
+from e820pool.lab.stub import STUB_READY, KernelEntry, build_stub_elf
 
 # Machine code in place of a kernel, entered by the stub: 32-bit, flat, no stack.
 SAY_H = b"\x66\xba\xf8\x03\xb0\x48\xee"  # mov dx, 0x3f8; mov al, 'H'; out dx, al
@@ -112,6 +120,32 @@ def test_the_machine_stands_still_until_it_is_let_go():
     # The kernel is in place, and has not said a word before it was let go.
     assert before == [SAY_H + RESET[:1]]
     assert ended.console == b"H"
+
+
+def test_a_part_that_firmware_wrote_over_is_there_again():
+    """SeaBIOS works for a while in the MiB below 448 MiB of a machine of 464."""
+    at, data = 448 * MIB - 0x1_0000, b"deposited" * 900
+    spec = machine(SAY_H + RESET)
+    spec = replace(
+        spec,
+        ram=RamLayout(low_bytes=464 * MIB),
+        parts=(*spec.parts, Part(what="node", addr=at, data=data)),
+    )
+    with GuestRam(spec.ram) as ram:
+        with started_vm(spec, ram) as vm:
+            vm.report.settimeout(PATIENT.firmware)
+            assert vm.report.recv(1) == STUB_READY
+            assert os.pread(ram.fileno, len(data), at) != data
+            restore_parts(spec, ram)
+            assert os.pread(ram.fileno, len(data), at) == data
+        found = []
+        run_vm(
+            spec,
+            ram,
+            deadlines=PATIENT,
+            on_ready=lambda: found.append(os.pread(ram.fileno, len(data), at)),
+        )
+        assert found == [data]
 
 
 def test_qemu_that_does_not_start_says_why():

@@ -135,3 +135,16 @@ def test_a_closed_file_is_closed_once():
     ram.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
+
+
+def test_bytes_are_put_back_where_they_are_not_as_they_should_be():
+    layout = RamLayout(low_bytes=4 * MIB, high_bytes=2 * MIB)
+    with GuestRam(layout) as ram:
+        assert not ram.restore(0x1FF0, b"x" * 40)
+        assert os.pread(ram.fileno, 42, 0x1FEF) == b"\0" + b"x" * 40 + b"\0"
+        assert ram.restore(0x1FF0, b"x" * 40)
+        assert not ram.restore(4 * GIB + 8, b"high")
+        assert os.pread(ram.fileno, 4, 4 * MIB + 8) == b"high"
+        # What is there is only looked at: no other page gets content.
+        assert ram.touched() == ExtentSet([(1, 3), (FOUR_GIB_PFN, FOUR_GIB_PFN + 1)])
+        assert ram.restore(0, b"")

@@ -8,8 +8,10 @@ import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RESERVED
 from e820pool.compat.about import finding_about
+from e820pool.compat.situation import bytes_named
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet
 from e820pool.findings import Finding
+from e820pool.kernel.end_of_ram import max_pfn
 from e820pool.sweep import sweep_arrays
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ _SOURCE = "5.10 to 7.3 arch/x86/kernel/e820.c e820_search_gap(), e820__setup_pci
 _MAX_GAP_END = 1 << 32
 _BELOW_4_GIB = ByteRangeSet([(0, _MAX_GAP_END)])
 _LEAST_GAP = 4 << 20
+_ABOVE_RAM = 1 << 20
 _U64_MASK = (1 << 64) - 1
 
 Span = tuple[int, int]
@@ -34,20 +37,29 @@ def findings_of_pci_gap(case: Situation) -> Iterator[Finding]:
     view = case.view
     if not case.deposits or not view.table or view.fatal is not None:
         return
-    upwards = case.has("pci-gap-searched-upwards")
-    gap = pci_gap(view.table, upwards=upwards)
-    if gap and case.deposits.overlaps(gap[0] >> PAGE_SHIFT, -(-gap[1] >> PAGE_SHIFT)):
-        hit = case.deposits & ByteRangeSet([gap]).pages_touched()
+    gap = _gap_of(case, view.table)
+    hit = case.deposits & ByteRangeSet([gap]).pages_touched()
+    # What an entry names is no place for a device, even where the gap is none.
+    hit -= bytes_named(view.table, *{row[2] for row in view.table}).pages_inside()
+    if hit:
         text = (
             f"[{gap[0]:#x}, {gap[1]:#x}) becomes the gap for PCI devices, which can be "
             "given addresses in it, over {pages}"
         )
         yield finding_about("pci-gap-moved", "unsafe", hit, text, _SOURCE)
     elif view.dropped or view.user_map is not None:
-        yield from _moved(case, gap, upwards=upwards)
+        yield from _moved(case, gap)
 
 
-def _moved(case: Situation, gap: Span | None, *, upwards: bool) -> Iterator[Finding]:
+def _gap_of(case: Situation, rows: Sequence[Row]) -> Span:
+    return pci_gap(
+        rows,
+        upwards=case.has("pci-gap-searched-upwards"),
+        counts_acpi=case.has("max-pfn-counts-acpi"),
+    )
+
+
+def _moved(case: Situation, gap: Span) -> Iterator[Finding]:
     if case.given is None:
         return
     told, deposits = case.told, case.deposits.to_bytes() & _BELOW_4_GIB
@@ -60,7 +72,7 @@ def _moved(case: Situation, gap: Span | None, *, upwards: bool) -> Iterator[Find
         np.concatenate((told["type"], reserved)),
     )
     rows = list(zip(*(column.tolist() for column in columns), strict=True))
-    whole = pci_gap(rows, upwards=upwards)
+    whole = _gap_of(case, rows)
     if whole != gap:
         message = (
             f"the gap for PCI devices is {_shown(gap)} and not {_shown(whole)} as in "
@@ -69,19 +81,26 @@ def _moved(case: Situation, gap: Span | None, *, upwards: bool) -> Iterator[Find
         yield Finding(id="pci-gap-moved", level="note", message=message, source=_SOURCE)
 
 
-def _shown(gap: Span | None) -> str:
-    return "none" if gap is None else f"[{gap[0]:#x}, {gap[1]:#x})"
+def _shown(gap: Span) -> str:
+    return f"[{gap[0]:#x}, {gap[1]:#x})"
 
 
-def pci_gap(rows: Sequence[Row], *, upwards: bool) -> Span | None:
+def pci_gap(rows: Sequence[Row], *, upwards: bool, counts_acpi: bool = False) -> Span:
     """Return the largest hole below 4 GiB, of 4 MiB at least, in bytes.
+
+    Where there is none, 4 MiB are taken 1 MiB above the end of RAM, whatever is there.
 
     Args:
         rows: the kernel's table, in its order.
         upwards: as from 7.0 on: the hole below the first entry counts, and of
             equal ones the highest is taken; before, the lowest.
+        counts_acpi: whether ACPI tables are RAM when it comes to the end of RAM.
     """
-    return _upwards(rows) if upwards else _downwards(rows)
+    found = _upwards(rows) if upwards else _downwards(rows)
+    if found is not None:
+        return found
+    start = (max_pfn(rows, counts_acpi=counts_acpi) << PAGE_SHIFT) + _ABOVE_RAM
+    return start, start + _LEAST_GAP
 
 
 def _downwards(rows: Sequence[Row]) -> Span | None:

@@ -8,7 +8,10 @@ from e820pool.abi.e820 import E820_TYPE_ACPI, E820_TYPE_RAM
 from e820pool.kernel.state import FATAL_BEYOND_MAX_PFN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from e820pool.kernel.state import EarlyBoot
+    from e820pool.kernel.view import Row
 
 __all__ = ("MAX_PFN_LIMIT", "find_memory_beyond", "max_pfn")
 
@@ -19,16 +22,18 @@ _PAGE_SHIFT = 12
 _U64_MASK = (1 << 64) - 1
 
 
-def max_pfn(boot: EarlyBoot) -> int:
+def max_pfn(rows: Sequence[Row], *, counts_acpi: bool) -> int:
     """Return the end of the last RAM entry, in whole pages.
 
     Linux 6.1 arch/x86/kernel/e820.c e820_end_pfn().
+
+    Args:
+        rows: the kernel's table.
+        counts_acpi: whether ACPI tables are RAM to it: ``max-pfn-counts-acpi``.
     """
-    kinds = {E820_TYPE_RAM}
-    if boot.profile.has("max-pfn-counts-acpi"):
-        kinds.add(E820_TYPE_ACPI)
+    kinds = {E820_TYPE_RAM, E820_TYPE_ACPI} if counts_acpi else {E820_TYPE_RAM}
     last = 0
-    for addr, size, kind in boot.table.rows:
+    for addr, size, kind in rows:
         end_pfn = ((addr + size) & _U64_MASK) >> _PAGE_SHIFT
         if kind in kinds and addr >> _PAGE_SHIFT < MAX_PFN_LIMIT:
             last = max(last, end_pfn)
@@ -43,7 +48,9 @@ def find_memory_beyond(boot: EarlyBoot) -> None:
     """
     if not boot.memory or not boot.profile.has("memblock"):
         return
-    if max(addr + size for addr, size in boot.memory) >> _PAGE_SHIFT <= max_pfn(boot):
+    counts_acpi = boot.profile.has("max-pfn-counts-acpi")
+    end_pfn = max_pfn(boot.table.rows, counts_acpi=counts_acpi)
+    if max(addr + size for addr, size in boot.memory) >> _PAGE_SHIFT <= end_pfn:
         return
     boot.warn("memory-beyond-max-pfn")
     numa = bool(boot.profile.config["NUMA"])

@@ -11,6 +11,9 @@ _BUG = re.compile(r"kernel BUG at (\S+?)!")
 _OOPS = re.compile(r"BUG: ((?:unable to handle|kernel NULL pointer)[^,]*)")
 # early_fixup_exception() (arch/x86/mm/extable.c): the CPU is halted after it.
 _EARLY = re.compile(r"PANIC: early exception (0x[0-9a-f]{1,4})")
+# do_pf_error() of the decompressor (arch/x86/boot/compressed/ident_map_64.c): it tells
+# the address, then more, and stops as error() does.
+_PAGE_FAULT = re.compile(r"^CR2: 0x([0-9a-f]{16})$")
 # error() of the decompressor (arch/x86/boot/compressed/error.c): its words, then
 # this line.
 _DECOMPRESSOR = re.compile(r"^ *-- System halted")
@@ -44,6 +47,8 @@ class FatalScan:
             self._crash = self._crash or found[1].strip()
         elif found := _EARLY.search(line):
             self._early = self._early or f"early exception {found[1]}"
+        elif (found := _PAGE_FAULT.search(line)) and "Error Code:" in self._last:
+            self._halt = f"page fault at {int(found[1], 16):#x} in the decompressor"
         elif _DECOMPRESSOR.search(line):
             self._halt = self._halt or self._last or "System halted"
         elif found := _FUNCTION.search(line):

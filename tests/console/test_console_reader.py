@@ -86,6 +86,19 @@ def test_a_timestamped_serial_log_with_carriage_returns_reads_the_same(recording
             "\nDestination address inappropriately aligned\n\n -- System halted",
             "Destination address inappropriately aligned",
         ),
+        (
+            """Unexpected page-fault:
+Error Code: 000000000000000a
+CR2: 0x0000397690000000
+RIP relative to _head: 0x0000000000af6b07
+
+
+Stopping.
+
+
+ -- System halted""",
+            "page fault at 0x397690000000 in the decompressor",
+        ),
         ("---[ end Kernel panic - not syncing: tail only ]---", None),
         ("kernel BUG at drivers/x.c:1!\nRun /init as init process", None),
         ("nothing of the kind", None),

@@ -89,8 +89,23 @@ class TestPciGap:
     def test_a_gap_has_four_mib_at_least_and_ends_at_4_gib(self, upwards):
         rows = [(0, 4 * G - 4 * M, 1), (8 * G, G, 1)]
         assert pci_gap(rows, upwards=upwards) == (4 * G - 4 * M, 4 * G)
-        assert pci_gap([(0, 4 * G - 4 * M + 1, 1)], upwards=upwards) is None
-        assert pci_gap([(0, 8 * G, 1)], upwards=upwards) is None
+
+    @pytest.mark.parametrize("upwards", [False, True])
+    def test_without_a_gap_4_mib_above_the_end_of_ram_are_taken(self, upwards):
+        rows = [(0, 4 * G - 4 * M + 1, 1)]
+        start = 4 * G - 4 * M + M
+        assert pci_gap(rows, upwards=upwards) == (start, start + 4 * M)
+        rows = [(0, 8 * G, 1), (8 * G, 2 * M, 3)]
+        for acpi, start in ((False, 8 * G + M), (True, 8 * G + 3 * M)):
+            gap = pci_gap(rows, upwards=upwards, counts_acpi=acpi)
+            assert gap == (start, start + 4 * M)
+
+    def test_a_reserved_deposit_above_the_end_of_ram_is_no_place_for_a_device(self):
+        rows = [(0, G, 1), (G, 3 * G, 2)]
+        at = (G + 2 * M, M)
+        assert levels("pci-gap-moved", rows, deposits=(at,)) == []
+        bare = [(0, G, 1), (G, M, 2), (G + 4 * M + 0x1000, 3 * G, 2)]
+        assert levels("pci-gap-moved", bare, deposits=(at,)) == ["unsafe"]
 
     def test_a_gap_that_the_command_line_moves_is_a_note(self):
         rows = [*CARVED[:5], (AT + SIZE, 2 * G, 1)]

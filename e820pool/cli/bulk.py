@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from e820pool.cli.progress import Progress
 from e820pool.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from e820pool.cli.console import Console
+
 __all__ = ("bulk_lines",)
 
 
 @contextmanager
-def bulk_lines(path: str) -> Iterator[Iterator[bytes]]:
+def bulk_lines(path: str, console: Console) -> Iterator[Iterator[bytes]]:
     """Open the file that ``--jsonl`` names, or ``-``, and give its lines.
 
-    Of a line over the limit only so much is held that its reader refuses it.
+    Of a line over the limit only so much is held that its reader refuses it. How
+    much of a file is read is the progress of the command.
 
     Raises:
         InputError: the file cannot be read.
     """
     if path != "-":
-        with _opened(path) as stream:
-            yield _lines(stream)
+        with _opened(path) as stream, _progress(stream, console) as progress:
+            yield _lines(stream, progress)
     elif sys.stdin is None:
         raise InputError("standard input is closed: --jsonl - has nothing to read")
     else:
-        yield _lines(sys.stdin.buffer)
+        stream = sys.stdin.buffer
+        with _progress(stream, console) as progress:
+            yield _lines(stream, progress)
+
+
+# Of a pipe nobody knows how much will come.
+def _progress(stream: IO[bytes], console: Console) -> Progress:
+    size = None
+    with suppress(OSError, ValueError):
+        found = os.fstat(stream.fileno())
+        size = found.st_size if stat.S_ISREG(found.st_mode) else None
+    return Progress(console, "reading records", size, streams=True)
 
 
 def _opened(path: str) -> IO[bytes]:
@@ -41,10 +58,12 @@ def _opened(path: str) -> IO[bytes]:
         raise InputError(f"cannot read {path!r}: {reason.lower()}") from exc
 
 
-def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+def _lines(stream: IO[bytes], progress: Progress) -> Iterator[bytes]:
     from e820pool.kernel.jsonl import MAX_LINE_CHARS  # noqa: PLC0415  numpy
 
     while line := stream.readline(MAX_LINE_CHARS + 1):
         yield line
+        progress.step(len(line))
         while len(line) > MAX_LINE_CHARS and not line.endswith(b"\n"):
             line = stream.readline(MAX_LINE_CHARS + 1)
+            progress.step(len(line))

@@ -22,7 +22,7 @@ def check_jsonl(path: str, console: Console) -> int:
     from e820pool.kernel.jsonl import encode_line  # noqa: PLC0415
 
     words: set[str] = set()
-    with bulk_lines(path) as lines:
+    with bulk_lines(path, console) as lines:
         for line in lines:
             answer = check_line(line)
             words.add(answer.get("verdict", "unknown"))

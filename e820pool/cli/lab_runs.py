@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e820pool.cli.boot_progress import boot_progress
 from e820pool.errors import InputError, LabError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
+    from e820pool.cli.boot_progress import BootProgress
     from e820pool.cli.console import Console
     from e820pool.handoff.model import Handoff
     from e820pool.kernel.profiles import Profile
@@ -25,6 +27,7 @@ __all__ = (
     "lab_kernels",
     "profile_of",
     "run_boots",
+    "run_pairs",
 )
 
 
@@ -115,11 +118,19 @@ def kernel_file(path: Path) -> KernelFile:
     from e820pool.lab.several import KernelFile  # noqa: PLC0415  numpy
     from e820pool.sources.files import read_file  # noqa: PLC0415
 
-    beside = path.with_name(path.name.replace("vmlinuz", "config"))
     config = ""
+    beside = _config_of(path)
     if beside != path and beside.is_file():
         config = read_file(beside, empty=True).decode("utf-8", "replace")
     return KernelFile(name=str(path), image=read_file(path), config=config)
+
+
+# In /boot it is vmlinuz-6.1 and config-6.1, in the cache image-6.1 and config-6.1.
+def _config_of(path: Path) -> Path:
+    name = path.name.replace("vmlinuz", "config")
+    if name.startswith("image-"):
+        name = "config-" + name.removeprefix("image-")
+    return path.with_name(name)
 
 
 def profile_of(kernel: KernelFile) -> Profile:
@@ -143,22 +154,47 @@ def run_boots(
     kernels: Sequence[KernelFile],
     args: argparse.Namespace,
     console: Console,
+    seen: BootProgress | None = None,
 ) -> Iterator[Outcome]:
-    """Yield the boots' outcomes in order; keep what --keep asks for."""
-    from e820pool.lab.several import boot_several  # noqa: PLC0415  numpy
+    """Yield the boots of one handoff in order; see :func:`run_pairs`."""
+    folders = [Path(one.name).name if len(kernels) > 1 else "" for one in kernels]
+    return run_pairs([(handoff, one) for one in kernels], folders, args, console, seen)
 
-    def started(kernel: KernelFile) -> None:
-        if sys.stderr.isatty():
-            console.note(f"booting {kernel.name} ...")
 
+def run_pairs(
+    pairs: Sequence[tuple[Handoff, KernelFile]],
+    folders: Sequence[str],
+    args: argparse.Namespace,
+    console: Console,
+    seen: BootProgress | None = None,
+) -> Iterator[Outcome]:
+    """Yield the boots in order, --jobs at a time; keep what --keep asks for.
+
+    Args:
+        pairs: what to boot with what.
+        folders: for each boot the name of a folder in that of --keep, "" for itself.
+        args: with what :func:`add_lab_options` adds.
+        console: where progress goes.
+        seen: the progress that these boots are part of; None shows their own.
+    """
+    from e820pool.lab.several import boot_pairs  # noqa: PLC0415  numpy
+
+    shown = boot_progress(len(pairs), console) if seen is None else nullcontext(seen)
     jobs = getattr(args, "jobs", 1)
     options = boot_options(args)
-    for outcome in boot_several(handoff, kernels, options, jobs=jobs, on_start=started):
-        folder = None if args.keep is None else Path(args.keep)
-        if folder is not None and len(kernels) > 1:
-            folder /= Path(outcome.kernel.name).name
-        _keep(outcome, folder, console)
-        yield outcome
+    with shown as progress:
+        boots = boot_pairs(
+            pairs,
+            options,
+            jobs=jobs,
+            on_start=progress.started,
+            on_phase=progress.is_over,
+        )
+        for outcome, name in zip(boots, folders, strict=True):
+            progress.ended(outcome.kernel.name)
+            kept = None if args.keep is None else Path(args.keep) / name
+            _keep(outcome, kept, console)
+            yield outcome
 
 
 def _keep(outcome: Outcome, folder: Path | None, console: Console) -> None:

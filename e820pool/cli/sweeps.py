@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
 from e820pool.errors import BadImageError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = (
     "BACKENDS",
     "KeptResults",
-    "Progress",
     "add_job_options",
     "results_of",
     "run_all",
@@ -86,32 +85,8 @@ class KeptResults:
             write_file(self._path, json_text(document(_KIND, results=rows)))
 
 
-@dataclass(slots=True)
-class Progress:
-    """Show how much is done and how long the rest may take, on a terminal only."""
-
-    console: Console
-    total: int
-    done: int = 0
-    _started: float = field(default_factory=time.monotonic)
-
-    def step(self) -> None:
-        """Count one more and redraw."""
-        self.done += 1
-        if self.console.quiet or not self.console.err.isatty():
-            return
-        spent = time.monotonic() - self._started
-        left = spent / self.done * (self.total - self.done)
-        filled = 30 * self.done // self.total
-        bar = "#" * filled + "." * (30 - filled)
-        end = "\n" if self.done == self.total else ""
-        text = f"\r[{bar}] {self.done}/{self.total}, {_span(left)} left {end}"
-        self.console.err.write(text)
-        self.console.err.flush()
-
-
 def run_all(
-    work: Callable[[Any], dict[str, Any]],
+    work: Callable[..., dict[str, Any]],
     items: Sequence[Any],
     args: argparse.Namespace,
     console: Console,
@@ -119,7 +94,8 @@ def run_all(
     """Return ``work(item)`` of every item that has a ``key``, in their order.
 
     Args:
-        work: a function of a module, so that other processes can import it.
+        work: a function of a module, so that other processes can import it; in this
+            one its ``progress`` is called with the share of an item that is done.
         items: plain values with an attribute ``key``.
         args: with what :func:`add_job_options` adds.
         console: where progress goes.
@@ -133,11 +109,12 @@ def run_all(
     missing = [item for key, item in wanted.items() if key not in kept]
     if len(missing) < len(wanted):
         console.note(f"{len(wanted) - len(missing)} of {len(wanted)} are there already")
-    progress = Progress(console, len(missing))
-    with closing(results_of(work, missing, args)) as finished:
-        for result in finished:
-            kept.keep(result)
-            progress.step()
+    with Progress(console, "simulating", len(missing)) as progress:
+        run = partial(work, progress=progress.within) if _is_here(args) else work
+        with closing(results_of(run, missing, args)) as finished:
+            for result in finished:
+                kept.keep(result)
+                progress.step()
     return [kept[item.key] for item in items]
 
 
@@ -155,7 +132,7 @@ def results_of(
     """
     if args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: the limit is 1")
-    if args.jobs == 1 and args.backend in ("loky", "threading"):
+    if _is_here(args):
         yield from map(work, items)
         return
     try:
@@ -172,6 +149,11 @@ def results_of(
             f"--backend {args.backend} with --jobs {args.jobs} needs {exc.name}: "
             "install e820pool[sweep], or [cluster] for dask"
         ) from exc
+
+
+def _is_here(args: argparse.Namespace) -> bool:
+    # One job needs no other process or thread.
+    return args.jobs == 1 and args.backend in ("loky", "threading")
 
 
 # A cluster that is there; without an address the one that this machine knows.
@@ -201,8 +183,3 @@ def _read(path: str) -> dict[str, dict[str, Any]]:
     if kind != _KIND:
         raise BadImageError(f"{path!r} is of kind {kind!r}, not {_KIND!r}")
     return results
-
-
-def _span(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -20,12 +20,13 @@ from e820pool.lab.qemu import VmSpec, write_dry_run
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
     from pathlib import Path
 
     from e820pool.handoff.model import Handoff
     from e820pool.kernel.view import KernelView
     from e820pool.lab.bind import BoundKernel
-    from e820pool.lab.machine import VmRun
+    from e820pool.lab.machine import Phase, VmRun
 
 __all__ = (
     "PATTERN",
@@ -90,6 +91,7 @@ def boot(
     image: bytes,
     options: BootOptions | None = None,
     *,
+    on_phase: Callable[[Phase], None] = lambda _: None,
     cancel: threading.Event | None = None,
 ) -> BootRecord:
     """Boot a kernel image with a handoff; return its view and what it touched.
@@ -98,6 +100,7 @@ def boot(
         handoff: what the kernel gets.
         image: the whole bzImage file.
         options: how.
+        on_phase: called with each phase that is over.
         cancel: when set, the machine is ended and LostVmError raised.
 
     Raises:
@@ -120,6 +123,7 @@ def boot(
             ram,
             deadlines=options.deadlines,
             on_ready=before.take,
+            on_phase=on_phase,
             cancel=cancel,
         )
         touched = _touched(ram, before, bound)

@@ -49,13 +49,14 @@ def list_available() -> tuple[KernelPackage, ...]:
 def fetch_images(
     releases: Sequence[str] = DEFAULT_RELEASES,
     *,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> tuple[KernelImage, ...]:
     """Return images of releases, downloading those that the cache lacks.
 
     Args:
         releases: ``6.1`` and the like, ``newest``, or ``all``.
-        progress: called with a line for people before each slow step.
+        progress: called before each slow step with what it is, for people, with how
+            many are done, and how many there are, as far as is known.
 
     Raises:
         LabError: a release is not in the archive, or the download failed.
@@ -66,16 +67,16 @@ def fetch_images(
             missing = [name for name in releases if name not in held]
             if not missing:
                 return tuple(held[name] for name in releases)
-        progress("reading the archive's package lists")
+        progress("reading the archive's package lists", 0, len(releases) + 1)
         available = {one.release: one for one in list_available()}
         wanted = [_resolve(name, available, held) for name in releases if name != "all"]
         if "all" in releases:
             wanted += [name for name in available if name not in wanted]
-        for name in wanted:
-            if name not in held:
-                progress(f"fetching {available[name].version}")
-                held[name] = _fetch(available[name])
-                write_manifest(held.values())
+        missing = [name for name in dict.fromkeys(wanted) if name not in held]
+        for at, name in enumerate(missing, 1):
+            progress(f"fetching {available[name].version}", at, len(missing) + 1)
+            held[name] = _fetch(available[name])
+            write_manifest(held.values())
     return tuple(held[name] for name in wanted)
 
 

@@ -15,11 +15,12 @@ from e820pool.sources.recognise import read_map
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("FleetRecord", "read_fleet")
+__all__ = ("FleetRecord", "count_fleet", "read_fleet")
 
 # A line holds one host; a map of 10^5 entries has less.
 _LINE_LIMIT = 16 << 20
 _BATCH = 64
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,33 @@ def read_fleet(path: str) -> Iterator[FleetRecord]:
     if source.suffix == ".parquet":
         return _of_parquet(source)
     return _of_lines(source)
+
+
+def count_fleet(path: str) -> int | None:
+    """Return how many hosts :func:`read_fleet` will yield; None if that is not known.
+
+    What is wrong with the fleet is for the reading to say.
+    """
+    source = Path(path)
+    try:
+        if is_directory(source):
+            return len(list_names(source))
+        if source.suffix == ".parquet":
+            parquet = import_module("pyarrow.parquet")
+            return int(parquet.ParquetFile(source).metadata.num_rows)
+        return _count_lines(source) if source.is_file() else None
+    except (E820PoolError, ImportError, OSError, ValueError):
+        return None
+
+
+def _count_lines(path: Path) -> int:
+    # A last line may have no newline.
+    count, last = 0, b"\n"
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            count += block.count(b"\n")
+            last = block
+    return count + (not last.endswith(b"\n"))
 
 
 def _of_folder(folder: Path) -> Iterator[FleetRecord]:

@@ -17,7 +17,7 @@ from e820pool.stress.limits import LIMITS
 from e820pool.stress.simulate import simulate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from e820pool.sources.buddyinfo import ZoneFree
     from e820pool.stress.outcome import Fall, Outcome, Sample
@@ -83,8 +83,14 @@ def cells_of(
     )
 
 
-def run_cell(cell: Cell) -> dict[str, Any]:
+def run_cell(
+    cell: Cell, progress: Callable[[float], None] | None = None
+) -> dict[str, Any]:
     """Return the outcome of a cell as plain values, for JSON and other processes.
+
+    Args:
+        cell: what to simulate.
+        progress: called with the share of the days that is over.
 
     Raises:
         InputError: see :func:`e820pool.stress.simulate.simulate`.
@@ -99,6 +105,7 @@ def run_cell(cell: Cell) -> dict[str, Any]:
         wear=cell.wear,
         info=cell.info,
         encoding=cell.encoding,
+        progress=progress,
     )
     result = {
         "key": cell.key,

@@ -123,11 +123,14 @@ def test_fetching_keeps_image_configuration_and_where_they_are_from(monkeypatch)
     monkeypatch.setattr(fetch, "IsolatedApt", Archive)
     monkeypatch.setattr(fetch, "_unpack", unpack)
     said = []
-    (image,) = fetch.fetch_images(("newest",), progress=said.append)
+    (image,) = fetch.fetch_images(("newest",), progress=lambda *told: said.append(told))
     assert (image.release, image.version) == ("7.3", "7.3.4+deb13-cloud-amd64")
     assert image.package == "linux-binary-7.3.4+deb13-cloud-amd64_1_amd64"
     assert find_image("7.3").read_config() == "CONFIG_KHO=n\n"
-    assert said[-1] == "fetching 7.3.4+deb13-cloud-amd64"
+    assert said == [
+        ("reading the archive's package lists", 0, 2),
+        ("fetching 7.3.4+deb13-cloud-amd64", 1, 2),
+    ]
     # What is there is not fetched again, and without asking the archive at all.
     monkeypatch.setattr(fetch, "IsolatedApt", None)
     assert fetch.fetch_images(("7.3",)) == (image,)

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         )
     if args.dry_run:
         return _dry_run(handoff, kernels[0], args, console)
-    outcome = next(iter(run_boots(handoff, kernels, args, console)))
+    (outcome,) = run_boots(handoff, kernels, args, console)
     if outcome.record is None:
         raise outcome.failure or InputError("no outcome")
     return _told(outcome.record, args, console)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
 from e820pool.cli.inputs import add_source_argument, source_map, whole_number
 from e820pool.cli.lab_runs import boot_options, lab_kernels
+from e820pool.cli.progress import Progress
 from e820pool.errors import InputError, LabError
 
 if TYPE_CHECKING:
@@ -118,18 +120,30 @@ def run(args: argparse.Namespace, console: Console) -> int:
     options = _options(args)
     memory_map, kernels = source_map(args, console), _kernels(args.kernel)
 
-    def arrived(hop: Hop) -> None:
-        if not console.json:
-            console.note(hop_line(hop))
-
+    number = count(1)
     try:
-        record = run_chain(memory_map, kernels, options, on_hop=arrived)
+        with Progress(console, _hop_name(kernels, 0), len(kernels)) as progress:
+
+            def arrived(hop: Hop) -> None:
+                if not console.json:
+                    console.note(hop_line(hop))
+                progress.step()
+                progress.say(_hop_name(kernels, next(number)))
+
+            record = run_chain(memory_map, kernels, options, on_hop=arrived)
     except LabError as exc:
         _keep_lost(exc, args.keep)
         raise
     _keep(record, args.keep)
     console.result((chain_json if args.format == "json" else chain_text)(record))
     return status.DONE if record.is_intact else status.NOT_SAFE
+
+
+def _hop_name(kernels: list[KernelFile], number: int) -> str:
+    if number == len(kernels):
+        return "the last one ends"
+    name = Path(kernels[number].name).name
+    return f"kexec to {name}" if number else f"booting {name}"
 
 
 def _options(args: argparse.Namespace) -> ChainOptions:

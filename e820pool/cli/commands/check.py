@@ -9,6 +9,7 @@ from e820pool.cli.check_jsonl import check_jsonl
 from e820pool.cli.check_machines import check_machines
 from e820pool.cli.inputs import add_deposit_options, handoff_with_deposits
 from e820pool.cli.lab_runs import add_lab_options
+from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
 from e820pool.cli.targets import add_kernel_option, targets, view_of
 from e820pool.errors import CapacityError
@@ -86,7 +87,12 @@ def _one(args: argparse.Namespace, console: Console) -> int:
     handoff = handoff_with_deposits(args)
     if args.boot or args.console is not None:
         return check_machines(handoff, args, console)
-    found = [verdict_for(handoff, target) for target in targets(args.kernel)]
+    kernels = targets(args.kernel)
+    found = []
+    with Progress(console, "asking the models", len(kernels)) as progress:
+        for target in kernels:
+            found.append(verdict_for(handoff, target))
+            progress.step()
     render = verdicts_json if args.format == "json" else verdicts_text
     console.result(render(found))
     return status.status_of_verdicts(one.verdict for one in found)

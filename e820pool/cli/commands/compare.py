@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
+from e820pool.cli.boot_progress import boot_progress
 from e820pool.cli.inputs import (
     add_deposit_options,
     add_source_argument,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from e820pool.cli.boot_progress import BootProgress
     from e820pool.cli.console import Console
     from e820pool.deposits import DepositLedger
     from e820pool.kernel.profiles import Profile
@@ -94,9 +96,10 @@ def _comparison(
     names = _encodings(args.encoding)
     kernels = _candidates(args)
     cells: list[CompareCell] = []
-    for name in names:
-        row = _modelled(memory_map, ledger, name, kernels)
-        cells += _row(row, kernels, args, console)
+    with boot_progress(len(names) * len(kernels), console, "asking the models") as seen:
+        for name in names:
+            row = _modelled(memory_map, ledger, name, kernels)
+            cells += _row(row, kernels, args, seen)
     return Comparison(
         encodings=tuple(names),
         kernels=tuple(name for name, _, _ in kernels),
@@ -154,17 +157,15 @@ def _row(
     row: list[DesignCell],
     kernels: list[Candidate],
     args: argparse.Namespace,
-    console: Console,
+    seen: BootProgress,
 ) -> Iterator[CompareCell]:
     from e820pool.report.compare_model import CompareCell  # noqa: PLC0415  numpy
 
-    if not args.boot:
-        yield from (CompareCell(model=cell) for cell in row)
-        return
     for cell, (_, profile, file) in zip(row, kernels, strict=True):
         booted = None
-        if cell.handoff is not None and file is not None:
-            booted = _booted(cell, profile, file, args, console)
+        if args.boot and cell.handoff is not None and file is not None:
+            booted = _booted(cell, profile, file, args, seen)
+        seen.ended(cell.kernel)
         yield CompareCell(model=cell, booted=booted)
 
 
@@ -173,15 +174,19 @@ def _booted(
     profile: Profile,
     file: KernelFile,
     args: argparse.Namespace,
-    console: Console,
+    seen: BootProgress,
 ) -> Booted:
     from e820pool.lab.several import boot_several  # noqa: PLC0415  numpy
     from e820pool.report.compare_model import booted_of  # noqa: PLC0415
 
     assert cell.handoff is not None  # noqa: S101  for the type checker
-    if not console.json:
-        console.note(f"booting {file.name} with {cell.encoding} ...")
-    (outcome,) = boot_several(cell.handoff, [file], boot_options(args))
+    (outcome,) = boot_several(
+        cell.handoff,
+        [file],
+        boot_options(args),
+        on_start=lambda kernel: seen.started(kernel, f" with {cell.encoding}"),
+        on_phase=seen.is_over,
+    )
     _keep(outcome, cell, args.keep)
     return booted_of(cell, outcome, profile)
 

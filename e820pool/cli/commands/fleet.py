@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
+from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
 from e820pool.cli.streams import FinishedLines, stream_all
 from e820pool.cli.sweeps import add_job_options
@@ -68,8 +69,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
     counts: Counter[tuple[str, str]] = Counter()
     findings: Counter[tuple[str, str]] = Counter()
     failed = 0
-    with FinishedLines(args.results) as finished:
+    streams = args.format == "jsonl"
+    with (
+        FinishedLines(args.results) as finished,
+        Progress(
+            console, "judging hosts", _size(args, console), streams=streams
+        ) as progress,
+    ):
         for answer in stream_all(check_captured, _hosts(args), args, finished):
+            progress.step()
             failed += "error" in answer
             for kernel, verdict in answer.get("verdicts", {}).items():
                 counts[kernel, verdict["verdict"]] += 1
@@ -80,6 +88,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
         render = fleet_json if args.format == "json" else fleet_text
         console.result(render(counts, findings, failed))
     return _status({word for _, word in counts}, failed)
+
+
+# Counting them is worth it only where it is shown.
+def _size(args: argparse.Namespace, console: Console) -> int | None:
+    from e820pool.sources.fleet import count_fleet  # noqa: PLC0415  numpy
+
+    return count_fleet(args.maps) if console.shows_progress else None
 
 
 def _status(words: set[str], failed: int) -> int:

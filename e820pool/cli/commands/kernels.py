@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
+from e820pool.cli.progress import Progress
 
 if TYPE_CHECKING:
     import argparse
@@ -57,12 +57,9 @@ def _fetch(args: argparse.Namespace, console: Console) -> int:
     from e820pool.lab.fetch import DEFAULT_RELEASES, fetch_images  # noqa: PLC0415
     from e820pool.report.kernels import images_json, images_text  # noqa: PLC0415
 
-    def progress(line: str) -> None:
-        if sys.stderr.isatty():
-            console.note(line)
-
     wanted = args.release or list(DEFAULT_RELEASES)
-    images = fetch_images(wanted, progress=progress)
+    with Progress(console, "looking at what is here") as progress:
+        images = fetch_images(wanted, progress=progress.at_step)
     render = images_json if args.format == "json" else images_text
     console.result(render(images))
     return status.DONE

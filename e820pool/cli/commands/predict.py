@@ -66,7 +66,7 @@ def _one(args: argparse.Namespace, console: Console) -> int:
 def _bulk(path: str, console: Console) -> int:
     from e820pool.kernel.jsonl import predict_lines  # noqa: PLC0415  numpy
 
-    with bulk_lines(path) as lines:
+    with bulk_lines(path, console) as lines:
         for line in predict_lines(lines):
             console.out.write(line + "\n")
     return status.DONE

@@ -226,3 +226,18 @@ def test_an_output_that_cannot_be_written_leaves_nothing(run, machine, tmp_path)
         assert (done.code, done.out) == (3, "")
         assert json.loads(done.err)["error"].startswith("cannot write")
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["picture", "svg"])
+def test_a_picture_of_a_handoff_shows_before_and_after(form, run, machine, out):
+    run("build", machine, "--deposit", "64M+2M", "-o", out)
+    told = run("show", out, "--format", form).out
+    assert "before" in told
+    assert "after" in told
+    assert "deposited" in told
+
+
+def test_a_handoff_without_the_firmwares_map_is_one_picture(run, machine, out):
+    run("build", machine, "--deposit", "64M+2M", "-o", out)
+    (out / "firmware.json").unlink()
+    assert "before" not in run("show", out, "--format", "picture").out

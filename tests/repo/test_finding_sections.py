@@ -38,7 +38,7 @@ def ids_of_module(path):
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and MAKERS.match(ast.unparse(node.func)):
             yield from ids_of_call(node)
-        # A helper of the module's own that passes an id on: _about_rows("truncated", ..)
+        # A helper of the module that passes an id on: _about_rows("truncated", ..)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).startswith("_"):
             yield from (i for i in ids_of_call(node) if i in SECTIONS)
 

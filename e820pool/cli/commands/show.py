@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from e820pool.cli import status
 from e820pool.cli.console import add_color_option
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from e820pool.cli.console import Console
+    from e820pool.extents import ExtentSet
     from e820pool.findings import Finding
     from e820pool.memory_map import MemoryMap
     from e820pool.report.losses import Form
@@ -31,7 +33,8 @@ say, and what was odd in the source, is told on stderr.
 forms: table, picture, json, dmesg (3.5 to 6.19), dmesg-7.0, dmesg-pre-3.5, dmesg-2.4,
 iomem, memmap (a memmap= option), c, svg, blob (a zero page); and, with -o DIR,
 memmap-tree (shaped as /sys/firmware/memmap) or boot-params-tree (as
-/sys/kernel/boot_params).
+/sys/kernel/boot_params). Of a handoff directory picture and svg show the map before
+and after, with its deposits.
 """
 EXAMPLE = "e820pool show live --format picture"
 
@@ -45,6 +48,13 @@ _TREES = ("memmap-tree", "boot-params-tree")
 # Forms with words for types, which cannot say everything.
 _LOSSY: dict[str, Form] = {**_LOGS, "iomem": "iomem", "memmap-tree": "memmap"}
 _FORMS = ("table", "picture", "json", *_LOGS, "iomem", "memmap", "c", "svg", "blob")
+
+
+class _Drawn(NamedTuple):
+    # In the order of the arguments of what draws them.
+    before: MemoryMap
+    after: MemoryMap | None = None
+    deposits: ExtentSet | None = None
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +88,25 @@ def _text(memory_map: MemoryMap, args: argparse.Namespace, console: Console) -> 
     form: str = args.format
     if form in _LOGS:
         return _log(memory_map, form, args.block or "bios")
+    if form in _DRAWN:
+        return _DRAWN[form](_drawn(memory_map, args.source), console)
     return _MAKERS[form](memory_map, console)
+
+
+# What a picture shows: a map or, of a handoff, what became of the firmware's.
+def _drawn(memory_map: MemoryMap, source: str) -> _Drawn:
+    from e820pool.sources.handoff_dir import (  # noqa: PLC0415  numpy
+        is_handoff_dir,
+        read_handoff,
+    )
+
+    path = Path(source)
+    if source not in ("-", "live") and path.is_dir() and is_handoff_dir(path):
+        handoff = read_handoff(path)
+        if handoff.firmware_map is not None:
+            deposits = handoff.ledger.extents
+            return _Drawn(handoff.firmware_map, memory_map, deposits)
+    return _Drawn(memory_map)
 
 
 def _log(memory_map: MemoryMap, form: str, block: str) -> str:
@@ -87,13 +115,31 @@ def _log(memory_map: MemoryMap, form: str, block: str) -> str:
     return dmesg_text(memory_map, _LOGS[form], block)
 
 
-def _picture(memory_map: MemoryMap, console: Console) -> str:
+def _picture(drawn: _Drawn, console: Console) -> str:
     from e820pool.report.picture import picture  # noqa: PLC0415  numpy
 
-    width = shutil.get_terminal_size().columns
     return picture(
-        memory_map, width=width, ascii_only=not console.unicode, paint=console.paint
+        *drawn,
+        width=shutil.get_terminal_size().columns,
+        ascii_only=not console.unicode,
+        paint=console.paint,
     )
+
+
+def _svg(drawn: _Drawn, _console: Console) -> str:
+    from e820pool.report.svg import svg_picture  # noqa: PLC0415  numpy
+
+    title = drawn.before.origin
+    if drawn.after is not None:
+        counts = f"{len(drawn.before)} entries before, {len(drawn.after)} after"
+        title = f"{drawn.after.origin}: {counts}"
+    return svg_picture(*drawn, title=title)
+
+
+_DRAWN: dict[str, Callable[[_Drawn, Console], str]] = {
+    "picture": _picture,
+    "svg": _svg,
+}
 
 
 def _table(memory_map: MemoryMap, _console: Console) -> str:
@@ -133,20 +179,12 @@ def _c(memory_map: MemoryMap, _console: Console) -> str:
     return c_source(memory_map)
 
 
-def _svg(memory_map: MemoryMap, _console: Console) -> str:
-    from e820pool.report.svg import svg_picture  # noqa: PLC0415  numpy
-
-    return svg_picture(memory_map)
-
-
 _MAKERS: dict[str, Callable[[MemoryMap, Console], str]] = {
     "table": _table,
-    "picture": _picture,
     "json": _json,
     "iomem": _iomem,
     "memmap": _memmap,
     "c": _c,
-    "svg": _svg,
 }
 
 

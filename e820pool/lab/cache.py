@@ -4,27 +4,45 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from e820pool.errors import LabError
 
-__all__ = ("cache_folder", "write_atomically")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ("cache_below", "cache_folder", "write_atomically")
+
+_base: ContextVar[Path | None] = ContextVar("e820pool_cache", default=None)
 
 
 def cache_folder(name: str = "") -> Path:
-    """Return (and make) a folder below XDG_CACHE_HOME/e820pool.
+    """Return (and make) a folder below XDG_CACHE_HOME/e820pool, or `cache_below`'s.
 
     Raises:
         LabError: it cannot be made.
     """
     home = os.environ.get("XDG_CACHE_HOME")
     base = Path(home) if home else Path.home() / ".cache"
-    folder = base / "e820pool" / name
+    folder = (_base.get() or base / "e820pool") / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise LabError(f"cache folder: {exc}") from exc
     return folder
+
+
+@contextmanager
+def cache_below(folder: Path | None) -> Iterator[None]:
+    """Keep the cache in ``folder`` for the caller's block; None changes nothing."""
+    before = _base.set(folder or _base.get())
+    try:
+        yield
+    finally:
+        _base.reset(before)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -124,8 +124,8 @@ def setup_data_chains(
 
     >>> from hypothesis import find
     >>> found = find(setup_data_chains(), lambda chain: chain.damage == "loop")
-    >>> found.head, [(at, int.from_bytes(node[:8], "little")) for at, node in found.parts]
-    (4096, [(4096, 4096)])
+    >>> [(addr, int.from_bytes(data[:8], "little")) for addr, data in found.parts]
+    [(4096, 4096)]
     """
     nodes = draw(st.lists(_nodes(), max_size=max_size))
     gaps = [draw(st.integers(0, _MAX_GAP)) for _ in nodes]

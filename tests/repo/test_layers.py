@@ -28,10 +28,11 @@ ROOMS = (
     "live",
     "report",
     "data",
+    "pytest_plugin",
     "cli",
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))
-IMPURE_ROOMS = {"sources", "lab", "live", "report", "cli"}
+IMPURE_ROOMS = {"sources", "lab", "live", "report", "pytest_plugin", "cli"}
 # Modules that reach outside the process: clock, environment, files, randomness.
 IMPURE = {"os", "time", "datetime", "random", "secrets", "tempfile", "shutil"}
 IMPURE |= {"pathlib", "glob", "socket", "signal", "getpass", "platform", "subprocess"}
@@ -92,6 +93,11 @@ def test_subprocess_is_used_only_in_the_lab_and_on_this_machine(module):
 def test_hypothesis_is_used_only_in_the_strategies(module):
     used = {name.split(".")[0] for name in imports_of(module)}
     assert "hypothesis" not in used or room_of(module) == "strategies"
+
+
+def test_pytest_is_used_only_in_its_plugin(module):
+    used = {name.split(".")[0] for name in imports_of(module)}
+    assert "pytest" not in used or room_of(module) == "pytest_plugin"
 
 
 def test_no_other_room_needs_the_strategies(module):

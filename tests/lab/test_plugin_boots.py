@@ -1,0 +1,82 @@
+"""The fixture ``boot``, as another project uses it, on a real kernel."""
+
+import os
+from pathlib import Path
+
+import pytest
+from labbench import PATIENT, deposits, handoff_of
+
+from e820pool.compat import check, diff
+from e820pool.kernel.early_boot import predict
+from e820pool.kernel.profiles import profile_for
+from e820pool.lab.boot import BootOptions
+
+RELEASE = "6.1"
+OPTIONS = BootOptions(deadlines=PATIENT)
+
+
+@pytest.fixture(autouse=True)
+def fetched(image_of):
+    # Looked up now: a run within a run has a home of its own.
+    return image_of(RELEASE).path
+
+
+def machines_here():
+    """Return the QEMUs whose parent is this process."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
+        except OSError:
+            continue  # it has ended since
+        if name.startswith("qemu") and int(rest.split()[1]) == os.getpid():
+            found.append(stat.parent.name)
+    return found
+
+
+def test_the_view_is_the_machine_s_and_no_deposit_was_touched(boot):
+    handoff = handoff_of(deposits(3))
+    view = boot(handoff, kernel=RELEASE, options=OPTIONS)
+    assert view.engine == "machine"
+    assert view.kernel.startswith(RELEASE)
+    assert view.touched.nr_pages > 1000
+    assert not view.touched_deposits
+    assert check(handoff.ledger, view).verdict == "safe"
+
+
+def test_it_was_booted_once_and_agrees_with_the_model(boot):
+    made = boot.record(handoff_of(deposits(3)), RELEASE, options=OPTIONS)
+    assert boot.record(handoff_of(deposits(3)), RELEASE, options=OPTIONS) is made
+    assert diff(predict(made.handoff, profile_for(RELEASE)), made.view) == ()
+
+
+def test_no_machine_is_left(boot):
+    assert callable(boot)
+    assert machines_here() == []
+
+
+def test_a_whole_run_of_pytest_boots_a_path(pytester, fetched):
+    """With the image by its path, in a process of its own."""
+    pytester.makepyfile(
+        f"""
+        from e820pool.deposits import DepositLedger
+        from e820pool.handoff.build import build_handoff
+        from e820pool.lab.boot import BootOptions
+        from e820pool.lab.machine import Deadlines
+        from e820pool.memory_map import MemoryMap
+
+        MAP = MemoryMap.of([(0, 0x9F000, 1), (0x100000, 255 << 20, 1)])
+        SLOW = Deadlines(firmware=60, kernel=240, report=120, pressure=300, end=60)
+
+        def test_boot(boot):
+            ledger = DepositLedger.of_ranges([(0x7800000, 0x7804000)])
+            view = boot(
+                build_handoff(MAP, ledger),
+                kernel={str(fetched)!r},
+                options=BootOptions(pressure=False, deadlines=SLOW),
+            )
+            assert view.touched and not view.touched & ledger.extents
+        """
+    )
+    result = pytester.runpytest_subprocess("--e820pool-require")
+    result.assert_outcomes(passed=1)

@@ -14,10 +14,11 @@ from e820pool.report.jsons import document, json_text
 if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
 
-__all__ = ("handoff_json", "handoff_text", "parts_table")
+__all__ = ("handoff_json", "handoff_text", "parts_of", "parts_table")
 
 
-def _parts(handoff: Handoff) -> list[tuple[str, int, int]]:
+def parts_of(handoff: Handoff) -> list[tuple[str, int, int]]:
+    """Return what a loader places and keeps free: name, address, size in bytes."""
     parts = [(s.what, s.addr, len(s.data)) for s in handoff.segments()]
     for what, span in (
         ("kernel window", handoff.kernel_window),
@@ -30,7 +31,7 @@ def _parts(handoff: Handoff) -> list[tuple[str, int, int]]:
 
 def parts_table(handoff: Handoff) -> str:
     """Return each part with its address and size."""
-    rows = [(what, f"{addr:#x}", size) for what, addr, size in _parts(handoff)]
+    rows = [(what, f"{addr:#x}", size) for what, addr, size in parts_of(handoff)]
     return tabulate(rows, headers=("part", "address", "bytes"), tablefmt="plain")
 
 
@@ -53,7 +54,7 @@ def handoff_json(handoff: Handoff, where: str) -> str:
     """Return the JSON twin, kind ``handoff``."""
     parts = [
         {"what": what, "addr": addr, "size": size}
-        for what, addr, size in _parts(handoff)
+        for what, addr, size in parts_of(handoff)
     ]
     return json_text(
         document(

@@ -29,6 +29,7 @@ __all__ = (
     "Zone",
     "address_label",
     "deposits_between",
+    "look_of_type",
     "looks_of",
     "zones_of",
 )
@@ -130,6 +131,11 @@ def _high_zones(used: ByteRangeSet) -> list[Zone]:
         else:
             zones.append(Zone(start=start, end=end))
     return zones
+
+
+def look_of_type(kind: int) -> Look:
+    """Return what an e820 type looks like."""
+    return _LOOK_OF_TYPE.get(kind, Look.OTHER)
 
 
 def deposits_between(before: MemoryMap, after: MemoryMap) -> ByteRangeSet:

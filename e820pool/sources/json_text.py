@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from e820pool.errors import BadImageError
 
-__all__ = ("SCHEMA", "one_line", "parse_document", "shown_value", "whole_number")
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+__all__ = (
+    "SCHEMA",
+    "one_line",
+    "parse_document",
+    "parse_kinds",
+    "shown_value",
+    "whole_number",
+)
 
 SCHEMA = 1
 """The newest schema that is understood."""
@@ -31,6 +41,31 @@ def parse_document(text: str, kind: str, origin: str) -> dict[str, Any]:
     Raises:
         BadImageError: no JSON, no object, another kind or a newer schema.
     """
+    found = _object_of(text, origin)
+    if found.get("kind", kind) != kind:
+        raise BadImageError(
+            f"{origin!r} is of kind {shown_value(found['kind'])}, not {kind!r}"
+        )
+    return found
+
+
+def parse_kinds(
+    text: str, kinds: Collection[str], origin: str
+) -> tuple[str, dict[str, Any]]:
+    """Return the kind of the object in ``text``, one of ``kinds``, and the object.
+
+    Raises:
+        BadImageError: no JSON, no object, a kind of none of these or a newer schema.
+    """
+    found = _object_of(text, origin)
+    kind = found.get("kind")
+    if not isinstance(kind, str) or kind not in kinds:
+        told = "has no kind" if kind is None else f"is of kind {shown_value(kind)}"
+        raise BadImageError(f"{origin!r} {told}: want {', '.join(kinds)}")
+    return kind, found
+
+
+def _object_of(text: str, origin: str) -> dict[str, Any]:
     try:
         found = json.loads(
             text,
@@ -49,10 +84,6 @@ def parse_document(text: str, kind: str, origin: str) -> dict[str, Any]:
         raise BadImageError(
             f"{origin!r} has schema {schema:#x}: this version reads {SCHEMA:#x}"
         )
-    if found.get("kind", kind) != kind:
-        raise BadImageError(
-            f"{origin!r} is of kind {shown_value(found['kind'])}, not {kind!r}"
-        )
     return found
 
 
@@ -70,9 +101,9 @@ def shown_value(value: object) -> str:
     return repr(value)[:40]
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, limit: int = _TEXT_LIMIT) -> str:
     """Return a text of another's making fit to be printed: one line, no controls."""
-    return "".join(c if c.isprintable() else "?" for c in text[:_TEXT_LIMIT])
+    return "".join(c if c.isprintable() else "?" for c in text[:limit])
 
 
 def _parse_int(digits: str) -> int:

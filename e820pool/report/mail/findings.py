@@ -1,0 +1,53 @@
+"""Verdicts and findings as lines of a mail: each different finding once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.report.mail.lines import wrapped
+from e820pool.report.results.judged import WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from e820pool.compat import Difference
+    from e820pool.findings import Finding
+    from e820pool.report.grouped import Told
+    from e820pool.report.results.model import Judged
+
+__all__ = ("difference_lines", "finding_lines", "told_findings", "verdict_lines")
+
+
+def verdict_lines(judged: Sequence[Judged]) -> Iterator[str]:
+    """Yield a line a verdict with the kernels that have it, and what was booted."""
+    for word in reversed(WORDS):
+        names = [one.verdict.kernel for one in judged if one.verdict.verdict == word]
+        if names:
+            yield from wrapped(", ".join(names), f"{word:<9} ")
+    for one in judged:
+        if one.machine:
+            sides = f"model {one.model}, machine {one.machine}"
+            yield from wrapped(f"{one.verdict.kernel}: booted: {sides}")
+        yield from difference_lines(one.verdict.kernel, one.differences)
+
+
+def difference_lines(kernel: str, found: Iterable[Difference]) -> Iterator[str]:
+    """Yield where model and machine differ."""
+    for item in found:
+        text = f"{kernel}: model and machine differ in {item.field}: model {item.one}; "
+        yield from wrapped(f"{text}machine {item.other}", "", "    ")
+
+
+def told_findings(found: Sequence[Told]) -> Iterator[str]:
+    """Yield different findings, each with those that it is for."""
+    for at, (finding, who) in enumerate(found):
+        yield from [""] if at else []
+        yield from finding_lines(finding, who)
+
+
+def finding_lines(finding: Finding, who: str) -> Iterator[str]:
+    """Yield one finding: level and id, who it is for, the sentence, its source."""
+    yield from wrapped(f"[{finding.level}] {finding.id} ({who})", "", "    ")
+    yield from wrapped(finding.message, "    ")
+    if finding.source:
+        yield from wrapped(f"source: {finding.source}", "    ", "            ")

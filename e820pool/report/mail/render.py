@@ -1,0 +1,249 @@
+"""Write the chapters of a report as a mail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import singledispatch
+from typing import TYPE_CHECKING
+
+from e820pool import __version__
+from e820pool.errors import InputError
+from e820pool.report.costs import costs_of, loaders_of
+from e820pool.report.grouped import findings_of_comparison, findings_of_judged
+from e820pool.report.mail.findings import (
+    difference_lines,
+    finding_lines,
+    told_findings,
+    verdict_lines,
+)
+from e820pool.report.mail.lines import WIDTH, headline, section, table, wrapped
+from e820pool.report.picture import picture
+from e820pool.report.results.model import (
+    ChainChapter,
+    ComparisonChapter,
+    ExhaustionChapter,
+    HandoffChapter,
+    Judged,
+    VerdictsChapter,
+)
+from e820pool.report.summary import curve_sentence, heading, pages_text, summary
+from e820pool.report.table import human_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from e820pool.deposits import DepositLedger
+    from e820pool.extents import ExtentSet
+    from e820pool.memory_map import MemoryMap
+    from e820pool.report.results.model import Chapter, Fall, HopStep, MatrixCell
+
+__all__ = ("mail_report",)
+
+# A mail is read, not scrolled: the page has all of them.
+_DEPOSITS = 24
+# A matrix of seven kernels has to fit.
+_SHORT = {
+    "safe": "safe",
+    "degraded": "degr",
+    "unsafe": "BAD",
+    "unknown": "?",
+    "no handoff": "-",
+    "lost": "lost",
+}
+_LEGEND = (
+    "The model's verdict: safe, degr (degraded: RAM or the pool is lost), BAD "
+    "(unsafe: a deposited page can be touched), ? (unknown), - (no handoff)."
+)
+_BOOTED_LEGEND = (
+    f"{_LEGEND} Behind the slash: what the booted kernel did, and how many deposited "
+    "pages it touched; * the model did not foresee it; lost: the machine was."
+)
+_LIMITS = ("memmap-cmdline", "zero-page", "table-320", "table-3200")
+
+
+def mail_report(chapters: Sequence[Chapter], *, title: str = "") -> str:
+    """Return ASCII lines of at most 72 columns; the same chapters give the same."""
+    lines = wrapped(title) if title else []
+    for one in chapters:
+        lines += ["", "", *headline(heading(one))] if lines else headline(heading(one))
+        lines += ["", *wrapped(summary(one)), *_body(one)]
+    end = "Findings are explained in specs/findings.md and specs/pool.md of e820pool"
+    lines += ["", *wrapped(f"{end} {__version__}.")]
+    return "\n".join(lines) + "\n"
+
+
+@singledispatch
+def _body(chapter: Chapter) -> Iterator[str]:
+    raise TypeError(type(chapter).__name__)
+
+
+@_body.register
+def _(chapter: HandoffChapter) -> Iterator[str]:
+    before, after = chapter.before, chapter.after
+    yield from section("Map", _map_lines(before, after, chapter.ledger.extents))
+    yield from section("Deposits", _deposit_lines(chapter.ledger))
+    yield from _verdicts(chapter.judged)
+    yield from section("Handed over", _part_lines(chapter))
+
+
+@_body.register
+def _(chapter: VerdictsChapter) -> Iterator[str]:
+    yield from _verdicts(chapter.judged)
+
+
+@_body.register
+def _(chapter: ComparisonChapter) -> Iterator[str]:
+    headers = ("encoding", *chapter.kernels)
+    booted = any(one.booted for one in chapter.cells)
+    rows = [
+        [
+            name,
+            *(_cell(one) for one in chapter.row(name)),
+        ]
+        for name, _ in chapter.encodings
+    ]
+    legend = wrapped(_BOOTED_LEGEND if booted else _LEGEND)
+    yield from section("Verdicts", [*legend, "", *table(headers, rows)])
+    yield from section("Costs, at most, and what is kept", _cost_lines(chapter))
+    yield from _remarks(chapter)
+    if found := findings_of_comparison(chapter):
+        yield from section("Findings", told_findings(found))
+
+
+@_body.register
+def _(chapter: ExhaustionChapter) -> Iterator[str]:
+    told = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in chapter.workload)
+    yield from section("Workload", wrapped(told))
+    yield from section("Deposit call at which each limit falls", _fall_lines(chapter))
+    sentences = (curve_sentence(one, chapter) for one in chapter.curves)
+    lines = (line for text in sentences for line in wrapped(text, "* "))
+    yield from section("In words", lines)
+    yield from section("Limits", _limit_lines(chapter))
+
+
+@_body.register
+def _(chapter: ChainChapter) -> Iterator[str]:
+    carried = f"loaders: {', '.join(chapter.loaders)}; record by {chapter.carrier}"
+    hops = [
+        line for at, hop in enumerate(chapter.hops) for line in _hop_lines(at + 1, hop)
+    ]
+    yield from section("Timeline", [*wrapped(carried), *hops])
+    first, last = chapter.hops[0], chapter.hops[-1]
+    lines = _map_lines(first.table, last.table, last.deposits)
+    yield from section("Map, first kernel and last kernel", lines)
+
+
+def _map_lines(
+    before: MemoryMap | None, after: MemoryMap, deposits: ExtentSet
+) -> list[str]:
+    try:
+        if before is None:
+            drawn = picture(after, None, deposits, width=WIDTH, ascii_only=True)
+        else:
+            drawn = picture(before, after, deposits, width=WIDTH, ascii_only=True)
+    except InputError as exc:
+        return wrapped(f"no picture: {exc}")
+    return drawn.rstrip("\n").split("\n")
+
+
+def _deposit_lines(ledger: DepositLedger) -> Iterator[str]:
+    for one in list(ledger)[:_DEPOSITS]:
+        size = human_size(one.nr_pages << 12)
+        yield from wrapped(f"{one}, {size}")
+    if len(ledger) > _DEPOSITS:
+        yield f"and {len(ledger) - _DEPOSITS} more"
+
+
+def _part_lines(chapter: HandoffChapter) -> Iterator[str]:
+    for what, addr, size in chapter.parts:
+        yield from wrapped(f"{what} at {addr:#x}, {human_size(size)}")
+    yield from wrapped(f"encoding {chapter.encoding}")
+    yield from wrapped(f"command line: {chapter.cmdline or 'empty'}", "", "    ")
+
+
+def _verdicts(judged: Sequence[Judged]) -> Iterator[str]:
+    yield from section("Verdicts", verdict_lines(judged))
+    if found := findings_of_judged(judged):
+        yield from section("Findings", told_findings(found))
+
+
+def _cell(one: MatrixCell) -> str:
+    if not one.booted:
+        return _SHORT[one.word]
+    unforeseen = "" if one.is_foreseen else "*"
+    return f"{_SHORT[one.word]}/{_SHORT[one.booted]}{one.nr_touched}{unforeseen}"
+
+
+def _cost_lines(chapter: ComparisonChapter) -> list[str]:
+    loaders = loaders_of(chapter)
+    headers = ("encoding", "entries", "words", "wasted", "pool", *loaders)
+    rows = [
+        (
+            one.name,
+            one.entries,
+            one.words_bytes,
+            one.wasted,
+            one.pool,
+            *one.survives,
+        )
+        for one in costs_of(chapter)
+    ]
+    return table(headers, rows)
+
+
+def _remarks(chapter: ComparisonChapter) -> Iterator[str]:
+    told = {
+        "Model and machine differ": [
+            (x, why) for x in chapter.cells for why in x.disagreements
+        ],
+        "No handoff": [(x, x.reason) for x in chapter.cells if x.reason],
+    }
+    for title, pairs in told.items():
+        lines = (
+            line
+            for cell, why in pairs
+            for line in wrapped(f"{cell.encoding} on {cell.kernel}: {why}", "", "    ")
+        )
+        if pairs:
+            yield from section(title, lines)
+
+
+def _fall_lines(chapter: ExhaustionChapter) -> list[str]:
+    names = [one.name for one in chapter.limits if one.name in _LIMITS]
+    rows = [
+        (one.host, one.policy, *(_fall(one.fall_of(name)) for name in names))
+        for one in chapter.curves
+        if not one.reason
+    ]
+    return table(("host", "policy", *names), rows, keys=2)
+
+
+def _fall(fall: Fall | None) -> str:
+    return "never" if fall is None else str(fall.call)
+
+
+def _limit_lines(chapter: ExhaustionChapter) -> Iterator[str]:
+    for one in chapter.limits:
+        text = f"{one.name}, at most {one.most} {one.measure}: {one.meaning}"
+        yield from wrapped(text, "", "    ")
+        yield from wrapped(f"source: {one.source}", "    ", "            ")
+
+
+def _hop_lines(number: int, hop: HopStep) -> Iterator[str]:
+    entered = "booted" if hop.entered == "boot" else f"by kexec ({hop.entered})"
+    yield from wrapped(f"{number}. {hop.kernel}, {entered}, {hop.seconds:.0f} s")
+    model = hop.predicted.verdict if hop.predicted else "unknown"
+    pool = f"{hop.pool} ({hop.carrier})" if hop.pool == "equal" else hop.pool
+    told = (
+        f"{pages_text(hop.nr_deposited)} deposited before, {hop.nr_touched} touched; "
+        f"{hop.nr_entries} entries; pool {pool}; model {model}; deposits "
+        f"{pages_text(hop.nr_made)} itself"
+    )
+    yield from wrapped(told, "   ")
+    if hop.nr_withdrawn:
+        used = f"{hop.nr_withdrawn} withdrawn before it, {hop.nr_used_again} used again"
+        yield from wrapped(used, "   ")
+    yield from difference_lines(hop.kernel, hop.differences)
+    predicted = hop.predicted.findings if hop.predicted else ()
+    for finding in (*predicted, *hop.pool_findings):
+        yield from finding_lines(finding, hop.kernel)

@@ -1,0 +1,113 @@
+"""Lay the ranges of a map out on a bar, in percent of its width."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from e820pool.report.zones import Look
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from e820pool.report.page.ranges import MapRange
+    from e820pool.report.zones import Zone
+
+__all__ = ("LEAST", "Bar", "Shape", "bar_of")
+
+LEAST = 0.4
+"""Percent of the bar that a shape has at least, so that it can be seen and met."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Hold a rectangle: where it stands in percent, its look and what it tells."""
+
+    x: str
+    width: str
+    look: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """Hold one map's shapes, in the order of their addresses."""
+
+    name: str
+    shapes: tuple[Shape, ...]
+
+
+def bar_of(
+    name: str,
+    ranges: tuple[MapRange, ...],
+    zone: Zone,
+    place: Callable[[int], float],
+) -> Bar:
+    """Return the bar of a zone; ``place`` gives the percent of an address in it.
+
+    Neighbours too narrow to be met share a shape, which looks like a deposit if it
+    holds one: a deposit never vanishes.
+    """
+    shapes, end_of_last = [], 0.0
+    for group, start, end in _groups(ranges, zone, place):
+        x = min(max(start, end_of_last), 100 - LEAST)
+        width = max(end - x, LEAST)
+        end_of_last = x + width
+        shapes.append(
+            Shape(
+                x=f"{x:.3f}%",
+                width=f"{width:.3f}%",
+                look=_look(group).name.lower(),
+                title=_title(group),
+            )
+        )
+    return Bar(name=name, shapes=tuple(shapes))
+
+
+_Placed = tuple["MapRange", float, float]
+_Group = tuple[list["MapRange"], float, float]
+
+
+def _groups(
+    ranges: tuple[MapRange, ...], zone: Zone, place: Callable[[int], float]
+) -> Iterator[_Group]:
+    group: list[MapRange] = []
+    start = end = 0.0
+    for one, left, right in _placed(ranges, zone, place):
+        narrow = right - left < LEAST
+        if group and narrow and right - start < LEAST:
+            group.append(one)
+            end = right
+            continue
+        if group:
+            yield group, start, end
+        group, start, end = [one], left, right
+        if not narrow:
+            yield group, start, end
+            group = []
+    if group:
+        yield group, start, end
+
+
+def _placed(
+    ranges: tuple[MapRange, ...], zone: Zone, place: Callable[[int], float]
+) -> Iterator[_Placed]:
+    for one in ranges:
+        low, high = max(one.start, zone.start), min(one.end, zone.end)
+        if low < high:
+            yield one, place(low), place(high)
+
+
+def _look(group: list[MapRange]) -> Look:
+    if any(one.look == Look.DEPOSITED for one in group):
+        return Look.DEPOSITED
+    return max(group, key=lambda one: one.size).look
+
+
+def _title(group: list[MapRange]) -> str:
+    if len(group) == 1:
+        return group[0].title
+    deposited = sum(one.look == Look.DEPOSITED for one in group)
+    told = f", {deposited} of them deposited" if deposited else ""
+    first, last = group[0].start, group[-1].end - 1
+    return f"{len(group)} ranges in [mem {first:#x}-{last:#x}]{told}: come closer"

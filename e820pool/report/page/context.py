@@ -1,0 +1,209 @@
+"""What a page shows of each chapter, ready for its template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import singledispatch
+from typing import TYPE_CHECKING
+
+from e820pool.errors import InputError
+from e820pool.report.costs import costs_of, loaders_of
+from e820pool.report.grouped import findings_of_comparison, findings_of_judged
+from e820pool.report.page.curves import charts_of
+from e820pool.report.page.ranges import (
+    NO_ENTRY,
+    extent_layer,
+    ledger_layer,
+    map_layer,
+    segments,
+)
+from e820pool.report.page.views import views_of
+from e820pool.report.results.model import (
+    ChainChapter,
+    ComparisonChapter,
+    ExhaustionChapter,
+    HandoffChapter,
+    VerdictsChapter,
+)
+from e820pool.report.summary import heading, summary
+from e820pool.report.table import human_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from e820pool.memory_map import MemoryMap
+    from e820pool.report.costs import EncodingCost
+    from e820pool.report.grouped import Told
+    from e820pool.report.page.curves import Chart
+    from e820pool.report.page.ranges import Layer
+    from e820pool.report.page.views import View
+    from e820pool.report.results.model import Chapter
+
+__all__ = ("MapRow", "MapShown", "Shown", "shown")
+
+_Map = tuple["MemoryMap", "Sequence[str]"]
+
+# A kernel's largest table and all deposits in it; what has more is told so.
+_ROWS = 4000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapRow:
+    """Hold a row of the table of ranges."""
+
+    first: str
+    last: str
+    size: str
+    before: str
+    after: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapShown:
+    """Hold a drawn map, or why there is none.
+
+    Attributes:
+        names: of the two maps, for column heads; the first is "" where there is one.
+        nr_left_out: rows that the table does not have.
+    """
+
+    names: tuple[str, str]
+    views: tuple[View, ...] = ()
+    rows: tuple[MapRow, ...] = ()
+    nr_left_out: int = 0
+    nr_deposits: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """Hold a chapter with its words and drawings.
+
+    Attributes:
+        kind: names its template.
+        findings: each different one once, with those that it is for.
+    """
+
+    kind: str
+    heading: str
+    summary: str
+    chapter: Chapter
+    map: MapShown | None = None
+    charts: tuple[Chart, ...] = ()
+    costs: tuple[EncodingCost, ...] = ()
+    loaders: tuple[str, ...] = ()
+    findings: tuple[Told, ...] = ()
+
+
+@singledispatch
+def shown(chapter: Chapter) -> Shown:
+    """Return what a page shows of a chapter."""
+    raise TypeError(type(chapter).__name__)
+
+
+@shown.register
+def _(chapter: HandoffChapter) -> Shown:
+    firmware = chapter.before
+    before = None if firmware is None else (firmware, _numbered(firmware, "firmware"))
+    drawn = _drawn(
+        before,
+        (chapter.after, chapter.sources),
+        ledger_layer(chapter.ledger),
+        ("before", "after"),
+    )
+    told = tuple(findings_of_judged(chapter.judged))
+    return replace(_shown("handoff", chapter), map=drawn, findings=told)
+
+
+@shown.register
+def _(chapter: VerdictsChapter) -> Shown:
+    told = tuple(findings_of_judged(chapter.judged))
+    return replace(_shown("verdicts", chapter), findings=told)
+
+
+@shown.register
+def _(chapter: ComparisonChapter) -> Shown:
+    return replace(
+        _shown("comparison", chapter),
+        costs=costs_of(chapter),
+        loaders=loaders_of(chapter),
+        findings=tuple(findings_of_comparison(chapter)),
+    )
+
+
+@shown.register
+def _(chapter: ExhaustionChapter) -> Shown:
+    return replace(_shown("exhaustion", chapter), charts=charts_of(chapter))
+
+
+@shown.register
+def _(chapter: ChainChapter) -> Shown:
+    first, last = chapter.hops[0], chapter.hops[-1]
+    drawn = _drawn(
+        (first.table, _numbered(first.table, first.kernel)),
+        (last.table, _numbered(last.table, last.kernel)),
+        extent_layer(last.deposits),
+        ("first kernel", "last kernel"),
+    )
+    return replace(_shown("chain", chapter), map=drawn)
+
+
+def _shown(kind: str, chapter: Chapter) -> Shown:
+    return Shown(
+        kind=kind,
+        heading=heading(chapter),
+        summary=summary(chapter),
+        chapter=chapter,
+    )
+
+
+def _numbered(memory_map: MemoryMap, what: str) -> tuple[str, ...]:
+    return tuple(f"{what} entry {at}" for at in range(len(memory_map)))
+
+
+def _drawn(
+    before: _Map | None, after: _Map, deposits: Layer, names: tuple[str, str]
+) -> MapShown:
+    try:
+        views = views_of(before, after, deposits, names)
+        rows = _rows(before, after, deposits)
+    except InputError as exc:
+        return MapShown(names=names, reason=str(exc))
+    return MapShown(
+        names=names if before is not None else ("", names[1]),
+        views=views,
+        rows=tuple(rows[:_ROWS]),
+        nr_left_out=max(len(rows) - _ROWS, 0),
+        nr_deposits=len(deposits.words),
+    )
+
+
+def _rows(before: _Map | None, after: _Map, deposits: Layer) -> list[MapRow]:
+    layers = [map_layer(*after), deposits]
+    if before is not None:
+        layers.append(map_layer(*before))
+    found = []
+    for start, end, (at, on_top, *was) in segments(layers):
+        words = [_word(layers[0], at)]
+        sources = [layers[0].sources[at]] if at >= 0 else []
+        if on_top >= 0:
+            words.append(deposits.words[on_top])
+            sources.append(deposits.sources[on_top])
+        if was and was[0] >= 0:
+            sources.append(layers[2].sources[was[0]])
+        found.append(
+            MapRow(
+                first=f"{start:#x}",
+                last=f"{end - 1:#x}",
+                size=human_size(end - start),
+                before=_word(layers[2], was[0]) if was else "",
+                after=", ".join(words),
+                source=", ".join(sources),
+            )
+        )
+    return found
+
+
+def _word(layer: Layer, at: int) -> str:
+    return layer.words[at] if at >= 0 else NO_ENTRY

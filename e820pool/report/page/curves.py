@@ -1,0 +1,156 @@
+"""Exhaustion curves as points of a plot, both axes logarithmic."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from e820pool.report.summary import curve_sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e820pool.report.results.model import Curve, ExhaustionChapter
+    from e820pool.stress.limits import Limit
+
+__all__ = ("LINES", "Chart", "Line", "Mark", "charts_of")
+
+LINES = 12
+"""Curves in one chart at most: as many as colours with dashes can be told apart."""
+
+# Units of the plot's own square, which the page stretches.
+_SIDE = 1000
+# What limits entries, and is worth a line of its own.
+_MEASURES = ("entries", "table")
+_POINTS = 400
+# Of the axis, so that two labels do not lie over each other.
+_APART = 0.06
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Hold a tick or a limit: percent along its axis, and what it is called."""
+
+    at: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Hold a curve: the points of a polyline, its style's number, what it tells."""
+
+    points: str
+    style: int
+    is_dot: bool
+    label: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """Hold one host's curves; ``nr_left_out`` are in the table only."""
+
+    host: str
+    lines: tuple[Line, ...]
+    limits: tuple[Mark, ...]
+    calls: tuple[Mark, ...]
+    entries: tuple[Mark, ...]
+    nr_left_out: int
+
+
+def charts_of(chapter: ExhaustionChapter) -> tuple[Chart, ...]:
+    """Return a chart for each host that has a curve."""
+    hosts: dict[str, list[Curve]] = {}
+    for one in chapter.curves:
+        if one.points:
+            hosts.setdefault(one.host, []).append(one)
+    return tuple(_chart(chapter, host, curves) for host, curves in hosts.items())
+
+
+def _chart(chapter: ExhaustionChapter, host: str, curves: list[Curve]) -> Chart:
+    shown = curves[:LINES]
+    x = _Axis(1, max(call for one in shown for call, _ in one.points))
+    values = [max(entries, 1) for one in shown for _, entries in one.points]
+    near = [one for one in chapter.limits if one.measure in _MEASURES]
+    top = max(values)
+    # The limit above the highest curve tells how far it is.
+    over = min((one.most for one in near if one.most > top), default=top)
+    y = _Axis(min(values), over)
+    return Chart(
+        host=host,
+        lines=tuple(_line(one, at, x, y, chapter) for at, one in enumerate(shown)),
+        limits=_limits(near, y),
+        calls=tuple(Mark(at=x.percent(n), label=f"{n:,}") for n in x.decades()),
+        entries=tuple(Mark(at=y.percent_down(n), label=f"{n:,}") for n in y.decades()),
+        nr_left_out=len(curves) - len(shown),
+    )
+
+
+# Limits that lie on top of each other share a line.
+def _limits(near: list[Limit], y: _Axis) -> tuple[Mark, ...]:
+    groups: list[list[Limit]] = []
+    for one in sorted(near, key=lambda limit: limit.most):
+        if not y.low <= one.most <= y.high:
+            continue
+        if groups and y.share(one.most) - y.share(groups[-1][0].most) < _APART:
+            groups[-1].append(one)
+        else:
+            groups.append([one])
+    return tuple(
+        Mark(
+            at=y.percent_down(group[-1].most),
+            label=", ".join(f"{one.name} {one.most}" for one in group),
+        )
+        for group in groups
+    )
+
+
+def _line(
+    one: Curve, style: int, x: _Axis, y: _Axis, chapter: ExhaustionChapter
+) -> Line:
+    step = max(1, math.ceil(len(one.points) / _POINTS))
+    # A lone point is a line of no length, which its round ends make a dot.
+    kept = [*(one.points[:-1:step] or one.points), one.points[-1]]
+    points = " ".join(
+        f"{_SIDE * x.share(call):.1f},{_SIDE * (1 - y.share(entries)):.1f}"
+        for call, entries in kept
+    )
+    label = f"{one.policy}, seed {one.seed}"
+    return Line(
+        points=points,
+        style=style,
+        is_dot=len(one.points) == 1,
+        label=label,
+        title=curve_sentence(one, chapter),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    # From `low` to `high`, by logarithm; a lone value stands in the middle.
+    low: int
+    high: int
+
+    def share(self, value: int) -> float:
+        low, high = math.log10(max(self.low, 1)), math.log10(max(self.high, 1))
+        if high <= low:
+            return 0.5
+        at = (math.log10(max(value, 1)) - low) / (high - low)
+        return min(max(at, 0.0), 1.0)
+
+    def percent(self, value: int) -> str:
+        return f"{100 * self.share(value):.2f}%"
+
+    def percent_down(self, value: int) -> str:
+        return f"{100 * (1 - self.share(value)):.2f}%"
+
+    def decades(self) -> Iterator[int]:
+        # 1, 2, 5, 10 ... while they are few, else powers of ten.
+        steps = (1, 2, 5) if self.high < 100 * max(self.low, 1) else (1,)
+        power = 1
+        while power <= self.high:
+            yield from (
+                step * power for step in steps if self.low <= step * power <= self.high
+            )
+            power *= 10

@@ -1,0 +1,181 @@
+"""Ranges of a map that a page tells apart: type, deposit, and where each is from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from e820pool.extents import ExtentSet
+from e820pool.report.table import human_size, type_label
+from e820pool.report.zones import Look, look_of_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from e820pool.deposits import DepositLedger
+    from e820pool.memory_map import MemoryMap
+
+__all__ = (
+    "NO_ENTRY",
+    "Layer",
+    "MapRange",
+    "extent_layer",
+    "ledger_layer",
+    "map_layer",
+    "ranges_of",
+    "segments",
+)
+
+NO_ENTRY = "no entry"
+"""Of bytes that a map does not name."""
+
+# More names than this help nobody.
+_NAMED = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapRange:
+    """Hold bytes ``[start, end)`` that look the same and have one source."""
+
+    start: int
+    end: int
+    look: Look
+    words: str
+    source: str
+
+    @property
+    def size(self) -> int:
+        """Return the number of bytes."""
+        return self.end - self.start
+
+    @property
+    def title(self) -> str:
+        """Return range, size, type and source in a sentence."""
+        told = f"[mem {self.start:#x}-{self.end - 1:#x}] {human_size(self.size)}"
+        return f"{told}, {self.words}; from {self.source}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """Hold disjoint sorted ranges in bytes, each with words and a source."""
+
+    starts: NDArray[Any]
+    ends: NDArray[Any]
+    words: tuple[str, ...]
+    sources: tuple[str, ...]
+    looks: tuple[Look, ...]
+
+    def at(self, addr: int) -> int:
+        """Return the index of the range that holds an address, -1 without one."""
+        found = int(np.searchsorted(self.starts, np.uint64(addr), side="right")) - 1
+        return found if found >= 0 and addr < int(self.ends[found]) else -1
+
+
+def map_layer(memory_map: MemoryMap, names: Sequence[str]) -> Layer:
+    """Return the ranges of a map once its overlaps are resolved.
+
+    Args:
+        memory_map: entries in any order.
+        names: where each entry is from, one for each.
+
+    Raises:
+        InputError: an entry reaches 2^64.
+    """
+    flat = memory_map.flatten().entries
+    origin = _Origins(memory_map.entries, names)
+    rows = flat.tolist()
+    return Layer(
+        starts=flat["addr"],
+        ends=flat["addr"] + flat["size"],
+        words=tuple(type_label(kind) for _, _, kind in rows),
+        sources=tuple(origin.of(addr, addr + size, kind) for addr, size, kind in rows),
+        looks=tuple(look_of_type(kind) for _, _, kind in rows),
+    )
+
+
+def ledger_layer(ledger: DepositLedger) -> Layer:
+    """Return the deposits of a ledger, owner by owner."""
+    rows = ledger.rows
+    owners = [f"deposited by owner {owner:#x}" for owner in rows["owner"].tolist()]
+    return _deposits(rows["start"], rows["end"], owners)
+
+
+def extent_layer(extents: ExtentSet) -> Layer:
+    """Return deposited pages of which nobody says whose they are."""
+    return _deposits(extents.starts, extents.ends, ["deposited"] * len(extents))
+
+
+def _deposits(starts: NDArray[Any], ends: NDArray[Any], words: list[str]) -> Layer:
+    # One at a time: touching deposits of two owners stay apart.
+    spans = [
+        next(iter(ExtentSet([pair]).to_bytes()))
+        for pair in zip(starts.tolist(), ends.tolist(), strict=True)
+    ]
+    return Layer(
+        starts=np.array([start for start, _ in spans], np.uint64),
+        ends=np.array([end for _, end in spans], np.uint64),
+        words=tuple(words),
+        sources=tuple(f"deposit {at + 1}" for at in range(len(words))),
+        looks=(Look.DEPOSITED,) * len(words),
+    )
+
+
+def segments(layers: Sequence[Layer]) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    """Yield ``start, end`` of each stretch that some layer has, and the index in each.
+
+    No stretch crosses a bound of any layer; an index of -1 says that one has nothing.
+    """
+    bounds = np.unique(
+        np.concatenate([x for one in layers for x in (one.starts, one.ends)])
+    )
+    for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        found = tuple(one.at(start) for one in layers)
+        if any(at >= 0 for at in found):
+            yield start, end, found
+
+
+def ranges_of(layer: Layer, deposits: Layer | None = None) -> tuple[MapRange, ...]:
+    """Return the ranges of a map, cut at the deposits that lie on top."""
+    layers = [layer] if deposits is None else [layer, deposits]
+    found = []
+    for start, end, (at, *on_top) in segments(layers):
+        words = layer.words[at] if at >= 0 else NO_ENTRY
+        source = layer.sources[at] if at >= 0 else NO_ENTRY
+        look = layer.looks[at] if at >= 0 else Look.NOTHING
+        if deposits is not None and on_top[0] >= 0:
+            words = f"{words}, {deposits.words[on_top[0]]}"
+            source = f"{source}, {deposits.sources[on_top[0]]}"
+            look = Look.DEPOSITED
+        found.append(
+            MapRange(start=start, end=end, look=look, words=words, source=source)
+        )
+    return tuple(found)
+
+
+class _Origins:
+    # Which entries a flat range was made of, by bisection over their sorted starts.
+
+    def __init__(self, entries: NDArray[Any], names: Sequence[str]) -> None:
+        order = np.argsort(entries["addr"], kind="stable")
+        self.rows = entries[order]
+        self.names = [names[at] for at in order.tolist()]
+        # No entry before the first whose running end passes an address can reach it.
+        self.reach = np.maximum.accumulate(self.rows["addr"] + self.rows["size"])
+
+    def of(self, start: int, end: int, kind: int) -> str:
+        low = int(np.searchsorted(self.reach, np.uint64(start), side="right"))
+        high = int(np.searchsorted(self.rows["addr"], np.uint64(end), side="left"))
+        found = [
+            name
+            for (addr, size, type_), name in zip(
+                self.rows[low:high].tolist(), self.names[low:high], strict=True
+            )
+            if addr < end and addr + size > start and type_ == kind
+        ]
+        if len(found) > _NAMED:
+            return f"{found[0]} and {len(found) - 1} others"
+        return " and ".join(found)

@@ -1,0 +1,59 @@
+"""Fill the page's templates."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from e820pool import __version__
+from e820pool.report.page.context import shown
+from e820pool.report.summary import counted, pages_text
+from e820pool.report.table import human_size
+from e820pool.report.zones import LABELS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from e820pool.report.results.model import Chapter
+
+__all__ = ("html_report",)
+
+_SCRIPT = "page.js"
+
+
+def html_report(chapters: Sequence[Chapter], *, title: str = "") -> str:
+    """Return the page; the same chapters give the same bytes.
+
+    Whatever a chapter says is escaped, and the page's own policy lets a browser run
+    no script but the page's one and fetch nothing.
+    """
+    loader = PackageLoader("e820pool.report.page")
+    pages = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters.update(size=human_size, pages=pages_text)
+    pages.globals.update(counted=counted)
+    told = [shown(one) for one in chapters]
+    script, _, _ = loader.get_source(pages, _SCRIPT)
+    return pages.get_template("page.html").render(
+        title=title or told[0].heading,
+        chapters=told,
+        script=Markup(script),  # noqa: S704  our own
+        script_digest=_digest(script),
+        looks=[(look.name.lower(), label) for look, label in LABELS.items()],
+        version=__version__,
+    )
+
+
+# As a policy names an inline script: by what stands between its tags.
+def _digest(script: str) -> str:
+    raw = hashlib.sha256(script.encode()).digest()
+    return base64.b64encode(raw).decode("ascii")

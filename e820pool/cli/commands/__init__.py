@@ -18,6 +18,7 @@ from e820pool.cli.commands import (
     kernels,
     predict,
     rebuild,
+    report,
     show,
     stress,
 )
@@ -59,6 +60,7 @@ def _modules() -> Iterator[Command]:
     yield chain
     yield stress
     yield budget
+    yield report
     yield fleet
     yield kernels
     yield image

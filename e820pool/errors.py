@@ -1,4 +1,4 @@
-"""Errors by who is at fault: the caller, the input, a capacity, the lab."""
+"""Errors by who is at fault: caller, input, a capacity, the lab, this machine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ __all__ = (
     "E820PoolError",
     "InputError",
     "LabError",
+    "MachineError",
 )
 
 
@@ -32,3 +33,7 @@ class CapacityError(E820PoolError):
 
 class LabError(E820PoolError):
     """The laboratory failed (QEMU missing, VM lost): there is no verdict."""
+
+
+class MachineError(E820PoolError):
+    """This machine lacks or refuses what a kexec needs: nothing was done."""

@@ -2,13 +2,16 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The package alone, which is all that the demo needs; then everything.
+CORE   := $(VENV)/.package
 STAMP  := $(VENV)/.installed
 # Both cores of a small machine; `make test WORKERS=0` runs in one process.
 WORKERS ?= 2
 
 .PHONY: demo test check lab bench packages clean
 
-demo: $(STAMP)
+demo: $(CORE)
 	$(BIN)/e820pool demo
 
 test: check packages
@@ -36,16 +39,22 @@ bench: $(STAMP)
 	$(BIN)/pytest tests/benchmarks --benchmark-only --benchmark-disable-gc \
 		--benchmark-columns=median,stddev,rounds -q
 
-# Debian packages for the lab and for the tests that ask gcc; where root or apt is
-# not at hand this says what is missing and the tests that need it say so too.
+# Debian packages for the lab and for the tests that ask gcc, and the Kaitai compiler
+# of npm; where root, apt or npm is not at hand this says what is missing, and the tests
+# that need it say so too.
 packages:
 	sh tools/debian-packages.sh
+	@sh tools/kaitai-compiler.sh >/dev/null
 
-$(STAMP): pyproject.toml
+$(CORE): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "e820pool needs Python 3.11 or newer; say make PYTHON=python3.12"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,lab,plot,sweep,fleet,cluster,browser,docs]'
+	$(PIP) -e .
+	touch $@
+
+$(STAMP): $(CORE)
+	$(PIP) -e '.[test,lab,plot,sweep,fleet,cluster,browser,docs]'
 	touch $@
 
 clean:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from e820pool.type_words import resource_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
-__all__ = ("memmap_archive",)
+    from e820pool.kernel.view import Row
+
+__all__ = ("memmap_archive", "memmap_files")
 
 
 def memmap_archive(table: NDArray[Any]) -> bytes:
@@ -23,15 +25,16 @@ def memmap_archive(table: NDArray[Any]) -> bytes:
     """
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for name, text in _files(table):
+        for name, text in memmap_files(table.tolist()):
             info = tarfile.TarInfo(name)
             info.size = len(text)
             archive.addfile(info, io.BytesIO(text))
     return out.getvalue()
 
 
-def _files(table: NDArray[Any]) -> Iterator[tuple[str, bytes]]:
-    for at, (addr, size, kind) in enumerate(table.tolist()):
+def memmap_files(rows: Iterable[Row]) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and content of each file of the tree, ends inclusive."""
+    for at, (addr, size, kind) in enumerate(rows):
         yield f"{at}/start", f"{addr:#x}\n".encode()
         yield f"{at}/end", f"{addr + size - 1:#x}\n".encode()
         yield f"{at}/type", f"{resource_name(kind)}\n".encode()

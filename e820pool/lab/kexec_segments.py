@@ -83,12 +83,14 @@ def kexec_image(bound: BoundKernel) -> KexecImage:
         raise CapacityError(
             f"{len(parts)} segments do not fit: the limit is {MAX_SEGMENTS}"
         )
-    payload, segments = bytearray(), []
+    at, segments, pieces = 0, [], []
     for part in sorted(parts, key=lambda part: part.addr):
-        segments.append(_segment(part, len(payload), _size(part, bound)))
-        payload += part.data.ljust(_pages(len(part.data)), b"\0")
+        segments.append(_segment(part, at, _size(part, bound)))
+        # Joined once: an initrd may fill much of the memory that there is.
+        pieces += [part.data, bytes(-len(part.data) % PAGE_SIZE)]
+        at += _pages(len(part.data))
     image = KexecImage(
-        payload=bytes(payload), segments=tuple(segments), entry=bound.stub_addr
+        payload=b"".join(pieces), segments=tuple(segments), entry=bound.stub_addr
     )
     _validate_apart(image.segments)
     for start, end in image.pages() & bound.handoff.ledger.extents:

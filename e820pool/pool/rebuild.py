@@ -30,8 +30,9 @@ _RECORD_MISSING = Finding(
     message="there is no pool record, and no firmware's map to infer the pool from",
 )
 
-Carrier = Literal["setup_data", "pmpool", "inference"]
-"""How the pool came over: a setup_data node, the region's first page, not at all."""
+Carrier = Literal["setup_data", "pmpool", "file", "inference"]
+"""How the pool came over: a setup_data node, the region's first page, a file that was
+kept at the kexec, not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

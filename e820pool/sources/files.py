@@ -20,6 +20,7 @@ __all__ = (
     "parse_hex_attribute",
     "read_attribute",
     "read_file",
+    "read_large_file",
     "read_stream",
     "shown_path",
 )
@@ -68,6 +69,20 @@ def read_file(path: Path, limit: int = INPUT_LIMIT, *, empty: bool = False) -> b
     except ValueError as exc:
         # A NUL in the name.
         raise InputError(f"cannot read {shown_path(path)}: {exc}") from exc
+
+
+def read_large_file(path: Path, limit: int) -> bytes:
+    """Return the bytes of a regular file, with no more memory than it needs.
+
+    Raises:
+        InputError: it cannot be read.
+        BadImageError: it is empty, or longer than ``limit`` bytes.
+    """
+    try:
+        size = path.stat().st_size
+    except (OSError, ValueError):
+        size = 0
+    return read_file(path, min(max(size, 1), limit))
 
 
 def read_stream(

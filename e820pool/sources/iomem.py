@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from e820pool.findings import Finding
 
-__all__ = ("looks_like_iomem", "read_iomem")
+__all__ = ("looks_like_iomem", "named_ranges", "read_iomem")
 
 _LINE = re.compile(
     r"^(?P<before>[ \t>|#*]*)(?P<first>[0-9a-f]{4,16})-(?P<last>[0-9a-f]{4,16}) : "
@@ -79,6 +79,12 @@ def read_iomem(text: str, *, origin: str = "") -> MemoryMap:
         origin=f"{origin} (/proc/iomem text)",
         notes=tuple(_notes(lines)),
     )
+
+
+def named_ranges(text: str) -> list[tuple[int, int, str]]:
+    """Return every line as ``(start, end, name)``, half-open bytes, in its order."""
+    lines = (_parsed(match) for match in _LINE.finditer(text))
+    return [(line.first, line.last + 1, line.name) for line in lines]
 
 
 def _parsed(match: re.Match[str]) -> _Line:

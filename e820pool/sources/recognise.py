@@ -33,6 +33,7 @@ __all__ = ("read_live", "read_map")
 # firmware's own (or kexec's) map, which mem= and memmap= have not changed;
 # /proc/iomem shows what became of it.
 _LIVE = ("/sys/firmware/memmap", "/sys/kernel/boot_params", "/proc/iomem")
+_ROOT = Path("/")
 
 
 def read_map(
@@ -62,8 +63,11 @@ def read_map(
     return _judged(found)
 
 
-def read_live() -> MemoryMap:
+def read_live(root: Path = _ROOT) -> MemoryMap:
     """Return this machine's map, from the first place that shows it.
+
+    Args:
+        root: where /proc and /sys are; another folder is a copy of a machine's.
 
     Raises:
         InputError: none does.
@@ -71,7 +75,7 @@ def read_live() -> MemoryMap:
     refusals = []
     for name in _LIVE:
         try:
-            return _map_of_path(Path(name), None)
+            return _map_of_path(root / name.lstrip("/"), None)
         except (InputError, BadImageError) as exc:
             refusals.append(str(exc))
     raise InputError(f"this machine shows no map: {'; '.join(refusals)}")

@@ -16,6 +16,7 @@ from e820pool.cli.commands import (
     fleet,
     image,
     kernels,
+    kexec,
     predict,
     rebuild,
     report,
@@ -58,6 +59,7 @@ def _modules() -> Iterator[Command]:
     yield rebuild
     yield compare
     yield chain
+    yield kexec
     yield stress
     yield budget
     yield report

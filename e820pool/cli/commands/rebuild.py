@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
@@ -53,6 +54,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="as if there were no pool record: infer the pool from --firmware-map",
     )
+    parser.add_argument(
+        "--state",
+        metavar="DIR",
+        type=Path,
+        help="of live: where `kexec` kept the record (default: /var/lib/e820pool)",
+    )
     parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
@@ -82,12 +89,27 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _result(
     handoff: Handoff, firmware: MemoryMap | None, args: argparse.Namespace
 ) -> RebuildResult:
-    from e820pool.pool.rebuild import rebuild  # noqa: PLC0415  numpy
+    if args.handoff == "live" and args.kernel is None:
+        return _of_this_machine(handoff, firmware, args)
+    return rebuilt(handoff, one_target(default_kernel(args)), firmware)
+
+
+def _of_this_machine(
+    handoff: Handoff, firmware: MemoryMap | None, args: argparse.Namespace
+) -> RebuildResult:
+    from e820pool.live.inherited import (  # noqa: PLC0415  numpy
+        STATE_FOLDER,
+        pool_of_kept,
+    )
+    from e820pool.pool.rebuild import rebuild  # noqa: PLC0415
     from e820pool.sources.live_view import read_live_view  # noqa: PLC0415
 
-    if args.handoff == "live" and args.kernel is None:
-        return rebuild(read_live_view(), handoff.record_bytes(), firmware)
-    return rebuilt(handoff, one_target(default_kernel(args)), firmware)
+    record = handoff.record_bytes()
+    if record is None and firmware is None:
+        found = pool_of_kept(args.state or STATE_FOLDER)
+        if found is not None:
+            return found
+    return rebuild(read_live_view(), record, firmware)
 
 
 def _without_record(handoff: Handoff) -> Handoff:

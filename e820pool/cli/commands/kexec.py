@@ -1,0 +1,291 @@
+"""kexec: start the next kernel of this machine with its deposits kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e820pool.cli import status
+from e820pool.cli.inputs import add_deposit_options, deposits_of
+from e820pool.cli.lab_runs import kernel_file
+from e820pool.cli.status import UsageError
+from e820pool.errors import E820PoolError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from e820pool.cli.console import Console
+    from e820pool.live.attempt import Attempt
+    from e820pool.live.plan import KexecPlan, KexecRequest
+    from e820pool.sources.deposits_file import DepositChanges
+    from e820pool.sources.live_machine import LiveMachine
+
+__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+
+NAME = "kexec"
+HELP = "load this machine's next kernel, its deposits kept"
+DESCRIPTION = """\
+Build the handoff for the next kernel of this machine from its firmware's map, the pool
+that the running kernel inherited and what was deposited since; check it against that
+very kernel image; and load it, only if the verdict is `safe`. Without --load or
+--execute nothing is touched: the plan is printed, with the verdict, the table, the
+segments and the exact command.
+"""
+EXAMPLE = "e820pool kexec --kernel /boot/vmlinuz --reuse-cmdline --deposit 1G+2M"
+
+# Python and its libraries alone make an initrd of more than other inputs may have.
+_INITRD_LIMIT = 2 << 30
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``kexec``."""
+    parser.add_argument("--kernel", metavar="IMAGE", help="a bzImage")
+    parser.add_argument("--initrd", metavar="FILE", help="its initial RAM file system")
+    line = parser.add_mutually_exclusive_group()
+    line.add_argument(
+        "--append", metavar="CMDLINE", default="", help="the next command line"
+    )
+    line.add_argument(
+        "--reuse-cmdline",
+        action="store_true",
+        help="the running kernel's command line",
+    )
+    _add_deposits(parser)
+    parser.add_argument(
+        "--loader",
+        choices=("ours", "kexec-load"),
+        default="ours",
+        help="ours: kexec_load(2) with exactly our parts; kexec-load: stock "
+        "kexec-tools, which read a tree of ours (default: ours)",
+    )
+    parser.add_argument(
+        "--carrier",
+        choices=("setup_data", "file"),
+        help="how the pool record travels: a node of the next kernel's chain (ours "
+        "only, its default), or only the file in the state folder, kept in any case",
+    )
+    _add_actions(parser)
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+
+
+def _add_deposits(parser: argparse.ArgumentParser) -> None:
+    add_deposit_options(parser)
+    parser.add_argument(
+        "--deposits", metavar="FILE", help="deposits.json, or one RANGE a line"
+    )
+    parser.add_argument(
+        "--agent",
+        metavar="SOCKET|COMMAND",
+        help="ask who keeps the deposits: a UNIX socket, or a program that prints "
+        "deposits.json; frozen while a kernel is loaded",
+    )
+    parser.add_argument(
+        "--withdraw",
+        metavar="RANGE",
+        action="append",
+        default=[],
+        help="inherited pages that are RAM again; may be repeated",
+    )
+    parser.add_argument(
+        "--inherited",
+        action="store_true",
+        help="no deposits but those that this kernel inherited",
+    )
+
+
+def _add_actions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the plan only (the default)"
+    )
+    parser.add_argument("--load", action="store_true", help="load it (root)")
+    parser.add_argument(
+        "--execute", action="store_true", help="load it and start it (root)"
+    )
+    parser.add_argument(
+        "--unload",
+        action="store_true",
+        help="drop what is loaded, and let the agent go on (root)",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="load it whatever the verdict; the findings are printed",
+    )
+    parser.add_argument(
+        "--state",
+        metavar="DIR",
+        type=Path,
+        help="where the record is kept for the kernel after this load (default: "
+        "/var/lib/e820pool)",
+    )
+    parser.add_argument(
+        "--root",
+        metavar="DIR",
+        type=Path,
+        help="plan for the machine of which DIR holds copies of /proc and /sys",
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Plan, check, and where asked load and start; 1 when the verdict forbids it."""
+    from e820pool.live.attempt import attempt  # noqa: PLC0415  numpy
+    from e820pool.live.gates import (  # noqa: PLC0415
+        validate_can_load,
+        validate_machine,
+    )
+    from e820pool.sources.live_machine import read_live_machine  # noqa: PLC0415
+
+    if not args.unload:
+        _validate(args)
+    validate_machine()
+    acts = args.load or args.execute
+    machine = read_live_machine(args.root or Path("/"))
+    if args.unload:
+        return _unloaded(machine, args)
+    if acts:
+        validate_can_load(machine.gates, args.loader)
+    with attempt(args.agent, acts=acts) as trial:
+        plan = _plan(machine, args, trial)
+        if not acts or (plan.verdict.verdict != "safe" and not args.force):
+            return _planned(plan, machine, args, console)
+        return _loaded(plan, trial, args, console)
+
+
+def _unloaded(machine: LiveMachine, args: argparse.Namespace) -> int:
+    from e820pool.live.attempt import give_up  # noqa: PLC0415  numpy
+    from e820pool.live.gates import validate_can_load  # noqa: PLC0415
+
+    if args.load or args.execute or args.root is not None:
+        raise UsageError("--unload is for this machine, and goes with --agent only")
+    validate_can_load(machine.gates, "ours")
+    give_up(args.agent)
+    return status.DONE
+
+
+def _validate(args: argparse.Namespace) -> None:
+    if args.kernel is None:
+        raise UsageError("kexec needs --kernel IMAGE")
+    lists = (args.deposit or args.withdraw, args.deposits, args.agent)
+    named = sum(bool(one) for one in lists)
+    if named > 1 or (args.inherited and args.agent):
+        raise UsageError(
+            "kexec takes deposits from one place: --deposit and --withdraw, "
+            "--deposits, or --agent"
+        )
+    if not named and not args.inherited:
+        raise UsageError(
+            "kexec is told of no deposits: --deposit, --deposits, --agent; or "
+            "--inherited where there are none since the boot"
+        )
+    acts = args.load or args.execute
+    if acts and (args.dry_run or args.root is not None):
+        raise UsageError("--load and --execute are for this machine, and no dry run")
+    if args.carrier == "setup_data" and args.loader != "ours":
+        raise UsageError(
+            "--carrier setup_data needs --loader ours: kexec-tools make a chain of "
+            "their own"
+        )
+
+
+def _plan(machine: LiveMachine, args: argparse.Namespace, trial: Attempt) -> KexecPlan:
+    from e820pool.live.inherited import STATE_FOLDER, read_kept  # noqa: PLC0415
+    from e820pool.live.plan import plan_kexec  # noqa: PLC0415
+
+    changes = trial.agent_changes or _changes(args)
+    request = _request(machine, args, changes)
+    return plan_kexec(machine, request, read_kept(args.state or STATE_FOLDER))
+
+
+def _changes(args: argparse.Namespace) -> DepositChanges:
+    from e820pool.deposits import Deposit, parse_range  # noqa: PLC0415
+    from e820pool.extents import ExtentSet  # noqa: PLC0415
+    from e820pool.sources.deposits_file import (  # noqa: PLC0415
+        DepositChanges,
+        parse_changes,
+    )
+    from e820pool.sources.files import read_file  # noqa: PLC0415
+
+    if args.deposits is not None:
+        return parse_changes(read_file(Path(args.deposits)), args.deposits)
+    gone = [Deposit.from_bytes(*parse_range(text)) for text in args.withdraw]
+    return DepositChanges(
+        deposits=tuple(deposits_of(args)),
+        withdrawn=ExtentSet((one.start_pfn, one.end_pfn) for one in gone),
+    )
+
+
+def _request(
+    machine: LiveMachine, args: argparse.Namespace, changes: DepositChanges
+) -> KexecRequest:
+    from e820pool.live.plan import KexecRequest  # noqa: PLC0415
+    from e820pool.sources.files import read_large_file  # noqa: PLC0415
+    from e820pool.sources.live_machine import reusable_cmdline  # noqa: PLC0415
+
+    line = args.append.encode("utf-8", "surrogateescape")
+    if args.reuse_cmdline:
+        line = reusable_cmdline(machine.cmdline)
+    initrd = b""
+    if args.initrd is not None:
+        initrd = read_large_file(Path(args.initrd), _INITRD_LIMIT)
+    return KexecRequest(
+        kernel=kernel_file(Path(args.kernel)),
+        initrd_name=args.initrd,
+        initrd=initrd,
+        cmdline=line,
+        changes=changes,
+        loader=args.loader,
+        carries_record=args.carrier != "file",
+    )
+
+
+def _planned(
+    plan: KexecPlan, machine: LiveMachine, args: argparse.Namespace, console: Console
+) -> int:
+    from e820pool.live.gates import obstacles  # noqa: PLC0415
+    from e820pool.report.kexec_text import plan_json, plan_text  # noqa: PLC0415
+
+    refused = args.load or args.execute
+    here = () if args.root is not None else tuple(obstacles(machine.gates, args.loader))
+    if args.format == "json":
+        done = "refused" if refused else "planned"
+        console.result(plan_json(plan, here, done=done))
+    else:
+        console.result(plan_text(plan, here))
+        end = "dry run: nothing was touched; --load loads, --execute starts it"
+        if refused:
+            end = (
+                f"refused: the verdict is {plan.verdict.verdict}; nothing is loaded "
+                "(--force goes on)"
+            )
+        console.note(end)
+    return status.status_of_verdicts([plan.verdict.verdict])
+
+
+def _loaded(
+    plan: KexecPlan, trial: Attempt, args: argparse.Namespace, console: Console
+) -> int:
+    from e820pool.live.inherited import STATE_FOLDER  # noqa: PLC0415
+    from e820pool.live.load import (  # noqa: PLC0415
+        execute_loaded,
+        keep_handoff,
+        load_planned,
+    )
+    from e820pool.report.kexec_text import plan_json, plan_text  # noqa: PLC0415
+
+    keep_handoff(plan, args.state or STATE_FOLDER)
+    said = load_planned(plan)
+    # From here on a signal, which is what a shutdown sends, must not unload it.
+    trial.succeeded = True
+    as_json = args.format == "json"
+    console.result(plan_json(plan, done="loaded") if as_json else plan_text(plan))
+    if said:
+        console.note(said)
+    # Whoever starts it gets to see why.
+    console.out.flush()
+    if args.execute:
+        try:
+            execute_loaded(plan)
+        except E820PoolError:
+            trial.succeeded = False
+            raise
+    return status.DONE

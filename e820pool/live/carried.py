@@ -1,0 +1,64 @@
+"""What of the running kernel's zero page the next one cannot find out by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from e820pool.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e820pool.handoff.model import Handoff
+    from e820pool.sources.live_machine import LiveMachine
+
+__all__ = ("findings_of_firmware", "with_platform")
+
+_FILE_LOAD = "arch/x86/kernel/kexec-bzimage64.c setup_boot_parameters()"
+
+
+def with_platform(handoff: Handoff, machine: LiveMachine) -> Handoff:
+    """Return the handoff with the screen, ACPI's root and the disks' data carried over.
+
+    The same fields as kexec_file_load(2) copies (6.1 arch/x86/kernel/
+    kexec-bzimage64.c setup_boot_parameters()); the sizes of memory in them are
+    cleared, or a kernel that refuses the table would take them for RAM.
+    """
+    if machine.handoff is None:
+        return handoff
+    was = machine.handoff.boot_params
+    page = replace(
+        handoff.boot_params,
+        screen_info=replace(was.screen_info, ext_mem_k=0),
+        acpi_rsdp_addr=was.acpi_rsdp_addr or machine.rsdp,
+        eddbuf_entries=was.eddbuf_entries,
+        eddbuf=was.eddbuf,
+        edd_mbr_sig_buf_entries=was.edd_mbr_sig_buf_entries,
+        edd_mbr_sig_buffer=was.edd_mbr_sig_buffer,
+    )
+    return replace(handoff, boot_params=page)
+
+
+def findings_of_firmware(machine: LiveMachine, page_rsdp: int) -> Iterator[Finding]:
+    """Yield what the next kernel lacks of an EFI firmware, started by our own loader.
+
+    ``page_rsdp`` is the zero page's pointer to ACPI's tables.
+    """
+    if not machine.gates.has_efi:
+        return
+    yield Finding(
+        id="efi-services-lost",
+        level="note",
+        message="the next kernel runs without EFI runtime services: no variables, no "
+        "capsules; --loader kexec-load passes them on",
+        source=_FILE_LOAD,
+    )
+    if not page_rsdp:
+        yield Finding(
+            id="acpi-root-unknown",
+            level="degraded",
+            message="this kernel shows no address of ACPI's root pointer, and the next "
+            "one would not find it: --loader kexec-load, or --append acpi_rsdp=ADDR",
+            source="drivers/acpi/osl.c acpi_os_get_root_pointer()",
+        )

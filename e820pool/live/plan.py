@@ -1,0 +1,273 @@
+"""plan_kexec(): the next kernel's handoff on this machine, and what is said of it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from e820pool.abi.bzimage import parse_bzimage
+from e820pool.compat import check, profile_notes, verdict_of, verdict_unknown
+from e820pool.compat.kexec_loaders import by_kexec_tools
+from e820pool.deposits import DepositLedger
+from e820pool.errors import BadImageError
+from e820pool.extents import PAGE_SHIFT, ByteRangeSet
+from e820pool.findings import Finding
+from e820pool.handoff.build import BuildOptions, build_handoff, encode_pool_record
+from e820pool.handoff.strict import whole_table
+from e820pool.kernel.early_boot import predict_input
+from e820pool.kernel.reading import boot_input
+from e820pool.lab.bind import bind_kernel, kernel_bytes
+from e820pool.lab.chain_hop import profile_of_image
+from e820pool.lab.kexec_segments import kexec_image
+from e820pool.live.carried import findings_of_firmware, with_platform
+from e820pool.live.commands import execute_argv, load_argv
+from e820pool.live.inherited import firmware_map_of, inherited_pool
+from e820pool.live.kept import KeptHandoff, kept_for
+from e820pool.live.merge import merged_ledger
+from e820pool.sources.deposits_file import DepositChanges
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from e820pool.abi.bzimage import BzImage
+    from e820pool.compat import Verdict
+    from e820pool.extents import ExtentSet
+    from e820pool.handoff.model import Handoff
+    from e820pool.kernel.boot_input import BootInput
+    from e820pool.kernel.view import Row
+    from e820pool.lab.bind import BoundKernel
+    from e820pool.lab.kexec_segments import KexecImage
+    from e820pool.lab.several import KernelFile
+    from e820pool.memory_map import MemoryMap
+    from e820pool.pool.rebuild import RebuildResult
+    from e820pool.sources.live_machine import LiveMachine
+
+__all__ = ("LIVE_LOADERS", "KexecPlan", "KexecRequest", "LiveLoader", "plan_kexec")
+
+LiveLoader = Literal["ours", "kexec-load"]
+
+LIVE_LOADERS: tuple[LiveLoader, ...] = ("ours", "kexec-load")
+"""kexec_load(2) with exactly our parts; stock kexec-tools that read a tree of ours."""
+
+# XLF_KERNEL_64: the entry at 0x200 that our stub jumps to (boot.rst, xloadflags).
+_XLF_KERNEL_64 = 1
+
+_SYS_ENTRY = "arch/x86/boot/header.S xloadflags"
+_KEXEC = "/sbin/kexec"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KexecRequest:
+    """Say which kernel is to be started, with what.
+
+    Attributes:
+        kernel: the image with its configuration, and the path as its name.
+        initrd_name: the path of the initrd, None without one.
+        initrd: its bytes.
+        cmdline: the next kernel's command line.
+        changes: what is deposited and withdrawn since this kernel was started.
+        carries_record: whether the pool record goes into a setup_data node, which
+            only our own loader can pass on.
+        work: a folder for the tree that kexec-tools read.
+    """
+
+    kernel: KernelFile
+    initrd_name: str | None = None
+    initrd: bytes = b""
+    cmdline: bytes = b""
+    changes: DepositChanges = field(default_factory=DepositChanges)
+    loader: LiveLoader = "ours"
+    carries_record: bool = True
+    work: Path = Path("/run/e820pool")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KexecPlan:
+    """Hold everything that a load would do, and whether it may.
+
+    Attributes:
+        ledger: what the next kernel must leave alone: inherited, less what was
+            withdrawn, and what this kernel deposited.
+        inherited: the pool that this kernel was started with, None without one.
+        table: what the next kernel will show as its own.
+        tree_rows: what the tree for kexec-tools holds, empty for our own loader.
+        verdict: the model's, with what there is to say of this machine.
+        generation: handoffs so far, this one included.
+        image: the segments for our own loader, None for kexec-tools.
+        load: the command that loads it, empty where this process does so itself.
+        execute: the command that starts it, empty for reboot(2).
+        kept: what is to be on disk after the load, for the running kernel (should
+            this one not be started) and the next.
+    """
+
+    request: KexecRequest
+    release: str
+    ledger: DepositLedger
+    inherited: RebuildResult | None
+    firmware_map: MemoryMap
+    table: tuple[Row, ...]
+    tree_rows: tuple[Row, ...]
+    verdict: Verdict
+    generation: int
+    image: KexecImage | None
+    load: tuple[str, ...]
+    execute: tuple[str, ...]
+    kept: tuple[KeptHandoff, ...]
+
+    @property
+    def tree(self) -> Path:
+        """Return where kexec-tools find the table while they load."""
+        return self.request.work / "memmap"
+
+
+def plan_kexec(
+    machine: LiveMachine, request: KexecRequest, kept: Sequence[KeptHandoff] = ()
+) -> KexecPlan:
+    """Return the plan; nothing of this machine is changed.
+
+    Args:
+        machine: what the running kernel shows.
+        request: what is to be started.
+        kept: what was kept at the last loads.
+
+    Raises:
+        BadImageError: the image is no bzImage, or too old to be started.
+        InputError: a deposit is not RAM of the firmware's map, is named twice, or is
+            withdrawn and was none.
+        CapacityError: table, command line, kernel or initrd do not fit.
+    """
+    parsed = parse_bzimage(request.kernel.image)
+    ours = kept_for(kept, machine.table, machine.boot_id)
+    inherited = inherited_pool(machine, ours)
+    ledger = DepositLedger()
+    if inherited is not None and inherited.ledger is not None:
+        ledger = inherited.ledger
+    ledger = merged_ledger(ledger, request.changes)
+    firmware_map = firmware_map_of(machine, inherited, ours)
+    generation = 1 + (inherited.generation if inherited is not None else 0)
+    is_ours = request.loader == "ours"
+    handoff = build_handoff(
+        firmware_map,
+        ledger,
+        BuildOptions(
+            cmdline=request.cmdline.decode("latin-1"),
+            carrier="setup_data" if is_ours and request.carries_record else "none",
+            generation=generation,
+        ),
+    )
+    bound = _bound(handoff, machine, request, parsed) if is_ours else None
+    rows = tuple((a, s, t) for a, s, t in whole_table(handoff).tolist())
+    given, table = _handed_over(handoff, rows, bound)
+    rsdp = bound.handoff.boot_params.acpi_rsdp_addr if bound is not None else 1
+    findings = (
+        *(inherited.findings if inherited is not None else ()),
+        *(findings_of_firmware(machine, rsdp) if is_ours else ()),
+        *_own_ranges(machine, ledger.extents),
+    )
+    return KexecPlan(
+        request=request,
+        release=parsed.release,
+        ledger=ledger,
+        inherited=inherited,
+        firmware_map=firmware_map,
+        table=table,
+        tree_rows=() if is_ours else rows,
+        verdict=_verdict(request.kernel, ledger, given, findings),
+        generation=generation,
+        image=kexec_image(bound) if bound is not None else None,
+        load=() if is_ours else _load_command(request),
+        execute=_execute_command(machine),
+        kept=(
+            *([ours] if ours is not None else []),
+            KeptHandoff(
+                boot_id=machine.boot_id,
+                table=table,
+                firmware_map=firmware_map,
+                record=_record(firmware_map, ledger, generation),
+            ),
+        ),
+    )
+
+
+def _bound(
+    handoff: Handoff, machine: LiveMachine, request: KexecRequest, parsed: BzImage
+) -> BoundKernel:
+    if not parsed.xloadflags & _XLF_KERNEL_64:
+        raise BadImageError(
+            f"{request.kernel.name}: xloadflags {parsed.xloadflags:#x} without "
+            f"XLF_KERNEL_64 ({_XLF_KERNEL_64:#x}): no 64-bit entry for --loader ours, "
+            "use --loader kexec-load"
+        )
+    return bind_kernel(
+        with_platform(handoff, machine),
+        parsed,
+        kernel_bytes(parsed, request.kernel.image),
+        initrd=request.initrd,
+        extra_cmdline="",
+    )
+
+
+# What the next kernel reads, and the rows that it will show.
+def _handed_over(
+    handoff: Handoff, rows: tuple[Row, ...], bound: BoundKernel | None
+) -> tuple[BootInput, tuple[Row, ...]]:
+    if bound is not None:
+        return boot_input(bound.handoff), rows
+    handed = by_kexec_tools(rows)
+    given = handed.boot_input(handoff.cmdline.decode("latin-1"))
+    return given, (*handed.table, *handed.ext)
+
+
+def _verdict(
+    kernel: KernelFile,
+    ledger: DepositLedger,
+    given: BootInput,
+    findings: tuple[Finding, ...],
+) -> Verdict:
+    profile = profile_of_image(kernel)
+    if profile is None:
+        release = parse_bzimage(kernel.image).release or "without a version text"
+        known = verdict_unknown(kernel.name, f"no profile of the release {release}")
+        return replace(known, findings=(*known.findings, *findings))
+    found = check(ledger, predict_input(given, profile), given, profile).findings
+    return verdict_of(kernel.name, (*found, *profile_notes(profile), *findings))
+
+
+# What the kernel itself lies in is not free to be deposited: the list is suspect.
+def _own_ranges(machine: LiveMachine, extents: ExtentSet) -> Iterator[Finding]:
+    for start, end, name in machine.own:
+        hit = extents & ByteRangeSet([(start, end)]).pages_touched()
+        if hit:
+            first = next(iter(hit))[0] << PAGE_SHIFT
+            yield Finding(
+                id="deposit-in-running-kernel",
+                level="note",
+                message=f"{hit.nr_pages:#x} deposited pages, the first at {first:#x}, "
+                f"are the running kernel's own {name!r} [{start:#x}, {end:#x})",
+                source="/proc/iomem",
+                extents=tuple(hit)[:64],
+            )
+
+
+def _record(firmware_map: MemoryMap, ledger: DepositLedger, generation: int) -> bytes:
+    if not len(ledger):
+        return b""
+    return encode_pool_record(firmware_map, ledger, generation)
+
+
+def _load_command(request: KexecRequest) -> tuple[str, ...]:
+    return load_argv(
+        shutil.which("kexec") or _KEXEC,
+        request.work / "memmap",
+        kernel=request.kernel.name,
+        initrd=request.initrd_name,
+        cmdline=request.cmdline,
+    )
+
+
+def _execute_command(machine: LiveMachine) -> tuple[str, ...]:
+    return execute_argv(
+        has_systemd=machine.gates.has_systemd, kexec=shutil.which("kexec")
+    )

@@ -1,0 +1,175 @@
+"""The plan of a kexec on this machine, as text and as JSON."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from e820pool.report.jsons import document, finding_value, json_text
+from e820pool.report.verdicts import finding_line
+from e820pool.type_words import resource_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from e820pool.extents import ExtentSet
+    from e820pool.live.plan import KexecPlan
+
+__all__ = ("plan_json", "plan_text")
+
+# A table of thousands of entries is in the JSON twin.
+_SHOWN = 24
+_WIDTH = 13
+
+
+def plan_text(plan: KexecPlan, obstacles: Sequence[str] = ()) -> str:
+    """Return the verdict, the pool, the table, the segments and the commands.
+
+    ``obstacles`` are the reasons why this machine would not load it.
+    """
+    facts = [
+        ("kernel", f"{plan.request.kernel.name} ({plan.release or 'no version'})"),
+        ("verdict", plan.verdict.verdict),
+        ("inherited", _inherited(plan)),
+        ("pool", _pool(plan)),
+        ("command line", plan.request.cmdline.decode("utf-8", "replace") or "-"),
+        ("record", _carrier(plan)),
+    ]
+    lines = [f"{name:{_WIDTH}} {value}" for name, value in facts]
+    lines += ["", f"table of {len(plan.table)} entries", *_table(plan)]
+    if plan.image is not None:
+        lines += ["", *_segments(plan)]
+    lines += ["", *_commands(plan)]
+    found = plan.verdict.findings
+    if found:
+        lines += ["", *(finding_line(one) for one in found)]
+    lines += [f"would be refused here: {one}" for one in obstacles]
+    return "\n".join(lines)
+
+
+def plan_json(
+    plan: KexecPlan, obstacles: Sequence[str] = (), *, done: str = "planned"
+) -> str:
+    """Return the JSON twin, kind ``kexec-plan``.
+
+    ``done`` says how far it came: ``planned``, ``refused``, ``loaded``.
+    """
+    image = plan.image
+    return json_text(
+        document(
+            "kexec-plan",
+            done=done,
+            kernel=plan.request.kernel.name,
+            release=plan.release,
+            loader=plan.request.loader,
+            cmdline=plan.request.cmdline.decode("latin-1"),
+            verdict=plan.verdict.verdict,
+            findings=[finding_value(one) for one in plan.verdict.findings],
+            obstacles=list(obstacles),
+            generation=plan.generation,
+            inherited=_inherited_value(plan),
+            withdrawn=_pairs(plan.request.changes.withdrawn),
+            extents=_pairs(plan.ledger.extents),
+            deposits=[
+                {
+                    "base_pfn": one.start_pfn,
+                    "nr_pages": one.nr_pages,
+                    "owner": one.owner,
+                    "firmware_type": one.firmware_type,
+                }
+                for one in plan.ledger
+            ],
+            table=[list(row) for row in plan.table],
+            entry=None if image is None else image.entry,
+            segments=None
+            if image is None
+            else [
+                {"what": s.what, "addr": s.addr, "size": s.size, "nr_bytes": s.nr_bytes}
+                for s in image.segments
+            ],
+            load=list(plan.load) or None,
+            execute=list(plan.execute) or None,
+        )
+    )
+
+
+def _inherited(plan: KexecPlan) -> str:
+    found = plan.inherited
+    if found is None:
+        return "no pool: this kernel has no record"
+    if found.ledger is None:
+        return f"refused ({found.carrier}): what is RESERVED stays RESERVED"
+    return (
+        f"{_pages(found.ledger.extents)} by {found.carrier}, "
+        f"generation {found.generation}"
+    )
+
+
+def _pool(plan: KexecPlan) -> str:
+    gone = plan.request.changes.withdrawn
+    withdrawn = f"; {_pages(gone)} withdrawn" if gone else ""
+    total = f"{_pages(plan.ledger.extents)}, generation {plan.generation}"
+    return f"{total}{withdrawn}"
+
+
+def _pages(extents: ExtentSet) -> str:
+    return f"{_counted(extents.nr_pages, 'page')} in {_counted(len(extents), 'extent')}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _carrier(plan: KexecPlan) -> str:
+    if not len(plan.ledger):
+        return "none: nothing is deposited"
+    if plan.image is not None and plan.request.carries_record:
+        return "setup_data node, and the kept file"
+    return "the kept file: this loader passes no node on"
+
+
+def _table(plan: KexecPlan) -> Iterator[str]:
+    for addr, size, kind in plan.table[:_SHOWN]:
+        yield f"  [mem {addr:#018x}-{addr + size - 1:#018x}] {resource_name(kind)}"
+    if len(plan.table) > _SHOWN:
+        yield f"  ... {len(plan.table) - _SHOWN} more (--format json has them)"
+
+
+def _segments(plan: KexecPlan) -> list[str]:
+    image = plan.image
+    if image is None:
+        return []
+    rows = [
+        (s.what, f"{s.addr:#x}", f"{s.end:#x}", f"{s.nr_bytes:#x}")
+        for s in image.segments
+    ]
+    headers = ("segment", "from", "to", "bytes")
+    table = tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
+    return table.splitlines()
+
+
+def _commands(plan: KexecPlan) -> Iterator[str]:
+    if plan.image is not None:
+        nr_segments = len(plan.image.segments)
+        yield f"load   kexec_load({plan.image.entry:#x}, {nr_segments} segments)"
+    else:
+        yield f"load   {shlex.join(plan.load)}"
+    start = shlex.join(plan.execute) if plan.execute else "reboot(2), at once"
+    yield f"start  {start}"
+
+
+def _inherited_value(plan: KexecPlan) -> dict[str, Any] | None:
+    found = plan.inherited
+    if found is None:
+        return None
+    return {
+        "carrier": found.carrier,
+        "generation": found.generation,
+        "extents": None if found.ledger is None else _pairs(found.ledger.extents),
+    }
+
+
+def _pairs(extents: ExtentSet) -> list[list[int]]:
+    return [[start, count] for start, count in extents.pairs()]

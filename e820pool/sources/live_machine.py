@@ -1,0 +1,202 @@
+"""This machine as the kernel that runs here shows it: all that a kexec builds on."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e820pool.errors import BadImageError, InputError
+from e820pool.sources.files import read_attribute, read_file
+from e820pool.sources.handoff_dir import read_handoff
+from e820pool.sources.handoff_parts import read_line
+from e820pool.sources.iomem import named_ranges
+from e820pool.sources.live_view import read_live_view
+from e820pool.sources.log_text import decode_text
+from e820pool.sources.recognise import read_live
+
+if TYPE_CHECKING:
+    from e820pool.handoff.model import Handoff
+    from e820pool.kernel.view import KernelView
+    from e820pool.memory_map import MemoryMap
+
+__all__ = (
+    "KexecGates",
+    "LiveMachine",
+    "read_live_machine",
+    "reusable_cmdline",
+    "running_as_root",
+    "running_machine",
+)
+
+_ROOT = Path("/")
+_CMDLINE = "proc/cmdline"
+_IOMEM = "proc/iomem"
+_BOOT_PARAMS = "sys/kernel/boot_params"
+_BOOT_ID = "proc/sys/kernel/random/boot_id"
+_LOCKDOWN = "sys/kernel/security/lockdown"
+_SECURE_BOOT = (
+    "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+)
+_SYSTAB = "sys/firmware/efi/systab"
+
+# "Kernel code", "Kernel data", "Crash kernel" ... (kernel/resource.c and
+# arch/x86/kernel/setup.c name them inside System RAM).
+_OWN = ("Kernel ", "Crash kernel")
+
+# What the boot loader adds and the next one adds anew.
+_LOADERS_WORDS = re.compile(rb"^(BOOT_IMAGE|initrd|kexec_jump_back_entry)=")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KexecGates:
+    """Say what this kernel allows.
+
+    Attributes:
+        has_kexec: whether it has the system call (/sys/kernel/kexec_loaded is there).
+        is_loaded: whether a kernel is loaded already.
+        load_disabled: kernel.kexec_load_disabled, which only a reboot takes back.
+        lockdown: ``none``, ``integrity`` or ``confidentiality``; both refuse
+            kexec_load(2) (kernel/kexec.c kexec_load_check(), 5.4 to 7.3).
+        secure_boot: whether the firmware checks signatures.
+        has_efi: whether this kernel uses the firmware's EFI services.
+        has_systemd: whether systemd is the init that runs.
+    """
+
+    has_kexec: bool
+    is_loaded: bool
+    load_disabled: bool
+    lockdown: str
+    secure_boot: bool
+    has_efi: bool
+    has_systemd: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveMachine:
+    """Hold what the running kernel shows of itself.
+
+    Attributes:
+        table: the table that it was booted with; after a kexec by this package
+            deposits are RESERVED in it already.
+        view: the same kernel's view, to rebuild a pool from.
+        handoff: its zero page, nodes and command line; None when it shows none.
+        cmdline: its command line.
+        own: ``(start, end, name)`` of what it uses itself, bytes, half-open; empty
+            for readers that are not root.
+        boot_id: names this boot, "" when it is not shown.
+        rsdp: the address of ACPI's root pointer, 0 when it is not shown.
+    """
+
+    table: MemoryMap
+    view: KernelView
+    handoff: Handoff | None
+    cmdline: bytes
+    own: tuple[tuple[int, int, str], ...]
+    gates: KexecGates
+    boot_id: str = ""
+    rsdp: int = 0
+
+
+def read_live_machine(root: Path = _ROOT) -> LiveMachine:
+    """Return this machine, or the one of which ``root`` holds copies of /proc and /sys.
+
+    Raises:
+        InputError: it shows no memory map.
+        BadImageError: a file is not what a kernel writes.
+    """
+    cmdline = _cmdline(root / _CMDLINE)
+    return LiveMachine(
+        table=read_live(root),
+        view=read_live_view(root),
+        handoff=_handoff(root, cmdline),
+        cmdline=cmdline,
+        own=_own_ranges(root / _IOMEM),
+        gates=_gates(root),
+        boot_id=_attribute(root / _BOOT_ID),
+        rsdp=_rsdp(root / _SYSTAB),
+    )
+
+
+def reusable_cmdline(line: bytes) -> bytes:
+    """Return a command line without what its boot loader added.
+
+    What follows ``--`` is init's and stays.
+    """
+    kernels, dashes, inits = line.partition(b" -- ")
+    words = [word for word in kernels.split(b" ") if not _LOADERS_WORDS.match(word)]
+    return (b" ".join(words) + dashes + inits).strip()
+
+
+def _cmdline(path: Path) -> bytes:
+    return read_line(path) if path.is_file() else b""
+
+
+def _handoff(root: Path, cmdline: bytes) -> Handoff | None:
+    path = root / _BOOT_PARAMS
+    if not (path / "data").is_file():
+        return None
+    return replace(read_handoff(path), cmdline=cmdline)
+
+
+def _own_ranges(iomem: Path) -> tuple[tuple[int, int, str], ...]:
+    try:
+        text = decode_text(read_file(iomem), str(iomem))
+    except (InputError, BadImageError):
+        return ()
+    return tuple(
+        one for one in named_ranges(text) if one[2].startswith(_OWN) and one[1] > 1
+    )
+
+
+def _gates(root: Path) -> KexecGates:
+    return KexecGates(
+        has_kexec=(root / "sys/kernel/kexec_loaded").exists(),
+        is_loaded=_attribute(root / "sys/kernel/kexec_loaded") == "1",
+        load_disabled=_attribute(root / "proc/sys/kernel/kexec_load_disabled") == "1",
+        lockdown=_chosen(_attribute(root / _LOCKDOWN)),
+        secure_boot=_is_secure_boot(root / _SECURE_BOOT),
+        has_efi=(root / "sys/firmware/efi").is_dir(),
+        # sd_booted(3).
+        has_systemd=(root / "run/systemd/system").is_dir(),
+    )
+
+
+def _attribute(path: Path) -> str:
+    try:
+        return read_attribute(path)
+    except (InputError, BadImageError):
+        return ""
+
+
+# All the words that there are, the one in force in brackets.
+def _chosen(text: str) -> str:
+    found = re.search(r"\[(\w+)\]", text)
+    return found[1] if found else "none"
+
+
+# Four bytes of attributes, then the variable's one byte (Documentation/filesystems/
+# efivarfs.rst).
+def _is_secure_boot(path: Path) -> bool:
+    try:
+        return read_file(path)[4:5] == b"\x01"
+    except (InputError, BadImageError):
+        return False
+
+
+# A line "ACPI20=0x7bfe014" (drivers/firmware/efi/efi.c systab_show(), 2.6.32 to 7.3).
+def _rsdp(systab: Path) -> int:
+    found = re.search(r"\bACPI(?:20)?=(0x[0-9a-f]{1,16})\b", _attribute(systab))
+    return int(found[1], 16) if found else 0
+
+
+def running_as_root() -> bool:
+    """Return whether this process may load a kernel, as far as its user goes."""
+    return os.geteuid() == 0
+
+
+def running_machine() -> str:
+    """Return the processor's architecture, ``x86_64``."""
+    return os.uname().machine

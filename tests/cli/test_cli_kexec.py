@@ -1,0 +1,230 @@
+"""kexec: the plan is printed, and nothing is touched unless that is asked for."""
+
+import json
+
+import pytest
+import rawbytes
+from rawhandoff import GIB
+from rawlive import RawLive
+
+from e820pool.errors import LabError
+from e820pool.lab.images import find_image
+from e820pool.live import kexec_syscall
+
+
+@pytest.fixture(autouse=True)
+def _no_system_call(monkeypatch):
+    def never(name, *_):
+        raise AssertionError(name)
+
+    monkeypatch.setattr(kexec_syscall, "_call", never)
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "vmlinuz-6.1"
+    path.write_bytes(rawbytes.bzimage())
+    return path
+
+
+@pytest.fixture
+def root(tmp_path):
+    return RawLive().write(tmp_path / "root")
+
+
+@pytest.fixture
+def words(image, root, tmp_path):
+    """Return the words of a dry run on a recorded machine, deposits left out."""
+    where = ("--root", root, "--state", tmp_path / "state")
+    return ("kexec", "--kernel", image, *where)
+
+
+def test_the_plan_shows_verdict_table_segments_and_what_would_be_done(run, words):
+    done = run(*words, "--deposit", "1G+16K", "--owner", "7", "--append", "quiet")
+    assert done.code == 0
+    for text in (
+        "verdict       safe",
+        "inherited     no pool: this kernel has no record",
+        "pool          4 pages in 1 extent, generation 1",
+        "command line  quiet",
+        "  [mem 0x0000000040000000-0x0000000040003fff] Reserved",
+        "boot_params  0x100000",
+        "load   kexec_load(0x103000, 5 segments)",
+    ):
+        assert text in done.out, text
+    assert "dry run: nothing was touched" in done.err
+
+
+def test_the_json_twin_has_the_same(run, words):
+    done = run(*words, "--deposit", "1G+16K", "--owner", "7", "--format", "json")
+    told = done.json
+    assert (done.code, done.err) == (0, "")
+    assert (told["schema"], told["kind"], told["done"]) == (1, "kexec-plan", "planned")
+    assert told["extents"] == [[GIB >> 12, 4]]
+    assert [one["owner"] for one in told["deposits"]] == [7]
+    assert [GIB, 4 << 12, 2] in told["table"]
+    assert {one["what"] for one in told["segments"]} >= {"kernel", "stub"}
+    assert told["load"] is None
+
+
+def test_the_exact_command_of_kexec_tools_is_shown(run, words, tmp_path):
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(b"x")
+    done = run(
+        *(*words, "--deposit", "1G+16K", "--loader", "kexec-load"),
+        *("--reuse-cmdline", "--initrd", initrd),
+    )
+    (line,) = [x for x in done.out.splitlines() if x.startswith("load ")]
+    assert 'unshare -m sh -c \'mount --bind "$0" /sys/firmware/memmap' in line
+    assert f"--initrd={initrd}" in line
+    assert "'--command-line=root=/dev/vda1 quiet'" in line
+
+
+@pytest.mark.parametrize("form", ["file", "agent"])
+def test_deposits_come_from_a_file_or_from_an_agent(run, words, tmp_path, form):
+    told = {"schema": 1, "kind": "deposits", "deposits": [[GIB >> 12, 2]]}
+    path = tmp_path / "deposits.json"
+    path.write_text(json.dumps(told))
+    named = ("--deposits", path) if form == "file" else ("--agent", f"cat {path}")
+    done = run(*words, *named, "--format", "json")
+    assert done.json["extents"] == [[GIB >> 12, 2]]
+
+
+def test_the_inherited_pool_goes_on_by_itself(run, image, tmp_path):
+    live = RawLive(deposits=((GIB >> 12, 4, 7),))
+    live = RawLive(deposits=live.deposits, record=live.own_record(generation=2))
+    root = live.write(tmp_path / "root")
+    where = ("kexec", "--kernel", image, "--root", root, "--inherited")
+    done = run(*where, "--withdraw", "1G+4K", "--format", "json")
+    assert done.json["inherited"] == {
+        "carrier": "setup_data",
+        "generation": 2,
+        "extents": [[GIB >> 12, 4]],
+    }
+    assert done.json["withdrawn"] == [[GIB >> 12, 1]]
+    assert done.json["extents"] == [[(GIB >> 12) + 1, 3]]
+    assert done.json["generation"] == 3
+
+
+def test_a_verdict_that_is_not_safe_is_status_1_with_its_findings(run, words):
+    done = run(*words, "--deposit", "1G+16K", "--append", "memmap=2M%1G-2+1")
+    assert done.code == 1
+    assert "verdict       unsafe" in done.out
+    assert "!! usable-as-ram" in done.out
+
+
+def test_a_kernel_that_nobody_knows_is_no_verdict(run, words, image):
+    image.write_bytes(rawbytes.bzimage(b"99.1.0-x (me) #1"))
+    done = run(*words, "--deposit", "1G+16K")
+    assert done.code == 4
+    assert "verdict       unknown" in done.out
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([], "told of no deposits"),
+        (["--deposit", "1G+4K", "--agent", "x"], "deposits from one place"),
+        (["--deposits", "x", "--agent", "x"], "deposits from one place"),
+        (["--inherited", "--load"], "for this machine, and no dry run"),
+        (
+            ["--inherited", "--loader", "kexec-load", "--carrier", "setup_data"],
+            "needs --loader ours",
+        ),
+        (["--inherited", "--append", "x", "--reuse-cmdline"], "not allowed with"),
+    ],
+)
+def test_words_that_contradict_each_other_are_a_usage_error(refused, words, more, said):
+    assert said in refused(2, *words, *more)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--deposit", "0xfec00000+4K"], "is not inside RAM"),
+        (["--deposit", "1G+4K", "--initrd", "/nowhere/x"], "/nowhere/x"),
+        (["--deposits", "/nowhere/y"], "/nowhere/y"),
+        (["--inherited", "--withdraw", "1G+4K"], "are not deposited"),
+    ],
+)
+def test_bad_input_is_one_line(refused, words, more, said):
+    assert said in refused(3, *words, *more)
+
+
+def test_an_image_that_is_none_is_bad_input(refused, words, image):
+    image.write_bytes(b"\x7fELF" + bytes(600))
+    assert "boot_flag" in refused(3, *words, "--inherited")
+
+
+def test_an_agent_that_is_not_there_is_no_verdict(refused, words):
+    said = refused(4, *words, "--agent", "/nowhere/agent.sock")
+    assert "neither a socket nor a program" in said
+
+
+class TestActing:
+    """What is done with --load, the machine's own part played by the test."""
+
+    @pytest.fixture
+    def here(self, monkeypatch, tmp_path):
+        """Make this machine the recorded one, and keep what would be done to it."""
+        done = []
+        recorded = RawLive().write(tmp_path / "here")
+        from e820pool.live import gates
+        from e820pool.sources import live_machine
+
+        read = live_machine.read_live_machine
+        monkeypatch.setattr(live_machine, "read_live_machine", lambda _: read(recorded))
+        monkeypatch.setattr(gates, "running_as_root", lambda: True)
+        monkeypatch.setattr(
+            kexec_syscall, "_call", lambda name, *words: done.append((name, words[2]))
+        )
+        return done
+
+    @pytest.fixture
+    def act(self, run, image, tmp_path, here):  # noqa: ARG002  nothing may be real
+        def call(*more):
+            state = tmp_path / "state"
+            where = ("kexec", "--kernel", image, "--state", state)
+            return run(*where, "--deposit", "1G+16K", *more)
+
+        return call
+
+    def test_a_safe_kernel_is_loaded_and_its_record_kept(self, act, here, tmp_path):
+        done = act("--load", "--format", "json")
+        assert (done.code, done.json["done"]) == (0, "loaded")
+        assert here == [("kexec_load", 5)]
+        kept = json.loads((tmp_path / "state" / "handoff.json").read_text())
+        assert len(kept["handoffs"]) == 1
+
+    def test_another_verdict_is_refused_and_what_was_loaded_is_dropped(
+        self, act, here, tmp_path
+    ):
+        done = act("--load", "--append", "memmap=2M%1G-2+1")
+        assert done.code == 1
+        assert "refused: the verdict is unsafe; nothing is loaded" in done.err
+        assert here == [("kexec_load", 0)]
+        assert not (tmp_path / "state").exists()
+
+    def test_force_goes_on_with_the_findings_printed(self, act, here):
+        done = act("--load", "--force", "--append", "memmap=2M%1G-2+1")
+        assert done.code == 0
+        assert "!! usable-as-ram" in done.out
+        assert here == [("kexec_load", 5)]
+
+    def test_a_dry_run_does_nothing_here(self, act, here, tmp_path):
+        assert act().code == 0
+        assert here == []
+        assert not (tmp_path / "state").exists()
+
+
+def test_a_stock_kernel_is_judged_by_its_release_and_configuration(run, words):
+    try:
+        stock = find_image("6.1")
+    except LabError as error:
+        pytest.skip(str(error))
+    done = run(*words, "--deposit", "1G+2M", "--kernel", stock.path, "--format", "json")
+    assert done.json["release"].startswith("6.1.")
+    assert done.json["verdict"] == "safe"
+    sizes = {one["what"]: one["size"] for one in done.json["segments"]}
+    # The window of the decompressor, far more than the file.
+    assert sizes["kernel"] > 3 * stock.path.stat().st_size

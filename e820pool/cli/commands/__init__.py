@@ -11,6 +11,7 @@ from e820pool.cli.commands import (
     chain,
     check,
     compare,
+    completion,
     demo,
     diff,
     fleet,
@@ -67,6 +68,7 @@ def _modules() -> Iterator[Command]:
     yield kernels
     yield image
     yield demo
+    yield completion
 
 
 COMMANDS: tuple[Command, ...] = tuple(_modules())

@@ -1,0 +1,51 @@
+"""completion: what makes a shell complete this command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e820pool.cli import status
+from e820pool.cli.completion import NAMES, SHELLS, completion_script, names_of
+from e820pool.cli.status import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from e820pool.cli.console import Console
+
+__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+
+NAME = "completion"
+HELP = "print a script that makes the shell complete e820pool"
+DESCRIPTION = """\
+Print the script for a shell: it completes commands, options, their choices, files, and
+the names of kernels, encodings and policies as they are known and fetched here.
+
+bash  e820pool completion bash >~/.local/share/bash-completion/completions/e820pool
+zsh   e820pool completion zsh >_e820pool, in a folder of $fpath
+tcsh  e820pool completion tcsh >~/.e820pool.tcsh, and source that in ~/.tcshrc
+"""
+EXAMPLE = "e820pool completion bash"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``completion``."""
+    parser.add_argument("shell", choices=SHELLS, nargs="?", help="which shell")
+    parser.add_argument(
+        "--list",
+        choices=sorted(NAMES),
+        help="instead: names that an argument may have, one a line; the scripts ask",
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Print the script, or names."""
+    from e820pool.cli.main import build_parser  # noqa: PLC0415  it imports us
+
+    if (args.shell is None) == (args.list is None):
+        raise UsageError("completion takes either a shell or --list WHAT, and not both")
+    if args.list is not None:
+        console.result("\n".join(names_of(args.list)))
+    else:
+        console.result(completion_script(build_parser(), args.shell))
+    return status.DONE

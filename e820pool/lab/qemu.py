@@ -53,6 +53,7 @@ class VmSpec:
         entry: what the stub enters.
         stub_addr: a page with :data:`~e820pool.lab.stub.STUB_BYTES` to spare.
         accelerator: how QEMU executes the guest.
+        cpu: QEMU's name of the processor and its features, "" for its default.
     """
 
     ram: RamLayout
@@ -60,6 +61,7 @@ class VmSpec:
     entry: KernelEntry
     stub_addr: int
     accelerator: Accelerator = "tcg"
+    cpu: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,7 @@ def qemu_argv(spec: VmSpec, channels: VmChannels, *, qemu: str = _QEMU) -> list[
         f"mem-path={channels.ram},share=on"
     )
     argv = [qemu, "-machine", machine, "-accel", spec.accelerator]
+    argv += ["-cpu", spec.cpu] if spec.cpu else []
     argv += [
         "-m",
         f"size={ram.total_bytes}B",

@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 # Both cores of a small machine; `make test WORKERS=0` runs in one process.
 WORKERS ?= 2
 
-.PHONY: demo test check lab bench packages clean
+.PHONY: demo test check lab bench man packages clean
 
 demo: $(CORE)
 	$(BIN)/e820pool demo
@@ -38,6 +38,11 @@ LIMITED := tests/benchmarks/test_engine_bench.py tests/benchmarks/test_stress_be
 bench: $(STAMP)
 	$(BIN)/pytest tests/benchmarks --benchmark-only --benchmark-disable-gc \
 		--benchmark-columns=median,stddev,rounds -q
+
+# The manual page, from the parser that --help is made from: man -l build/e820pool.1
+man: $(STAMP)
+	mkdir -p build
+	$(BIN)/e820pool man >build/e820pool.1
 
 # Debian packages for the lab and for the tests that ask gcc, and the Kaitai compiler
 # of npm; where root, apt or npm is not at hand this says what is missing, and the tests

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
+import e820pool
 from e820pool.errors import InputError
 from e820pool.kernel.behaviour import behaviour_of
 from e820pool.kernel.kernel_data import parse_kernel_data
 from e820pool.kernel.profiles import all_behaviours, known_releases, profile_for
 
 SPECS = Path(__file__).parents[2] / "specs" / "kernels"
-CODE = Path(__file__).parents[2] / "e820pool"
+CODE = Path(e820pool.__file__).parent
 NAMED = [
     *("2.6.32", "3.10", "4.4", "4.9", "4.14", "4.19", "5.4", "5.10", "5.15", "6.1"),
     *("6.6", "6.12", "6.16", "6.18", "6.19", "7.0", "7.1", "7.2", "7.3"),

@@ -4,16 +4,18 @@ import ast
 import re
 from pathlib import Path
 
+import e820pool
 from e820pool.abi import pool_record
 from e820pool.pool.owners import FREE_OWNER, RECORD_OWNER
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = Path(e820pool.__file__).parent
 SPEC = (ROOT / "specs" / "pool.md").read_text(encoding="utf-8")
 IDENT = re.compile(r"[a-z]+(-[a-z]+)+|inferred")
 
 
 def idents_of_the_code():
-    for path in (ROOT / "e820pool" / "pool").glob("*.py"):
+    for path in (PACKAGE / "pool").glob("*.py"):
         if path.name == "designs.py":  # names loaders and others' findings
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

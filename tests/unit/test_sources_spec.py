@@ -4,12 +4,15 @@ import ast
 import re
 from pathlib import Path
 
+import e820pool
+
 ROOT = Path(__file__).parents[2]
+PACKAGE = Path(e820pool.__file__).parent
 SPEC = (ROOT / "specs" / "sources.md").read_text(encoding="utf-8")
 
 
 def _noted():
-    for path in (ROOT / "e820pool" / "sources").glob("*.py"):
+    for path in (PACKAGE / "sources").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "note":
                 yield node.args[0].value
@@ -23,6 +26,6 @@ def test_every_note_is_in_the_table_and_the_table_has_no_other():
 
 
 def test_the_losses_are_named():
-    source = (ROOT / "e820pool/report/losses.py").read_text(encoding="utf-8")
+    source = (PACKAGE / "report/losses.py").read_text(encoding="utf-8")
     for id_ in set(re.findall(r'"([a-z]+-lost)"', source)):
         assert f"`{id_}`" in SPEC

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,8 @@ def _chapter(source: str, kernels: str) -> Chapter:
         return _handoff(source, kernels)
     data = read_file(Path(source))
     if data.lstrip()[:1] == b"{":
-        return read_result(data.decode("utf-8", "replace"), source)
+        found = read_result(data.decode("utf-8", "replace"), source)
+        return replace(found, origin=_shown(source))
     if _is_zero_page(data):
         return _handoff(source, kernels)
     raise BadImageError(
@@ -116,4 +118,11 @@ def _handoff(source: str, kernels: str) -> Chapter:
 
     handoff = read_handoff(source)
     verdicts = [verdict_for(handoff, target) for target in targets(kernels)]
-    return handoff_chapter(handoff, verdicts, source)
+    return handoff_chapter(handoff, verdicts, _shown(source))
+
+
+# Where it lies on this machine is no business of a mailing list.
+def _shown(source: str) -> str:
+    from e820pool.sources.json_text import one_line  # noqa: PLC0415  on use
+
+    return one_line(Path(source).name or source)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from e820pool.report.zones import Look
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from e820pool.report.page.ranges import MapRange
     from e820pool.report.zones import Zone
 
-__all__ = ("LEAST", "Bar", "Shape", "bar_of")
+__all__ = ("LEAST", "Bar", "Shape", "bar_of", "ranges_in")
 
 LEAST = 0.4
 """Percent of the bar that a shape has at least, so that it can be seen and met."""
@@ -37,9 +39,16 @@ class Bar:
     shapes: tuple[Shape, ...]
 
 
+def ranges_in(ranges: Sequence[MapRange], zone: Zone) -> Sequence[MapRange]:
+    """Return those of sorted ranges that have a byte in the zone."""
+    low = bisect_right(ranges, zone.start, key=attrgetter("end"))
+    high = bisect_left(ranges, zone.end, key=attrgetter("start"))
+    return ranges[low:high]
+
+
 def bar_of(
     name: str,
-    ranges: tuple[MapRange, ...],
+    ranges: Sequence[MapRange],
     zone: Zone,
     place: Callable[[int], float],
 ) -> Bar:
@@ -69,7 +78,7 @@ _Group = tuple[list["MapRange"], float, float]
 
 
 def _groups(
-    ranges: tuple[MapRange, ...], zone: Zone, place: Callable[[int], float]
+    ranges: Sequence[MapRange], zone: Zone, place: Callable[[int], float]
 ) -> Iterator[_Group]:
     group: list[MapRange] = []
     start = end = 0.0
@@ -90,12 +99,11 @@ def _groups(
 
 
 def _placed(
-    ranges: tuple[MapRange, ...], zone: Zone, place: Callable[[int], float]
+    ranges: Sequence[MapRange], zone: Zone, place: Callable[[int], float]
 ) -> Iterator[_Placed]:
-    for one in ranges:
+    for one in ranges_in(ranges, zone):
         low, high = max(one.start, zone.start), min(one.end, zone.end)
-        if low < high:
-            yield one, place(low), place(high)
+        yield one, place(low), place(high)
 
 
 def _look(group: list[MapRange]) -> Look:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from e820pool.extents import ExtentSet
+from e820pool.extents import MAX_PFN, PAGE_SHIFT, ByteRangeSet
 from e820pool.report.table import human_size, type_label
 from e820pool.report.zones import Look, look_of_type
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from e820pool.deposits import DepositLedger
+    from e820pool.extents import ExtentSet
     from e820pool.memory_map import MemoryMap
 
 __all__ = (
@@ -69,10 +70,13 @@ class Layer:
     sources: tuple[str, ...]
     looks: tuple[Look, ...]
 
-    def at(self, addr: int) -> int:
-        """Return the index of the range that holds an address, -1 without one."""
-        found = int(np.searchsorted(self.starts, np.uint64(addr), side="right")) - 1
-        return found if found >= 0 and addr < int(self.ends[found]) else -1
+    def at(self, addrs: NDArray[Any]) -> list[int]:
+        """Return the index of the range that holds each address, -1 without one."""
+        if not self.words:
+            return [-1] * addrs.size
+        found = np.searchsorted(self.starts, addrs, side="right").astype(np.int64) - 1
+        held: list[int] = np.where(addrs < self.ends[found], found, -1).tolist()
+        return held
 
 
 def map_layer(memory_map: MemoryMap, names: Sequence[str]) -> Layer:
@@ -110,14 +114,12 @@ def extent_layer(extents: ExtentSet) -> Layer:
 
 
 def _deposits(starts: NDArray[Any], ends: NDArray[Any], words: list[str]) -> Layer:
-    # One at a time: touching deposits of two owners stay apart.
-    spans = [
-        next(iter(ExtentSet([pair]).to_bytes()))
-        for pair in zip(starts.tolist(), ends.tolist(), strict=True)
-    ]
+    # The page that ends at 2^64 loses its last byte, as in ExtentSet.to_bytes().
+    shift, last = np.uint64(PAGE_SHIFT), ends >= np.uint64(MAX_PFN)
+    top = np.uint64(ByteRangeSet.LIMIT)
     return Layer(
-        starts=np.array([start for start, _ in spans], np.uint64),
-        ends=np.array([end for _, end in spans], np.uint64),
+        starts=starts << shift,
+        ends=np.where(last, top, ends << shift),
         words=tuple(words),
         sources=tuple(f"deposit {at + 1}" for at in range(len(words))),
         looks=(Look.DEPOSITED,) * len(words),
@@ -132,8 +134,9 @@ def segments(layers: Sequence[Layer]) -> Iterator[tuple[int, int, tuple[int, ...
     bounds = np.unique(
         np.concatenate([x for one in layers for x in (one.starts, one.ends)])
     )
-    for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        found = tuple(one.at(start) for one in layers)
+    columns = zip(*(one.at(bounds[:-1]) for one in layers), strict=True)
+    spans = zip(bounds[:-1].tolist(), bounds[1:].tolist(), columns, strict=True)
+    for start, end, found in spans:
         if any(at >= 0 for at in found):
             yield start, end, found
 

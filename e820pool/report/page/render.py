@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -31,18 +32,9 @@ def html_report(chapters: Sequence[Chapter], *, title: str = "") -> str:
     Whatever a chapter says is escaped, and the page's own policy lets a browser run
     no script but the page's one and fetch nothing.
     """
-    loader = PackageLoader("e820pool.report.page")
-    pages = Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters.update(size=human_size, pages=pages_text)
-    pages.globals.update(counted=counted)
+    pages = _pages()
     told = [shown(one) for one in chapters]
-    script, _, _ = loader.get_source(pages, _SCRIPT)
+    script = _source(pages, _SCRIPT)
     return pages.get_template("page.html").render(
         title=title or told[0].heading,
         chapters=told,
@@ -51,6 +43,27 @@ def html_report(chapters: Sequence[Chapter], *, title: str = "") -> str:
         looks=[(look.name.lower(), label) for look, label in LABELS.items()],
         version=__version__,
     )
+
+
+@cache
+def _pages() -> Environment:
+    pages = Environment(
+        loader=PackageLoader("e820pool.report.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    pages.filters.update(size=human_size, pages=pages_text)
+    pages.globals.update(counted=counted)
+    return pages
+
+
+def _source(pages: Environment, name: str) -> str:
+    loader = pages.loader
+    assert loader is not None  # noqa: S101  for the type checker
+    return loader.get_source(pages, name)[0]
 
 
 # As a policy names an inline script: by what stands between its tags.

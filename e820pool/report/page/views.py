@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from e820pool.report.page.bars import Bar, bar_of
+from e820pool.report.page.bars import Bar, bar_of, ranges_in
 from e820pool.report.page.ranges import map_layer, ranges_of
 from e820pool.report.table import human_size
 from e820pool.report.zones import Zone, address_label, zones_of
@@ -113,7 +113,7 @@ def _log(zone: Zone, bars: list[_Named]) -> Callable[[int], float]:
     inside = {
         addr
         for _, ranges in bars
-        for one in ranges
+        for one in ranges_in(ranges, zone)
         for addr in (one.start, one.end)
         if zone.start < addr < zone.end
     }
@@ -137,7 +137,8 @@ def _close_ups(deposits: Layer) -> list[tuple[str, str, Zone]]:
         start, end = spans[first][0], spans[last][1]
         which = f"Deposit {first + 1}" if first == last else _many(first, last)
         label = f"{which}: {human_size(end - start)} at {address_label(start)}"
-        found.append((str(number), label, _padded(start, end, 2)))
+        share = 2 if first == last else 10
+        found.append((str(number), label, _padded(start, end, share)))
     return found
 
 
@@ -150,10 +151,19 @@ def _padded(start: int, end: int, share: int) -> Zone:
     return Zone(start=max(start - pad, 0), end=min(end + pad, _TOP))
 
 
-# Cut where the gaps are widest.
+# The group with the most deposits is cut at the widest gap of its middle half, until
+# there are enough groups or each has one deposit.
 def _groups(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    gaps = sorted(range(1, len(spans)), key=lambda at: spans[at - 1][1] - spans[at][0])
-    cuts = sorted(gaps[: CLOSE_UPS - 1])
-    return list(
-        zip([0, *cuts], [*(at - 1 for at in cuts), len(spans) - 1], strict=True)
-    )
+    groups = [(0, len(spans) - 1)]
+    while len(groups) < min(CLOSE_UPS, len(spans)):
+        first, last = max(groups, key=lambda group: group[1] - group[0])
+        at = _widest(spans, first, last)
+        groups.remove((first, last))
+        groups += [(first, at - 1), (at, last)]
+    return sorted(groups)
+
+
+def _widest(spans: list[tuple[int, int]], first: int, last: int) -> int:
+    quarter = (last - first) // 4
+    places = range(first + 1 + quarter, last + 1 - quarter)
+    return max(places, key=lambda at: spans[at][0] - spans[at - 1][1])

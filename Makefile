@@ -40,7 +40,7 @@ bench: $(STAMP)
 		--benchmark-columns=median,stddev,rounds -q
 
 # The manual page, from the parser that --help is made from: man -l build/e820pool.1
-man: $(STAMP)
+man: $(CORE)
 	mkdir -p build
 	$(BIN)/e820pool man >build/e820pool.1
 

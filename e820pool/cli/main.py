@@ -32,6 +32,10 @@ SOURCE is a file, a directory, - for stdin, or `live` for this machine: a 4096-b
 boot_params, dmesg text, /proc/iomem, a /sys/firmware/memmap tree, our JSON, a
 handoff directory; recognised by content. RANGE is START-END (end inclusive, as the
 kernel prints), START+SIZE with K, M, G, or @FILE.
+
+environment: NO_COLOR takes the colours away, as TERM=dumb and pipes do; COLUMNS says
+             how wide a result may be; XDG_CACHE_HOME where fetched kernels are kept
+             (e820pool/ in ~/.cache)
 """
 
 

@@ -18,6 +18,7 @@ from e820pool.cli.commands import (
     image,
     kernels,
     kexec,
+    man,
     predict,
     rebuild,
     report,
@@ -69,6 +70,7 @@ def _modules() -> Iterator[Command]:
     yield image
     yield demo
     yield completion
+    yield man
 
 
 COMMANDS: tuple[Command, ...] = tuple(_modules())

@@ -138,7 +138,7 @@ def plan_kexec(
             withdrawn and was none.
         CapacityError: table, command line, kernel or initrd do not fit.
     """
-    parsed = parse_bzimage(request.kernel.image)
+    parsed = _parsed(request.kernel)
     ours = kept_for(kept, machine.table, machine.boot_id)
     inherited = inherited_pool(machine, ours)
     ledger = DepositLedger()
@@ -189,6 +189,15 @@ def plan_kexec(
             ),
         ),
     )
+
+
+def _parsed(kernel: KernelFile) -> BzImage:
+    try:
+        return parse_bzimage(kernel.image)
+    except BadImageError as exc:
+        raise BadImageError(
+            f"{kernel.name!r} is no bzImage ({exc}): want a file as /boot/vmlinuz is"
+        ) from exc
 
 
 def _bound(

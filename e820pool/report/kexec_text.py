@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from e820pool.report.jsons import document, finding_value, json_text
 from e820pool.report.verdicts import finding_line
-from e820pool.type_words import resource_name
+from e820pool.type_words import log_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -132,7 +132,7 @@ def _carrier(plan: KexecPlan) -> str:
 
 def _table(plan: KexecPlan) -> Iterator[str]:
     for addr, size, kind in plan.table[:_SHOWN]:
-        yield f"  [mem {addr:#018x}-{addr + size - 1:#018x}] {resource_name(kind)}"
+        yield f"  [mem {addr:#018x}-{addr + size - 1:#018x}] {log_words(kind, '3.5')}"
     if len(plan.table) > _SHOWN:
         yield f"  ... {len(plan.table) - _SHOWN} more (--format json has them)"
 

@@ -47,7 +47,7 @@ def test_the_plan_shows_verdict_table_segments_and_what_would_be_done(run, words
         "inherited     no pool: this kernel has no record",
         "pool          4 pages in 1 extent, generation 1",
         "command line  quiet",
-        "  [mem 0x0000000040000000-0x0000000040003fff] Reserved",
+        "  [mem 0x0000000040000000-0x0000000040003fff] reserved",
         "boot_params  0x100000",
         "load   kexec_load(0x103000, 5 segments)",
     ):
@@ -153,7 +153,8 @@ def test_bad_input_is_one_line(refused, words, more, said):
 
 def test_an_image_that_is_none_is_bad_input(refused, words, image):
     image.write_bytes(b"\x7fELF" + bytes(600))
-    assert "boot_flag" in refused(3, *words, "--inherited")
+    said = refused(3, *words, "--inherited")
+    assert f"'{image}' is no bzImage (kernel image: boot_flag" in said
 
 
 def test_an_agent_that_is_not_there_is_no_verdict(refused, words):

@@ -12,6 +12,9 @@ from e820pool.kernel.profiles import profile_for
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.designs import contradiction, design_cell
 from e820pool.report.table import human_size
+from e820pool.stress.host import generated_map
+from e820pool.stress.simulate import simulate
+from e820pool.stress.workload import Workload
 
 SPEC = (Path(__file__).parents[2] / "specs" / "rivals.md").read_text()
 MACHINE = MemoryMap.of(ROWS)
@@ -92,3 +95,26 @@ def test_the_costs_are_the_models(name, cells_of):
         share(one.survives["kexec-load"] for one in cells),
         share(one.survives["kexec-file"] for one in cells),
     ]
+
+
+SET_ASIDE = {
+    line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]]
+    for line in SPEC.split("| set aside |")[1].split("\n\n")[0].splitlines()[2:]
+}
+GUESTS = (10, 25, 50)
+
+
+@pytest.mark.parametrize(("at", "guests"), list(enumerate(GUESTS)))
+def test_what_a_region_set_aside_wastes_is_what_the_simulation_says(at, guests):
+    """The larger numbers of guests cost seconds each and are left to the command."""
+    host = generated_map(256 << 30)
+    for size in ("512M", "1G", "2G"):
+        outcome = simulate(host, Workload(guests=guests), f"cma:1x{size}")
+        peak = max(one.deposited_pages for one in outcome.samples)
+        told = SET_ASIDE[size[:-1] + (" MiB" if size[-1] == "M" else " GiB")][at]
+        if outcome.failed_calls:
+            assert told.startswith(f"{outcome.failed_calls} of ")
+        else:
+            wasted = (outcome.samples[-1].reserved_pages - peak) * 4 / 1024
+            assert told == f"{wasted:.0f} MiB"
+            assert SET_ASIDE["needed at the peak"][at].split()[0] == f"{peak / 256:.0f}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from e820pool.cli import status
+from e820pool.cli.boot_progress import boot_progress
 from e820pool.cli.check_machines import judged
-from e820pool.cli.lab_runs import lab_kernels, profile_of, run_boots
+from e820pool.cli.lab_runs import binder_of, lab_kernels, profile_of, run_pairs
 from e820pool.errors import E820PoolError
 
 if TYPE_CHECKING:
@@ -14,8 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from e820pool.cli.console import Console
-    from e820pool.lab.several import KernelFile
+    from e820pool.errors import LabError
+    from e820pool.kernel.profiles import Profile
+    from e820pool.lab.boot import BootRecord
+    from e820pool.lab.several import KernelFile, Outcome
     from e820pool.stress.confirm import ConfirmCase
+
+    Planned = tuple[KernelFile, ConfirmCase | None, dict[str, Any]]
 
 __all__ = ("confirm",)
 
@@ -23,15 +30,16 @@ __all__ = ("confirm",)
 def confirm(args: argparse.Namespace, console: Console) -> int:
     """Boot each kernel around each limit; 1 where model and machine differ."""
     from e820pool.report.stress_confirm import confirm_json, confirm_text  # noqa: PLC0415
-    from e820pool.stress.confirm import CONFIRMABLE  # noqa: PLC0415  numpy
+    from e820pool.stress.confirm import limits_named  # noqa: PLC0415  numpy
 
-    limits = tuple(CONFIRMABLE) if args.confirm == "all" else (args.confirm,)
-    rows = [
-        row
+    limits = limits_named(args.confirm)
+    planned = [
+        one
         for kernel in lab_kernels(args.kernel)
         for limit in limits
-        for row in _rows(kernel, limit, args, console)
+        for one in _planned(kernel, limit, args)
     ]
+    rows = list(_booted(planned, args, console))
     render = confirm_json if args.format == "json" else confirm_text
     console.result(render(rows))
     if any(row["agree"] is False for row in rows):
@@ -39,65 +47,102 @@ def confirm(args: argparse.Namespace, console: Console) -> int:
     return status.NO_VERDICT if any(row["error"] for row in rows) else status.DONE
 
 
-def _rows(
-    kernel: KernelFile, limit: str, args: argparse.Namespace, console: Console
-) -> Iterator[dict[str, Any]]:
+# The boots of a limit; or, where there is none, the row that says why.
+def _planned(
+    kernel: KernelFile, limit: str, args: argparse.Namespace
+) -> Iterator[Planned]:
     from e820pool.stress.confirm import cases_for  # noqa: PLC0415  numpy
 
     try:
-        cases = list(cases_for(limit, profile_of(kernel)))
+        cases = list(cases_for(limit, profile_of(kernel), binder_of(kernel, args)))
     except E820PoolError as exc:
-        yield _row(kernel, limit, "-", 0, error=str(exc))
+        row = {"kernel": kernel.name, "limit": limit, "where": "-"}
+        yield kernel, None, _row(row, error=str(exc))
         return
     for case in cases:
-        yield _boot(kernel, case, args, console)
+        told = {
+            "kernel": kernel.name,
+            "limit": limit,
+            "where": case.where,
+            "count": case.count,
+            "of": case.limit.counts,
+            "entries": case.entries,
+        }
+        yield kernel, case, told
 
 
-def _boot(
-    kernel: KernelFile,
-    case: ConfirmCase,
-    args: argparse.Namespace,
-    console: Console,
+def _booted(
+    planned: list[Planned], args: argparse.Namespace, console: Console
+) -> Iterator[dict[str, Any]]:
+    pairs = [(case.handoff, kernel) for kernel, case, _ in planned if case is not None]
+    folders = [
+        f"{row['kernel'].replace('/', '-').strip('-')}-{row['limit']}-{row['where']}"
+        for _, case, row in planned
+        if case is not None
+    ]
+    with boot_progress(len(pairs), console) as seen:
+        outcomes = run_pairs(pairs, folders, args, console, seen)
+        for _, case, row in planned:
+            yield row if case is None else _judged_row(next(outcomes), case, row)
+
+
+def _judged_row(
+    outcome: Outcome, case: ConfirmCase, row: dict[str, Any]
 ) -> dict[str, Any]:
-    from e820pool.stress.confirm import loss_ids  # noqa: PLC0415  numpy
+    from e820pool.stress.confirm import loss_ids, losses_of  # noqa: PLC0415  numpy
 
-    (outcome,) = run_boots(case.handoff, [kernel], args, console)
-    if outcome.record is None:
-        message = f"VM lost: {outcome.failure}"
-        return _row(kernel, case.limit, case.where, case.entries, error=message)
-    record = outcome.record
-    found = judged(record.handoff, record.view, profile_of(kernel))
-    model, machine = (loss_ids(one.findings) for one in (found.model, found.machine))
+    record, profile, loses = (
+        outcome.record,
+        profile_of(outcome.kernel),
+        case.limit.loses,
+    )
+    if record is None:
+        model = losses_of(case.handoff, profile, loses)
+        if not (model and case.limit.silent and _is_unheard(outcome.failure)):
+            return _row(row, error=f"VM lost: {outcome.failure}")
+        return _row(row, model=list(model), machine=["silent"], agree=True)
+    found = judged(record.handoff, record.view, profile)
+    model = loss_ids(found.model.findings, loses)
+    machine = loss_ids(found.machine.findings, case.limit.shows or loses)
+    differs = _differences(record, profile)
     return _row(
-        kernel,
-        case.limit,
-        case.where,
-        case.entries,
-        model=model,
-        machine=machine,
+        row,
+        model=list(model),
+        machine=list(machine),
         # By what name is no matter: a console does not list what memblock lost.
-        agree=bool(model) == bool(machine) and not found.differences,
+        agree=bool(model) == bool(machine) and not differs,
+        differs=differs,
+        seconds=round(record.run.seconds.get("kernel", 0.0), 1),
     )
 
 
-def _row(
-    kernel: KernelFile,
-    limit: str,
-    where: str,
-    entries: int,
-    *,
-    model: tuple[str, ...] = (),
-    machine: tuple[str, ...] = (),
-    agree: bool | None = None,
-    error: str = "",
-) -> dict[str, Any]:
-    return {
-        "kernel": kernel.name,
-        "limit": limit,
-        "where": where,
-        "entries": entries,
-        "model": list(model),
-        "machine": list(machine),
-        "agree": agree,
-        "error": error,
+# No word on a console until the deadline: it died before it had one.
+def _is_unheard(failure: LabError | None) -> bool:
+    return getattr(failure, "console", None) == b"" and "phase kernel" in str(failure)
+
+
+# Where KASLR put the kernel is not the model's to know: the machine says it.
+def _differences(record: BootRecord, profile: Profile) -> list[str]:
+    from e820pool.compat.diff import diff  # noqa: PLC0415  numpy
+    from e820pool.kernel.early_boot import predict_input  # noqa: PLC0415
+    from e820pool.kernel.reading import boot_input  # noqa: PLC0415
+
+    given = boot_input(record.handoff)
+    if record.view.kernel_range is not None:
+        given = replace(given, kernel_range=record.view.kernel_range)
+    return [one.field for one in diff(predict_input(given, profile), record.view)]
+
+
+def _row(row: dict[str, Any], **told: Any) -> dict[str, Any]:
+    nothing: dict[str, Any] = {
+        "count": 0,
+        "of": "",
+        "entries": 0,
+        "model": [],
+        "machine": [],
+        "agree": None,
+        "differs": [],
+        "seconds": None,
+        "error": "",
     }
+    return nothing | row | told

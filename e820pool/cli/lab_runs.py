@@ -11,7 +11,7 @@ from e820pool.errors import InputError, LabError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from e820pool.cli.boot_progress import BootProgress
     from e820pool.cli.console import Console
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "add_lab_options",
+    "binder_of",
     "boot_options",
     "kernel_file",
     "lab_kernels",
@@ -119,9 +120,11 @@ def kernel_file(path: Path) -> KernelFile:
     from e820pool.sources.files import read_file  # noqa: PLC0415
 
     config = ""
-    beside = _config_of(path)
-    if beside != path and beside.is_file():
-        config = read_file(beside, empty=True).decode("utf-8", "replace")
+    # /boot/vmlinuz may be a link to a name with a release in it.
+    for image in dict.fromkeys((path, path.resolve())):
+        beside = _config_of(image)
+        if not config and beside != image and beside.is_file():
+            config = read_file(beside, empty=True).decode("utf-8", "replace")
     return KernelFile(name=str(path), image=read_file(path), config=config)
 
 
@@ -147,6 +150,29 @@ def profile_of(kernel: KernelFile) -> Profile:
     release = parse_bzimage(kernel.image).release
     config = parse_config_text(kernel.config) if kernel.config else None
     return profile_for(release, config)
+
+
+def binder_of(
+    kernel: KernelFile, args: argparse.Namespace
+) -> Callable[[Handoff], Handoff]:
+    """Return what completes a handoff as :func:`run_pairs` does before it boots it.
+
+    Raises:
+        BadImageError: it is no bzImage.
+        LabError: busybox is missing.
+    """
+    from e820pool.abi.bzimage import parse_bzimage  # noqa: PLC0415  construct
+    from e820pool.lab.bind import bind_kernel, kernel_bytes  # noqa: PLC0415
+    from e820pool.lab.guest import build_initramfs  # noqa: PLC0415
+
+    image = parse_bzimage(kernel.image)
+    code = kernel_bytes(image, kernel.image)
+    initrd = build_initramfs(pressure=not args.no_pressure)
+
+    def bound(handoff: Handoff) -> Handoff:
+        return bind_kernel(handoff, image, code, initrd=initrd).handoff
+
+    return bound
 
 
 def run_boots(

@@ -15,21 +15,22 @@ __all__ = ("confirm_json", "confirm_text")
 
 
 def confirm_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a row a boot: what the model and the machine lose."""
+    """Return a row a boot: what model and machine lose, and the time to user space."""
     table = [
         (
             row["kernel"],
             row["limit"],
             row["where"],
-            row["entries"] or "-",
+            f"{row['count']} {row['of']}" if row["count"] else "-",
             _losses(row["model"], row["error"]),
             _losses(row["machine"], row["error"]),
+            "-" if row["seconds"] is None else f"{row['seconds']:g} s",
             _agreement(row),
         )
         for row in rows
     ]
-    headers = ("kernel", "limit", "where", "entries", "model", "machine", "agree")
-    return tabulate(table, headers=headers, tablefmt="plain")
+    headers = ("kernel", "limit", "where", "count", "model", "machine", "boot", "agree")
+    return tabulate(table, headers=headers, tablefmt="plain", disable_numparse=True)
 
 
 def confirm_json(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -44,4 +45,4 @@ def _losses(ids: Sequence[str], error: str) -> str:
 def _agreement(row: Mapping[str, Any]) -> str:
     if row["error"]:
         return f"no verdict: {row['error']}"
-    return "yes" if row["agree"] else "NO"
+    return "yes" if row["agree"] else " ".join(("NO", *row["differs"]))

@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from e820pool.abi.e820 import (
-    E820_MAX_ENTRIES_ZEROPAGE,
-    E820_TYPE_RAM,
-    E820_TYPE_RESERVED,
-)
+from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE
 from e820pool.compat.check import check
-from e820pool.deposits import DepositLedger
 from e820pool.errors import InputError
-from e820pool.handoff.build import BuildOptions, build_handoff
+from e820pool.handoff.build import MAX_TABLE_ENTRIES
 from e820pool.handoff.strict import whole_table
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.reading import boot_input
-from e820pool.memory_map import MemoryMap
+from e820pool.stress.limit_handoffs import (
+    fragment_handoff,
+    island_handoff,
+    long_node_handoff,
+    memmap_handoff,
+    run_handoff,
+    trampoline_handoff,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,31 +28,54 @@ if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
     from e820pool.kernel.profiles import Profile
 
-__all__ = ("CONFIRMABLE", "ConfirmCase", "cases_for", "loss_ids", "losses_of")
+__all__ = (
+    "OBSERVABLE",
+    "ConfirmCase",
+    "ObservableLimit",
+    "cases_for",
+    "limits_named",
+    "loss_ids",
+    "losses_of",
+)
 
-_MIB = 1 << 20
-_HIGH = 1 << 32
-_LOW_RAM = (0x0, 0x9F000, E820_TYPE_RAM)
-# A small PC, as a lab can build it: half a GiB below 4 GiB and as much above.
-_PC = (
-    (0x9F000, 0x1000, E820_TYPE_RESERVED),
-    (0xF0000, 0x10000, E820_TYPE_RESERVED),
-    (_MIB, 511 * _MIB, E820_TYPE_RAM),
-    (0xFEC0_0000, 0x140_0000, E820_TYPE_RESERVED),
-    (_HIGH, 512 * _MIB, E820_TYPE_RAM),
-)
-# Room for the real-mode trampoline, and for memblock's array up to 1024 regions: it is
-# doubled in the highest place that fits, 8, 12 and 24 KiB, and 48 KiB are nowhere.
-_SCANT_LOW_RAM = (
-    (0x1_0000, 0x7000, E820_TYPE_RAM),
-    (0x2_0000, 0x6000, E820_TYPE_RAM),
-    (0x3_0000, 0x6000, E820_TYPE_RAM),
-)
-# RESERVED that is far from all RAM fills a table, and no memblock array with it.
-_ISLANDS = 1 << 40
-_STRIDE = 16 << 12
-_MOST_ENTRIES = 6000
-_LOSSES = {"boot-fails", "dropped-entry", "ram-lost", "fallback-map"}
+_LOSSES = frozenset(("boot-fails", "dropped-entry", "ram-lost", "fallback-map"))
+# kaslr.c MAX_MEMMAP_REGIONS, 4.14 to 7.3.
+_MEMMAP_REGIONS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservableLimit:
+    """Describe a limit that a boot can confirm.
+
+    Attributes:
+        name: for the command line and for reports.
+        meaning: what happens above it.
+        behaviour: its id in specs/kernels, "" where nothing is lost above it.
+        make: returns a handoff that needs so much of what is limited.
+        loses: ids of the findings that say that it is exceeded.
+        shows: those of a machine, where they are others; empty: the same.
+        counts: what of.
+        silent: above it a kernel dies before it has a console, and is not heard of.
+        step: by how much cases differ at the least.
+        doubt: by how much the model may be wrong, and cases keep away from it.
+        most: what is within it, where that is the same for all kernels; None asks
+            the kernel's model.
+        highest: without ``most``, how much is tried before a kernel counts as one
+            without the limit.
+    """
+
+    name: str
+    meaning: str
+    behaviour: str
+    make: Callable[[int], Handoff]
+    loses: frozenset[str] = _LOSSES
+    shows: frozenset[str] = frozenset()
+    counts: str = "entries"
+    silent: bool = False
+    step: int = 1
+    doubt: int = 0
+    most: int | None = None
+    highest: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,110 +83,181 @@ class ConfirmCase:
     """Hold one handoff to boot.
 
     Attributes:
-        limit: a key of :data:`CONFIRMABLE`.
+        limit: which it is about.
+        count: how much of what is limited.
         entries: of the table.
-        where: ``below``, ``at`` or ``above`` the limit as the model has it.
+        where: ``below``, ``at`` or ``above`` the limit as the model has it, or
+            ``no limit`` where the model has none.
         handoff: what to boot.
     """
 
-    limit: str
+    limit: ObservableLimit
+    count: int
     entries: int
     where: str
     handoff: Handoff
 
 
-def _island_handoff(entries: int) -> Handoff:
-    # One deposit, and as many islands as it takes.
-    deposit = (_HIGH + _MIB, _HIGH + 2 * _MIB)
-    count = entries - 1 - len(_PC) - 2
-    islands = [
-        (_ISLANDS + at * 2 * _STRIDE, _STRIDE, E820_TYPE_RESERVED)
-        for at in range(max(count, 0))
-    ]
-    return _built((_LOW_RAM, *_PC, *islands), [deposit])
-
-
-def _run_handoff(entries: int) -> Handoff:
-    # Runs of RAM between deposits, and hardly any RAM below 640 KiB.
-    first = _HIGH + _MIB
-    count = (entries - len(_PC) - len(_SCANT_LOW_RAM)) // 2
-    deposits = [
-        (first + at * _STRIDE, first + at * _STRIDE + 4096) for at in range(count)
-    ]
-    return _built((*_SCANT_LOW_RAM, *_PC), deposits)
-
-
-def _built(
-    rows: tuple[tuple[int, int, int], ...], deposits: list[tuple[int, int]]
-) -> Handoff:
-    memory_map = MemoryMap.of(rows, origin="made for a limit")
-    ledger = DepositLedger.of_ranges(deposits)
-    return build_handoff(memory_map, ledger, BuildOptions(max_entries=_MOST_ENTRIES))
-
-
-CONFIRMABLE: dict[str, Callable[[int], Handoff]] = {
-    "zero-page": _island_handoff,
-    "table": _island_handoff,
-    "memblock": _run_handoff,
+OBSERVABLE: dict[str, ObservableLimit] = {
+    one.name: one
+    for one in (
+        ObservableLimit(
+            name="zero-page",
+            meaning="entries are in SETUP_E820_EXT, and nothing is lost in this boot",
+            behaviour="",
+            make=island_handoff,
+            most=E820_MAX_ENTRIES_ZEROPAGE,
+        ),
+        ObservableLimit(
+            name="table",
+            meaning="the kernel's own table is full, and entries are dropped",
+            behaviour="full-table-drops-entries",
+            make=island_handoff,
+            highest=MAX_TABLE_ENTRIES + 1,
+        ),
+        ObservableLimit(
+            name="memblock",
+            meaning="memblock's array cannot grow, and RAM is lost",
+            behaviour="memblock-array-grows-in-low-memory",
+            make=run_handoff,
+            step=2,
+            # Of 1024 regions with the low RAM that these handoffs have.
+            highest=2300,
+        ),
+        ObservableLimit(
+            name="trampoline",
+            meaning="memblock's array takes the place of the trampoline: a panic",
+            behaviour="no-trampoline-kills",
+            make=trampoline_handoff,
+            loses=frozenset(("boot-fails",)),
+            step=2,
+            highest=500,
+        ),
+        ObservableLimit(
+            name="fragments",
+            meaning="no slot for the page table of one more fragment: a BUG",
+            behaviour="reserved-array-stuck",
+            make=fragment_handoff,
+            loses=frozenset(("boot-fails",)),
+            step=2,
+            # Two fragments: how many page tables lie in the kernel itself varies.
+            doubt=4,
+            highest=500,
+        ),
+        ObservableLimit(
+            name="ext-node",
+            meaning="SETUP_E820_EXT cannot be mapped: the kernel crashes early",
+            behaviour="ext-node-mapped-whole",
+            make=long_node_handoff,
+            loses=frozenset(("boot-fails",)),
+            silent=True,
+            highest=14_000,
+        ),
+        ObservableLimit(
+            name="kaslr-memmap",
+            meaning="KASLR puts the kernel into the fifth memmap= region",
+            behaviour="kaslr",
+            make=memmap_handoff,
+            loses=frozenset(("memmap-limit", "touched-by-decompressor")),
+            shows=frozenset(("touched",)),
+            counts="memmap= regions",
+            most=_MEMMAP_REGIONS,
+        ),
+    )
 }
-"""Limits that a boot can confirm, with what makes a handoff of so many entries.
-
-``zero-page``: 128 entries, beyond which SETUP_E820_EXT is read. ``table``: the
-kernel's own table. ``memblock``: its array of regions, which grows into RAM below
-640 KiB, and here has little more than the trampoline needs.
-"""
+"""Limits by their names; specs/exhaustion.md says what was observed."""
 
 
-def cases_for(limit: str, profile: Profile) -> Iterator[ConfirmCase]:
-    """Yield the handoffs around a kernel's limit: one below, at and above it.
+def limits_named(text: str) -> tuple[str, ...]:
+    """Return the names in a comma list, or all for ``all``.
 
     Raises:
-        InputError: no such limit, or one that this kernel has not.
+        InputError: one of them is none.
     """
-    if limit not in CONFIRMABLE:
-        known = ", ".join(CONFIRMABLE)
-        raise InputError(f"limit {limit[:40]!r} is not one of: {known}")
-    make = CONFIRMABLE[limit]
-    step = 2 if make is _run_handoff else 1
-    most = E820_MAX_ENTRIES_ZEROPAGE
-    if limit != "zero-page":
-        most = _most_without_loss(make, profile, step)
-    for where, entries in (
-        ("below", most - step),
-        ("at", most),
-        ("above", most + step),
-    ):
-        handoff = make(entries)
-        yield ConfirmCase(
-            limit=limit,
-            entries=int(whole_table(handoff).size),
-            where=where,
-            handoff=handoff,
-        )
+    if text == "all":
+        return tuple(OBSERVABLE)
+    names = tuple(part.strip() for part in text.split(","))
+    for name in names:
+        if name not in OBSERVABLE:
+            known = ", ".join(OBSERVABLE)
+            raise InputError(f"limit {name[:40]!r} is not one of: {known}, all")
+    return names
 
 
-def losses_of(handoff: Handoff, profile: Profile) -> tuple[str, ...]:
+def _as_it_is(handoff: Handoff) -> Handoff:
+    return handoff
+
+
+def cases_for(
+    name: str, profile: Profile, bind: Callable[[Handoff], Handoff] = _as_it_is
+) -> Iterator[ConfirmCase]:
+    """Yield the handoffs around a kernel's limit: one below, at and above it.
+
+    For a kernel that has not got the limit it is one handoff, far above that of
+    others, of which nothing may be lost.
+
+    Args:
+        name: of the limit.
+        profile: the kernel's.
+        bind: returns a handoff as a loader completes it: a kernel's and an initrd's
+            places count too.
+
+    Raises:
+        InputError: there is no limit of this name.
+    """
+    (name,) = limits_named(name)
+    limit = OBSERVABLE[name]
+    most = limit.most or _most_without_loss(limit, profile, bind)
+    if most is None:
+        yield _case(limit, "no limit", limit.highest)
+        return
+    at = most - limit.doubt
+    yield _case(limit, "below", at - limit.step)
+    yield _case(limit, "at", at)
+    yield _case(limit, "above", most + limit.step + limit.doubt)
+
+
+def losses_of(
+    handoff: Handoff, profile: Profile, among: Iterable[str] = _LOSSES
+) -> tuple[str, ...]:
     """Return the ids of what the modelled kernel loses or fails at, sorted."""
     view = predict(handoff, profile)
     found = check(handoff.ledger, view, boot_input(handoff), profile).findings
-    return loss_ids(found)
+    return loss_ids(found, among)
 
 
-def loss_ids(findings: Iterable[Finding]) -> tuple[str, ...]:
+def loss_ids(
+    findings: Iterable[Finding], among: Iterable[str] = _LOSSES
+) -> tuple[str, ...]:
     """Return the ids of findings that say what is lost, sorted."""
-    return tuple(sorted({finding.id for finding in findings} & _LOSSES))
+    return tuple(sorted({finding.id for finding in findings} & set(among)))
 
 
+def _case(limit: ObservableLimit, where: str, value: int) -> ConfirmCase:
+    handoff = limit.make(value)
+    entries = int(whole_table(handoff).size)
+    return ConfirmCase(
+        limit=limit,
+        count=entries if limit.counts == "entries" else value,
+        entries=entries,
+        where=where,
+        handoff=handoff,
+    )
+
+
+# The model is asked, not a formula: it knows what else the kernel puts in.
 def _most_without_loss(
-    make: Callable[[int], Handoff], profile: Profile, step: int
-) -> int:
-    # The model is asked, not a formula: it knows what else the kernel puts in.
-    low, high = 16, _MOST_ENTRIES // 2 * 2
-    if not losses_of(make(high), profile):
-        raise InputError(f"kernel {profile.release} loses nothing up to {high} entries")
+    limit: ObservableLimit, profile: Profile, bind: Callable[[Handoff], Handoff]
+) -> int | None:
+    def loses(value: int) -> bool:
+        return bool(losses_of(bind(limit.make(value)), profile, limit.loses))
+
+    step, low, high = limit.step, 16, limit.highest
+    if not loses(high):
+        return None
     while high - low > step:
         middle = (low + high) // 2 // step * step
-        if losses_of(make(middle), profile):
+        if loses(middle):
             high = middle
         else:
             low = middle

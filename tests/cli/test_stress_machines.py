@@ -6,10 +6,14 @@ from types import SimpleNamespace
 import pytest
 import rawbytes
 
+from e820pool.cli.check_machines import judged
 from e820pool.errors import LabError
+from e820pool.findings import Finding
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
+from e820pool.lab.machine import LostVmError
 from e820pool.lab.several import KernelFile
+from e820pool.stress.confirm import OBSERVABLE
 
 PROFILE = profile_for("6.1")
 
@@ -18,20 +22,27 @@ PROFILE = profile_for("6.1")
 def machine(monkeypatch):
     """Return a namespace whose `boot` says what a machine makes of a handoff."""
     lab = SimpleNamespace(boot=lambda handoff: predict(handoff, PROFILE), booted=[])
+    run = SimpleNamespace(seconds={"kernel": 3.21})
 
-    def run_boots(handoff, kernels, *_):
-        lab.booted.append(handoff)
-        for kernel in kernels:
+    def run_pairs(pairs, folders, *_):
+        for (handoff, kernel), _ in zip(pairs, folders, strict=True):
+            lab.booted.append(handoff)
             try:
-                record = SimpleNamespace(handoff=handoff, view=lab.boot(handoff))
+                view = lab.boot(handoff)
             except LabError as exc:
                 yield SimpleNamespace(kernel=kernel, record=None, failure=exc)
             else:
+                record = SimpleNamespace(handoff=handoff, view=view, run=run)
                 yield SimpleNamespace(kernel=kernel, record=record, failure=None)
 
+    def run_boots(handoff, kernels, *_):
+        return run_pairs([(handoff, kernel) for kernel in kernels], kernels)
+
     kernel = KernelFile(name="6.1", image=rawbytes.bzimage())
+    monkeypatch.setattr("e820pool.cli.confirm.run_pairs", run_pairs)
+    monkeypatch.setattr("e820pool.cli.search.run_boots", run_boots)
+    monkeypatch.setattr("e820pool.cli.confirm.binder_of", lambda *_: lambda one: one)
     for module in ("confirm", "search"):
-        monkeypatch.setattr(f"e820pool.cli.{module}.run_boots", run_boots)
         monkeypatch.setattr(f"e820pool.cli.{module}.lab_kernels", lambda _: [kernel])
         monkeypatch.setattr(f"e820pool.cli.{module}.profile_of", lambda _: PROFILE)
     return lab
@@ -42,20 +53,39 @@ def rows(done):
 
 
 def test_a_machine_that_does_what_the_model_says_confirms_it(ok, machine):
-    found = rows(ok("stress", "--confirm", "all"))
-    assert [row[1] for row in found] == ["zero-page"] * 3 + ["table"] * 3 + [
-        "memblock"
-    ] * 3
+    found = rows(ok("stress", "--confirm", "zero-page,table,memblock,trampoline"))
+    names = ["zero-page", "table", "memblock", "trampoline"]
+    assert [row[1] for row in found] == [name for name in names for _ in range(3)]
     assert all(row[-1] == "yes" for row in found)
-    assert found[5][2:6] == ["above", "3196", "dropped-entry", "dropped-entry"]
-    assert len(machine.booted) == 9
+    assert found[5][2:7] == ["above", "3196", "entries", *["dropped-entry"] * 2]
+    assert found[5][7:9] == ["3.2", "s"]
+    assert len(machine.booted) == 12
+
+
+@pytest.mark.usefixtures("machine")
+def test_all_limits_are_confirmed_by_one_word(ok, monkeypatch):
+    monkeypatch.setattr("e820pool.cli.confirm.judged", judged_as_touched)
+    done = ok("stress", "--confirm", "all", "--format", "json")
+    assert {row["limit"] for row in done.json["boots"]} == set(OBSERVABLE)
+    assert all(row["agree"] for row in done.json["boots"])
+
+
+# A view of the model says of no page that it was touched.
+def judged_as_touched(handoff, view, profile):
+    found = judged(handoff, view, profile)
+    ids = {"memmap-limit", "touched-by-decompressor"}
+    if not any(one.id in ids for one in found.model.findings):
+        return found
+    touched = Finding(id="touched", level="unsafe", message="a page was read")
+    findings = (*found.machine.findings, touched)
+    return replace(found, machine=replace(found.machine, findings=findings))
 
 
 def test_a_machine_that_differs_is_an_error_of_the_model(run, machine):
-    machine.boot = lambda handoff: replace(predict(handoff, PROFILE), memory=())
+    machine.boot = lambda handoff: replace(predict(handoff, PROFILE), memory=((0, 1),))
     done = run("stress", "--confirm", "zero-page")
     assert done.code == 1
-    assert all(row[-1] == "NO" for row in rows(done))
+    assert all(row[-2:] == ["NO", "memory[0]"] for row in rows(done))
 
 
 def test_a_lost_machine_is_no_verdict(run, machine):
@@ -70,10 +100,32 @@ def test_a_lost_machine_is_no_verdict(run, machine):
     assert "VM lost: phase kernel" in done.json["boots"][0]["error"]
 
 
-def test_a_limit_that_nobody_knows_has_no_verdict(run, machine):
-    done = run("stress", "--confirm", "sky")
+def test_a_kernel_that_dies_before_it_has_a_console_is_not_heard_of(run, machine):
+    def boot(handoff):
+        view = predict(handoff, PROFILE)
+        if view.fatal:
+            raise LostVmError("VM lost in phase kernel: no end after 60 s")
+        return view
+
+    machine.boot = boot
+    done = run("stress", "--confirm", "ext-node", "--format", "json")
+    assert [one["machine"] for one in done.json["boots"]] == [[], [], ["silent"]]
+    assert done.code == 0
+
+
+def test_silence_below_a_limit_is_no_verdict(run, machine):
+    def boot(_):
+        raise LostVmError("VM lost in phase kernel: no end after 60 s")
+
+    machine.boot = boot
+    done = run("stress", "--confirm", "ext-node", "--format", "json")
     assert done.code == 4
-    assert "limit 'sky' is not one of: zero-page, table, memblock" in done.out
+    assert [one["agree"] for one in done.json["boots"]] == [None, None, True]
+
+
+def test_a_limit_that_nobody_knows_is_refused(refused, machine):
+    message = refused(3, "stress", "--confirm", "sky")
+    assert "limit 'sky' is not one of: zero-page, table, memblock" in message
     assert machine.booted == []
 
 

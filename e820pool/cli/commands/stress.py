@@ -96,7 +96,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--confirm",
         metavar="LIMIT",
-        help="instead: boot kernels around a limit: zero-page, table, memblock or all",
+        help="instead: boot kernels around limits: all, or a comma list of zero-page, "
+        "table, memblock, trampoline, fragments, ext-node, kaslr-memmap",
     )
     parser.add_argument(
         "--search",

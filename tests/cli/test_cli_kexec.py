@@ -7,6 +7,7 @@ import rawbytes
 from rawhandoff import GIB
 from rawlive import RawLive
 
+from e820pool.cli.lab_runs import kernel_file
 from e820pool.errors import LabError
 from e820pool.lab.images import find_image
 from e820pool.live import kexec_syscall
@@ -229,3 +230,14 @@ def test_a_stock_kernel_is_judged_by_its_release_and_configuration(run, words):
     sizes = {one["what"]: one["size"] for one in done.json["segments"]}
     # The window of the decompressor, far more than the file.
     assert sizes["kernel"] > 3 * stock.path.stat().st_size
+
+
+def test_the_configuration_lies_beside_the_image_or_what_it_is_a_link_to(
+    image, tmp_path
+):
+    (tmp_path / "config-6.1").write_text("CONFIG_NODES_SHIFT=6\n")
+    link = tmp_path / "boot" / "vmlinuz"
+    link.parent.mkdir()
+    link.symlink_to(image)
+    for name in (image, link):
+        assert kernel_file(name).config == "CONFIG_NODES_SHIFT=6\n"

@@ -21,9 +21,10 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """In CI a test that asks the lab, gcc or Kaitai's compiler must not be skipped."""
+    """In CI a test that asks a program of another's making must not be skipped."""
     report = yield
-    needed = {"lab", "headers", "kaitai"} & {mark.name for mark in item.iter_markers()}
+    asked = {"lab", "headers", "kaitai", "browser"}
+    needed = asked & {mark.name for mark in item.iter_markers()}
     if os.environ.get("CI") and needed and report.skipped and call.excinfo:
         report.outcome = "failed"
         report.longrepr = f"skipped in CI: {call.excinfo.value}"

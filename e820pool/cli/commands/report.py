@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.cli import status
 from e820pool.cli.commands.check import verdict_for
+from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
 from e820pool.cli.targets import add_kernel_option, targets
 from e820pool.errors import BadImageError, InputError
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Read every input, then write the whole report or nothing."""
     if args.format == "html" and args.output is None and console.out.isatty():
         raise UsageError("a page of HTML is for a browser: give -o FILE, or a pipe")
-    chapters = [_chapter(one, args.kernel) for one in args.inputs]
+    chapters = [_chapter(one, args.kernel, console) for one in args.inputs]
     text = _html(chapters, args) if args.format == "html" else _mail(chapters, args)
     if args.output is None:
         console.result(text)
@@ -78,20 +79,20 @@ def _mail(chapters: list[Chapter], args: argparse.Namespace) -> str:
     return mail_report(chapters, title=args.title)
 
 
-def _chapter(source: str, kernels: str) -> Chapter:
+def _chapter(source: str, kernels: str, console: Console) -> Chapter:
     from e820pool.report.results import KINDS, read_result  # noqa: PLC0415  numpy
     from e820pool.sources.files import is_directory, read_file  # noqa: PLC0415
 
     if source == "-":
         return read_result(_standard_input(), "standard input")
     if source == "live" or is_directory(Path(source)):
-        return _handoff(source, kernels)
+        return _handoff(source, kernels, console)
     data = read_file(Path(source))
     if data.lstrip()[:1] == b"{":
         found = read_result(data.decode("utf-8", "replace"), source)
         return replace(found, origin=_shown(source))
     if _is_zero_page(data):
-        return _handoff(source, kernels)
+        return _handoff(source, kernels, console)
     raise BadImageError(
         f"{source!r} is neither a handoff nor a JSON result ({', '.join(KINDS)}): make "
         "one with 'e820pool build', or with --format json"
@@ -112,12 +113,16 @@ def _standard_input() -> str:
     return read_stream(sys.stdin.buffer, "standard input").decode("utf-8", "replace")
 
 
-def _handoff(source: str, kernels: str) -> Chapter:
+def _handoff(source: str, kernels: str, console: Console) -> Chapter:
     from e820pool.report.results.handoff import handoff_chapter  # noqa: PLC0415  numpy
     from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
 
     handoff = read_handoff(source)
-    verdicts = [verdict_for(handoff, target) for target in targets(kernels)]
+    asked, verdicts = targets(kernels), []
+    with Progress(console, "asking the models", len(asked)) as progress:
+        for target in asked:
+            verdicts.append(verdict_for(handoff, target))
+            progress.step()
     return handoff_chapter(handoff, verdicts, _shown(source))
 
 

@@ -63,7 +63,7 @@ def deposit_ledgers(
 
     Args:
         draw: passed by Hypothesis.
-        memory_map: where the deposits lie, by default one of :func:`machines`.
+        memory_map: where the deposits lie, by default one of ``machines()``.
         max_size: deposits of one to three pages at most, the comb not counted.
         comb: whether one ledger of three also has 60 to 200 single pages at a
             regular distance: more entries than a zero page holds.
@@ -87,7 +87,7 @@ def deposited_machines(
 ) -> tuple[list[Row], Pages]:
     """Make ``(rows, deposits)``: a firmware map, and whole pages of its RAM.
 
-    The plain numbers of :func:`machines` and :func:`deposit_ledgers`, for code that
+    The plain numbers of ``machines()`` and ``deposit_ledgers()``, for code that
     builds its own values. Deposits are ``(pfn, nr_pages, owner)``, each one page.
     """
     machine = draw(machines(max_size=max_size))

@@ -33,8 +33,8 @@ def handoffs(
 
     Args:
         draw: passed by Hypothesis.
-        memory_map: the firmware's map, by default one of :func:`machines`.
-        encodings: names of :data:`e820pool.handoff.encodings.ENCODINGS`.
+        memory_map: the firmware's map, by default one of ``machines()``.
+        encodings: names of ``e820pool.handoff.encodings.ENCODINGS``.
         kernel: an image, to have its header and a window for it.
         max_deposits: deposits at most, but for a comb of them.
 

@@ -51,7 +51,7 @@ def sorted_rows(
         draw: passed by Hypothesis.
         min_size: of the list.
         max_size: of the list.
-        types: what each row's type is drawn from, by default :func:`e820_types`.
+        types: what each row's type is drawn from, by default ``e820_types()``.
         unit: bytes of which addresses and sizes are multiples.
 
     >>> from hypothesis import find

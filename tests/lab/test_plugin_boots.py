@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from documented import listings
 from labbench import PATIENT, deposits, handoff_of
 
 from e820pool.compat import check, diff
@@ -11,6 +12,7 @@ from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
 from e820pool.lab.boot import BootOptions
 
+PAGE, LISTING = "docs/for-your-code.md", "test_on_a_real_kernel"
 RELEASE = "6.1"
 OPTIONS = BootOptions(deadlines=PATIENT)
 
@@ -55,28 +57,11 @@ def test_no_machine_is_left(boot):
     assert machines_here() == []
 
 
-def test_a_whole_run_of_pytest_boots_a_path(pytester, fetched):
-    """With the image by its path, in a process of its own."""
-    pytester.makepyfile(
-        f"""
-        from e820pool.deposits import DepositLedger
-        from e820pool.handoff.build import build_handoff
-        from e820pool.lab.boot import BootOptions
-        from e820pool.lab.machine import Deadlines
-        from e820pool.memory_map import MemoryMap
-
-        MAP = MemoryMap.of([(0, 0x9F000, 1), (0x100000, 255 << 20, 1)])
-        SLOW = Deadlines(firmware=60, kernel=240, report=120, pressure=300, end=60)
-
-        def test_boot(boot):
-            ledger = DepositLedger.of_ranges([(0x7800000, 0x7804000)])
-            view = boot(
-                build_handoff(MAP, ledger),
-                kernel={str(fetched)!r},
-                options=BootOptions(pressure=False, deadlines=SLOW),
-            )
-            assert view.touched and not view.touched & ledger.extents
-        """
+def test_the_listing_in_the_documentation_boots_a_kernel(pytester, fetched):
+    """In a process and a home of its own, with the images of this one's cache."""
+    pytester.makepyfile(**{LISTING: listings(PAGE)[LISTING]})
+    pytester.makeini("[pytest]\ne820pool_deadline = 300\n")
+    result = pytester.runpytest_subprocess(
+        "--e820pool-require", "--e820pool-cache", fetched.parents[1]
     )
-    result = pytester.runpytest_subprocess("--e820pool-require")
     result.assert_outcomes(passed=1)

@@ -93,7 +93,9 @@ def test_without_qemu_the_test_is_skipped_and_says_what_to_install(
     monkeypatch.setenv("PATH", str(tmp_path))
     result = project(USES)
     result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED*qemu-system-x86_64 is not installed: install *"])
+    result.stdout.fnmatch_lines(
+        ["SKIPPED*qemu-system-x86_64 is not installed: install *"]
+    )
 
 
 def test_without_an_image_the_test_is_skipped_and_says_how_to_get_it(project, lab):
@@ -179,6 +181,17 @@ def test_wrong_arguments_are_errors_whatever_is_installed(project, call, words):
     result = project(f"from parts import handoff\ndef test_it(boot):\n    {call}\n")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([f"*InputError*{words}*"])
+
+
+def test_a_path_names_a_file(project, lab, pytester):
+    (pytester.path / "vmlinuz").write_bytes(b"image")
+    project(
+        "from parts import handoff\n"
+        "def test_it(boot, request):\n"
+        "    boot(handoff(), request.path.with_name('vmlinuz'))\n"
+        "    boot(handoff(), './vmlinuz')\n"
+    ).assert_outcomes(passed=1)
+    assert [image for _, image, _ in lab.boots] == [b"image"]
 
 
 @pytest.mark.usefixtures("lab")

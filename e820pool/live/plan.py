@@ -21,7 +21,11 @@ from e820pool.kernel.reading import boot_input
 from e820pool.lab.bind import bind_kernel, kernel_bytes
 from e820pool.lab.chain_hop import profile_of_image
 from e820pool.lab.kexec_segments import kexec_image
-from e820pool.live.carried import findings_of_firmware, with_platform
+from e820pool.live.carried import (
+    findings_of_firmware,
+    findings_of_paging,
+    with_platform,
+)
 from e820pool.live.commands import execute_argv, load_argv
 from e820pool.live.inherited import firmware_map_of, inherited_pool
 from e820pool.live.kept import KeptHandoff, kept_for
@@ -164,6 +168,7 @@ def plan_kexec(
     findings = (
         *(inherited.findings if inherited is not None else ()),
         *(findings_of_firmware(machine, rsdp) if is_ours else ()),
+        *findings_of_paging(machine, parsed),
         *_own_ranges(machine, ledger.extents),
     )
     return KexecPlan(

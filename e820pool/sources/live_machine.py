@@ -87,6 +87,9 @@ class LiveMachine:
         own: ``(start, end, name)`` of what it uses itself, bytes, half-open; empty
             for readers that are not root.
         boot_id: names this boot, "" when it is not shown.
+        has_five_levels: whether its page tables have five levels: then the CPU's
+            flags name la57 (arch/x86/kernel/cpu/common.c early_identify_cpu(), 4.17
+            to 7.3, takes it off where they have four).
         rsdp: the address of ACPI's root pointer, 0 when it is not shown.
     """
 
@@ -97,6 +100,7 @@ class LiveMachine:
     own: tuple[tuple[int, int, str], ...]
     gates: KexecGates
     boot_id: str = ""
+    has_five_levels: bool = False
     rsdp: int = 0
 
 
@@ -116,6 +120,7 @@ def read_live_machine(root: Path = _ROOT) -> LiveMachine:
         own=_own_ranges(root / _IOMEM),
         gates=_gates(root),
         boot_id=_attribute(root / _BOOT_ID),
+        has_five_levels=_has_flag(root / "proc/cpuinfo", "la57"),
         rsdp=_rsdp(root / _SYSTAB),
     )
 
@@ -162,6 +167,16 @@ def _gates(root: Path) -> KexecGates:
         # sd_booted(3).
         has_systemd=(root / "run/systemd/system").is_dir(),
     )
+
+
+# The flags of the first processor; all have the same.
+def _has_flag(cpuinfo: Path, flag: str) -> bool:
+    try:
+        text = decode_text(read_file(cpuinfo), str(cpuinfo))
+    except (InputError, BadImageError):
+        return False
+    found = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
+    return found is not None and flag in found[1].split()
 
 
 def _attribute(path: Path) -> str:

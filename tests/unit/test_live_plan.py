@@ -194,6 +194,20 @@ def test_screen_disks_and_acpi_are_carried_over_and_memory_sizes_are_not(plan):
     assert (made[0x02:0x04], made[0x1E0:0x1E4]) == (bytes(2), bytes(4))
 
 
+@pytest.mark.parametrize("loader", ["ours", "kexec-load"])
+def test_an_old_image_hangs_under_page_tables_of_five_levels(plan, loader):
+    old = KernelFile(name="old", image=rawbytes.bzimage(b"4.9.0-x", xloadflags=0x1F))
+    asked = request((BASE, 4, 7), kernel=old, loader=loader)
+    five = {"proc/cpuinfo": b"processor\t: 0\nflags\t\t: fpu la57 sse\n"}
+    found = plan(RawLive(files=five), asked)
+    assert "five-level-paging" in ids(found)
+    assert found.verdict.verdict == "degraded"
+    newer = request((BASE, 4, 7), loader=loader)
+    assert "five-level-paging" not in ids(plan(RawLive(files=five), newer))
+    four = {"proc/cpuinfo": b"processor\t: 0\nflags\t\t: fpu sse\n"}
+    assert "five-level-paging" not in ids(plan(RawLive(files=four), asked))
+
+
 def test_an_efi_machine_is_told_what_our_loader_leaves_behind(plan):
     systab = {"sys/firmware/efi/systab": b"ACPI20=0x7bfe014\nSMBIOS=0x1\n"}
     found = plan(RawLive(files=systab), request((BASE, 4, 7)))

@@ -130,7 +130,9 @@ def _no_low_ram(case: Situation) -> Iterator[Finding]:
 
 
 def _cannot_grow(case: Situation) -> Iterator[Finding]:
-    if "memblock-full" in case.view.warnings:
+    # The array of reservations has a finding of its own.
+    stuck = case.view.fatal == FATAL_EXTEND_BRK
+    if "memblock-full" in case.view.warnings and not stuck:
         yield _degraded(
             "memblock-cannot-grow",
             "memblock's array of regions is full and finds no RAM below 1 MiB to grow "

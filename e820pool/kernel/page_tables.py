@@ -47,6 +47,7 @@ def find_stuck_reservations(boot: EarlyBoot) -> None:
     taken = ByteRangeSet([_FIRST_MIB, *early_reservations(boot)])
     fragments = fragments_with_tables(boot.memory, taken)
     if len(list(taken)) + fragments > MOST_RESERVATIONS:
+        boot.warn("memblock-full")
         boot.end_later(FATAL_EXTEND_BRK)
 
 

@@ -21,7 +21,6 @@ MAIN = ("5.10", "6.1", "6.12", "6.18", "7.3")
 
 NEXT_KERNEL = "what a kernel passes on shows in a kexec only"
 NO_HANDOVER = "no kernel here has CONFIG_KEXEC_HANDOVER"
-CONFIRMED = "no case is so long: stress --confirm boots kernels around the limit"
 NOT_MARKED = "where nodes are not marked there is nothing that could differ"
 
 # Behaviour: why no case can tell, and on which kernels.
@@ -53,8 +52,6 @@ UNTOLD = {
         "of what says something about memory, both ways clear the same",
         MAIN,
     ),
-    "ext-node-mapped-whole": (CONFIRMED, MAIN),
-    "memblock-array-grows-in-low-memory": (CONFIRMED, MAIN),
     "remove-splits-in-the-middle": (
         "only 2.6.32 lacks it, and no option of 2.6.32 meets the difference",
         MAIN,

@@ -33,10 +33,10 @@ def test_the_model_says_what_the_kernel_did(release, inputs):
     assert wrong[:5] == []
 
 
-def test_each_main_kernel_booted_at_least_130_cases():
+def test_each_main_kernel_booted_hundreds_of_cases():
     counts = {r: sum(booted == r for _, booted, _ in OUTCOMES) for r in KERNELS}
-    assert {r: n for r, n in counts.items() if r in MAIN and n < 130} == {}
-    assert {r: n for r, n in counts.items() if r not in MAIN and n < 1} == {}
+    assert {r: n for r, n in counts.items() if r in MAIN and n < 460} == {}
+    assert {r: n for r, n in counts.items() if r not in MAIN and n < 20} == {}
     assert set(MAIN) <= set(counts)
 
 

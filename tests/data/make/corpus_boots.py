@@ -31,6 +31,7 @@ from e820pool.kernel.profiles import profile_for  # noqa: E402
 from e820pool.lab.cache import cache_folder  # noqa: E402
 from e820pool.lab.images import cached_images, find_image  # noqa: E402
 from e820pool.lab.machine import Deadlines  # noqa: E402
+from e820pool.sources.console import read_console  # noqa: E402
 from e820pool.sources.kernel_config import parse_config_text  # noqa: E402
 
 lock = threading.Lock()
@@ -101,7 +102,7 @@ def guarded(case, release, image, initrd):
 def boot(case, release, image, initrd):
     start = time.monotonic()
     outcome, console = corpus_machine.boot_case(
-        case, image, initrd, deadlines=Deadlines(kernel=60, report=120)
+        case, image, initrd, deadlines=Deadlines(kernel=150, report=120)
     )
     record = {"case": case["id"], "digest": digest(case), "outcome": outcome}
     folder = cache_folder("corpus")
@@ -127,7 +128,10 @@ RESERVED_SHOWN = {"plain", "types", "low", "node", "kind", "indirect"}
 def full(record, release):
     folder = cache_folder("corpus") / "consoles" / release
     console = gzip.decompress((folder / f"{record['digest']}.log.gz").read_bytes())
-    return record["outcome"] | corpus_machine.said_of(console)
+    outcome = record["outcome"] | corpus_machine.said_of(console)
+    if outcome["fatal"]:
+        outcome["fatal"] = read_console(console.decode("utf-8", "replace")).fatal
+    return outcome
 
 
 def pack():

@@ -176,6 +176,11 @@ def fragments():
     yield "fragments", "60 pieces above a large one", spilled([*CORE, *top], **rest)
     low_less = [[M, 127 * M, 1], *[[200 * M + n * M, M // 2, 1] for n in range(160)]]
     yield "fragments", "160 pieces, no low RAM", spilled(low_less, **rest)
+    # Each needs a page table of its own while memory is mapped.
+    for count in (120, 155):
+        rows = [*CORE, *[[130 * M + n * 2 * M, 0x5000, 1] for n in range(count)]]
+        what = f"{count} pieces of RAM at the top, 2 MiB apart"
+        yield "fragments", what, spilled(rows, **rest)
 
 
 def places():

@@ -38,6 +38,7 @@ def tables(seed):
     yield from wraps()
     yield from counts()
     yield from low_memory()
+    yield from gaps()
 
 
 def plain():
@@ -246,3 +247,23 @@ def low_memory():
         yield "low", what, {"e820": [*CORE, *islands[:count]], **rest}
     aligned = [[200 * M + n * 4 * M, 2 * M, 1] for n in range(60)]
     yield "low", "60 pieces of 2 MiB", {"e820": [*CORE, *aligned], **rest}
+
+
+def gaps():
+    """Where PCI devices go: the largest hole below 4 GiB, and which of equal ones."""
+    middle = (TOP + 4 * G) // 2
+    rest = {"cmdline": NOKASLR}
+    equal = [*PLAIN, [middle - 32 * M, 64 * M, 2]]
+    yield "gap", "two equal holes below 4 GiB", {"e820": equal, **rest}
+    third = (4 * G - TOP) // 3 // M * M
+    rows = [[TOP + n * third - M, M, 2] for n in (1, 2)]
+    rows += [[4 * G - M, M, 2]]
+    yield (
+        "gap",
+        "three equal holes",
+        {"e820": [*PLAIN, *rows], **rest},
+    )
+    full = [*PLAIN, [TOP, 4 * G - TOP, 2]]
+    yield "gap", "no hole below 4 GiB", {"e820": full, **rest}
+    small = [*PLAIN, [TOP, 4 * G - TOP - 2 * M, 2]]
+    yield "gap", "a hole below 4 GiB that is too small", {"e820": small, **rest}

@@ -82,10 +82,14 @@ def _fill(directory: Path, files: Mapping[str, bytes]) -> None:
 
 def _validate_replaceable(target: Path, is_ours: Callable[[Path], bool]) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise InputError(f"{str(target)!r} is there and no directory: not replaced")
+        raise InputError(
+            f"{str(target)!r} is there and no directory: not replaced, give "
+            "another name"
+        )
     if target.is_dir() and any(target.iterdir()) and not is_ours(target):
         raise InputError(
-            f"{str(target)!r} is a directory of something else: not replaced"
+            f"{str(target)!r} is a directory of something else: not replaced, give "
+            "another name"
         )
 
 
@@ -112,6 +116,8 @@ def _failing_as(target: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         reason = (exc.strerror or str(exc)).lower()
+        if isinstance(exc, (FileNotFoundError, NotADirectoryError)):
+            reason = f"there is no folder {str(target.parent)!r}, make it first"
         raise InputError(f"cannot write {str(target)!r}: {reason}") from exc
     except ValueError as exc:
         # A NUL in the name.

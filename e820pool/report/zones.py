@@ -62,6 +62,7 @@ LABELS = {
     Look.DEPOSITED: "deposited",
     Look.NOTHING: "no entry",
 }
+"""The words of a legend."""
 
 _LOOK_OF_TYPE = {
     E820_TYPE_RAM: Look.RAM,

@@ -211,6 +211,26 @@ def test_the_same_chapters_are_the_same_bytes():
     assert html_report(every_chapter()) == html_report(every_chapter())
 
 
+def test_curves_are_told_apart_without_their_colour():
+    text = html_report([chapter_of("exhaustion")])
+    letters = re.findall(r'<text class="letter [^>]*>(\w)</text>', text)
+    legend = re.findall(r"<b>(\w)</b> ([^<]*)</li>", text)
+    assert letters == [letter for letter, _ in legend] == ["A", "B", "C"]
+    assert [name for _, name in legend] == [
+        "scattered, seed 0",
+        "arenas:2M, seed 0",
+        "arenas:1G, seed 0",
+    ]
+
+
+def test_more_curves_than_can_be_told_apart_are_in_the_table_only():
+    document = reportdocs.exhaustion()
+    document["results"] *= 5
+    text = html_report([read_result(json.dumps(document), "a.json")])
+    assert text.count("<polyline") == 12
+    assert "3 more curves are in the table only." in text
+
+
 def test_deposits_lie_on_top_and_keep_the_source_below():
     layer = map_layer(AFTER, [f"e{at}" for at in range(5)])
     found = [

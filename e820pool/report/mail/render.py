@@ -171,7 +171,7 @@ def _cell(one: MatrixCell) -> str:
     if not one.booted:
         return _SHORT[one.word]
     unforeseen = "" if one.is_foreseen else "*"
-    return f"{_SHORT[one.word]}/{_SHORT[one.booted]}{one.nr_touched}{unforeseen}"
+    return f"{_SHORT[one.word]}/{_SHORT[one.booted]} {one.nr_touched}{unforeseen}"
 
 
 def _cost_lines(chapter: ComparisonChapter) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 from e820pool.report.summary import curve_sentence
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
     from e820pool.report.results.model import Curve, ExhaustionChapter
     from e820pool.stress.limits import Limit
 
-__all__ = ("LINES", "Chart", "Line", "Mark", "charts_of")
+__all__ = ("LINES", "STYLES", "Chart", "Line", "Mark", "charts_of")
 
 LINES = 12
-"""Curves in one chart at most: as many as colours with dashes can be told apart."""
+"""Curves in one chart at most: more cannot be told apart."""
+
+STYLES = 6
+"""Colours, and dashes, that the page has."""
 
 # Units of the plot's own square, which the page stretches.
 _SIDE = 1000
@@ -38,10 +42,21 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """Hold a curve: the points of a polyline, its style's number, what it tells."""
+    """Hold a curve: the points of a polyline, how it is told from others, its words.
+
+    Attributes:
+        hue: a policy's number: its runs have one colour.
+        dash: of runs next to each other, a different one.
+        letter: stands on the curve and in the legend, for eyes that see no hue.
+        x, y: where the letter stands.
+    """
 
     points: str
-    style: int
+    hue: int
+    dash: int
+    letter: str
+    x: str
+    y: str
     is_dot: bool
     label: str
     title: str
@@ -79,7 +94,7 @@ def _chart(chapter: ExhaustionChapter, host: str, curves: list[Curve]) -> Chart:
     y = _Axis(min(values), over)
     return Chart(
         host=host,
-        lines=tuple(_line(one, at, x, y, chapter) for at, one in enumerate(shown)),
+        lines=tuple(_lines(shown, x, y, chapter)),
         limits=_limits(near, y),
         calls=tuple(Mark(at=x.percent(n), label=f"{n:,}") for n in x.decades()),
         entries=tuple(Mark(at=y.percent_down(n), label=f"{n:,}") for n in y.decades()),
@@ -106,23 +121,40 @@ def _limits(near: list[Limit], y: _Axis) -> tuple[Mark, ...]:
     )
 
 
-def _line(
-    one: Curve, style: int, x: _Axis, y: _Axis, chapter: ExhaustionChapter
-) -> Line:
+def _lines(
+    curves: list[Curve], x: _Axis, y: _Axis, chapter: ExhaustionChapter
+) -> Iterator[Line]:
+    policies = list(dict.fromkeys(one.policy for one in curves))
+    runs: dict[str, int] = {}
+    for number, one in enumerate(curves):
+        hue = policies.index(one.policy)
+        run = runs[one.policy] = runs.get(one.policy, -1) + 1
+        # Each letter at a share of its own, so that they keep apart where curves meet.
+        call, entries = _point_at(one, x, (number + 1) / (len(curves) + 1))
+        yield Line(
+            points=_polyline(one, x, y),
+            hue=hue % STYLES,
+            dash=(hue + run) % STYLES,
+            letter=ascii_uppercase[number],
+            x=x.percent(call),
+            y=y.percent_down(entries),
+            is_dot=len(one.points) == 1,
+            label=f"{one.policy}, seed {one.seed}",
+            title=curve_sentence(one, chapter),
+        )
+
+
+def _point_at(one: Curve, x: _Axis, share: float) -> tuple[int, int]:
+    return min(one.points, key=lambda point: abs(x.share(point[0]) - share))
+
+
+def _polyline(one: Curve, x: _Axis, y: _Axis) -> str:
     step = max(1, math.ceil(len(one.points) / _POINTS))
     # A lone point is a line of no length, which its round ends make a dot.
     kept = [*(one.points[:-1:step] or one.points), one.points[-1]]
-    points = " ".join(
+    return " ".join(
         f"{_SIDE * x.share(call):.1f},{_SIDE * (1 - y.share(entries)):.1f}"
         for call, entries in kept
-    )
-    label = f"{one.policy}, seed {one.seed}"
-    return Line(
-        points=points,
-        style=style,
-        is_dot=len(one.points) == 1,
-        label=label,
-        title=curve_sentence(one, chapter),
     )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ("html_report",)
 
 _SCRIPT = "page.js"
+_SEVERAL = "What was found"
 
 
 def html_report(chapters: Sequence[Chapter], *, title: str = "") -> str:
@@ -36,7 +37,7 @@ def html_report(chapters: Sequence[Chapter], *, title: str = "") -> str:
     told = [shown(one) for one in chapters]
     script = _source(pages, _SCRIPT)
     return pages.get_template("page.html").render(
-        title=title or told[0].heading,
+        title=title or (told[0].heading if len(told) == 1 else _SEVERAL),
         chapters=told,
         script=Markup(script),  # noqa: S704  our own
         script_digest=_digest(script),

@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 # Both cores of a small machine; `make test WORKERS=0` runs in one process.
 WORKERS ?= 2
 
-.PHONY: demo test check lab bench man packages clean
+.PHONY: demo test check docs dist-test lab bench man packages clean
 
 demo: $(CORE)
 	$(BIN)/e820pool demo
@@ -20,10 +20,19 @@ test: check packages
 	$(BIN)/pytest tests/benchmarks --benchmark-only --benchmark-min-rounds=1 \
 		--benchmark-max-time=0.05 --benchmark-columns=median -q $(LIMITED:%=--ignore=%)
 
-check: $(STAMP)
+check: $(STAMP) docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# One site of README, docs, specs and the docstrings; a warning, such as a public name
+# without a text or a link to nowhere, is an error.
+docs: $(STAMP)
+	$(BIN)/sphinx-build -c docs -q -n -W -j auto -b html -d build/doctrees . build/docs
+
+# Wheel and sdist, and a part of the tests against the installed wheel.
+dist-test: $(STAMP)
+	PYTHON=$(BIN)/python sh tools/dist-test.sh
 
 # Everything that boots a kernel: on every release at hand, chains of kexecs and the
 # matrix of rival designs too.
@@ -59,7 +68,7 @@ $(CORE): pyproject.toml
 	touch $@
 
 $(STAMP): $(CORE)
-	$(PIP) -e '.[test,lab,plot,sweep,fleet,cluster,browser,docs]'
+	$(PIP) -e '.[test,lab,plot,sweep,fleet,cluster,browser,docs,dist]'
 	touch $@
 
 clean:

@@ -38,6 +38,7 @@ REQUEST_VARIABLE = "E820POOL_REQUEST"
 """Where a program finds what is asked of it."""
 
 AgentRequest = Literal["deposits", "freeze", "thaw"]
+"""What is asked of who keeps the deposits."""
 
 _SECONDS = 60.0
 

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = ("LIVE_LOADERS", "KexecPlan", "KexecRequest", "LiveLoader", "plan_kexec")
 
 LiveLoader = Literal["ours", "kexec-load"]
+"""One of :data:`LIVE_LOADERS`."""
 
 LIVE_LOADERS: tuple[LiveLoader, ...] = ("ours", "kexec-load")
 """kexec_load(2) with exactly our parts; stock kexec-tools that read a tree of ours."""

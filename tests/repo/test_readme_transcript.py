@@ -1,11 +1,14 @@
 """What README shows is what the commands print."""
 
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+from e820pool.handoff.encodings import ENCODINGS
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -35,11 +38,13 @@ def printed(command, cwd):
     return done.stdout[: int(cut[1])] + "\n" if cut else done.stdout
 
 
-def test_the_transcript_is_true(tmp_path):
+def test_the_transcript_and_its_picture_are_true(tmp_path):
     shown = list(steps())
     assert len(shown) >= 3
     for command, output in shown:
         assert printed(command, tmp_path) == output, command
+    drawn = (tmp_path / "picture.svg").read_text(encoding="utf-8")
+    assert drawn == (ROOT / "specs/figures/handoff.svg").read_text(encoding="utf-8")
 
 
 def test_the_transcript_stands_within_forty_lines():
@@ -48,8 +53,19 @@ def test_the_transcript_stands_within_forty_lines():
     assert ends[0] <= 40
 
 
-def test_every_file_that_the_readme_names_exists():
+def test_the_readme_does_not_boast_of_the_corpus():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    named = re.findall(r"`((?:specs|tests)/[\w./-]+|[A-Z]+\.md)`", text)
-    assert named
-    assert [name for name in named if not (ROOT / name).exists()] == []
+    boots = 0
+    for path in (ROOT / "specs" / "corpus").glob("outcomes-*.jsonl"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            boots += len(json.loads(line)["kernels"])
+    listed = (ROOT / "specs" / "corpus" / "kernels.jsonl").read_text(encoding="utf-8")
+    kernels = len(listed.splitlines())
+    told = re.search(r"more than (\d+) boots of (\d+) kernels", text)
+    assert int(told[1]) < boots
+    assert int(told[2]) == kernels
+
+
+def test_the_readme_counts_the_encodings():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert int(re.search(r"Of (\d+) ways to tell them", text)[1]) == len(ENCODINGS)

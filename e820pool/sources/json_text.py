@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from e820pool.errors import BadImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Mapping
 
 __all__ = (
     "SCHEMA",
@@ -50,9 +50,14 @@ def parse_document(text: str, kind: str, origin: str) -> dict[str, Any]:
 
 
 def parse_kinds(
-    text: str, kinds: Collection[str], origin: str
+    text: str, kinds: Mapping[str, str], origin: str
 ) -> tuple[str, dict[str, Any]]:
     """Return the kind of the object in ``text``, one of ``kinds``, and the object.
+
+    Args:
+        text: one JSON document.
+        kinds: and what makes each, for messages.
+        origin: the name of the source, for messages.
 
     Raises:
         BadImageError: no JSON, no object, a kind of none of these or a newer schema.
@@ -61,7 +66,8 @@ def parse_kinds(
     kind = found.get("kind")
     if not isinstance(kind, str) or kind not in kinds:
         told = "has no kind" if kind is None else f"is of kind {shown_value(kind)}"
-        raise BadImageError(f"{origin!r} {told}: want {', '.join(kinds)}")
+        wanted = (f"{name} of {maker}" for name, maker in kinds.items())
+        raise BadImageError(f"{origin!r} {told}: want {', '.join(wanted)}")
     return kind, found
 
 

@@ -143,9 +143,14 @@ def test_a_page_is_not_written_to_a_terminal(run, result, monkeypatch):
     assert "give -o FILE, or a pipe" in said(run, 2, result("chain"))
 
 
+def test_kernels_cannot_be_chosen_of_a_result(run, result):
+    words = said(run, 2, result("verdicts"), "--kernel", "6.1", "--format", "mail")
+    assert "--kernel is for a handoff" in words
+
+
 def test_an_input_of_another_kind_says_what_is_wanted(run, tmp_path):
     path = map_file(tmp_path / "map.json")
-    assert "'memory-map': want verdicts, comparison" in said(run, 3, path)
+    assert "'memory-map': want verdicts of 'check'" in said(run, 3, path)
 
 
 @pytest.mark.parametrize(

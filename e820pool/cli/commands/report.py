@@ -35,6 +35,8 @@ report. The exit status says whether the report was made, not what it says.
 """
 EXAMPLE = "e820pool report out -o report.html"
 
+_ALL = "all"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``report``."""
@@ -44,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="handoff directory, JSON result, or - (stdin)",
     )
-    add_kernel_option(parser, many=True, default="all")
+    add_kernel_option(parser, many=True, default=_ALL)
     parser.add_argument("--title", metavar="TEXT", default="", help="of the report")
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write there instead of stdout"
@@ -57,6 +59,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.format == "html" and args.output is None and console.out.isatty():
         raise UsageError("a page of HTML is for a browser: give -o FILE, or a pipe")
     chapters = [_chapter(one, args.kernel, console) for one in args.inputs]
+    _validate_kernel(args.kernel, chapters)
     text = _html(chapters, args) if args.format == "html" else _mail(chapters, args)
     if args.output is None:
         console.result(text)
@@ -65,6 +68,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
         write_file(args.output, text)
     return status.DONE
+
+
+def _validate_kernel(kernels: str, chapters: list[Chapter]) -> None:
+    from e820pool.report.results.model import HandoffChapter  # noqa: PLC0415  numpy
+
+    is_used = any(isinstance(one, HandoffChapter) for one in chapters)
+    if kernels != _ALL and not is_used:
+        raise UsageError("--kernel is for a handoff: a JSON result has its kernels")
 
 
 def _html(chapters: list[Chapter], args: argparse.Namespace) -> str:

@@ -25,8 +25,13 @@ _READERS: dict[str, Callable[[Fields, str], Chapter]] = {
     "chain": chain_chapter,
 }
 
-KINDS = tuple(_READERS)
-"""What ``--format json`` of check, compare, stress and chain writes."""
+KINDS = {
+    "verdicts": "'check'",
+    "comparison": "'compare'",
+    "exhaustion": "'stress'",
+    "chain": "'chain'",
+}
+"""Of a JSON result, and the command whose ``--format json`` makes it."""
 
 
 def read_result(text: str, origin: str) -> Chapter:

@@ -125,7 +125,18 @@ def kernel_file(path: Path) -> KernelFile:
         beside = _config_of(image)
         if not config and beside != image and beside.is_file():
             config = read_file(beside, empty=True).decode("utf-8", "replace")
-    return KernelFile(name=str(path), image=read_file(path), config=config)
+    image = read_file(path)
+    return KernelFile(name=str(path), image=image, config=config or _carried(image))
+
+
+# An image that cannot be unpacked here may still be asked for the rest.
+def _carried(image: bytes) -> str:
+    from e820pool.sources.kernel_payload import embedded_config  # noqa: PLC0415
+
+    try:
+        return embedded_config(image)
+    except (InputError, BadImageError):
+        return ""
 
 
 # In /boot it is vmlinuz-6.1 and config-6.1, in the cache image-6.1 and config-6.1.
@@ -206,7 +217,7 @@ def run_pairs(
     from e820pool.lab.several import boot_pairs  # noqa: PLC0415  numpy
 
     shown = boot_progress(len(pairs), console) if seen is None else nullcontext(seen)
-    jobs = getattr(args, "jobs", 1)
+    jobs = getattr(args, "jobs", None) or 1
     options = boot_options(args)
     with shown as progress:
         boots = boot_pairs(

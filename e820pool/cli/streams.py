@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from e820pool.cli.sweeps import results_of
+from e820pool.cli.backends import results_of
 from e820pool.errors import BadImageError, InputError
 
 if TYPE_CHECKING:
@@ -102,11 +102,11 @@ def stream_all(
     Args:
         work: a function of a module, so that other processes can import it.
         items: with an attribute ``id``.
-        args: with what :func:`e820pool.cli.sweeps.add_job_options` adds.
+        args: with what :func:`e820pool.cli.backends.add_job_options` adds.
         finished: where answers are kept.
 
     Raises:
-        UsageError: a backend is not installed.
+        UsageError: a backend is not installed, or its cluster is not there.
         BadImageError: the file of kept answers is none.
     """
     yield from finished.answers()

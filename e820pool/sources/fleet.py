@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ __all__ = ("FleetRecord", "count_fleet", "read_fleet")
 # A line holds one host; a map of 10^5 entries has less.
 _LINE_LIMIT = 16 << 20
 _BATCH = 64
+_PARQUET = ".parquet"
+_PARQUET_NAMES = ("*.parquet", "*=*/**/*.parquet")
 _BLOCK_BYTES = 1 << 20
 
 
@@ -43,8 +46,10 @@ class FleetRecord:
 def read_fleet(path: str) -> Iterator[FleetRecord]:
     """Yield the hosts of a fleet in their order, never more than some in memory.
 
-    A folder has one map a file, of any form that ``show`` reads. JSON Lines and
-    Parquet have ``e820`` (rows of addr, size, type), and may have ``id`` and
+    A folder has one map a file, of any form that ``show`` reads; names with a dot in
+    front are left out. A Parquet data set is a file, or a folder of such files, also
+    in partitions (``site=a/part-0.parquet``), in the order of their names. JSON Lines
+    and Parquet have ``e820`` (rows of addr, size, type), and may have ``id`` and
     ``deposits`` (rows of base_pfn, nr_pages). A host that cannot be read is a record
     with an error, and the others go on.
 
@@ -52,10 +57,11 @@ def read_fleet(path: str) -> Iterator[FleetRecord]:
         InputError: there is no such fleet, or Parquet cannot be read here.
     """
     source = Path(path)
+    parts = _parquet_parts(source)
+    if parts:
+        return _of_parquet(parts)
     if is_directory(source):
         return _of_folder(source)
-    if source.suffix == ".parquet":
-        return _of_parquet(source)
     return _of_lines(source)
 
 
@@ -66,11 +72,13 @@ def count_fleet(path: str) -> int | None:
     """
     source = Path(path)
     try:
-        if is_directory(source):
-            return len(list_names(source))
-        if source.suffix == ".parquet":
+        parts = _parquet_parts(source)
+        if parts:
             parquet = import_module("pyarrow.parquet")
-            return int(parquet.ParquetFile(source).metadata.num_rows)
+            rows = (parquet.ParquetFile(one).metadata.num_rows for one in parts)
+            return int(sum(rows))
+        if is_directory(source):
+            return len(_map_names(source))
         return _count_lines(source) if source.is_file() else None
     except (E820PoolError, ImportError, OSError, ValueError):
         return None
@@ -86,8 +94,20 @@ def _count_lines(path: Path) -> int:
     return count + (not last.endswith(b"\n"))
 
 
+# The files of a Parquet data set, none where it is something else.
+def _parquet_parts(source: Path) -> list[Path]:
+    if is_directory(source):
+        found = (source.glob(pattern) for pattern in _PARQUET_NAMES)
+        return sorted(chain.from_iterable(found))
+    return [source] if source.suffix == _PARQUET else []
+
+
+def _map_names(folder: Path) -> list[str]:
+    return sorted(name for name in list_names(folder) if not name.startswith("."))
+
+
 def _of_folder(folder: Path) -> Iterator[FleetRecord]:
-    for name in sorted(list_names(folder)):
+    for name in _map_names(folder):
         try:
             rows = read_map(str(folder / name)).rows()
         except E820PoolError as exc:
@@ -122,21 +142,22 @@ def _of_line(line: bytes, number: str) -> FleetRecord:
     return _record(told, number)
 
 
-def _of_parquet(path: Path) -> Iterator[FleetRecord]:
+def _of_parquet(parts: list[Path]) -> Iterator[FleetRecord]:
     try:
         parquet = import_module("pyarrow.parquet")
     except ImportError as exc:
         raise InputError("Parquet needs pyarrow: install e820pool[fleet]") from exc
-    try:
-        table = parquet.ParquetFile(path)
-        number = 0
-        for batch in table.iter_batches(batch_size=_BATCH):
-            for told in batch.to_pylist():
-                yield _record(told, str(number))
-                number += 1
-    except (OSError, ValueError) as exc:
-        # pyarrow's own errors are ValueErrors too.
-        raise InputError(f"cannot read {str(path)!r}: {str(exc)[:120]}") from exc
+    number = 0
+    for path in parts:
+        try:
+            table = parquet.ParquetFile(path)
+            for batch in table.iter_batches(batch_size=_BATCH):
+                for told in batch.to_pylist():
+                    yield _record(told, str(number))
+                    number += 1
+        except (OSError, ValueError) as exc:
+            # pyarrow's own errors are ValueErrors too.
+            raise InputError(f"cannot read {str(path)!r}: {str(exc)[:120]}") from exc
 
 
 def _record(told: Any, number: str) -> FleetRecord:

@@ -127,27 +127,7 @@ class TestResultsFile:
         assert kept.read_text() == text
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
-def test_two_workers_give_the_answer_of_one(ok, backend):
-    pytest.importorskip("joblib", reason="pip install e820pool[sweep]")
-    words = (*HOST, "--seeds", "3", "--format", "csv")
-    assert ok(*words, "--jobs", "2", "--backend", backend).out == ok(*words).out
-
-
-@pytest.mark.slow
-def test_a_dask_cluster_gives_the_answer_of_one(ok):
-    distributed = pytest.importorskip(
-        "distributed", reason="pip install e820pool[cluster]"
-    )
-    words = (*HOST, "--seeds", "3", "--format", "csv")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
-    ) as cluster:
-        address = cluster.scheduler_address
-        done = ok(*words, "--jobs", "2", "--backend", "dask", "--scheduler", address)
-    assert done.out == ok(*words).out
-
-
+@pytest.mark.extra
 @pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
 def test_curves_are_drawn_the_same_each_time(ok, tmp_path, suffix):
     pytest.importorskip("matplotlib", reason="pip install e820pool[plot]")

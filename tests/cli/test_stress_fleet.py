@@ -72,18 +72,51 @@ def test_hosts_draw_pages_of_their_own_and_the_same_again(ok, tmp_path):
     assert alone.out == ok("fleet", folder, "--kernel", "6.1", "--format", "jsonl").out
 
 
-def test_parquet_says_what_json_lines_say(run, lines, tmp_path):
-    pyarrow = pytest.importorskip("pyarrow", reason="pip install e820pool[fleet]")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    path = tmp_path / "fleet.parquet"
-    records = [
+@pytest.mark.extra
+class TestParquet:
+    RECORDS = (
         {"id": "a", "e820": [list(row) for row in ROWS], "deposits": None},
         {"id": "b", "e820": [list(row) for row in ROWS], "deposits": [[0x40000, 512]]},
-    ]
-    parquet.write_table(pyarrow.Table.from_pylist(records), path)
-    words = (*KERNELS, "--format", "jsonl")
-    found = answers(run("fleet", path, *words))
-    assert found == answers(run("fleet", lines, *words))[:2]
+    )
+
+    @staticmethod
+    def write(path, records):
+        pyarrow = pytest.importorskip("pyarrow", reason="pip install e820pool[fleet]")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(pyarrow.Table.from_pylist(list(records)), path)
+
+    def test_a_file_says_what_json_lines_say(self, run, lines, tmp_path):
+        path = tmp_path / "fleet.parquet"
+        self.write(path, self.RECORDS)
+        words = (*KERNELS, "--format", "jsonl")
+        found = answers(run("fleet", path, *words))
+        assert found == answers(run("fleet", lines, *words))[:2]
+
+    @pytest.mark.parametrize("parts", ["{n}.parquet", "site={n}/year=1/0.parquet"])
+    def test_a_data_set_is_a_folder_of_files(self, run, lines, tmp_path, parts):
+        folder = tmp_path / "fleet"
+        for number, record in enumerate(self.RECORDS):
+            self.write(folder / parts.format(n=number), [record])
+        words = (*KERNELS, "--format", "jsonl")
+        found = answers(run("fleet", folder, *words))
+        assert found == answers(run("fleet", lines, *words))[:2]
+
+    def test_what_is_no_parquet_is_refused(self, refused, tmp_path):
+        pytest.importorskip("pyarrow", reason="pip install e820pool[fleet]")
+        path = tmp_path / "fleet.parquet"
+        path.write_text("{}")
+        assert "cannot read" in refused(3, "fleet", path, *KERNELS)
+        assert "cannot read" in refused(3, "fleet", "/none.parquet", *KERNELS)
+
+
+def test_hidden_files_of_a_folder_are_no_hosts(ok, tmp_path):
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    map_file(folder / "one.json")
+    (folder / ".gitattributes").write_text("* text\n")
+    told = answers(ok("fleet", folder, "--kernel", "6.1", "--format", "jsonl"))
+    assert [one["id"] for one in told] == ["one.json"]
 
 
 class TestKept:
@@ -114,25 +147,16 @@ class TestKept:
         assert kept.read_text() == "hello\n"
 
 
-def test_two_workers_give_the_answer_of_one_in_its_order(run, lines):
-    pytest.importorskip("joblib", reason="pip install e820pool[sweep]")
-    words = ("fleet", lines, *KERNELS, "--format", "jsonl")
-    assert run(*words, "--jobs", "2").out == run(*words).out
-
-
 @pytest.mark.parametrize(
     ("code", "words", "message"),
     [
         (3, ("/none.jsonl",), "cannot read '/none.jsonl'"),
-        (3, ("/none.parquet",), "cannot read"),
         (2, ("maps.jsonl", "--scatter", "-1"), "--scatter -1: the limit is 0"),
         (4, ("maps.jsonl", "--kernel", "9.9"), "no model of any of '9.9'"),
         (2, ("maps.jsonl", "--jobs", "0"), "--jobs 0"),
     ],
 )
 def test_what_is_no_fleet_is_refused(refused, code, words, message):
-    if "parquet" in words[0]:
-        pytest.importorskip("pyarrow", reason="pip install e820pool[fleet]")
     assert message in refused(code, "fleet", *words)
 
 

@@ -6,10 +6,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
+from e820pool.cli.backends import add_job_options
 from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
 from e820pool.cli.streams import FinishedLines, stream_all
-from e820pool.cli.sweeps import add_job_options
 from e820pool.cli.targets import add_kernel_option, targets
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ EXAMPLE = "e820pool fleet maps/ --kernel all --jobs 2"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``fleet``."""
     parser.add_argument(
-        "maps", metavar="FLEET", help="a folder of maps, a .jsonl or a .parquet file"
+        "maps",
+        metavar="FLEET",
+        help="a folder of maps, a .jsonl file, a .parquet file or a folder of these",
     )
     add_kernel_option(parser, many=True, default="all")
     parser.add_argument(

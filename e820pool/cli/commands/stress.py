@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from e820pool.cli import status
+from e820pool.cli.backends import add_job_options
 from e820pool.cli.confirm import confirm
 from e820pool.cli.inputs import add_source_argument, source_map
 from e820pool.cli.lab_runs import add_lab_options
 from e820pool.cli.search import search
 from e820pool.cli.status import UsageError
-from e820pool.cli.sweeps import add_job_options, run_all
+from e820pool.cli.sweeps import run_all
 from e820pool.cli.targets import add_kernel_option
 
 if TYPE_CHECKING:

@@ -1,0 +1,186 @@
+"""stress and fleet on cores and on a cluster: the same answer, and refusals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rawhandoff import ROWS
+
+CELLS = ("stress", "--ram", "8G", "--guests", "4", "--days", "0.5")
+SWEEP = (*CELLS, "--policy", "scattered", "--seeds", "3", "--format", "csv")
+
+
+@pytest.fixture
+def hosts(tmp_path):
+    """Return the file of nine hosts."""
+    path = tmp_path / "fleet.jsonl"
+    records = [{"id": f"h{number}", "e820": ROWS} for number in range(9)]
+    path.write_text("".join(json.dumps(one) + "\n" for one in records))
+    return path
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    """Return the address of a dask cluster of two processes on this machine."""
+    distributed = pytest.importorskip(
+        "distributed", reason="pip install e820pool[cluster]"
+    )
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture
+def cores():
+    pytest.importorskip("joblib", reason="pip install e820pool[sweep]")
+
+
+def fleet(hosts):
+    return ("fleet", hosts, "--kernel", "4.19,6.1", "--format", "jsonl")
+
+
+@pytest.mark.extra
+@pytest.mark.usefixtures("cores")
+class TestCores:
+    @pytest.mark.parametrize("backend", ["loky", "threading"])
+    def test_two_workers_give_a_sweeps_answer(self, ok, backend):
+        done = ok(*SWEEP, "--jobs", "2", "--backend", backend)
+        assert done.out == ok(*SWEEP).out
+
+    def test_two_workers_give_a_fleets_answer_in_its_order(self, run, hosts):
+        done = run(*fleet(hosts), "--jobs", "2")
+        assert done == run(*fleet(hosts))
+        assert done.code == 0
+
+
+@pytest.mark.extra
+@pytest.mark.slow
+class TestCluster:
+    def test_a_dask_cluster_gives_a_sweeps_answer(self, ok, scheduler):
+        words = ("--backend", "dask", "--scheduler", scheduler)
+        assert ok(*SWEEP, *words).out == ok(*SWEEP).out
+
+    def test_a_dask_cluster_gives_a_fleets_answer_in_its_order(
+        self, run, scheduler, hosts
+    ):
+        words = ("--backend", "dask", "--scheduler", scheduler, "--jobs", "2")
+        assert run(*fleet(hosts), *words) == run(*fleet(hosts))
+
+    def test_what_is_finished_on_a_cluster_is_kept(self, ok, scheduler, tmp_path):
+        kept = tmp_path / "kept.json"
+        words = ("--backend", "dask", "--scheduler", scheduler, "--results", kept)
+        first = ok(*SWEEP, *words)
+        assert len(json.loads(kept.read_text())["results"]) == 3
+        assert ok(*SWEEP, "--quiet", "--results", kept).out == first.out
+
+    def test_an_address_without_a_cluster_is_refused(self, refused):
+        words = ("--backend", "dask", "--scheduler", "bogus://here")
+        assert "no dask cluster there" in refused(2, *CELLS, *words)
+
+
+@pytest.mark.parametrize("command", [CELLS, ("fleet", "x.jsonl")])
+def test_an_address_is_for_clusters_only(refused, command):
+    message = refused(2, *command, "--scheduler", "tcp://here:1")
+    assert "--scheduler 'tcp://here:1' needs --backend dask or ray" in message
+
+
+@pytest.mark.parametrize(
+    ("backend", "missing", "install"),
+    [
+        ("loky", "joblib", "install e820pool[sweep]"),
+        ("dask", "distributed", "install e820pool[cluster]"),
+        ("ray", "ray", "install ray, next to e820pool[sweep]"),
+    ],
+)
+@pytest.mark.extra
+@pytest.mark.usefixtures("cores")
+def test_a_backend_that_is_not_installed_says_what_to_install(
+    refused, monkeypatch, backend, missing, install
+):
+    monkeypatch.setitem(sys.modules, missing, None)
+    message = refused(2, *CELLS, "--jobs", "2", "--backend", backend)
+    assert install in message
+    assert "--backend is one of loky, threading, dask, ray" in message
+
+
+@pytest.mark.extra
+def test_a_ray_cluster_is_asked_where_ray_is_installed(monkeypatch):
+    """Not with ray itself: its work is to register with joblib and to connect."""
+    from argparse import Namespace
+    from contextlib import nullcontext
+    from types import SimpleNamespace
+
+    from e820pool.cli import backends
+
+    calls = []
+    ray = SimpleNamespace(
+        register_ray=lambda: calls.append("register"),
+        init=lambda address: calls.append(address) or nullcontext(),
+    )
+    monkeypatch.setattr(backends, "_module", lambda *_: ray)
+    with backends._cluster(Namespace(backend="ray", scheduler="ray://here:1")):
+        pass
+    with backends._cluster(Namespace(backend="ray", scheduler=None)):
+        pass
+    assert calls == ["register", "ray://here:1", "register", "auto"]
+
+
+def children_of(pid):
+    """Return the processes of a session: all that a command left running."""
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                stat = Path(f"/proc/{entry.name}/stat").read_text(encoding="ascii")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            fields = stat.rpartition(")")[2].split()
+            if int(fields[3]) == pid and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.extra
+@pytest.mark.slow
+@pytest.mark.usefixtures("cores")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_stopped_sweep_leaves_no_worker_and_goes_on_where_it_was(
+    ok, tmp_path, number, jobs
+):
+    kept = tmp_path / "kept.json"
+    words = [
+        *("stress", "--ram", "16G", "--guests", "8", "--seeds", "12"),
+        *("--policy", "scattered", "--format", "csv"),
+    ]
+    command = [sys.executable, "-m", "e820pool", *words, "--results", str(kept)]
+    process = subprocess.Popen(
+        [*command, "--jobs", str(jobs)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 100
+    while not kept.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    # Ctrl-C goes to all processes of a terminal, a kill to one.
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (128 + number, "")
+    assert err == "e820pool: interrupted: nothing was left half-made\n"
+    while children_of(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert children_of(process.pid) == []
+    done = {one["key"] for one in json.loads(kept.read_text())["results"]}
+    assert 0 < len(done) < 12
+    assert ok(*words, "--quiet", "--results", kept).out == ok(*words).out

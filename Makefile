@@ -68,7 +68,7 @@ $(CORE): pyproject.toml
 	touch $@
 
 $(STAMP): $(CORE)
-	$(PIP) -e '.[test,lab,plot,sweep,fleet,cluster,browser,docs,dist]'
+	$(PIP) -e '.[test,lab,plot,sweep,fleet,cluster,browser,docs,dist,images]'
 	touch $@
 
 clean:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli.boot_progress import boot_progress
-from e820pool.errors import InputError, LabError
+from e820pool.errors import BadImageError, InputError, LabError
 
 if TYPE_CHECKING:
     import argparse
@@ -125,8 +125,8 @@ def kernel_file(path: Path) -> KernelFile:
         beside = _config_of(image)
         if not config and beside != image and beside.is_file():
             config = read_file(beside, empty=True).decode("utf-8", "replace")
-    image = read_file(path)
-    return KernelFile(name=str(path), image=image, config=config or _carried(image))
+    data = read_file(path)
+    return KernelFile(name=str(path), image=data, config=config or _carried(data))
 
 
 # An image that cannot be unpacked here may still be asked for the rest.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = (
     "DEFAULT_KERNEL",
     "Target",
+    "add_config_option",
     "add_kernel_option",
+    "configured",
     "default_kernel",
     "one_target",
     "targets",
@@ -55,6 +57,31 @@ def add_kernel_option(
     parser.add_argument(
         "--kernel", metavar="KERNEL", default=default, help=f"{form} (default: {shown})"
     )
+
+
+def add_config_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--config``, which :func:`configured` reads."""
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="build configuration of the kernel, as /boot/config-* or /proc/config.gz "
+        "(default: what lies beside the image or is in it; else Debian's)",
+    )
+
+
+def configured(target: Target, path: str | None) -> Target:
+    """Return the target as it was built with the configuration in a file.
+
+    Raises:
+        InputError, BadImageError: the file cannot be read, or is no configuration.
+    """
+    from e820pool.kernel.profiles import profile_for  # noqa: PLC0415  numpy
+    from e820pool.sources.kernel_config import read_config  # noqa: PLC0415
+
+    if path is None or target.profile is None:
+        return target
+    config = read_config(path)
+    return replace(target, profile=profile_for(target.profile.release, config))
 
 
 def default_kernel(args: argparse.Namespace) -> str:
@@ -143,7 +170,9 @@ def _release(text: str) -> Target:
     try:
         return Target(name=text, profile=profile_for(text))
     except InputError as exc:
-        return Target(name=text, profile=None, reason=str(exc))
+        named = "an image is named with its folder, as ./vmlinuz"
+        more = "" if text[:1].isdigit() else f"; {named}"
+        return Target(name=text, profile=None, reason=f"{exc}{more}")
 
 
 def _image(path: Path) -> Target:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import re
+import zlib
+from pathlib import Path
 
-__all__ = ("parse_config_text",)
+from e820pool.errors import BadImageError
+from e820pool.sources.files import read_file
+
+__all__ = ("parse_config_text", "read_config")
+
+_GZIP = b"\x1f\x8b"
+_MOST_BYTES = 16 << 20
 
 _SET = re.compile(r'^CONFIG_(?P<name>\w+)="?(?P<value>[^"\n]*)"?$', re.MULTILINE)
 _UNSET = re.compile(r"^# CONFIG_(?P<name>[A-Z0-9_a-z]+) is not set$", re.MULTILINE)
@@ -18,3 +26,29 @@ def parse_config_text(text: str) -> dict[str, str]:
     found = {match["name"]: "n" for match in _UNSET.finditer(text)}
     found |= {match["name"]: match["value"] for match in _SET.finditer(text)}
     return found
+
+
+def read_config(path: str) -> dict[str, str]:
+    """Return option to value of a file, which may be packed with gzip.
+
+    Raises:
+        InputError: it cannot be read.
+        BadImageError: it sets no option, or is damaged.
+    """
+    data = read_file(Path(path))
+    if data.startswith(_GZIP):
+        data = _unpacked(data, path)
+    found = parse_config_text(data.decode("utf-8", "replace"))
+    if not found:
+        raise BadImageError(
+            f"{path!r} sets no option: a kernel's configuration has lines such as "
+            "CONFIG_EFI=y"
+        )
+    return found
+
+
+def _unpacked(data: bytes, path: str) -> bytes:
+    try:
+        return zlib.decompressobj(wbits=31).decompress(data, _MOST_BYTES)
+    except zlib.error as exc:
+        raise BadImageError(f"{path!r} is damaged: {exc}") from exc

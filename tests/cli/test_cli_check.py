@@ -1,5 +1,7 @@
 """check: verdicts in words, in JSON and as exit status."""
 
+import gzip
+
 import pytest
 import rawbytes
 from rawhandoff import GIB, MIB, ROWS, RawHandoff, with_reserved
@@ -279,3 +281,32 @@ def test_a_fallback_map_is_told(judge):
     )
     assert code == 1
     assert "fallback-map" in ids(verdicts[0])
+
+
+def test_a_configuration_decides_what_kaslr_may_hit(judge, tmp_path):
+    """RESERVED laid over RAM is hit by KASLR: only a kernel without it is safe."""
+    config, image = tmp_path / "without-kaslr", tmp_path / "vmlinuz"
+    config.write_text("# CONFIG_RANDOMIZE_BASE is not set\n")
+    image.write_bytes(rawbytes.bzimage())
+    for words, word in (((), "unsafe"), (("--config", config), "degraded")):
+        _, (verdict,) = judge("--kernel", image, *words, rows=LAID_OVER)
+        assert verdict["verdict"] == word
+
+
+def test_the_configuration_inside_an_image_counts(judge, tmp_path):
+    text = b"# CONFIG_RANDOMIZE_BASE is not set\n"
+    for carried, word in ((b"", "unsafe"), (text, "degraded")):
+        kernel = b"\x7fELF" + b"IKCFG_ST" + gzip.compress(carried) + b"IKCFG_ED"
+        image = tmp_path / f"vmlinuz-{word}"
+        image.write_bytes(rawbytes.bzimage(payload=gzip.compress(kernel)))
+        _, (verdict,) = judge("--kernel", image, rows=LAID_OVER)
+        assert verdict["verdict"] == word
+
+
+def test_a_configuration_is_for_the_model_only(run, tmp_path):
+    path = RawHandoff(rows=TABLE, deposits=PAGES).write(tmp_path / "h")
+    done = run("check", path, "--boot", "--config", "x")
+    assert done.code == 2
+    assert "--config is for the model" in done.err
+    done = run("check", "--jsonl", "-", "--config", "x")
+    assert done.code == 2

@@ -11,7 +11,13 @@ from e820pool.cli.inputs import add_deposit_options, handoff_with_deposits
 from e820pool.cli.lab_runs import add_lab_options
 from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
-from e820pool.cli.targets import add_kernel_option, targets, view_of
+from e820pool.cli.targets import (
+    add_config_option,
+    add_kernel_option,
+    configured,
+    targets,
+    view_of,
+)
 from e820pool.errors import CapacityError
 
 if TYPE_CHECKING:
@@ -42,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "handoff", metavar="HANDOFF", nargs="?", help="handoff directory or blob"
     )
     add_kernel_option(parser, many=True, default="all")
+    add_config_option(parser)
     add_deposit_options(parser)
     parser.add_argument(
         "--boot",
@@ -67,6 +74,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Check the handoff against each kernel, or a stream of records."""
     if (args.jsonl is None) == (args.handoff is None):
         raise UsageError("check takes either HANDOFF or --jsonl FILE, and not both")
+    if args.jsonl is not None and args.config is not None:
+        raise UsageError("--config: each record of --jsonl has a config of its own")
     if args.jsonl is not None:
         return _bulk(args, console)
     return _one(args, console)
@@ -86,8 +95,10 @@ def _one(args: argparse.Namespace, console: Console) -> int:
 
     handoff = handoff_with_deposits(args)
     if args.boot or args.console is not None:
+        if args.config is not None:
+            raise UsageError("--config is for the model: not with --boot or --console")
         return check_machines(handoff, args, console)
-    kernels = targets(args.kernel)
+    kernels = [configured(one, args.config) for one in targets(args.kernel)]
     found = []
     with Progress(console, "asking the models", len(kernels)) as progress:
         for target in kernels:

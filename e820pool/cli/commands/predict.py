@@ -8,7 +8,9 @@ from e820pool.cli import status
 from e820pool.cli.bulk import bulk_lines
 from e820pool.cli.status import UsageError
 from e820pool.cli.targets import (
+    add_config_option,
     add_kernel_option,
+    configured,
     default_kernel,
     one_target,
     view_of,
@@ -36,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "handoff", metavar="HANDOFF", nargs="?", help="directory or blob"
     )
     add_kernel_option(parser, many=False)
+    add_config_option(parser)
     parser.add_argument(
         "--jsonl",
         metavar="FILE",
@@ -48,6 +51,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Predict for one handoff, or for a stream of records."""
     if (args.jsonl is None) == (args.handoff is None):
         raise UsageError("predict takes either HANDOFF or --jsonl FILE, and not both")
+    if args.jsonl is not None and args.config is not None:
+        raise UsageError("--config: each record of --jsonl has a config of its own")
     return _one(args, console) if args.jsonl is None else _bulk(args.jsonl, console)
 
 
@@ -55,7 +60,7 @@ def _one(args: argparse.Namespace, console: Console) -> int:
     from e820pool.report.view import view_json, view_text  # noqa: PLC0415  numpy
     from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
 
-    target = one_target(default_kernel(args))
+    target = configured(one_target(default_kernel(args)), args.config)
     handoff = read_handoff(args.handoff)
     console.findings(handoff.notes)
     _, view = view_of(handoff, target)

@@ -37,6 +37,10 @@ def parse_size(text: str) -> int:
 
     Raises:
         InputError: not a number, or above 2^64 - 1.
+
+    Example:
+        >>> parse_size("2M"), parse_size("0x1000")
+        (2097152, 4096)
     """
     match = _SIZE.fullmatch(text.strip()) if len(text) < 64 else None
     if match is None:
@@ -56,6 +60,10 @@ def parse_range(text: str) -> tuple[int, int]:
 
     Raises:
         InputError: the form is another, or the range is empty or reversed.
+
+    Example:
+        >>> parse_range("0x1000-0x1fff") == parse_range("4K+4K") == (0x1000, 0x2000)
+        True
     """
     for mark in "+-":
         left, found, right = text.partition(mark)
@@ -124,6 +132,15 @@ class DepositLedger:
     """Hold the deposits we believe in; immutable, sorted, never overlapping.
 
     Touching deposits of one owner and type are one deposit.
+
+    Example:
+        >>> from e820pool.deposits import DepositLedger, parse_range
+        >>> from e820pool.extents import ExtentSet
+        >>> ledger = DepositLedger.of_ranges([parse_range("1G+2M")], owner=7)
+        >>> ledger
+        DepositLedger(1 deposits, 512 pages)
+        >>> print(*ledger.withdraw(ExtentSet([(0x40000, 0x40100)])))
+        [mem 0x40100000-0x401fffff] of owner 0x7
     """
 
     __slots__ = ("_extents", "_table")

@@ -249,7 +249,15 @@ class RangeSet:
 
 
 class ExtentSet(RangeSet):
-    """Hold page sets: half-open PFN ranges of 4 KiB pages."""
+    """Hold page sets: half-open PFN ranges of 4 KiB pages.
+
+    Example:
+        >>> deposits = ExtentSet([(0x100, 0x200), (0x200, 0x280)])
+        >>> deposits - ExtentSet([(0x180, 0x190)])
+        ExtentSet([0x100, 0x180), [0x190, 0x280))
+        >>> deposits.nr_pages, deposits.covers(ExtentSet([(0x1FF, 0x201)]))
+        (384, True)
+    """
 
     __slots__ = ()
     LIMIT: ClassVar[int] = MAX_PFN
@@ -279,7 +287,13 @@ class ExtentSet(RangeSet):
 
 
 class ByteRangeSet(RangeSet):
-    """Hold sets of bytes: half-open address ranges with ends up to 2^64 - 1."""
+    """Hold sets of bytes: half-open address ranges with ends up to 2^64 - 1.
+
+    Example:
+        >>> ram = ByteRangeSet([(0x800, 0x3800)])
+        >>> ram.pages_inside(), ram.pages_touched()
+        (ExtentSet([0x1, 0x3)), ExtentSet([0x0, 0x4)))
+    """
 
     __slots__ = ()
     UNIT: ClassVar[str] = "byte"

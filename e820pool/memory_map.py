@@ -49,6 +49,15 @@ class MemoryMap:
         entries: E820_DTYPE array (addr, size in bytes; type), read-only.
         origin: what it was read from, for people.
         notes: what was odd or cut in the source.
+
+    Example:
+        >>> from e820pool.memory_map import MemoryMap
+        >>> machine = MemoryMap.of([(0x0, 0x9F000, 1), (0x10_0000, 0x3FF0_0000, 1),
+        ...                         (0x2000_0000, 0x1000, 2)])
+        >>> [hex(addr) for addr, size, kind in machine.flatten().rows()]
+        ['0x0', '0x100000', '0x20000000', '0x20001000']
+        >>> machine.ram_pages()
+        ExtentSet([0x0, 0x9f), [0x100, 0x20000), [0x20001, 0x40000))
     """
 
     entries: NDArray[Any]

@@ -60,6 +60,10 @@ def sweep_rows(rows: Iterable[Row], never_merge: Collection[int] = ()) -> list[R
     Returns:
         Sorted, disjoint rows. Touching rows of one type are joined. Size 0 and
         type 0 rows contribute nothing.
+
+    Example:
+        >>> sweep_rows([(0x0, 0x5000, 1), (0x1000, 0x1000, 2)])
+        [(0, 4096, 1), (4096, 4096, 2), (8192, 12288, 1)]
     """
     starting: dict[int, list[tuple[int, int]]] = {}
     ends = set()

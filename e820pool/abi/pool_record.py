@@ -147,6 +147,12 @@ def parse_record(data: bytes) -> PoolRecord:
     Raises:
         BadRecordError: no record, or none that may be believed; its ``id`` is one
             of the ``RECORD_*`` finding ids.
+
+    Example:
+        >>> one = RecordExtent(base_pfn=0x1000, nr_pages=16, owner=7, firmware_type=1)
+        >>> data = encode_record(PoolRecord(extents=(one,), generation=3))
+        >>> len(data), parse_record(data).generation
+        (96, 3)
     """
     header = _header_of(data)
     _validate_version(header)

@@ -65,6 +65,17 @@ def check(
             (``not-monotone``, ``ram-lost``); left out when it is not at hand.
         profile: how that kernel reads, with its configuration; without it the
             profile of the view's release, if there is one.
+
+    Example:
+        A page that is RAM in the kernel's memory is allocated sooner or later.
+
+        >>> from e820pool.deposits import DepositLedger, parse_range
+        >>> from e820pool.kernel.view import KernelView
+        >>> ledger = DepositLedger.of_ranges([parse_range("1G+2M")])
+        >>> view = KernelView(kernel="6.1", memory=((0x10_0000, 0x7FF0_0000),))
+        >>> verdict = check(ledger, view)
+        >>> verdict.verdict, verdict.findings[0].id
+        ('unsafe', 'usable-as-ram')
     """
     return check_pages(ledger.extents, view, given, profile)
 

@@ -113,6 +113,18 @@ def build_handoff(
             where it cannot lie, the table would be refused by a kernel.
         CapacityError: entries, command line or parts do not fit; with
             ``max_entries`` no choice of RAM to give up is enough.
+
+    Example:
+        >>> from e820pool.deposits import DepositLedger, parse_range
+        >>> from e820pool.memory_map import MemoryMap
+        >>> machine = MemoryMap.of([(0x0, 0x9F000, 1), (0x10_0000, 0x7FF0_0000, 1)])
+        >>> ledger = DepositLedger.of_ranges([parse_range("1G+2M")])
+        >>> for addr, size, kind in build_handoff(machine, ledger).boot_params.e820_map:
+        ...     print(f"{addr:#x} {size:#x} {kind}")
+        0x0 0x9f000 1
+        0x100000 0x3ff00000 1
+        0x40000000 0x200000 2
+        0x40200000 0x3fe00000 1
     """
     options = options or BuildOptions()
     _validate_ledger(ledger)

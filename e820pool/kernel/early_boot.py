@@ -86,7 +86,21 @@ _LATER: tuple[Step, ...] = (
 
 
 def predict(handoff: Handoff, profile: Profile) -> KernelView:
-    """Return what a kernel with this profile makes of the handoff."""
+    """Return what a kernel with this profile makes of the handoff.
+
+    Example:
+        >>> from e820pool.deposits import DepositLedger, parse_range
+        >>> from e820pool.handoff.build import build_handoff
+        >>> from e820pool.kernel.profiles import profile_for
+        >>> from e820pool.memory_map import MemoryMap
+        >>> machine = MemoryMap.of([(0x0, 0x9F000, 1), (0x10_0000, 0x7FF0_0000, 1)])
+        >>> ledger = DepositLedger.of_ranges([parse_range("1G+2M")])
+        >>> view = predict(build_handoff(machine, ledger), profile_for("6.1"))
+        >>> view.usable_pages() & ledger.extents
+        ExtentSet()
+        >>> view.map_source, view.fatal
+        ('BIOS-e820', None)
+    """
     return predict_input(boot_input(handoff), profile)
 
 

@@ -81,6 +81,14 @@ def profile_for(release: str, config: Mapping[str, Any] | None = None) -> Profil
 
     Raises:
         InputError: no such release is known, or an option cannot have its value.
+
+    Example:
+        >>> profile_for("6.1.0-52-cloud-amd64").capacity
+        3200
+        >>> profile_for("6.1", {"NODES_SHIFT": 6}).capacity
+        320
+        >>> profile_for("6.1").has("append-needs-two")
+        True
     """
     changed = config_of(config or {}, _data().config)
     return _profile(release, tuple(sorted(changed.items())))

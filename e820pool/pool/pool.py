@@ -46,6 +46,16 @@ class Pool:
     back, ``withdraw`` lets free ones go. All that the pool holds, free pages too,
     is in its :meth:`ledger`, and so RESERVED to the next kernel. Every method leaves
     the pool unchanged when it raises or says that it did nothing.
+
+    Example:
+        >>> from e820pool.deposits import Deposit
+        >>> from e820pool.pool.owners import FREE_OWNER
+        >>> pool = Pool()
+        >>> pool.deposit([Deposit(start_pfn=0x1000, end_pfn=0x1200, owner=FREE_OWNER)])
+        >>> hex(pool.alloc(16, owner=7)), pool.release(0x1000, 8)
+        ('0x1000', True)
+        >>> pool.ledger().extents
+        ExtentSet([0x1000, 0x1200))
     """
 
     __slots__ = ("_runs",)

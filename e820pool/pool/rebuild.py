@@ -85,6 +85,20 @@ def rebuild(
 
     Raises:
         InputError: an entry of ``firmware_map`` reaches 2^64.
+
+    Example:
+        >>> from e820pool.deposits import DepositLedger, parse_range
+        >>> from e820pool.handoff.build import build_handoff
+        >>> from e820pool.memory_map import MemoryMap
+        >>> machine = MemoryMap.of([(0x0, 0x9F000, 1), (0x10_0000, 0x7FF0_0000, 1)])
+        >>> ledger = DepositLedger.of_ranges([parse_range("1G+2M")], owner=7)
+        >>> handoff = build_handoff(machine, ledger)
+        >>> table = handoff.boot_params.e820_map.tolist()
+        >>> rebuild(table, handoff.record_bytes()).ledger == ledger
+        True
+        >>> refused = rebuild(machine.rows(), handoff.record_bytes())
+        >>> refused.pool, refused.findings[0].id
+        (None, 'extent-is-ram')
     """
     carrier = _carrier(record, firmware_map, region)
     seen, table, findings = read_view(view)

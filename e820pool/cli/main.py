@@ -14,12 +14,14 @@ from e820pool import __version__
 from e820pool.cli import status
 from e820pool.cli.commands import COMMANDS
 from e820pool.cli.console import Console
+from e820pool.cli.next_steps import next_step
+from e820pool.cli.suggest import nearest
 from e820pool.errors import E820PoolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 __all__ = ("build_parser", "main")
 
@@ -43,6 +45,26 @@ class _Parser(argparse.ArgumentParser):
     # A mistake is told in one line, as all other errors are, and not behind a page.
     def error(self, message: str) -> NoReturn:
         raise status.UsageError(_with_help(message, self.prog))
+
+    # The choices are many, and what was meant is mostly one of them.
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        choices = [str(choice) for choice in action.choices]
+        like = nearest(str(value), choices)
+        meant = f", did you mean {like!r}?" if like else ""
+        known = ", ".join(choices)
+        raise argparse.ArgumentError(
+            action, f"invalid choice: {value!r}{meant} (choose from {known})"
+        )
+
+    def refuse(self, words: list[str]) -> NoReturn:
+        """Refuse words that are no argument of this command."""
+        option = next((word for word in words if word.startswith("-")), "")
+        known = [one for action in self._actions for one in action.option_strings]
+        like = nearest(option.partition("=")[0], known) if option else ""
+        meant = f", did you mean {like}?" if like else ""
+        self.error(f"unrecognized arguments: {' '.join(words)}{meant}")
 
 
 def _with_help(message: str, prog: str) -> str:
@@ -76,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
             "-q", "--quiet", action="store_true", help="no remarks and no progress"
         )
         command.configure(sub)
-        sub.set_defaults(run=command.run)
+        sub.set_defaults(run=command.run, parser=sub)
     return parser
 
 
@@ -106,7 +128,7 @@ def _run(words: list[str], console: Console) -> int:
         code = _command(words, console)
         console.finish()
     except E820PoolError as exc:
-        console.error(str(exc))
+        console.error("; ".join([str(exc), *getattr(exc, "__notes__", ())]))
         return status.status_of_error(exc)
     except BrokenPipeError:
         # The reader left (head, less): nobody is there to be told.
@@ -125,10 +147,13 @@ def _run(words: list[str], console: Console) -> int:
 
 
 def _command(words: list[str], console: Console) -> int:
+    parser = build_parser()
     try:
-        args = build_parser().parse_args(words)
+        args, unknown = parser.parse_known_args(words)
     except SystemExit as exc:  # --help and --version have printed
         return exc.code if isinstance(exc.code, int) else status.USAGE
+    if unknown:
+        args.parser.refuse(unknown)
     console.quiet = args.quiet
     console.color = getattr(args, "color", "auto")
     try:
@@ -137,6 +162,11 @@ def _command(words: list[str], console: Console) -> int:
         raise status.UsageError(
             _with_help(str(exc), f"e820pool {args.command}")
         ) from exc
+    except E820PoolError as exc:
+        hint = next_step(exc, args)
+        if hint:
+            exc.add_note(hint)
+        raise
     return code
 
 

@@ -31,7 +31,11 @@ def cache_folder(name: str = "") -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise LabError(f"cache folder: {exc}") from exc
+        reason = (exc.strerror or str(exc)).lower()
+        raise LabError(
+            f"cannot make the cache folder {str(folder)!r}: {reason}; XDG_CACHE_HOME "
+            "says where it goes"
+        ) from exc
     return folder
 
 

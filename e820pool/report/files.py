@@ -116,7 +116,7 @@ def _failing_as(target: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         reason = (exc.strerror or str(exc)).lower()
-        if isinstance(exc, (FileNotFoundError, NotADirectoryError)):
+        if isinstance(exc, FileNotFoundError):
             reason = f"there is no folder {str(target.parent)!r}, make it first"
         raise InputError(f"cannot write {str(target)!r}: {reason}") from exc
     except ValueError as exc:

@@ -135,7 +135,7 @@ def test_what_is_no_handoff_is_not_replaced(refused, machine, out, what):
 
 def test_a_folder_that_cannot_be_made_is_said(refused, machine, tmp_path):
     missing = tmp_path / "no" / "out"
-    assert "no such file" in refused(3, "build", machine, "-o", missing, *DEPOSIT)
+    assert "make it first" in refused(3, "build", machine, "-o", missing, *DEPOSIT)
     below = machine / "out"
     assert "not a directory" in refused(3, "build", machine, "-o", below, *DEPOSIT)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["machine.json"]

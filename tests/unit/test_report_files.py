@@ -111,7 +111,9 @@ def test_a_failure_on_the_way_leaves_the_old_tree(tmp_path, monkeypatch):
 
 
 def test_a_tree_without_a_parent_is_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"cannot write '.*no/out': no such file"):
+    with pytest.raises(
+        InputError, match=r"cannot write '.*no/out': there is no folder"
+    ):
         write_tree(tmp_path / "no/out", {"x": b""}, is_ours=ours)
 
 

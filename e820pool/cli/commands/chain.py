@@ -177,7 +177,9 @@ def _loaders(text: str) -> tuple[Loader, ...]:
 def _kernels(names: list[str]) -> list[KernelFile]:
     found = [kernel for name in names for kernel in lab_kernels(name)]
     if len(found) < 2:
-        raise InputError(f"a chain of {len(found)} kernel: the limit is at least 2")
+        raise InputError(
+            f"a chain of {len(found)} kernel: the limit is at least 2, repeat --kernel"
+        )
     return found
 
 

@@ -27,8 +27,11 @@ EXAMPLE = "e820pool kernels fetch 6.1 newest"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``kernels``."""
-    parser.add_argument("action", choices=("list", "fetch"))
-    parser.add_argument("release", metavar="RELEASE", nargs="*")
+    parser.add_argument("action", choices=("list", "fetch"), help="which of the two")
+    # Without a default argparse would call it required when the action is missing.
+    parser.add_argument(
+        "release", metavar="RELEASE", nargs="*", default=[], help="6.1, newest, all ..."
+    )
     parser.add_argument("--format", choices=("table", "json"), default="table")
 
 

@@ -1,4 +1,4 @@
-"""Commands and paths that the pages print are there."""
+"""Commands, links, paths and lists that the pages print are true."""
 
 import re
 import shlex
@@ -6,6 +6,7 @@ from argparse import _SubParsersAction
 from pathlib import Path
 
 import pytest
+from test_layers import ROOMS
 
 from e820pool.cli.main import build_parser
 from e820pool.cli.status import UsageError
@@ -102,3 +103,18 @@ def test_paths_that_are_named_exist(page):
         if not any((place / one).exists() for place in beside)
     ]
     assert missing == []
+
+
+def test_the_rooms_of_the_architecture_are_those_of_the_layers():
+    text = (ROOT / "specs" / "architecture.md").read_text(encoding="utf-8")
+    table = text.split("## The rooms")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)(?:\.py|/)` \|", table, re.MULTILINE)
+    # data/ holds files and no code.
+    assert rows == [room for room in ROOMS if room != "data"]
+
+
+def test_every_folder_of_fixtures_says_where_it_is_from():
+    data = ROOT / "tests" / "data"
+    told = (data / "SOURCES.md").read_text(encoding="utf-8")
+    folders = [one.name for one in data.iterdir() if one.is_dir()]
+    assert [name for name in folders if f"{name}/" not in told] == []

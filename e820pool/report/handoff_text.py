@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from e820pool.abi.e820 import E820_TYPE_RESERVED
 from e820pool.handoff.budget import given_up_ram
 from e820pool.handoff.strict import whole_table
+from e820pool.memory_map import MemoryMap
 from e820pool.report.jsons import document, json_text
 
 if TYPE_CHECKING:
@@ -41,13 +43,23 @@ def handoff_text(handoff: Handoff, where: str) -> str:
     spill = (
         f", {entries - in_page} of them in SETUP_E820_EXT" if entries > in_page else ""
     )
-    nr_deposits, nr_pages = len(handoff.ledger), handoff.ledger.extents.nr_pages
+    nr_deposits = len(handoff.ledger)
     plural = "" if nr_deposits == 1 else "s"
     return (
         f"{where}: {entries} e820 entries{spill}; {nr_deposits} deposit{plural}, "
-        f"{nr_pages} pages RESERVED\n{parts_table(handoff)}\n"
+        f"{_reserved_pages(handoff)}\n{parts_table(handoff)}\n"
         f"next: e820pool check {shlex.quote(where)} --kernel all"
     )
+
+
+# Not every encoding says RESERVED in the table, nor of every deposit.
+def _reserved_pages(handoff: Handoff) -> str:
+    table = MemoryMap(entries=whole_table(handoff))
+    deposited = handoff.ledger.extents
+    reserved = deposited & table.bytes_of(E820_TYPE_RESERVED).pages_inside()
+    if reserved == deposited:
+        return f"{deposited.nr_pages} pages RESERVED"
+    return f"{deposited.nr_pages} pages, {reserved.nr_pages} of them RESERVED"
 
 
 def handoff_json(handoff: Handoff, where: str) -> str:

@@ -591,3 +591,17 @@ def test_quiet_hides_notes(run, out, tmp_path):
     rows = [*ROWS, (0x80000000, MIB, 2)]
     source = map_file(tmp_path / "odd.json", rows)
     assert run("build", source, "-o", out, *DEPOSIT, "-q").err == ""
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [
+        ("split", "512 pages RESERVED\n"),
+        ("overlaid", "512 pages RESERVED\n"),
+        ("hole", "512 pages, 0 of them RESERVED\n"),
+        ("memmap-list", "512 pages, 0 of them RESERVED\n"),
+    ],
+)
+def test_only_what_is_reserved_is_called_so(encoding, told, run, machine, out):
+    words = ("--deposit", "64M+2M", "--encoding", encoding)
+    assert told in run("build", machine, *words, "-o", out).out

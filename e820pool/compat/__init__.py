@@ -9,6 +9,7 @@ from e820pool.compat.verdict import (
     profile_notes,
     verdict_of,
     verdict_unknown,
+    window_notes,
 )
 
 __all__ = (
@@ -23,4 +24,5 @@ __all__ = (
     "profile_notes",
     "verdict_of",
     "verdict_unknown",
+    "window_notes",
 )

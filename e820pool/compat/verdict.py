@@ -18,6 +18,7 @@ __all__ = (
     "profile_notes",
     "verdict_of",
     "verdict_unknown",
+    "window_notes",
 )
 
 VerdictWord = Literal["safe", "degraded", "unsafe", "unknown"]
@@ -53,6 +54,20 @@ def verdict_unknown(kernel: str, reason: str) -> Verdict:
     """Return ``unknown``: no profile, no QEMU, a lost VM. Never ``unsafe``."""
     finding = Finding(id="no-verdict", level="note", message=reason)
     return Verdict(kernel=kernel, verdict="unknown", findings=(finding,))
+
+
+def window_notes(
+    findings: Iterable[Finding], window: tuple[int, int]
+) -> tuple[Finding, ...]:
+    """Return that findings about the decompressor rest on a window that is assumed."""
+    if all(one.id != "touched-by-decompressor" for one in findings):
+        return ()
+    start, end = window
+    message = (
+        f"no image says where the kernel is unpacked: [{start:#x}, {end:#x}) is "
+        "assumed; with an image as --kernel its own size and place count"
+    )
+    return (Finding(id="window-assumed", level="note", message=message),)
 
 
 def profile_notes(profile: Profile) -> tuple[Finding, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RESERVED_KERN
 from e820pool.compat import Verdict, check
 from e820pool.compat.kexec_loaders import by_kexec_file, by_kexec_tools
 from e820pool.errors import CapacityError, InputError, LabError
-from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.extents import ExtentSet
+from e820pool.handoff.assumed_window import with_assumed_window
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.handoff.strict import whole_table
 from e820pool.kernel.early_boot import predict, predict_input
@@ -28,16 +29,11 @@ if TYPE_CHECKING:
     from e820pool.memory_map import MemoryMap
 
 __all__ = (
-    "ASSUMED_WINDOW",
     "DesignCell",
     "contradiction",
     "design_cell",
     "design_handoff",
 )
-
-ASSUMED_WINDOW = (16 << 20, 64 << 20)
-"""Where a kernel without an image at hand is taken to work before it reads a map: its
-preferred address, and init_size of a stock 6.1, rounded."""
 
 # Every kernel gives up page 0 and the ISA hole (arch/x86/kernel/setup.c
 # trim_bios_range()): no design is to blame.
@@ -80,22 +76,14 @@ def design_handoff(
 ) -> Handoff:
     """Return the handoff of one encoding for one kernel.
 
-    Without an image its window is :data:`ASSUMED_WINDOW`, where that is free RAM: or
-    nothing could be said of KASLR.
+    Without an image its window is assumed: or nothing could be said of KASLR.
 
     Raises:
         InputError, CapacityError: it cannot be built.
     """
     options = BuildOptions(encoding=encoding, kernel=image)
     handoff = build_handoff(memory_map, ledger, options)
-    if image is not None:
-        return handoff
-    free = memory_map.ram_pages() - ledger.extents
-    window = ByteRangeSet([ASSUMED_WINDOW]).pages_touched()
-    taken = ByteRangeSet((s.addr, s.end) for s in handoff.segments()).pages_touched()
-    if free.covers(window) and not window & taken:
-        return replace(handoff, kernel_window=ASSUMED_WINDOW)
-    return handoff
+    return with_assumed_window(handoff)
 
 
 def design_cell(

@@ -63,9 +63,20 @@ def test_a_deposit_that_is_ram_is_unsafe_for_all(judge):
 
 
 def test_a_table_that_relies_on_overlap_is_not_monotone(judge):
-    code, verdicts = judge("--kernel", "6.1", rows=LAID_OVER)
+    code, verdicts = judge("--kernel", "4.4", rows=LAID_OVER)
     assert (code, verdicts[0]["verdict"]) == (1, "degraded")
-    assert "not-monotone" in ids(verdicts[0])
+    assert ids(verdicts[0]) == {"not-monotone"}
+
+
+def test_without_an_image_a_release_that_randomises_has_one_of_usual_size(judge):
+    _, (old, new) = judge("--kernel", "4.4,6.1", rows=LAID_OVER)
+    assert old["verdict"] == "degraded"
+    assert new["verdict"] == "unsafe"
+    assert ids(new) == {"touched-by-decompressor", "not-monotone", "window-assumed"}
+    _, (still,) = judge("--kernel", "6.1", rows=LAID_OVER, cmdline=b"nokaslr")
+    assert still["verdict"] == "degraded"
+    code, (safe,) = judge("--kernel", "6.1")
+    assert (code, ids(safe)) == (0, set())
 
 
 def test_a_kernel_that_randomises_may_land_in_a_laid_over_deposit(judge, tmp_path):
@@ -260,7 +271,8 @@ def test_a_finding_that_many_kernels_share_is_told_once(run, tmp_path):
     lines = done.out.splitlines()
     assert lines.count("!! usable-as-ram (6.1, 6.6)") == 1
     assert "   no-verdict (9.9)" in lines
-    assert lines[1].split() == ["6.1", "unsafe", "usable-as-ram,", "not-monotone"]
+    found = ["usable-as-ram,", "touched-by-decompressor,", "not-monotone,"]
+    assert lines[1].split() == ["6.1", "unsafe", *found, "window-assumed"]
     all_of_them = run("check", path, "--kernel", "6.1,6.6").out
     assert "!! usable-as-ram (all kernels)" in all_of_them
 

@@ -7,11 +7,11 @@ import pytest
 from e820pool.deposits import DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import ExtentSet
+from e820pool.handoff.assumed_window import ASSUMED_WINDOW
 from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.view import KernelView
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.designs import (
-    ASSUMED_WINDOW,
     contradiction,
     design_cell,
     design_handoff,
@@ -89,7 +89,12 @@ def test_deposits_outside_ram_are_the_callers_fault():
 def test_without_an_image_a_window_is_assumed_where_it_can_be():
     assert design_handoff(MACHINE, LEDGER, "split").kernel_window == ASSUMED_WINDOW
     under = DepositLedger.of_ranges([(32 * MIB, 33 * MIB)])
-    assert design_handoff(MACHINE, under, "split").kernel_window is None
+    window = (34 * MIB, 34 * MIB + ASSUMED_WINDOW[1] - ASSUMED_WINDOW[0])
+    assert design_handoff(MACHINE, under, "split").kernel_window == window
+    every = DepositLedger.of_ranges(
+        (at, at + 4096) for at in range(32 * MIB, 512 * MIB, 32 * MIB)
+    )
+    assert design_handoff(MACHINE, every, "split").kernel_window is None
 
 
 TOUCHED = ExtentSet([(0x8000, 0x8001)])

@@ -116,15 +116,26 @@ def verdict_for(handoff: Handoff, target: Target) -> Verdict:
         profile_notes,
         verdict_of,
         verdict_unknown,
+        window_notes,
     )
     from e820pool.kernel.reading import boot_input  # noqa: PLC0415
 
     if target.profile is None:
         return verdict_unknown(target.name, target.reason)
     try:
-        given, view = view_of(handoff, target)
+        given, view = view_of(_located(handoff, target), target)
     except CapacityError as exc:
         return verdict_unknown(target.name, f"it cannot be loaded: {exc}")
     found = check(handoff.ledger, view, boot_input(given), target.profile).findings
     noted = (*handoff.notes, *profile_notes(target.profile))
+    window = given.kernel_window
+    if handoff.kernel_window is None and target.image is None and window is not None:
+        noted += window_notes(found, window)
     return verdict_of(target.name, (*found, *noted))
+
+
+# An image brings its window; a release alone is taken for one of usual size.
+def _located(handoff: Handoff, target: Target) -> Handoff:
+    from e820pool.handoff.assumed_window import with_assumed_window  # noqa: PLC0415
+
+    return handoff if target.image is not None else with_assumed_window(handoff)

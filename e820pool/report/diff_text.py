@@ -26,8 +26,9 @@ _MARKS = {
     "only in B": (">", "green"),
     "changed": ("~", "yellow"),
 }
-_COLUMNS = ("right", "right", "left", "left")
 _Row = tuple[str, str, str, str]
+
+_HEADER: _Row = ("first-last byte", "size", "A", "B")
 
 
 def diff_text(
@@ -107,17 +108,34 @@ def _kind(one: Segment) -> str:
 def _table(found: MapDiff, shown: Sequence[Segment], width: int, paint: Paint) -> str:
     # The fullest of the forms that fits; a row is painted once it is laid out.
     digits = max(8, *(len(f"{one.addr + one.size - 1:x}") for one in shown))
+    heads = [
+        (_range(one.addr, one.size, digits), human_size(one.size)) for one in shown
+    ]
     for form in _forms(found, digits):
-        lines = _lines(shown, digits, form)
-        if max(map(len, lines)) <= width - 2:
+        rows = [
+            (*head, _told(form, "A", one.a), _told(form, "B", one.b))
+            for head, one in zip(heads, shown, strict=True)
+        ]
+        widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
+        if sum(widths) + 2 * len(widths) <= width:
             break
-    head, *rows = lines
-    painted = [f"  {head}"]
-    for one, line in zip(shown, rows, strict=True):
+    lines = [f"  {_line(_HEADER, widths)}"]
+    for one, row in zip(shown, rows, strict=True):
         mark, style = _MARKS[_kind(one)]
-        told = f"{mark} {line}"
-        painted.append(paint(style, told) if style else told)
-    return "\n".join(painted)
+        line = f"{mark} {_line(row, widths)}"
+        lines.append(paint(style, line) if style else line)
+    return "\n".join(lines)
+
+
+def _told(form: Callable[[str, Side], str], letter: str, side: Side | None) -> str:
+    return "-" if side is None else form(letter, side)
+
+
+# Addresses and sizes stand to the right, what maps say to the left.
+def _line(cells: _Row, widths: list[int]) -> str:
+    place, size, a, b = widths
+    line = f"{cells[0]:>{place}}  {cells[1]:>{size}}  {cells[2]:<{a}}  {cells[3]:<{b}}"
+    return line.rstrip()
 
 
 def _forms(found: MapDiff, digits: int) -> Iterable[Callable[[str, Side], str]]:
@@ -133,27 +151,6 @@ def _forms(found: MapDiff, digits: int) -> Iterable[Callable[[str, Side], str]]:
     yield lambda _, side: f"#{side.number} {type_label(side.type)}"
     yield lambda _, side: type_label(side.type)
     yield lambda _, side: f"type {side.type}"
-
-
-def _lines(
-    shown: Sequence[Segment], digits: int, form: Callable[[str, Side], str]
-) -> list[str]:
-    rows: list[_Row] = [
-        (
-            _range(one.addr, one.size, digits),
-            human_size(one.size),
-            "-" if one.a is None else form("A", one.a),
-            "-" if one.b is None else form("B", one.b),
-        )
-        for one in shown
-    ]
-    return tabulate(
-        rows,
-        headers=("first-last byte", "size", "A", "B"),
-        tablefmt="plain",
-        colalign=_COLUMNS,
-        disable_numparse=True,
-    ).splitlines()
 
 
 def _range(addr: int, size: int, digits: int) -> str:

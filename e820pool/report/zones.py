@@ -125,8 +125,9 @@ def _round_end(end: int) -> int:
 
 def _high_zones(used: ByteRangeSet) -> list[Zone]:
     zones: list[Zone] = []
+    all_used = used.total_bytes
     for start, end in used:
-        near = zones and start - zones[-1].end <= used.total_bytes
+        near = zones and start - zones[-1].end <= all_used
         if near or len(zones) == _HIGH_ZONES:
             zones[-1] = Zone(start=zones[-1].start, end=end)
         else:

@@ -47,7 +47,8 @@ def set_up_memory(boot: EarlyBoot) -> None:
     if scratch:
         # Added before the table is read, and whatever the table says.
         ram = [(addr, size, E820_TYPE_RAM) for addr, size in scratch] + ram
-    spans = _join_disjoint(ram) if len(ram) <= INIT_REGIONS else None
+    few = INIT_REGIONS - 2 * profile.has("first-mib-marked-scratch")
+    spans = _join_disjoint(ram) if len(ram) <= few else None
     if spans is None:
         spans = _add_one_by_one(boot, ram)
     boot.memory = tuple(whole_pages(spans))
@@ -92,6 +93,8 @@ def _add_one_by_one(boot: EarlyBoot, ram: list[Row]) -> list[Span]:
         if not array.add(addr, min(addr + size, _U64_MAX)):
             boot.lost.append(row)
             boot.warn("memblock-full")
+    if boot.profile.has("first-mib-marked-scratch"):
+        array.split_in_three()
     boot.array_room = array.room
     return array.spans
 

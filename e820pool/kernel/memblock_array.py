@@ -68,6 +68,14 @@ class MemoryArray:
         spans[first:last] = [(start, end)]
         return True
 
+    def split_in_three(self) -> None:
+        """Make room for two more regions, as marking a range needs at most.
+
+        Where there is no room nothing is lost. memblock_isolate_range(), Linux 7.3
+        mm/memblock.c.
+        """
+        self._make_room(len(self.spans) + 2)
+
     # How many parts of [start, end) no region covers yet.
     def _pieces(self, start: int, end: int, first: int, last: int) -> int:
         count = 0

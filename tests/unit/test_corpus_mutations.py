@@ -52,6 +52,10 @@ UNTOLD = {
         "of what says something about memory, both ways clear the same",
         MAIN,
     ),
+    "first-mib-marked-scratch": (
+        "it needs 127 regions and scant low RAM: stress --confirm trampoline boots it",
+        MAIN,
+    ),
     "remove-splits-in-the-middle": (
         "only 2.6.32 lacks it, and no option of 2.6.32 meets the difference",
         MAIN,

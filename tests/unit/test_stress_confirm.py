@@ -15,6 +15,7 @@ from e820pool.kernel.profiles import all_behaviours, known_releases, profile_for
 from e820pool.memory_map import MemoryMap
 from e820pool.stress.confirm import OBSERVABLE, cases_for, limits_named, losses_of
 from e820pool.stress.draws import Draws
+from e820pool.stress.limit_handoffs import trampoline_handoff
 from e820pool.stress.search import draw_shape, extents_of, handoff_of, minimise
 
 RELEASES = ("4.19", "5.10", "6.1", "6.18", "7.3")
@@ -192,3 +193,35 @@ def test_memblocks_array_grows_into_the_place_of_the_trampoline(deposits, fatal)
     handoff = build_handoff(MemoryMap.of(rows), ledger)
     view = predict(handoff, profile_for("6.1"))
     assert (view.fatal == "Real mode trampoline was not allocated") is fatal
+
+
+@pytest.mark.parametrize(
+    ("release", "regions", "fatal"),
+    [
+        ("6.12", 128, False),
+        ("6.12", 129, True),
+        ("6.16", 126, False),
+        ("6.16", 127, True),
+        ("7.3", 126, False),
+        ("7.3", 127, True),
+    ],
+)
+def test_marking_the_first_mib_needs_two_slots_of_memblocks_array(
+    release, regions, fatal
+):
+    """Found by `stress --confirm trampoline`, and booted on 6.12 to 7.3."""
+    view = predict(trampoline_handoff(2 * regions), profile_for(release))
+    assert len(view.memory) == regions
+    assert (view.fatal == "Real mode trampoline was not allocated") is fatal
+
+
+def test_marking_the_first_mib_without_room_loses_nothing():
+    rows = [(0x1_0000, 0x1000, 1), (1 << 20, 1 << 29, 1), (1 << 32, 1 << 29, 1)]
+    first = (1 << 32) + (1 << 20)
+    ledger = DepositLedger.of_ranges(
+        (first + (at << 16), first + (at << 16) + 4096) for at in range(124)
+    )
+    handoff = build_handoff(MemoryMap.of(rows), ledger)
+    view = predict(handoff, profile_for("7.3"))
+    assert len(view.memory) == 127
+    assert "memblock-full" not in view.warnings

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from e820pool.extents import ByteRangeSet
     from e820pool.memory_map import MemoryMap
 
-__all__ = ("carved_table", "rows_of", "table_of_rows")
+__all__ = ("carved_table", "rows_of")
 
 
 def carved_table(
@@ -23,33 +23,36 @@ def carved_table(
 ) -> NDArray[Any]:
     """Return the map, sorted and disjoint, with ``ranges`` of type ``kind``.
 
+    Touching entries of one type are one, as the kernel would join them anyway.
+
     Args:
         memory_map: the firmware's own.
         ranges: bytes of RAM.
         kind: above the type of RAM; None leaves a gap.
+
+    Raises:
+        InputError: an entry of the map reaches 2^64.
     """
     flat = memory_map.flatten().entries
-    gap = _unused_type(flat)
-    filled = gap if kind is None else kind
+    filled = _unused_type(flat) if kind is None else kind
     addr, size, kinds = sweep_arrays(
         np.concatenate((flat["addr"], ranges.starts)),
         np.concatenate((flat["size"], ranges.ends - ranges.starts)),
         np.concatenate((flat["type"], np.full(len(ranges), filled, np.uint32))),
     )
-    listed = kinds != gap
-    return table_of_rows(addr[listed], size[listed], kinds[listed])
+    table = _table_of_columns(addr, size, kinds)
+    return table[kinds != filled] if kind is None else table
 
 
 def rows_of(ranges: ByteRangeSet, kind: int) -> NDArray[Any]:
     """Return one entry of type ``kind`` for each range."""
     kinds = np.full(len(ranges), kind, np.uint32)
-    return table_of_rows(ranges.starts, ranges.ends - ranges.starts, kinds)
+    return _table_of_columns(ranges.starts, ranges.ends - ranges.starts, kinds)
 
 
-def table_of_rows(
+def _table_of_columns(
     addr: NDArray[Any], size: NDArray[Any], kind: NDArray[Any]
 ) -> NDArray[Any]:
-    """Return the E820_DTYPE table with these columns."""
     table = np.empty(addr.size, E820_DTYPE)
     table["addr"], table["size"], table["type"] = addr, size, kind
     return table

@@ -12,12 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from e820pool.abi.e820 import E820_DTYPE, E820_TYPE_RESERVED
-from e820pool.extents import PAGE_SHIFT
+from e820pool.abi.e820 import E820_TYPE_RESERVED
+from e820pool.handoff.encodings.carve import carved_table
 from e820pool.handoff.encodings.model import Encoding
-from e820pool.sweep import sweep_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,17 +36,7 @@ def split_table(memory_map: MemoryMap, ledger: DepositLedger) -> NDArray[Any]:
             reaches 2^64.
     """
     ledger.validate_inside(memory_map)
-    flat = memory_map.flatten().entries
-    shift, extents = np.uint64(PAGE_SHIFT), ledger.extents
-    reserved = np.full(len(extents), E820_TYPE_RESERVED, np.uint32)
-    addr, size, kind = sweep_arrays(
-        np.concatenate((flat["addr"], extents.starts << shift)),
-        np.concatenate((flat["size"], (extents.ends - extents.starts) << shift)),
-        np.concatenate((flat["type"], reserved)),
-    )
-    table = np.empty(addr.size, E820_DTYPE)
-    table["addr"], table["size"], table["type"] = addr, size, kind
-    return table
+    return carved_table(memory_map, ledger.extents.to_bytes(), E820_TYPE_RESERVED)
 
 
 SPLIT = Encoding(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from e820pool.handoff.model import Handoff
 
-__all__ = ("ASSUMED_WINDOW", "with_assumed_window")
+__all__ = ("ASSUMED_WINDOW", "assumed_window", "with_assumed_window")
 
 ASSUMED_WINDOW = (16 << 20, 64 << 20)
 """Where a kernel without an image at hand is taken to work before it reads a map: its
@@ -31,28 +31,52 @@ def with_assumed_window(handoff: Handoff) -> Handoff:
 
     Nothing can be said of KASLR without one. It is :data:`ASSUMED_WINDOW`, or as many
     bytes above it, in RAM outside deposits and the handoff's own parts; where there is
-    no such place, or a window is known already, the handoff is returned as it is.
+    no such place, or a window is known already, the handoff is as it was.
     """
     if handoff.kernel_window is not None:
         return handoff
+    limit = ByteRangeSet.LIMIT
+    parts = ByteRangeSet(
+        (min(part.addr, limit), min(part.end, limit)) for part in handoff.segments()
+    )
+    taken = handoff.ledger.extents.to_bytes() | parts
+    return replace(handoff, kernel_window=assumed_window(whole_table(handoff), taken))
+
+
+def assumed_window(table: NDArray[Any], taken: ByteRangeSet) -> tuple[int, int] | None:
+    """Return :data:`ASSUMED_WINDOW`, or as many bytes in RAM above it; None if none.
+
+    Args:
+        table: entries in any order (:data:`~e820pool.abi.e820.E820_DTYPE`).
+        taken: bytes that are no place for a kernel.
+    """
+    is_ram = table["type"] == E820_TYPE_RAM
+    if _is_whole(table, is_ram) and not taken.overlaps(*ASSUMED_WINDOW):
+        return ASSUMED_WINDOW
+    free = _bytes_of(table[is_ram]) - _bytes_of(table[~is_ram]) - taken
     low, high = ASSUMED_WINDOW
-    for start, end in _free_ram(handoff):
+    for start, end in free:
         at = max(low, -(-start // _ALIGNMENT) * _ALIGNMENT)
         if at + high - low <= end:
-            return replace(handoff, kernel_window=(at, at + high - low))
-    return handoff
+            return at, at + high - low
+    return None
 
 
-def _free_ram(handoff: Handoff) -> ByteRangeSet:
-    table = whole_table(handoff)
-    is_ram = table["type"] == E820_TYPE_RAM
-    parts = ByteRangeSet((part.addr, part.end) for part in handoff.segments())
-    free = _bytes_of(table[is_ram]) - _bytes_of(table[~is_ram])
-    return free - handoff.ledger.extents.to_bytes() - parts
+# The usual case, which costs no set algebra: one RAM entry, and no other over it.
+def _is_whole(table: NDArray[Any], is_ram: NDArray[np.bool_]) -> bool:
+    low, high = (np.uint64(bound) for bound in ASSUMED_WINDOW)
+    starts, ends = _bounds(table)
+    holds = is_ram & (starts <= low) & (ends >= high)
+    return bool(holds.any()) and not bool(
+        ((starts < high) & (ends > low) & ~is_ram).any()
+    )
 
 
-# What a wrapping entry names is nowhere near a window.
 def _bytes_of(table: NDArray[Any]) -> ByteRangeSet:
+    return ByteRangeSet.from_bounds(*_bounds(table))
+
+
+# An entry that wraps reaches to the top.
+def _bounds(table: NDArray[Any]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     starts = table["addr"].astype(np.uint64)
-    ends = starts + np.minimum(table["size"], np.uint64(_U64_MAX) - starts)
-    return ByteRangeSet.from_bounds(starts, ends)
+    return starts, starts + np.minimum(table["size"], np.uint64(_U64_MAX) - starts)

@@ -119,7 +119,8 @@ def early_reservations(boot: EarlyBoot) -> list[Span]:
     if boot.profile.has("soft-reserved"):
         soft = [r for r in boot.table.rows if r[2] == E820_TYPE_SOFT_RESERVED]
         spans += [(addr, addr + size) for addr, size, _ in soft]
-    return spans
+    # mm/memblock.c memblock_cap_size(): nothing reaches beyond the last address.
+    return [(start, min(end, _U64_MAX)) for start, end in spans]
 
 
 # Up to the end of the last row, in table order; 4.19.0 e820__memblock_setup().

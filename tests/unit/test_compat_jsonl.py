@@ -132,3 +132,17 @@ def test_an_endless_stream_is_answered_line_by_line():
     endless = (json.dumps(record(id=n)) for n in count())
     told = [json.loads(line)["id"] for line in islice(check_lines(endless), 3)]
     assert told == [0, 1, 2]
+
+
+def test_a_record_without_a_place_for_its_kernel_has_one_assumed():
+    """As `check` of a release: KASLR may hit RESERVED that is laid over RAM."""
+    rows = [[0, 0x9F000, 1], [M, 511 * M, 1], [256 * M, M, 2]]
+    record = {"id": 1, "kernel": "6.1", "e820": rows, "deposits": [[0x10000, 256]]}
+    told = check_record(record)
+    found = {one.id for one in told.findings}
+    assert told.verdict == "unsafe"
+    assert found == {"touched-by-decompressor", "not-monotone", "window-assumed"}
+    placed = check_record(record | {"kernel_range": [64 * M, 100 * M]})
+    assert placed.verdict == "degraded"
+    far = [[(1 << 64) - 8, 16, 9]]
+    assert check_record(record | {"setup_data": far}).verdict == "unsafe"

@@ -84,6 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--version", action="version", version=f"e820pool {__version__}"
     )
+    quiet = "no remarks and no progress"
+    parser.add_argument("-q", "--quiet", action="store_true", help=quiet)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
         sub = commands.add_parser(
@@ -94,8 +96,9 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        # Before the command or behind it; suppressed, or it would undo the former.
         sub.add_argument(
-            "-q", "--quiet", action="store_true", help="no remarks and no progress"
+            "-q", "--quiet", action="store_true", default=argparse.SUPPRESS, help=quiet
         )
         command.configure(sub)
         sub.set_defaults(run=command.run, parser=sub)

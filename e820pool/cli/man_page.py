@@ -33,7 +33,7 @@ def man_page(parser: argparse.ArgumentParser, commands: Sequence[Command]) -> st
         ".SH SYNOPSIS",
         rf"\fB{_escaped(parser.prog)}\fR \fICOMMAND\fR [\fIOPTION\fR ...]",
         *_section("DESCRIPTION", parser.description or ""),
-        *_common(parser, subs),
+        *_common(parser),
         ".SH COMMANDS",
     ]
     for command in commands:
@@ -66,18 +66,11 @@ def _section(title: str, text: str) -> Iterator[str]:
 
 
 # What every command takes is told once.
-def _common(
-    parser: argparse.ArgumentParser, subs: dict[str, argparse.ArgumentParser]
-) -> Iterator[str]:
+def _common(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield ".SH OPTIONS"
     for action in parser._actions:  # noqa: SLF001
         if action.option_strings:
             yield from _argument(parser, action)
-    first = next(iter(subs.values()), None)
-    if first is not None:
-        for action in first._actions:  # noqa: SLF001
-            if _is_common(action) and "--help" not in action.option_strings:
-                yield from _argument(first, action)
 
 
 def _is_common(action: argparse.Action) -> bool:

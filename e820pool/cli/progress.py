@@ -179,6 +179,8 @@ def _bar(console: Console) -> Any:
         force_terminal=True,
         color_system=None if os.environ.get("NO_COLOR") else "auto",
     )
+    # Room for the ^C that a terminal writes behind the line: it must not wrap.
+    terminal.width -= 3
     return progress.Progress(
         progress.SpinnerColumn(spinner_name="dots" if console.unicode else "line"),
         progress.TextColumn(

@@ -12,6 +12,7 @@ from terminal import E820POOL, on_terminal
 from e820pool.cli.console import Console
 from e820pool.cli.progress import Progress, seconds_left
 
+CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 CURSOR = "\x1b[?25l"
 RECORD = {"id": "x", "kernel": "6.1", "e820": [[0, 0x9F000, 1], [1 << 20, 1 << 30, 1]]}
 # Some seconds of work on any machine, and one simulation.
@@ -40,6 +41,9 @@ def test_a_long_command_says_how_far_it_is_and_how_long_the_rest_takes():
     assert shown.code == 0
     assert re.search(r"simulating .* [01]/2", shown.text)
     assert re.search(r"\d+ s, \d+ s left", shown.text)
+    # Room for the ^C of a terminal, behind which the line must not wrap.
+    drawn = [CODES.sub("", part) for part in re.split(r"[\r\n]", shown.text)]
+    assert max(len(part) for part in drawn if "simulating" in part) <= 77
     # The cursor comes back, and the line is gone before the result.
     assert shown.text.rindex("\x1b[?25h") < shown.text.rindex("scattered")
 

@@ -85,6 +85,15 @@ def test_a_mistake_is_one_line_that_names_the_help(run, words, shown):
     assert "--help')" in done.err
 
 
+def test_quiet_may_stand_before_the_command_or_behind_it(run, tmp_path):
+    path = tmp_path / "log"
+    path.write_text(" BIOS-e820: [mem 0x0-0x9fbff] usable\n", encoding="ascii")
+    assert run("show", path).err.startswith("note: ")
+    for words in (["-q", "show", path], ["show", path, "--quiet"]):
+        done = run(*words)
+        assert (done.code, done.err) == (0, "")
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -15,6 +15,8 @@ from e820pool.stress.outcome import Sample
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from e820pool.stress.limits import Limit
+
 __all__ = ("FORMATS", "write_plot")
 
 FORMATS = ("svg", "png", "pdf")
@@ -26,7 +28,8 @@ _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "figure.dpi": 100,
 }
-_LINES = ("zero-page", "table-320", "table-3200")
+_LINES = ("zero-page", "table-320", "kexec-tools", "table-3200")
+_NAMED = ("host", "encoding")
 
 
 def write_plot(results: Sequence[Mapping[str, Any]], path: str) -> None:
@@ -59,27 +62,68 @@ def _metadata(form: str) -> dict[str, None]:
 
 
 def _draw(axes: Any, results: Sequence[Mapping[str, Any]]) -> None:
-    call = Sample._fields.index("call")
-    for one in results:
-        samples = one.get("samples", ())
-        entries = Sample._fields.index(one["encoding"])
-        axes.plot(
-            [sample[call] for sample in samples],
-            [sample[entries] for sample in samples],
-            label=f"{one['policy']}, {one['host']}, seed {one['seed']}",
-            linewidth=1.2,
-        )
+    told = [one for one in results if one.get("samples")]
+    varying = [name for name in _NAMED if len({one[name] for one in told}) > 1]
+    colors: dict[tuple[str, str], str] = {}
+    for one in told:
+        # Seeds of one policy on one host share a colour and a line of the legend.
+        curve = one["host"], one["policy"]
+        label = None if curve in colors else _label(one, varying)
+        color = colors.setdefault(curve, f"C{len(colors) % 10}")
+        _plot(axes, one, label, color)
     for limit in LIMITS:
         if limit.name in _LINES:
-            axes.axhline(limit.most, color="0.6", linewidth=0.8, linestyle="--")
-            axes.annotate(
-                f"{limit.name} {limit.most}",
-                xy=(1, limit.most),
-                xycoords=("axes fraction", "data"),
-                ha="right",
-                va="bottom",
-                fontsize=8,
-                color="0.4",
-            )
+            _mark(axes, limit)
     axes.set(xscale="log", yscale="log", xlabel="deposit calls", ylabel="e820 entries")
-    axes.legend(fontsize=8)
+    axes.set_title(_title(told, varying), fontsize=10)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:g}")
+    if colors:
+        axes.legend(fontsize=8)
+
+
+def _plot(axes: Any, one: Mapping[str, Any], label: str | None, color: str) -> None:
+    # A log axis has no place for the value 0.
+    call, entries = (Sample._fields.index(name) for name in ("call", one["encoding"]))
+    points = [(row[call], row[entries]) for row in one["samples"] if row[call]]
+    axes.plot(
+        [x for x, _ in points],
+        [y for _, y in points],
+        label=label,
+        color=color,
+        linewidth=1.2,
+    )
+
+
+def _mark(axes: Any, limit: Limit) -> None:
+    axes.axhline(limit.most, color="0.6", linewidth=0.8, linestyle="--")
+    axes.annotate(
+        f"{limit.most} ({limit.name})",
+        xy=(1, limit.most),
+        xycoords=("axes fraction", "data"),
+        xytext=(-4, 2),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=8,
+        color="0.4",
+    )
+
+
+# What differs is in the legend, what does not in the title; seeds are in neither.
+def _label(one: Mapping[str, Any], varying: Sequence[str]) -> str:
+    words = [one["policy"]] + ([one["host"]] if "host" in varying else [])
+    return ", ".join(words)
+
+
+def _title(told: Sequence[Mapping[str, Any]], varying: Sequence[str]) -> str:
+    if not told:
+        return "no simulation has an outcome"
+    first, words = told[0], []
+    if "host" not in varying:
+        words.append(f"host {first['host']}")
+    seeds = sorted({one["seed"] for one in told})
+    words.append(f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds")
+    if "encoding" not in varying:
+        words.append(f"encoding {first['encoding']}")
+    return "entries of the next kernel's table: " + ", ".join(words)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from e820pool.stress.workload import Workload
 
-__all__ = ("size_text", "stress_text")
+__all__ = ("has_deposits", "size_text", "stress_text")
 
 _SHOWN = (
     "memmap-cmdline",
@@ -53,6 +53,9 @@ def stress_text(results: Sequence[Mapping[str, Any]], workload: Workload) -> str
 
 
 def _row(one: Mapping[str, Any]) -> list[str]:
+    if not has_deposits(one):
+        unknown = ["-"] * (len(_SHOWN) + 2)
+        return [one["host"], one["policy"], str(one["seed"]), *unknown]
     falls = [_cell(one["limits"][name]) for name in _SHOWN]
     entries = one["peak"][one["encoding"]]
     lost = one["budgets"]["given_up"]["128"]
@@ -75,30 +78,51 @@ def _who(one: Mapping[str, Any]) -> str:
 
 
 def _sentence(one: Mapping[str, Any]) -> str:
+    end, remarks = one["end"], []
+    if not has_deposits(one):
+        return f"{_who(one)}: no answer: {_why_none(one)}"
+    if one["failed_guests"]:
+        asked = one["failed_guests"] + end["created"]
+        remarks.append(f"{one['failed_guests']} of {asked} guests found no memory")
+    if one["failed_calls"]:
+        remarks.append(f"{one['failed_calls']} of {end['call']} deposits found no page")
+    return f"{_who(one)}: {'; '.join((*remarks, _answer(one)))}"
+
+
+def has_deposits(one: Mapping[str, Any]) -> bool:
+    """Return whether a result rests on any deposit: without one it is no answer."""
+    return bool(one["end"]["call"] > one["failed_calls"])
+
+
+def _why_none(one: Mapping[str, Any]) -> str:
+    if one["failed_calls"]:
+        return f"none of {one['failed_calls']} deposits found a page"
+    return (
+        f"no guest found memory, {one['failed_guests']} times: it is taken from free "
+        "blocks of 4 MiB; --guests and --ram-share make guests smaller"
+    )
+
+
+def _answer(one: Mapping[str, Any]) -> str:
     fallen = [
         (fall["call"], limit)
         for limit in LIMITS
         if limit.measure in ("entries", "table")
         and (fall := one["limits"][limit.name]) is not None
     ]
-    end = one["end"]
     if not fallen:
-        text = (
+        end = one["end"]
+        return (
             f"never out of entries: at most {one['peak'][one['encoding']]} in "
             f"{end['call']} calls, {end['created']} guests"
         )
-    else:
-        _, first = min(fallen, key=lambda pair: pair[0])
-        fall = one["limits"][first.name]
-        text = (
-            f"first {first.name} ({first.most}) after {fall['call']} calls, with guest "
-            f"{fall['created']}, {size_text(fall['deposited_pages'] << 12)} deposited: "
-            f"{first.meaning}"
-        )
-    if one["failed_calls"]:
-        failed = f"{one['failed_calls']} of {end['call']} deposits found no page"
-        text = f"{failed}; {text}"
-    return f"{_who(one)}: {text}"
+    _, first = min(fallen, key=lambda pair: pair[0])
+    fall = one["limits"][first.name]
+    return (
+        f"first {first.name} ({first.most}) after {fall['call']} calls, with guest "
+        f"{fall['created']}, {size_text(fall['deposited_pages'] << 12)} deposited: "
+        f"{first.meaning}"
+    )
 
 
 def size_text(nr_bytes: int) -> str:

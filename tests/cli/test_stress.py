@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from xml.etree import ElementTree
 
 import pytest
 
@@ -65,6 +66,42 @@ def test_a_real_map_is_a_host_too(ok, machine):
 def test_a_policy_that_the_host_has_no_room_for_is_told(ok):
     done = ok("stress", "--ram", "4G", "--policy", "cma:64x1G", "--days", "0.1")
     assert "cma:64x1G on 4G (seed 0): cannot be had: the host has no room" in done.out
+
+
+def test_guests_that_find_no_memory_are_no_answer(run, tmp_path):
+    """A host of which hardly anything is free, which a page cache makes of any."""
+    free = tmp_path / "buddyinfo"
+    free.write_text("Node 0, zone   Normal  9 9 9 9 9 9 9 9 9 9 2\n")
+    words = (*HOST, "--policy", "arenas:2M", "--buddyinfo", free)
+    done = run(*words)
+    assert done.code == 4
+    _, _, *rows, first, second = done.out.splitlines()
+    assert [set(row.split()[3:]) for row in rows] == [{"-"}] * 2
+    assert (
+        "scattered on 8G (seed 0): no answer: no guest found memory, 2 times" in first
+    )
+    assert second.endswith("--guests and --ram-share make guests smaller")
+
+
+def test_guests_and_deposits_that_find_nothing_are_counted(run, tmp_path):
+    free = tmp_path / "buddyinfo"
+    free.write_text("Node 0, zone   Normal  0 0 0 0 0 0 0 0 0 0 600\n")
+    words = ("--ram-share", "0.9", "--ramp", "0", "--policy", "arenas:4G")
+    done = run(*HOST, *words, "--buddyinfo", free)
+    first, last = done.out.splitlines()[-2:]
+    assert done.code == 0
+    assert "guests found no memory; " in first
+    assert "arenas:4G on 8G (seed 0): no answer: none of " in last
+
+
+def test_without_root_the_kinds_of_free_pages_are_assumed(run, monkeypatch):
+    from e820pool.sources import buddyinfo
+
+    told = buddyinfo.parse_free_blocks("Node 0, zone Normal 0 0 0 0 0 0 0 0 0 0 600\n")
+    monkeypatch.setattr(buddyinfo, "read_free_blocks", lambda _: told)
+    done = run(*HOST, "--buddyinfo", "live")
+    assert done.code == 0
+    assert done.err.startswith("/proc/pagetypeinfo is for root only: ")
 
 
 def test_hybrid_counts_its_own_entries(ok):
@@ -136,6 +173,40 @@ def test_curves_are_drawn_the_same_each_time(ok, tmp_path, suffix):
         ok(*HOST, "--plot", path)
     assert one.read_bytes() == two.read_bytes()
     assert one.stat().st_size > 5000
+
+
+def words_of(path):
+    """Return what an SVG says, of which the text is text."""
+    root = ElementTree.fromstring(path.read_text())  # noqa: S314  our own
+    return ["".join(one.itertext()).strip() for one in root.iter() if is_text(one)]
+
+
+def is_text(element):
+    return element.tag.endswith("}text")
+
+
+@pytest.mark.extra
+class TestPlot:
+    def test_a_legend_has_a_line_a_policy_whatever_the_seeds(self, ok, tmp_path):
+        pytest.importorskip("matplotlib", reason="pip install e820pool[plot]")
+        path = tmp_path / "one.svg"
+        ok(*HOST, "--policy", "arenas:2M", "--seeds", "3", "--plot", path)
+        words = words_of(path)
+        assert [words.count(name) for name in ("scattered", "arenas:2M")] == [1, 1]
+        title = "entries of the next kernel's table: host 8G, 3 seeds, encoding split"
+        assert title in words
+
+    def test_hosts_are_named_where_there_is_more_than_one(self, ok, tmp_path):
+        pytest.importorskip("matplotlib", reason="pip install e820pool[plot]")
+        path = tmp_path / "one.svg"
+        ok(*HOST, "--ram", "16G", "--plot", path)
+        assert {"scattered, 8G", "scattered, 16G"} <= set(words_of(path))
+
+    def test_what_has_no_outcome_has_a_picture_that_says_so(self, ok, tmp_path):
+        pytest.importorskip("matplotlib", reason="pip install e820pool[plot]")
+        path = tmp_path / "one.svg"
+        ok("stress", "--ram", "4G", "--policy", "cma:64x1G", "--plot", path)
+        assert "no simulation has an outcome" in words_of(path)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.confirm is not None or args.search is not None:
         return _boot(args, console)
     from e820pool.report.stress_data import stress_csv, stress_json  # noqa: PLC0415
-    from e820pool.report.stress_text import stress_text  # noqa: PLC0415
+    from e820pool.report.stress_text import has_deposits, stress_text  # noqa: PLC0415
     from e820pool.stress.cells import run_cell  # noqa: PLC0415  numpy
 
     workload = _workload(args)
@@ -133,7 +133,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     else:
         render = stress_json if args.format == "json" else stress_text
         console.result(render(results, workload))
-    return status.DONE
+    answered = any(one["reason"] or has_deposits(one) for one in results)
+    return status.DONE if answered else status.NO_VERDICT
 
 
 def _boot(args: argparse.Namespace, console: Console) -> int:
@@ -170,6 +171,11 @@ def _cells(
     for policy in policies:
         parse_policy(policy)
     info = read_free_blocks(args.buddyinfo) if args.buddyinfo else ()
+    if args.buddyinfo == "live" and all(zone.own is None for zone in info):
+        console.note(
+            "/proc/pagetypeinfo is for root only: which free pages are the kernel's "
+            "own kind is assumed"
+        )
     same: dict[str, Any] = {
         "workload": workload,
         "nodes": args.nodes,

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -177,7 +177,7 @@ def test_curves_are_drawn_the_same_each_time(ok, tmp_path, suffix):
 
 def words_of(path):
     """Return what an SVG says, of which the text is text."""
-    root = ElementTree.fromstring(path.read_text())  # noqa: S314  our own
+    root = ET.fromstring(path.read_text())  # noqa: S314  our own
     return ["".join(one.itertext()).strip() for one in root.iter() if is_text(one)]
 
 

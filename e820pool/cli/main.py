@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ("build_parser", "main")
 
+_DESCRIPTION = """\
+Hand deposited memory to the next kernel as E820_TYPE_RESERVED, and say which kernels
+leave it alone. To see the whole way in seconds: e820pool demo
+"""
+
 _EPILOG = """\
 exit status: 0 done or safe; 1 unsafe, degraded, or does not fit (diff: different);
              2 usage; 3 bad input; 4 no verdict (kernel not known, QEMU missing, VM
@@ -75,8 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line; imports no heavy module."""
     parser = _Parser(
         prog="e820pool",
-        description="Hand deposited memory to the next kernel as E820_TYPE_RESERVED, "
-        "and say which kernels leave it alone.",
+        description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

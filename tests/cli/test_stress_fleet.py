@@ -136,7 +136,7 @@ class TestKept:
         kept = tmp_path / "kept.jsonl"
         words = ("fleet", lines, *KERNELS, "--results", kept)
         first = run(*words)
-        monkeypatch.setattr("e820pool.stress.fleet.predict", None)
+        monkeypatch.setattr("e820pool.stress.fleet.predict_input", None)
         assert run(*words) == first
 
     def test_a_file_of_something_else_is_refused(self, refused, lines, tmp_path):
@@ -166,3 +166,18 @@ def test_a_line_that_is_no_json_is_a_host_without_a_verdict(run, tmp_path):
     done = run("fleet", path, "--kernel", "6.1", "--format", "jsonl")
     assert done.code == 4
     assert ["no JSON" in one["error"] for one in answers(done)] == [True, False, True]
+
+
+def test_why_hosts_have_no_verdict_is_told_for_the_first_few(run, tmp_path):
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    map_file(maps / "good.json")
+    for at in range(5):
+        (maps / f"{at}.txt").write_text("no map", encoding="ascii")
+    done = run("fleet", maps, "--kernel", "6.1")
+    assert done.code == 4
+    *told, rest = done.err.splitlines()
+    assert [line.split(":")[0] for line in told] == [f"host {n}.txt" for n in range(3)]
+    assert all("without a memory map" in line for line in told)
+    assert rest == "and more: --format jsonl has every host"
+    assert run("fleet", maps, "--kernel", "6.1", "--format", "json").err == ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from e820pool.cli import status
 from e820pool.cli.backends import add_job_options
@@ -30,6 +30,9 @@ many hosts are safe, degraded or unsafe under each kernel. Hosts are read, judge
 told one by one, however many there are; --jobs shares them among processes or a
 cluster.
 """
+# Hosts without a verdict whose reason is told one by one.
+_TOLD = 3
+
 EXAMPLE = "e820pool fleet maps/ --kernel all --jobs 2"
 
 
@@ -81,6 +84,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
         for answer in stream_all(check_captured, _hosts(args), args, finished):
             progress.step()
             failed += "error" in answer
+            if "error" in answer and args.format == "table":
+                _note_failure(answer, failed, console)
             for kernel, verdict in answer.get("verdicts", {}).items():
                 counts[kernel, verdict["verdict"]] += 1
                 findings.update((kernel, one) for one in verdict["findings"])
@@ -90,6 +95,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
         render = fleet_json if args.format == "json" else fleet_text
         console.result(render(counts, findings, failed))
     return _status({word for _, word in counts}, failed)
+
+
+# The first few tell what is wrong with all of them.
+def _note_failure(answer: dict[str, Any], failed: int, console: Console) -> None:
+    if failed <= _TOLD:
+        console.note(f"host {answer['id']}: {answer['error']}")
+    elif failed == _TOLD + 1:
+        console.note("and more: --format jsonl has every host")
 
 
 # Counting them is worth it only where it is shown.

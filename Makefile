@@ -46,7 +46,7 @@ LIMITED := tests/benchmarks/test_engine_bench.py tests/benchmarks/test_stress_be
 
 bench: $(STAMP)
 	$(BIN)/pytest tests/benchmarks --benchmark-only --benchmark-disable-gc \
-		--benchmark-columns=median,stddev,rounds -q
+		--benchmark-columns=median,stddev,rounds -q -o faulthandler_timeout=0
 
 # The manual page, from the parser that --help is made from: man -l build/e820pool.1
 man: $(CORE)

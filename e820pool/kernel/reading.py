@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from e820pool.abi.boot_params import BOOT_PARAMS_BYTES, encode_boot_params
-from e820pool.abi.e820 import E820_ENTRY_BYTES, parse_table
+from e820pool.abi.e820 import (
+    E820_ENTRY_BYTES,
+    E820_MAX_ENTRIES_ZEROPAGE,
+    parse_table,
+)
 from e820pool.abi.setup_data import SETUP_E820_EXT, SETUP_INDIRECT, payload_of
 from e820pool.abi.setup_payload import SetupIndirect
 from e820pool.errors import BadImageError
@@ -57,6 +61,8 @@ def boot_input(handoff: Handoff) -> BootInput:
 # A count beyond 128 makes a kernel read on, into what follows in the page; what
 # lies behind the page is not part of a handoff.
 def _claimed_table(params: BootParams) -> NDArray[Any]:
+    if params.e820_entries <= E820_MAX_ENTRIES_ZEROPAGE:
+        return params.e820_map
     page = encode_boot_params(params)
     room = (BOOT_PARAMS_BYTES - _TABLE_OFFSET) // E820_ENTRY_BYTES
     count = min(params.e820_entries, room)

@@ -13,7 +13,7 @@ from e820pool.errors import E820PoolError
 from e820pool.extents import PAGE_SHIFT, ExtentSet
 from e820pool.handoff.build import build_handoff
 from e820pool.handoff.strict import whole_table
-from e820pool.kernel.early_boot import predict
+from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.reading import boot_input
 from e820pool.memory_map import MemoryMap
@@ -21,6 +21,7 @@ from e820pool.stress.draws import Draws
 
 if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
+    from e820pool.kernel.boot_input import BootInput
 
 __all__ = ("Captured", "check_captured", "scattered_pages")
 
@@ -59,7 +60,8 @@ def check_captured(host: Captured) -> dict[str, Any]:
         return {"id": host.id, "error": host.error}
     try:
         handoff = _handoff_of(host)
-        verdicts = {kernel: _verdict(handoff, kernel) for kernel in host.kernels}
+        given, ledger = boot_input(handoff), handoff.ledger
+        verdicts = {kernel: _verdict(given, ledger, kernel) for kernel in host.kernels}
     except E820PoolError as exc:
         return {"id": host.id, "error": str(exc)}
     return {
@@ -100,9 +102,8 @@ def _handoff_of(host: Captured) -> Handoff:
     return build_handoff(memory_map, ledger)
 
 
-def _verdict(handoff: Handoff, kernel: str) -> dict[str, Any]:
+def _verdict(given: BootInput, ledger: DepositLedger, kernel: str) -> dict[str, Any]:
     profile = profile_for(kernel)
-    view = predict(handoff, profile)
-    found = check(handoff.ledger, view, boot_input(handoff), profile)
+    found = check(ledger, predict_input(given, profile), given, profile)
     ids = dict.fromkeys(finding.id for finding in found.findings)
     return {"verdict": found.verdict, "findings": list(ids)}

@@ -35,6 +35,11 @@ def warm_up():
 
 def peak_of(code, *words):
     """Return the most bytes that `python -c code words` has at one time."""
+    return int(words_of(code, *words)[-1])
+
+
+def words_of(code, *words, seconds=600):
+    """Return what `python -c code words` prints; its peak in bytes is the last word."""
     measured = code + (
         "\nimport resource"
         "\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)"
@@ -44,9 +49,10 @@ def peak_of(code, *words):
         capture_output=True,
         text=True,
         check=True,
+        timeout=seconds,
         preexec_fn=_limit,  # a mistake must not take the machine down
     )
-    return int(done.stdout.split()[-1])
+    return done.stdout.split()
 
 
 def _limit():

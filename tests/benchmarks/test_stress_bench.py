@@ -8,7 +8,7 @@ import os
 import time
 
 import pytest
-from ratios import peak_of, processor_time
+from ratios import peak_of, processor_time, words_of
 
 from e820pool.stress.host import generated_map
 from e820pool.stress.simulate import simulate
@@ -89,20 +89,44 @@ def fleet(path, count):
 
 CHECK = """
 import contextlib, io, sys
+from pathlib import Path
 from e820pool.cli import main
+path, kernels, jobs = sys.argv[1:]
 with contextlib.redirect_stdout(io.StringIO()):
-    code = main(["fleet", sys.argv[1], "--kernel", sys.argv[2], "--jobs", sys.argv[3]])
+    code = main(["fleet", path, "--kernel", kernels, "--jobs", jobs])
 assert code == 0, code
+"""
+# What the busiest worker had at one time, in KiB, as the system says it.
+WORKERS = """
+def peak(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(x.split()[1]) for x in lines if x.startswith("VmHWM")), 0)
+found = Path("/proc/self/task").glob("*/children")
+pids = [pid for one in found for pid in one.read_text().split()]
+print("workers", len(pids), max(map(peak, pids), default=0) << 10)
 """
 
 
+def workers_of(words):
+    at = words.index("workers")
+    return int(words[at + 1]), int(words[at + 2])
+
+
+@pytest.mark.slow
 @pytest.mark.benchmark(group="a fleet")
-def test_a_fleet_is_judged_in_constant_memory(benchmark, tmp_path):
-    few, many = (fleet(tmp_path / f"{n}.jsonl", n) for n in (200, 4000))
-    small = peak_of(CHECK, few, "6.1", 1)
-    large = benchmark.pedantic(peak_of, (CHECK, many, "6.1", 1), rounds=1)
-    benchmark.extra_info["peak_bytes"] = (small, large)
-    assert large < 1.1 * small
+def test_ten_thousand_maps_on_all_kernels_need_constant_memory(benchmark, tmp_path):
+    """Both of what reads and tells, and of the workers that judge."""
+    pytest.importorskip("joblib", reason="pip install e820pool[sweep]")
+    few, many = (fleet(tmp_path / f"{n}.jsonl", n) for n in (100, 10_000))
+    small = words_of(CHECK + WORKERS, few, "all", 2)
+    large = benchmark.pedantic(
+        words_of, (CHECK + WORKERS, many, "all", 2), {"seconds": 3000}, rounds=1
+    )
+    peaks = [(int(words[-1]), workers_of(words)[1]) for words in (small, large)]
+    benchmark.extra_info["peak_bytes"] = {"100 maps": peaks[0], "10^4 maps": peaks[1]}
+    assert workers_of(large)[0] >= 2
+    assert peaks[1][0] < 1.1 * peaks[0][0]
+    assert peaks[1][1] < 1.1 * peaks[0][1]
 
 
 @pytest.mark.benchmark(group="a fleet")
@@ -111,14 +135,15 @@ def test_two_workers_take_at_most_six_tenths_of_the_time_of_one(benchmark, tmp_p
     pytest.importorskip("joblib", reason="pip install e820pool[sweep]")
     if len(os.sched_getaffinity(0)) < 2 or os.getloadavg()[0] > 0.5:
         pytest.skip("two idle processors are needed: try again when nothing else runs")
-    path = fleet(tmp_path / "fleet.jsonl", 500)
+    path = fleet(tmp_path / "fleet.jsonl", 1000)
 
     def wall(jobs):
         started = time.monotonic()
         peak_of(CHECK, path, "all", jobs)
         return time.monotonic() - started
 
-    one = wall(1)
-    two = benchmark.pedantic(wall, (2,), rounds=1)
-    benchmark.extra_info["ratio"] = round(two / one, 2)
-    assert two <= 0.6 * one
+    pairs = [(wall(1), wall(2)) for _ in range(3)]
+    benchmark.pedantic(wall, (2,), rounds=1)
+    found = min(two for _, two in pairs) / min(one for one, _ in pairs)
+    benchmark.extra_info["ratio"] = round(found, 2)
+    assert found <= 0.6

@@ -11,14 +11,9 @@ from e820pool.lab.guest import find_busybox
 from e820pool.lab.guest_ram import GuestRam, layout_for
 from e820pool.lab.guest_report import parse_guest_report
 from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
-from e820pool.lab.machine import (
-    Deadlines,
-    LostVmError,
-    restore_parts,
-    run_vm,
-    started_vm,
-)
+from e820pool.lab.machine import Deadlines, LostVmError, run_vm
 from e820pool.lab.qemu import Part, VmSpec
+from e820pool.lab.started_vm import restore_parts, started_vm
 from e820pool.lab.stub import STUB_READY, STUB_RESUME, KernelEntry
 from e820pool.sources.console import read_console
 from e820pool.sources.iomem import read_iomem

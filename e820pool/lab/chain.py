@@ -22,8 +22,8 @@ from e820pool.lab.guest_ram import GuestRam, layout_for, validate_page_granulari
 from e820pool.lab.guest_report import parse_guest_report
 from e820pool.lab.hop_loaders import load_next
 from e820pool.lab.hop_mailbox import write_pages
-from e820pool.lab.machine import restore_parts, started_vm
 from e820pool.lab.qemu import VmSpec
+from e820pool.lab.started_vm import restore_parts, started_vm
 from e820pool.lab.stub import STUB_READY, STUB_RESUME
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import selectors
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,21 +9,15 @@ from typing import TYPE_CHECKING
 from e820pool.errors import LabError
 from e820pool.extents import ExtentSet
 from e820pool.lab.guest_report import has_mark
-from e820pool.lab.machine import LostVmError
+from e820pool.lab.serial_ports import SerialPorts
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from e820pool.lab.machine import StartedVm
+    from e820pool.lab.started_vm import StartedVm
 
 __all__ = ("AgentError", "ChainPort", "HopLogs", "runs_of")
-
-_TICK_SECONDS = 0.1
-
-# A kernel that died says so, and nothing more.
-_DEAD = (b"PANIC: early exception", b"-- System halted", b"end Kernel panic")
-_SILENCE_SECONDS = 2.0
 
 
 class AgentError(LabError):
@@ -44,23 +37,16 @@ class ChainPort:
 
     def __init__(self, vm: StartedVm, cancel: threading.Event | None = None) -> None:
         self._cancel = cancel
-        self._report_port = vm.report
-        self._process = vm.process
-        self._console_file = vm.console
-        self._console = bytearray()
-        self._report = bytearray()
-        self._last_output = time.monotonic()
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(vm.report, selectors.EVENT_READ)
+        self._ports = SerialPorts(vm)
 
     def close(self) -> None:
         """Give the selector back."""
-        self._selector.close()
+        self._ports.close()
 
     @property
     def report(self) -> bytes:
         """Return what this kernel has written to the report port so far."""
-        return bytes(self._report)
+        return bytes(self._ports.report)
 
     def wait_for(self, what: str, seconds: float, seen: Callable[[], bool]) -> None:
         """Read until ``seen`` is true.
@@ -71,33 +57,28 @@ class ChainPort:
         limit = time.monotonic() + seconds
         while not seen():
             if self._cancel is not None and self._cancel.is_set():
-                raise self._lost("VM lost: cancelled")
-            if not self._selector.get_map():
-                raise self._lost(f"VM lost: it ended while waiting for {what}")
-            if self._is_dead():
-                raise self._lost(f"VM lost: its kernel died before {what}")
+                raise self._ports.lost("VM lost: cancelled")
+            if not self._ports.is_open:
+                raise self._ports.lost(f"VM lost: it ended while waiting for {what}")
+            if self._ports.is_halted:
+                raise self._ports.lost(f"VM lost: its kernel died before {what}")
             if time.monotonic() > limit:
-                raise self._lost(f"VM lost: no {what} after {seconds:g} s")
-            self._read()
+                raise self._ports.lost(f"VM lost: no {what} after {seconds:g} s")
+            self._ports.read()
 
     def wait_for_mark(self, name: str, seconds: float) -> None:
         """Read until the guest has written a mark; LostVmError as above."""
-        self.wait_for(f"mark {name}", seconds, lambda: has_mark(self._report, name))
+        self.wait_for(
+            f"mark {name}", seconds, lambda: has_mark(self._ports.report, name)
+        )
 
     def wait_for_bytes(self, what: str, data: bytes, seconds: float) -> None:
         """Read until the report port has brought ``data``; LostVmError as above."""
-        self.wait_for(what, seconds, lambda: data in self._report)
+        self.wait_for(what, seconds, lambda: data in self._ports.report)
 
     def send(self, data: bytes) -> None:
-        """Write to the report port.
-
-        Raises:
-            LostVmError: the machine is gone.
-        """
-        try:
-            self._report_port.sendall(data)
-        except OSError as exc:
-            raise self._lost(f"VM lost: {exc}") from exc
+        """Write to the report port; LostVmError when the machine is gone."""
+        self._ports.send(data)
 
     def command(self, line: str, seconds: float) -> list[str]:
         """Give the agent one command; return its lines before ``ok``.
@@ -106,49 +87,25 @@ class ChainPort:
             AgentError: it says that the command failed.
             LostVmError: there is no answer.
         """
-        start = len(self._report)
+        start = len(self._ports.report)
         self.send(line.encode() + b"\n")
         what = f"answer to {line.partition(chr(10))[0][:60]!r}"
-        self.wait_for(what, seconds, lambda: _answer(self._report, start) is not None)
-        lines = _answer(self._report, start) or [""]
+        self.wait_for(
+            what, seconds, lambda: _answer(self._ports.report, start) is not None
+        )
+        lines = _answer(self._ports.report, start) or [""]
         if lines[-1].startswith("error "):
             raise AgentError(f"agent: {lines[-1].removeprefix('error ')}")
         return lines[:-1]
 
     def cut(self) -> HopLogs:
         """Return what was written since the last cut, and begin anew."""
-        self._read()
-        logs = HopLogs(console=bytes(self._console), report=bytes(self._report))
-        self._console.clear()
-        self._report.clear()
+        self._ports.read()
+        console, report = self._ports.console, self._ports.report
+        logs = HopLogs(console=bytes(console), report=bytes(report))
+        console.clear()
+        report.clear()
         return logs
-
-    def _read(self) -> None:
-        if self._selector.select(_TICK_SECONDS):
-            try:
-                data = self._report_port.recv(1 << 16)
-            except ConnectionResetError:
-                data = b""
-            self._report += data
-            self._last_output = time.monotonic()
-            if not data:
-                self._selector.unregister(self._report_port)
-        self._read_console()
-
-    def _read_console(self) -> None:
-        data = self._console_file.read_new()
-        if data:
-            self._console += data
-            self._last_output = time.monotonic()
-
-    def _is_dead(self) -> bool:
-        silent = time.monotonic() - self._last_output > _SILENCE_SECONDS
-        return silent and any(words in self._console for words in _DEAD)
-
-    def _lost(self, message: str) -> LostVmError:
-        return LostVmError(
-            message, console=bytes(self._console), report=bytes(self._report)
-        )
 
 
 def runs_of(lines: list[str]) -> list[tuple[int, int]]:

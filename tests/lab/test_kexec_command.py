@@ -28,8 +28,8 @@ from e820pool.lab.guest_report import has_mark, parse_guest_report
 from e820pool.lab.hop_mailbox import deliver
 from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
 from e820pool.lab.kexec_tools import find_kexec, kexec_tools_entries
-from e820pool.lab.machine import started_vm
 from e820pool.lab.qemu import VmSpec
+from e820pool.lab.started_vm import started_vm
 from e820pool.lab.stub import STUB_READY, STUB_RESUME
 from e820pool.memory_map import MemoryMap
 

@@ -16,15 +16,9 @@ from labbench import MIB, PATIENT
 
 from e820pool.errors import LabError
 from e820pool.lab.guest_ram import GuestRam, RamLayout
-from e820pool.lab.machine import (
-    Deadlines,
-    LostVmError,
-    _pair,
-    restore_parts,
-    run_vm,
-    started_vm,
-)
+from e820pool.lab.machine import Deadlines, LostVmError, run_vm
 from e820pool.lab.qemu import Part, VmSpec, find_qemu
+from e820pool.lab.started_vm import _pair, restore_parts, started_vm
 from e820pool.lab.stub import STUB_READY, KernelEntry, build_stub_elf
 
 # Machine code in place of a kernel, entered by the stub: 32-bit, flat, no stack.
@@ -78,7 +72,7 @@ def test_a_firmware_that_never_ends_has_a_deadline_too(monkeypatch):
         assert wait
         return build_stub_elf(addr=addr, entry=entry, wait=False)
 
-    monkeypatch.setattr("e820pool.lab.machine.build_stub_elf", silent_stub)
+    monkeypatch.setattr("e820pool.lab.started_vm.build_stub_elf", silent_stub)
     with pytest.raises(LostVmError, match="VM lost in phase firmware: no end after 1"):
         run(SAY_H + SPIN, deadlines=Deadlines(firmware=1))
     assert children() == []

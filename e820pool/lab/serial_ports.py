@@ -1,0 +1,106 @@
+"""What a machine says on its serial ports, and whether it has died of itself."""
+
+from __future__ import annotations
+
+import selectors
+import time
+from typing import TYPE_CHECKING
+
+from e820pool.errors import LabError
+
+if TYPE_CHECKING:
+    from e820pool.lab.started_vm import StartedVm
+
+__all__ = ("LostVmError", "SerialPorts")
+
+_TICK_SECONDS = 0.1
+
+# A kernel that died without a reset says so; then it is silent.
+_HALTED = (b"PANIC: early exception", b"-- System halted", b"end Kernel panic")
+_SILENCE_SECONDS = 2.0
+
+
+class LostVmError(LabError):
+    """A machine that neither ended nor stopped in time: there is no verdict.
+
+    Attributes:
+        console: what it had written to its first serial port.
+        report: the same of the second.
+    """
+
+    def __init__(
+        self, message: str, *, console: bytes = b"", report: bytes = b""
+    ) -> None:
+        super().__init__(message)
+        self.console = console
+        self.report = report
+
+
+class SerialPorts:
+    """Read both serial ports of a machine and write to the second.
+
+    Attributes:
+        console: what was read of the first port; the reader may cut it.
+        report: the same of the second.
+    """
+
+    def __init__(self, vm: StartedVm) -> None:
+        self.console = bytearray()
+        self.report = bytearray()
+        self._console_file = vm.console
+        self._report_port = vm.report
+        self._last_output = time.monotonic()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(vm.report, selectors.EVENT_READ)
+
+    def close(self) -> None:
+        """Give the selector back; the ports are the machine's."""
+        self._selector.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the machine still holds its end of the report port."""
+        return bool(self._selector.get_map())
+
+    @property
+    def is_halted(self) -> bool:
+        """Return whether the kernel said that it stopped, and nothing since."""
+        silent = time.monotonic() - self._last_output > _SILENCE_SECONDS
+        return silent and any(words in self.console for words in _HALTED)
+
+    def read(self) -> None:
+        """Wait a moment for a report, then take what is new on both ports."""
+        if self._selector.select(_TICK_SECONDS):
+            try:
+                data = self._report_port.recv(1 << 16)
+            except ConnectionResetError:
+                data = b""
+            self.report += data
+            self._last_output = time.monotonic()
+            if not data:
+                self._selector.unregister(self._report_port)
+        self.read_console()
+
+    def read_console(self) -> None:
+        """Take what is new on the first port."""
+        data = self._console_file.read_new()
+        if data:
+            self.console += data
+            self._last_output = time.monotonic()
+
+    def send(self, data: bytes) -> None:
+        """Write to the report port.
+
+        Raises:
+            LostVmError: the machine is gone.
+        """
+        try:
+            self._report_port.sendall(data)
+        except OSError as exc:
+            raise self.lost(f"VM lost: {exc}") from exc
+
+    def lost(self, message: str) -> LostVmError:
+        """Return the error that keeps what the machine has said."""
+        return LostVmError(
+            message, console=bytes(self.console), report=bytes(self.report)
+        )

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from e820pool.report.jsons import document, finding_value, json_text
+from e820pool.report.jsons import document, extent_values, finding_value, json_text
 from e820pool.report.verdicts import finding_line, verdict_value
 
 if TYPE_CHECKING:
-    from e820pool.extents import ExtentSet
     from e820pool.lab.chain_model import ChainRecord, Hop
 
 __all__ = ("chain_json", "chain_text", "hop_line")
@@ -58,7 +57,7 @@ def chain_json(record: ChainRecord) -> str:
             loaders=list(options.loaders),
             carrier=options.carrier,
             hops=[_hop_value(hop) for hop in record.hops],
-            touched_deposits=_pairs(record.touched),
+            touched_deposits=extent_values(record.touched),
             stopped=record.stopped or None,
             intact=record.is_intact,
         )
@@ -125,8 +124,8 @@ def _hop_value(hop: Hop) -> dict[str, Any]:
         "kernel": hop.kernel,
         "entered": hop.entered,
         "nr_entries": hop.nr_entries,
-        "deposits": _pairs(hop.given.extents),
-        "touched_deposits": _pairs(hop.touched),
+        "deposits": extent_values(hop.given.extents),
+        "touched_deposits": extent_values(hop.touched),
         "table": [list(row) for row in hop.view.table],
         "pool": None
         if rebuilt is None
@@ -136,7 +135,7 @@ def _hop_value(hop: Hop) -> dict[str, Any]:
             "equal": hop.is_rebuilt_equal,
             "extents": None
             if rebuilt.ledger is None
-            else _pairs(rebuilt.ledger.extents),
+            else extent_values(rebuilt.ledger.extents),
             "findings": [finding_value(one) for one in rebuilt.findings],
         },
         "predicted": None if hop.predicted is None else verdict_value(hop.predicted),
@@ -144,12 +143,8 @@ def _hop_value(hop: Hop) -> dict[str, Any]:
             {"field": one.field, "model": one.one, "machine": one.other}
             for one in hop.differences
         ],
-        "made": _pairs(hop.made),
-        "withdrawn": _pairs(hop.withdrawn),
-        "used_again": _pairs(hop.used_again),
+        "made": extent_values(hop.made),
+        "withdrawn": extent_values(hop.withdrawn),
+        "used_again": extent_values(hop.used_again),
         "seconds": round(hop.seconds, 3),
     }
-
-
-def _pairs(extents: ExtentSet) -> list[list[int]]:
-    return [[start, count] for start, count in extents.pairs()]

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Any
 from e820pool.handoff.strict import whole_table
 from e820pool.memory_map import MemoryMap
 from e820pool.report.files import write_tree
-from e820pool.report.jsons import document, json_text, memory_map_document
+from e820pool.report.jsons import (
+    deposit_values,
+    document,
+    json_text,
+    memory_map_document,
+    span_value,
+)
 from e820pool.report.memmap_tree import memmap_files
 from e820pool.sources.handoff_dir import is_handoff_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from e820pool.deposits import Deposit
     from e820pool.handoff.model import Handoff, Segment
 
 __all__ = ("handoff_files", "manifest_document", "write_handoff")
@@ -30,9 +35,9 @@ def manifest_document(handoff: Handoff) -> dict[str, Any]:
             {"file": name, "addr": part.addr, "size": len(part.data), "what": part.what}
             for name, part in named
         ],
-        deposits=[_deposit_value(one) for one in handoff.ledger],
-        kernel_window=_span(handoff.kernel_window),
-        initrd=_span(handoff.initrd),
+        deposits=deposit_values(handoff.ledger),
+        kernel_window=span_value(handoff.kernel_window),
+        initrd=span_value(handoff.initrd),
     )
 
 
@@ -67,16 +72,3 @@ def _file_names(handoff: Handoff) -> list[str]:
 def _content(part: Segment) -> bytes:
     # Text without the NUL: a segment is zero beyond its file.
     return part.data.removesuffix(b"\0") if part.what == "cmdline" else part.data
-
-
-def _deposit_value(deposit: Deposit) -> dict[str, int]:
-    return {
-        "base_pfn": deposit.start_pfn,
-        "nr_pages": deposit.nr_pages,
-        "owner": deposit.owner,
-        "firmware_type": deposit.firmware_type,
-    }
-
-
-def _span(span: tuple[int, int] | None) -> list[int] | None:
-    return None if span is None else list(span)

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from e820pool.deposits import Deposit
+    from e820pool.extents import ExtentSet
     from e820pool.findings import Finding
     from e820pool.memory_map import MemoryMap
 
 __all__ = (
     "SCHEMA",
+    "deposit_values",
     "document",
+    "extent_values",
     "finding_value",
     "json_line",
     "json_text",
     "memory_map_document",
+    "span_value",
 )
 
 SCHEMA = 1  #: The schema number of every document that is written.
@@ -37,6 +42,29 @@ def finding_value(finding: Finding) -> dict[str, Any]:
         "source": finding.source,
         "extents": [[start, end - start] for start, end in finding.extents],
     }
+
+
+def extent_values(extents: ExtentSet) -> list[list[int]]:
+    """Return ``[base_pfn, nr_pages]`` for each extent, sorted."""
+    return [list(pair) for pair in extents.pairs()]
+
+
+def deposit_values(deposits: Iterable[Deposit]) -> list[dict[str, int]]:
+    """Return an object for each deposit, its pages and whose they are."""
+    return [
+        {
+            "base_pfn": one.start_pfn,
+            "nr_pages": one.nr_pages,
+            "owner": one.owner,
+            "firmware_type": one.firmware_type,
+        }
+        for one in deposits
+    ]
+
+
+def span_value(span: tuple[int, int] | None) -> list[int] | None:
+    """Return ``[start, end]`` of bytes, end exclusive; null where it is not known."""
+    return None if span is None else list(span)
 
 
 def memory_map_document(memory_map: MemoryMap) -> dict[str, Any]:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from e820pool.report.jsons import document, finding_value, json_text
+from e820pool.report.jsons import (
+    deposit_values,
+    document,
+    extent_values,
+    finding_value,
+    json_text,
+)
 from e820pool.report.verdicts import finding_line
 from e820pool.type_words import log_words
 
@@ -70,17 +76,9 @@ def plan_json(
             obstacles=list(obstacles),
             generation=plan.generation,
             inherited=_inherited_value(plan),
-            withdrawn=_pairs(plan.request.changes.withdrawn),
-            extents=_pairs(plan.ledger.extents),
-            deposits=[
-                {
-                    "base_pfn": one.start_pfn,
-                    "nr_pages": one.nr_pages,
-                    "owner": one.owner,
-                    "firmware_type": one.firmware_type,
-                }
-                for one in plan.ledger
-            ],
+            withdrawn=extent_values(plan.request.changes.withdrawn),
+            extents=extent_values(plan.ledger.extents),
+            deposits=deposit_values(plan.ledger),
             table=[list(row) for row in plan.table],
             entry=None if image is None else image.entry,
             segments=None
@@ -167,9 +165,7 @@ def _inherited_value(plan: KexecPlan) -> dict[str, Any] | None:
     return {
         "carrier": found.carrier,
         "generation": found.generation,
-        "extents": None if found.ledger is None else _pairs(found.ledger.extents),
+        "extents": None
+        if found.ledger is None
+        else extent_values(found.ledger.extents),
     }
-
-
-def _pairs(extents: ExtentSet) -> list[list[int]]:
-    return [[start, count] for start, count in extents.pairs()]

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from e820pool.report.jsons import document, finding_value, json_text
+from e820pool.report.jsons import (
+    deposit_values,
+    document,
+    extent_values,
+    finding_value,
+    json_text,
+)
 from e820pool.report.verdicts import finding_line
 
 if TYPE_CHECKING:
@@ -42,24 +48,10 @@ def pool_json(result: RebuildResult) -> str:
     return json_text(
         document(
             "pool",
-            extents=None if ledger is None else _pairs(ledger.extents.pairs()),
-            deposits=None
-            if ledger is None
-            else [
-                {
-                    "base_pfn": one.start_pfn,
-                    "nr_pages": one.nr_pages,
-                    "owner": one.owner,
-                    "firmware_type": one.firmware_type,
-                }
-                for one in ledger
-            ],
+            extents=None if ledger is None else extent_values(ledger.extents),
+            deposits=None if ledger is None else deposit_values(ledger),
             carrier=result.carrier,
             generation=result.generation,
             findings=[finding_value(one) for one in result.findings],
         )
     )
-
-
-def _pairs(pairs: list[tuple[int, int]]) -> list[list[int]]:
-    return [list(pair) for pair in pairs]

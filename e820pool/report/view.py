@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
-from e820pool.report.jsons import finding_value
+from e820pool.report.jsons import extent_values, finding_value, span_value
 from e820pool.type_words import log_words
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ __all__ = ("view_json", "view_record", "view_text")
 
 def _rows(rows: tuple[Row, ...] | None) -> list[list[int]] | None:
     return None if rows is None else [list(row) for row in rows]
-
-
-def _span(span: tuple[int, int] | None) -> list[int] | None:
-    return None if span is None else list(span)
 
 
 def view_record(view: KernelView) -> dict[str, Any]:
@@ -42,8 +38,8 @@ def view_record(view: KernelView) -> dict[str, Any]:
         "dropped": _rows(view.dropped),
         "fatal": view.fatal,
         "warnings": list(view.warnings),
-        "kernel_range": _span(view.kernel_range),
-        "load_window": _span(view.load_window),
+        "kernel_range": span_value(view.kernel_range),
+        "load_window": span_value(view.load_window),
         "findings": [finding_value(one) for one in view.findings],
     }
     if view.kaslr is not None:
@@ -58,7 +54,7 @@ def view_record(view: KernelView) -> dict[str, Any]:
     for name in ("touched", "touched_deposits"):
         pages = getattr(view, name)
         if pages is not None:
-            told[name] = [list(pair) for pair in pages.pairs()]
+            told[name] = extent_values(pages)
     return told
 
 

@@ -23,6 +23,8 @@ _SHOWN = (
     "kexec-tools",
     "table-3200",
 )
+# The other limits are those of memmap= and of KASLR's choice.
+_TOLD = ("entries", "table", "fragments")
 _UNITS = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
@@ -107,8 +109,7 @@ def _answer(one: Mapping[str, Any]) -> str:
     fallen = [
         (fall["call"], limit)
         for limit in LIMITS
-        if limit.measure in ("entries", "table")
-        and (fall := one["limits"][limit.name]) is not None
+        if limit.measure in _TOLD and (fall := one["limits"][limit.name]) is not None
     ]
     if not fallen:
         end = one["end"]

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE
+from e820pool.abi.e820 import E820_ENTRY_BYTES, E820_MAX_ENTRIES_ZEROPAGE
+from e820pool.abi.setup_data import NODE_HEADER_BYTES
+from e820pool.compat.boot_ends import MAX_TOP_FRAGMENTS
 from e820pool.handoff.model import COMMAND_LINE_SIZE
+from e820pool.kernel.ext import EARLY_MAP_BYTES
 
 if TYPE_CHECKING:
     from e820pool.extents import ExtentSet
@@ -20,7 +23,7 @@ __all__ = (
     "table_demand",
 )
 
-Measure = Literal["entries", "table", "slots", "regions", "chars"]
+Measure = Literal["entries", "table", "slots", "regions", "chars", "fragments"]
 """What a limit counts; the fields of :class:`Demand`."""
 
 
@@ -34,6 +37,7 @@ class Demand(NamedTuple):
         regions: separate ``memmap=`` regions.
         chars: of the ``memmap=`` option; at least this many where it is far from the
             limit, exact where it is near.
+        fragments: of RAM above the highest whole 2 MiB, that need page tables.
     """
 
     entries: int
@@ -41,6 +45,7 @@ class Demand(NamedTuple):
     slots: int
     regions: int
     chars: int
+    fragments: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,12 @@ class Limit:
         return int(getattr(demand, self.measure)) <= self.most
 
 
+# A zero page, and a node of its own that begins on a page.
+_EXT_ENTRIES = (
+    E820_MAX_ENTRIES_ZEROPAGE
+    + (EARLY_MAP_BYTES - NODE_HEADER_BYTES) // E820_ENTRY_BYTES
+)
+
 LIMITS = (
     Limit(
         name="kaslr-memmap",
@@ -87,6 +98,13 @@ LIMITS = (
         most=100,
         meaning="KASLR does not look at the rest of memory",
         source="4.8 to 7.3 arch/x86/boot/compressed/kaslr.c MAX_SLOT_AREA",
+    ),
+    Limit(
+        name="fragments",
+        measure="fragments",
+        most=MAX_TOP_FRAGMENTS,
+        meaning="a kernel may die while it maps the top of RAM",
+        source="5.15 to 7.3 arch/x86/mm/init.c memory_map_top_down(); booted",
     ),
     Limit(
         name="zero-page",
@@ -122,6 +140,13 @@ LIMITS = (
         most=3200,
         meaning="a kernel with NODES_SHIFT=10 drops entries, and their RAM",
         source="2.6.32 to 7.3 arch/x86 E820_X_MAX, E820_MAX_ENTRIES, NODES_SHIFT=10",
+    ),
+    Limit(
+        name="ext-node",
+        measure="entries",
+        most=_EXT_ENTRIES,
+        meaning="SETUP_E820_EXT cannot be mapped, and the kernel dies",
+        source="2.6.32 to 7.3 arch/x86/include/asm/fixmap.h NR_FIX_BTMAPS; booted",
     ),
 )
 """In the order in which deposits apart from each other run into them."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE, E820_TYPE_RAM
 from e820pool.deposits import DepositLedger
-from e820pool.extents import ExtentSet
+from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet
 from e820pool.handoff.encodings import encoding_named
+from e820pool.kernel.page_tables import fragments_with_tables
 from e820pool.stress.limits import LIMITS, Demand, memmap_chars, table_demand
 from e820pool.stress.outcome import Fall, Sample
 
@@ -23,6 +26,8 @@ _SHORTEST, _LONGEST = 16, 28
 # A decompressor needs so much room at least to call RAM a place for a kernel: the
 # init_size of a distribution's kernel is 30 MiB and more.
 _KERNEL_BYTES = 32 << 20
+# Pages of what is mapped without a page table of its own.
+_LARGE, _ONE = np.uint64(512), np.uint64(1)
 
 
 class LimitWatch:
@@ -39,9 +44,11 @@ class LimitWatch:
         "_chars",
         "_count",
         "_encoding",
+        "_fragments",
         "_map",
         "_most_regions",
         "_pending",
+        "_ram",
         "_seen",
         "_slots",
         "falls",
@@ -49,9 +56,10 @@ class LimitWatch:
 
     def __init__(self, memory_map: MemoryMap, count: EntryCount, encoding: str) -> None:
         self._map, self._count, self._encoding = memory_map, count, encoding
+        self._ram = memory_map.ram_pages()
         self._pending = list(LIMITS)
         self._seen = (-1, -1)
-        self._slots = self._chars = self._most_regions = 0
+        self._slots = self._fragments = self._chars = self._most_regions = 0
         self.falls: list[Fall] = []
 
     @property
@@ -74,9 +82,15 @@ class LimitWatch:
             self.falls.append(Fall(limit=limit.name, value=value, sample=sample))
 
     def look_closely(self, sample: Sample) -> None:
-        """Count the places for a kernel that KASLR sees, then look."""
+        """Count what only the table itself shows, then look.
+
+        That is the places for a kernel that KASLR sees, and the fragments of RAM at
+        the top.
+        """
         if self._count.ram_runs > self._slots:
             self._slots = self._places()
+        if any(limit.measure == "fragments" for limit in self._pending):
+            self._fragments = self._top_fragments()
         self._seen = (-1, -1)
         self.look(sample)
 
@@ -94,6 +108,7 @@ class LimitWatch:
             slots=self._slots,
             regions=regions,
             chars=self._chars,
+            fragments=self._fragments,
         )
 
     def _places(self) -> int:
@@ -105,3 +120,15 @@ class LimitWatch:
         seen = table[:E820_MAX_ENTRIES_ZEROPAGE]
         is_place = (seen["type"] == E820_TYPE_RAM) & (seen["size"] >= _KERNEL_BYTES)
         return int(is_place.sum())
+
+    def _top_fragments(self) -> int:
+        # Of what lies above the highest whole 2 MiB, mostly hardly anything.
+        ram = self._ram - self._count.extents()
+        starts, ends = ram.starts, ram.ends
+        whole = (starts + _LARGE - _ONE) // _LARGE < ends // _LARGE
+        last = int(np.flatnonzero(whole)[-1]) if whole.any() else starts.size
+        top = zip(starts[last:].tolist(), ends[last:].tolist(), strict=True)
+        memory = [
+            (start << PAGE_SHIFT, (end - start) << PAGE_SHIFT) for start, end in top
+        ]
+        return fragments_with_tables(memory, ByteRangeSet())

@@ -7,11 +7,20 @@ import pytest
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.deposits import DepositLedger
 from e820pool.errors import InputError
+from e820pool.extents import ByteRangeSet
+from e820pool.handoff.build import build_handoff
 from e820pool.handoff.encodings import encoding_named
+from e820pool.kernel.early_boot import predict
+from e820pool.kernel.page_tables import fragments_with_tables
+from e820pool.kernel.profiles import profile_for
+from e820pool.memory_map import MemoryMap
+from e820pool.stress.entries import EntryCount
 from e820pool.stress.host import generated_map
 from e820pool.stress.limits import LIMITS, Demand, table_demand
+from e820pool.stress.outcome import Sample
 from e820pool.stress.policies import DEFAULT_POLICIES
 from e820pool.stress.simulate import simulate
+from e820pool.stress.watch import LimitWatch
 from e820pool.stress.workload import Workload
 
 MAP = generated_map(16 << 30)
@@ -126,7 +135,7 @@ def test_progress_goes_from_nothing_to_all():
 
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.name)
 def test_a_limit_holds_up_to_its_value_and_falls_above(limit):
-    below = Demand(0, 0, 0, 0, 0)
+    below = Demand(*[0] * len(Demand._fields))
     at, above = (
         below._replace(**{limit.measure: limit.most + more}) for more in (0, 1)
     )
@@ -151,3 +160,28 @@ def test_ram_is_left_at_the_end():
         MAP, DepositLedger.of_ranges(outcome.reserved.to_bytes())
     )
     assert (table["type"] == E820_TYPE_RAM).sum() > 1
+
+
+@pytest.mark.parametrize(("count", "falls"), [(100, False), (101, True)])
+def test_fragments_at_the_top_are_those_that_a_kernel_maps(count, falls):
+    """A deposit in each of the highest 2 MiB, and one far below that is none."""
+    rows = [(0, 0x9F000, 1), (1 << 20, 1 << 30, 1), (4 << 30, 4 << 30, 1)]
+    memory_map = MemoryMap.of(rows)
+    entries = EntryCount(memory_map)
+    entries.add(0x200, 0x201)
+    top = (8 << 30) >> 12
+    for at in range(count):
+        entries.add(top - 512 * at - 256, top - 512 * at - 255)
+    watch = LimitWatch(memory_map, entries, "split")
+    watch.look_closely(Sample(1, 0.0, 1, 1, 1, 1, 1, entries.split, entries.hybrid))
+    assert any(fall.limit == "fragments" for fall in watch.falls) is falls
+    ledger = DepositLedger.of_ranges(entries.extents().to_bytes())
+    view = predict(build_handoff(memory_map, ledger), profile_for("6.1"))
+    assert fragments_with_tables(view.memory, ByteRangeSet()) == count
+
+
+def test_ram_without_a_whole_large_page_has_no_top():
+    memory_map = MemoryMap.of([(0, 0x9F000, 1), (1 << 20, 1 << 19, 1)])
+    watch = LimitWatch(memory_map, EntryCount(memory_map), "split")
+    watch.look_closely(Sample(*[0] * len(Sample._fields)))
+    assert watch.falls == []

@@ -1,7 +1,9 @@
 """Handoffs around limits, and shapes made small."""
 
+import re
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -225,3 +227,15 @@ def test_marking_the_first_mib_without_room_loses_nothing():
     view = predict(handoff, profile_for("7.3"))
     assert len(view.memory) == 127
     assert "memblock-full" not in view.warnings
+
+
+def test_the_specification_has_every_limit_with_its_behaviour_and_a_command():
+    text = (Path(__file__).parents[2] / "specs" / "exhaustion.md").read_text()
+    section = text.split("\n## Limits that boots have shown")[1].split("\n## ")[0]
+    for name, limit in OBSERVABLE.items():
+        (row,) = re.findall(rf"^\| `{name}` \|(.*)$", section, re.MULTILINE)
+        assert f"`{limit.behaviour}`" in row or (limit.behaviour, row[:3]) == (
+            "",
+            " - ",
+        )
+        assert re.search(rf"stress --confirm {name} +--kernel ", section)

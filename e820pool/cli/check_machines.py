@@ -38,8 +38,10 @@ def check_machines(handoff: Handoff, args: argparse.Namespace, console: Console)
         kernels = lab_kernels(args.kernel)
         runs = run_boots(handoff, kernels, args, console)
         found = [_of_outcome(outcome) for outcome in runs]
-    render = judgements_json if args.format == "json" else judgements_text
-    console.result(render(found))
+    if args.format == "json":
+        console.result(judgements_json(found))
+    else:
+        console.result(judgements_text(found, paint=console.paint))
     return status.status_of_verdicts(_word(one) for one in found)
 
 

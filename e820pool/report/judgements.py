@@ -9,19 +9,27 @@ from tabulate import tabulate
 
 from e820pool.compat import Judgement, Verdict
 from e820pool.report.jsons import document, json_text
-from e820pool.report.verdicts import told_findings, verdict_value
+from e820pool.report.paint import plain
+from e820pool.report.verdicts import painted_verdict, told_findings, verdict_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from e820pool.report.paint import Paint
 
 __all__ = ("judgements_json", "judgements_text")
 
 _HEADERS = ("kernel", "model", "machine", "differences", "verdict")
 
 
-def judgements_text(found: Sequence[Judgement | Verdict]) -> str:
-    """Return a line a kernel, then each finding once; a lone verdict had no boot."""
-    rows = [_row(one) for one in found]
+def judgements_text(
+    found: Sequence[Judgement | Verdict], *, paint: Paint = plain
+) -> str:
+    """Return a line a kernel, then each finding once; a lone verdict had no boot.
+
+    ``paint`` adds colour to verdicts (:func:`e820pool.report.paint.painter`).
+    """
+    rows = [[painted_verdict(cell, paint) for cell in _row(one)] for one in found]
     table = tabulate(rows, headers=_HEADERS, tablefmt="plain", disable_numparse=True)
     told = told_findings([_verdict(one) for one in found])
     return "\n".join([table, *([""] if told else []), *told])

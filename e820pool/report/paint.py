@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     Paint = Callable[[str, str], str]
 
-__all__ = ("LOOK_STYLES", "painter", "plain")
+__all__ = ("LOOK_STYLES", "VERDICT_STYLES", "painter", "plain")
 
 # Names of the terminal's own sixteen colours, so that the user's theme decides what
 # they are; each look has a character of its own, too, and colour is never needed.
@@ -24,6 +24,14 @@ LOOK_STYLES = {
     Look.NOTHING: "dim",
 }
 """How a picture's characters are painted."""
+
+VERDICT_STYLES = {
+    "safe": "green",
+    "degraded": "yellow",
+    "unsafe": "bold red",
+    "unknown": "magenta",
+}
+"""How a verdict's word is painted."""
 
 
 def plain(_style: str, text: str) -> str:

@@ -7,25 +7,42 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from e820pool.report.jsons import document, finding_value, json_text
+from e820pool.report.paint import VERDICT_STYLES, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from e820pool.compat import Verdict
     from e820pool.findings import Finding
+    from e820pool.report.paint import Paint
 
-__all__ = ("finding_line", "verdict_value", "verdicts_json", "verdicts_text")
+__all__ = (
+    "finding_line",
+    "painted_verdict",
+    "verdict_value",
+    "verdicts_json",
+    "verdicts_text",
+)
 
 _HEADERS = ("kernel", "verdict", "findings")
 _MARK = {"unsafe": "!!", "degraded": " !", "note": "  "}
 
 
-def verdicts_text(verdicts: Sequence[Verdict]) -> str:
-    """Return one line a kernel, then each different finding once with its source."""
-    rows = [[v.kernel, v.verdict, _ids(v)] for v in verdicts]
+def verdicts_text(verdicts: Sequence[Verdict], *, paint: Paint = plain) -> str:
+    """Return one line a kernel, then each different finding once with its source.
+
+    ``paint`` adds colour to verdicts (:func:`e820pool.report.paint.painter`).
+    """
+    rows = [[v.kernel, painted_verdict(v.verdict, paint), _ids(v)] for v in verdicts]
     table = tabulate(rows, headers=_HEADERS, tablefmt="plain", disable_numparse=True)
     told = told_findings(verdicts)
     return "\n".join([table, *([""] if told else []), *told])
+
+
+def painted_verdict(word: str, paint: Paint) -> str:
+    """Return a verdict's word in its colour; other words as they are."""
+    style = VERDICT_STYLES.get(word)
+    return paint(style, word) if style else word
 
 
 def _ids(verdict: Verdict) -> str:

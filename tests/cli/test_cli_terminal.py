@@ -11,17 +11,20 @@ GREEN = "\x1b[32m"
 
 
 @pytest.fixture
-def words(machine, tmp_path):
+def words(machine, run, tmp_path):
     """Return commands whose result has colours."""
+    handoff = tmp_path / "out"
+    run("build", machine, "-o", handoff, "--deposit", "1G+2M")
     after = map_file(tmp_path / "after.json", with_reserved(ROWS, ((1 << 18, 512),)))
     return {
         "show": ("show", machine, "--format", "picture"),
         "diff": ("diff", machine, after),
         "demo": ("demo",),
+        "check": ("check", handoff, "--kernel", "6.1,9.9"),
     }
 
 
-@pytest.mark.parametrize("name", ["show", "diff", "demo"])
+@pytest.mark.parametrize("name", ["show", "diff", "demo", "check"])
 def test_colours_are_all_that_a_terminal_adds(words, run, monkeypatch, name):
     shown = on_terminal(*words[name], columns=100)
     assert CODES.search(shown.text)
@@ -31,7 +34,7 @@ def test_colours_are_all_that_a_terminal_adds(words, run, monkeypatch, name):
     assert shown.code == plain.code
 
 
-@pytest.mark.parametrize("name", ["show", "diff", "demo"])
+@pytest.mark.parametrize("name", ["show", "diff", "demo", "check"])
 @pytest.mark.parametrize(
     "env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"TERM": None}], ids=str
 )
@@ -65,6 +68,12 @@ def test_a_file_gets_no_colours_because_of_the_terminal(words, tmp_path):
 def test_a_picture_is_as_wide_as_the_terminal(words, columns):
     shown = CODES.sub("", on_terminal(*words["show"], columns=columns).text)
     assert max(map(len, shown.splitlines())) == columns
+
+
+def test_verdicts_have_colours_of_their_own(words):
+    text = on_terminal(*words["check"]).text
+    assert "\x1b[32msafe\x1b[0m" in text
+    assert "\x1b[35munknown\x1b[0m" in text
 
 
 def test_a_legend_names_each_colour_that_is_seen(words):

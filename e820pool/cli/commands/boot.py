@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
+from e820pool.cli.console import add_color_option
 from e820pool.cli.inputs import add_deposit_options, handoff_with_deposits
 from e820pool.cli.lab_runs import (
     add_lab_options,
@@ -51,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write what would be loaded and print the QEMU command",
     )
+    add_color_option(parser)
     parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
@@ -79,7 +81,8 @@ def _told(record: BootRecord, args: argparse.Namespace, console: Console) -> int
     if args.format == "json":
         console.result(view_json(record.view))
     else:
-        console.result(view_text(record.view) + "\n\n" + verdicts_text([verdict]))
+        told = verdicts_text([verdict], paint=console.paint)
+        console.result(f"{view_text(record.view)}\n\n{told}")
     return status.status_of_verdicts([verdict.verdict])
 
 

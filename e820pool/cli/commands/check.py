@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from e820pool.cli import status
 from e820pool.cli.check_jsonl import check_jsonl
 from e820pool.cli.check_machines import check_machines
+from e820pool.cli.console import add_color_option
 from e820pool.cli.inputs import add_deposit_options, handoff_with_deposits
 from e820pool.cli.lab_runs import add_lab_options
 from e820pool.cli.progress import Progress
@@ -67,6 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--jobs", metavar="N", type=int, default=2, help="boots at a time (default: 2)"
     )
     add_lab_options(parser)
+    add_color_option(parser)
     parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
@@ -104,8 +106,10 @@ def _one(args: argparse.Namespace, console: Console) -> int:
         for target in kernels:
             found.append(verdict_for(handoff, target))
             progress.step()
-    render = verdicts_json if args.format == "json" else verdicts_text
-    console.result(render(found))
+    if args.format == "json":
+        console.result(verdicts_json(found))
+    else:
+        console.result(verdicts_text(found, paint=console.paint))
     return status.status_of_verdicts(one.verdict for one in found)
 
 

@@ -130,7 +130,7 @@ def _tell(
     console.result("\n2. What the next kernel gets, written out and read back:\n")
     console.result(parts_table(handoff))
     console.result("\n3. Which kernels leave the deposited pages alone:\n")
-    console.result(verdicts_text(verdicts))
+    console.result(verdicts_text(verdicts, paint=console.paint))
     found = result.ledger
     same = "equal to" if found == handoff.ledger else "NOT"
     console.result(

@@ -14,6 +14,7 @@ import numpy as np
 
 from e820pool.abi.fdt import kho_root
 from e820pool.errors import CapacityError
+from e820pool.extents import PAGE_SHIFT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,6 @@ _ELEMENTS = (_CHUNK_BYTES - _CHUNK_HEADER_BYTES) // _ELEMENT_BYTES
 
 _KHO_DATA_BYTES = 32
 _NODE_HEADER_BYTES = 16
-_PAGE_SHIFT = 12
 
 # A guard: 64 GiB of scattered pages.
 _BITMAPS_LIMIT = 1 << 12
@@ -100,7 +100,7 @@ def _chunks(addr: int, bitmaps: list[tuple[int, bytes]]) -> bytes:
         following = addr + number * _CHUNK_BYTES if number < len(groups) else 0
         chunk = _u64(following) + _u32(0) + _u32(len(group))
         for window, _ in group:
-            chunk += _u64(window * _BITMAP_PAGES << _PAGE_SHIFT) + _u64(at_map)
+            chunk += _u64(window * _BITMAP_PAGES << PAGE_SHIFT) + _u64(at_map)
             at_map += _BITMAP_BYTES
         out += chunk.ljust(_CHUNK_BYTES, b"\0")
     return bytes(out)

@@ -8,7 +8,7 @@ from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.abi.setup_data import SETUP_KEXEC_KHO
 from e820pool.compat.about import finding_about
 from e820pool.compat.situation import bytes_named
-from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet
 from e820pool.findings import Finding, Level
 from e820pool.kernel.decompressor import MAXMEM
 from e820pool.kernel.kaslr_cmdline import (
@@ -108,7 +108,7 @@ def _efi(case: Situation, efi: EfiMemmap) -> Iterator[Finding]:
     kinds = {_EFI_CONVENTIONAL}
     if case.has("kaslr-unaccepted-memory"):
         kinds.add(_EFI_UNACCEPTED)
-    spans = tuple((row[0], row[1] << 12) for row in efi.rows if row[2] in kinds)
+    spans = tuple((row[0], row[1] << PAGE_SHIFT) for row in efi.rows if row[2] in kinds)
     hit = case.deposits & _spans(spans)
     if hit:
         text = (

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM
+from e820pool.extents import PAGE_SHIFT
 from e820pool.kernel.kaslr_cmdline import has_word, read_mem_options
 from e820pool.kernel.kho import kho_scratch
 from e820pool.kernel.setup_data import node_ranges
@@ -191,4 +192,4 @@ def _efi_candidates(inp: BootInput, profile: Profile) -> Iterator[Span]:
             continue
         if mirrored and not attribute & _EFI_MEMORY_MORE_RELIABLE:
             continue
-        yield addr, addr + (nr_pages << 12)
+        yield addr, addr + (nr_pages << PAGE_SHIFT)

@@ -13,6 +13,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_SOFT_RESERVED,
     E820_TYPE_UNUSABLE,
 )
+from e820pool.extents import PAGE_SHIFT
 from e820pool.kernel.cmdline import options
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def add_efi_memmap(boot: EarlyBoot) -> None:
     if not special and all(o.name != "add_efi_memmap" for o in said):
         return
     for addr, nr_pages, kind, attribute in efi.rows:
-        boot.table.add(addr, nr_pages << 12, _type_of(kind, attribute, soft=soft))
+        boot.table.add(
+            addr, nr_pages << PAGE_SHIFT, _type_of(kind, attribute, soft=soft)
+        )
     boot.sanitize()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_ACPI, E820_TYPE_RAM
+from e820pool.extents import PAGE_SHIFT
 from e820pool.kernel.state import FATAL_BEYOND_MAX_PFN
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ __all__ = ("MAX_PFN_LIMIT", "find_memory_beyond", "max_pfn")
 MAX_PFN_LIMIT = 1 << 34
 """MAX_ARCH_PFN with four-level page tables: 64 TiB (2.6.32 to 7.3)."""
 
-_PAGE_SHIFT = 12
 _U64_MASK = (1 << 64) - 1
 
 
@@ -34,8 +34,8 @@ def max_pfn(rows: Sequence[Row], *, counts_acpi: bool) -> int:
     kinds = {E820_TYPE_RAM, E820_TYPE_ACPI} if counts_acpi else {E820_TYPE_RAM}
     last = 0
     for addr, size, kind in rows:
-        end_pfn = ((addr + size) & _U64_MASK) >> _PAGE_SHIFT
-        if kind in kinds and addr >> _PAGE_SHIFT < MAX_PFN_LIMIT:
+        end_pfn = ((addr + size) & _U64_MASK) >> PAGE_SHIFT
+        if kind in kinds and addr >> PAGE_SHIFT < MAX_PFN_LIMIT:
             last = max(last, end_pfn)
     return min(last, MAX_PFN_LIMIT)
 
@@ -50,7 +50,7 @@ def find_memory_beyond(boot: EarlyBoot) -> None:
         return
     counts_acpi = boot.profile.has("max-pfn-counts-acpi")
     end_pfn = max_pfn(boot.table.rows, counts_acpi=counts_acpi)
-    if max(addr + size for addr, size in boot.memory) >> _PAGE_SHIFT <= end_pfn:
+    if max(addr + size for addr, size in boot.memory) >> PAGE_SHIFT <= end_pfn:
         return
     boot.warn("memory-beyond-max-pfn")
     numa = bool(boot.profile.config["NUMA"])

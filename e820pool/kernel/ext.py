@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_ENTRY_BYTES
 from e820pool.abi.setup_data import NODE_HEADER_BYTES, SETUP_E820_EXT
+from e820pool.extents import PAGE_SIZE
 from e820pool.kernel.state import FATAL_EXT_SIZE, EarlyBoot
 from e820pool.kernel.zero_page import accepted_rows
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ("EARLY_MAP_BYTES", "read_extended")
 
-EARLY_MAP_BYTES = 64 << 12
+EARLY_MAP_BYTES = 64 * PAGE_SIZE
 """NR_FIX_BTMAPS pages: what early_memremap() maps at once (2.6.32 to 7.3)."""
 
 _PROTOCOL_2_09 = 0x0209

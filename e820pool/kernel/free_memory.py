@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e820pool.extents import ByteRangeSet
-from e820pool.kernel.memblock import early_reservations
+from e820pool.extents import PAGE_SIZE
+from e820pool.kernel.memblock import reserved_while_mapping
 from e820pool.kernel.state import FATAL_NO_INITRD, FATAL_NO_MEMORY
 
 if TYPE_CHECKING:
+    from e820pool.extents import ByteRangeSet
     from e820pool.kernel.state import EarlyBoot
 
-__all__ = ("find_no_free_memory",)
+__all__ = ("find_no_free_memory", "find_no_place_for_initrd")
 
-_PAGE_MASK = (1 << 12) - 1
-_FIRST_MIB = (0, 1 << 20)
+_PAGE_MASK = PAGE_SIZE - 1
 
 
 def find_no_free_memory(boot: EarlyBoot) -> None:
@@ -38,15 +38,11 @@ def find_no_place_for_initrd(boot: EarlyBoot) -> None:
     if where is None or not boot.profile.has("memblock"):
         return
     start, end = where[0] & ~_PAGE_MASK, (where[1] + _PAGE_MASK) & ~_PAGE_MASK
-    if _memory(boot).contains(start, end):
+    if boot.memory_bytes().contains(start, end):
         return
     if all(high - low < end - start for low, high in _free(boot)):
         boot.end_later(FATAL_NO_INITRD)
 
 
-def _memory(boot: EarlyBoot) -> ByteRangeSet:
-    return ByteRangeSet((addr, addr + size) for addr, size in boot.memory)
-
-
 def _free(boot: EarlyBoot) -> ByteRangeSet:
-    return _memory(boot) - ByteRangeSet([_FIRST_MIB, *early_reservations(boot)])
+    return boot.memory_bytes() - reserved_while_mapping(boot)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM
-from e820pool.extents import ByteRangeSet
 from e820pool.kernel.state import FATAL_KERNEL_UNMAPPED
 
 if TYPE_CHECKING:
@@ -41,6 +40,5 @@ def find_unmapped_kernel(boot: EarlyBoot) -> None:
     where = boot.inp.kernel_range
     if where is None or boot.profile.has("direct-map-covers-holes"):
         return
-    memory = ByteRangeSet((addr, addr + size) for addr, size in boot.memory)
-    if not memory.contains(*where):
+    if not boot.memory_bytes().contains(*where):
         boot.end_later(FATAL_KERNEL_UNMAPPED)

@@ -12,6 +12,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RESERVED_KERN,
     E820_TYPE_SOFT_RESERVED,
 )
+from e820pool.extents import PAGE_SIZE, ByteRangeSet
 from e820pool.kernel.kho import kho_scratch
 from e820pool.kernel.memblock_array import INIT_REGIONS, MemoryArray, Span
 from e820pool.kernel.setup_data import node_ranges
@@ -22,15 +23,19 @@ if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
     from e820pool.kernel.view import Row
 
-__all__ = ("early_reservations", "set_up_memory", "whole_pages")
+__all__ = (
+    "early_reservations",
+    "reserved_while_mapping",
+    "set_up_memory",
+    "whole_pages",
+)
 
-_PAGE_MASK = (1 << 12) - 1
+_PAGE_MASK = PAGE_SIZE - 1
 _U64_MAX = (1 << 64) - 1
 # Where reserve_bios_regions() begins when the BIOS data area says nothing else.
 _BIOS_START = 0x9_F000
 _FIRST_MIB = 1 << 20
 _FIRST_64K = 1 << 16
-_FIRST_PAGE = 1 << 12
 
 
 def set_up_memory(boot: EarlyBoot) -> None:
@@ -99,6 +104,11 @@ def _add_one_by_one(boot: EarlyBoot, ram: list[Row]) -> list[Span]:
     return array.spans
 
 
+def reserved_while_mapping(boot: EarlyBoot) -> ByteRangeSet:
+    """Return what is reserved while memory is mapped: all of the first MiB too."""
+    return ByteRangeSet([(0, _FIRST_MIB), *early_reservations(boot)])
+
+
 def early_reservations(boot: EarlyBoot) -> list[Span]:
     """Return what is reserved when the table's RAM is added, unsorted.
 
@@ -107,7 +117,7 @@ def early_reservations(boot: EarlyBoot) -> list[Span]:
     Linux 6.1 arch/x86/kernel/setup.c early_reserve_memory(); 5.10 setup_arch().
     """
     inp = boot.inp
-    low = _FIRST_64K if boot.profile.has("first-mib-reserved") else _FIRST_PAGE
+    low = _FIRST_64K if boot.profile.has("first-mib-reserved") else PAGE_SIZE
     spans = [(0, low), (_BIOS_START, _FIRST_MIB)]
     spans += [s for s in (inp.initrd, inp.kernel_range) if s is not None]
     follow = boot.profile.has("setup-indirect-reserved")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
+from e820pool.extents import PAGE_SIZE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -18,7 +20,6 @@ INIT_REGIONS = 128
 
 # sizeof(struct memblock_region) on 64 bit, with and without NUMA.
 _REGION_BYTES = 24
-_PAGE = 1 << 12
 # memblock.current_limit until memory is mapped: ISA_END_ADDRESS.
 _LIMIT = 1 << 20
 
@@ -104,14 +105,14 @@ class MemoryArray:
     # memblock_find_in_range().
     def _find(self, size: int) -> Span | None:
         for low, high in reversed(self._free()):
-            start = (high - size) & ~(_PAGE - 1)
+            start = (high - size) & ~(PAGE_SIZE - 1)
             if high >= size and start >= low:
                 return start, start + size
         return None
 
     def _free(self) -> list[Span]:
         free = [
-            (max(low, _PAGE), min(high, _LIMIT))
+            (max(low, PAGE_SIZE), min(high, _LIMIT))
             for low, high in self.spans
             if low < _LIMIT
         ]
@@ -127,4 +128,4 @@ def _less(span: Span, low: int, high: int) -> list[Span]:
 
 
 def _page_aligned(size: int) -> int:
-    return (size + _PAGE - 1) & ~(_PAGE - 1)
+    return (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.extents import ByteRangeSet
-from e820pool.kernel.memblock import early_reservations
+from e820pool.kernel.memblock import reserved_while_mapping
 from e820pool.kernel.memblock_array import INIT_REGIONS
 from e820pool.kernel.state import FATAL_EXTEND_BRK
 
@@ -33,7 +33,6 @@ MOST_RESERVATIONS = INIT_REGIONS + _TABLES_OF_THE_KERNEL
 """Reservations and fragments together that a boot survives, give or take two."""
 
 _LARGE = 2 << 20
-_FIRST_MIB = (0, 1 << 20)
 
 
 def find_stuck_reservations(boot: EarlyBoot) -> None:
@@ -44,9 +43,9 @@ def find_stuck_reservations(boot: EarlyBoot) -> None:
     """
     if not boot.profile.has("reserved-array-stuck"):
         return
-    taken = ByteRangeSet([_FIRST_MIB, *early_reservations(boot)])
+    taken = reserved_while_mapping(boot)
     fragments = fragments_with_tables(boot.memory, taken)
-    if len(list(taken)) + fragments > MOST_RESERVATIONS:
+    if len(taken) + fragments > MOST_RESERVATIONS:
         boot.warn("memblock-full")
         boot.end_later(FATAL_EXTEND_BRK)
 

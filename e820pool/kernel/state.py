@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from e820pool.extents import ByteRangeSet
 from e820pool.kernel.table import Table
 
 if TYPE_CHECKING:
@@ -117,6 +118,10 @@ class EarlyBoot:
     def all_dropped(self) -> tuple[Row, ...]:
         """Return every row that was refused, or lost for lack of room."""
         return (*self.dropped, *self.table.dropped, *self.lost)
+
+    def memory_bytes(self) -> ByteRangeSet:
+        """Return memblock.memory as a set of bytes."""
+        return ByteRangeSet((addr, addr + size) for addr, size in self.memory)
 
     def warn(self, word: str) -> None:
         """Note what the kernel prints about the table."""

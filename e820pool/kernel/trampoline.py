@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import PAGE_SIZE, ByteRangeSet
 from e820pool.kernel.memblock import early_reservations
 from e820pool.kernel.state import FATAL_NO_TRAMPOLINE
 
@@ -16,7 +16,7 @@ __all__ = ("find_no_trampoline",)
 # Whole pages of the real-mode code: Debian's 5.10 has 0x6000, 6.1 to 7.3 have 0x7000.
 _TRAMPOLINE_BYTES = 0x7000
 _SMALLER_BYTES = 0x6000
-_LOWEST = 1 << 12
+_LOWEST = PAGE_SIZE
 _LIMIT = 1 << 20
 
 
@@ -32,11 +32,10 @@ def find_no_trampoline(boot: EarlyBoot) -> None:
     if not boot.profile.has("first-mib-reserved"):
         size = _SMALLER_BYTES
     low = ByteRangeSet([(_LOWEST, _LIMIT)])
-    memory = ByteRangeSet((addr, addr + span) for addr, span in boot.memory)
     taken = early_reservations(boot)
     if boot.array_room is not None:
         # memblock's array has grown into low memory before the trampoline is placed.
         taken.append(boot.array_room)
-    free = (memory & low) - ByteRangeSet(taken)
+    free = (boot.memory_bytes() & low) - ByteRangeSet(taken)
     if not any(end - start >= size for start, end in free):
         boot.end_later(FATAL_NO_TRAMPOLINE)

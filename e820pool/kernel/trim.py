@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
+from e820pool.extents import PAGE_SIZE
 
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
 
 __all__ = ("trim_bios_range",)
 
-_PAGE = 1 << 12
 _BIOS_BEGIN = 0xA_0000
 _BIOS_END = 0x10_0000
 
@@ -24,6 +24,6 @@ def trim_bios_range(boot: EarlyBoot) -> None:
     if not boot.profile.has("bios-range-trimmed"):
         return
     table = boot.table
-    table.retype(0, _PAGE, E820_TYPE_RAM, E820_TYPE_RESERVED)
+    table.retype(0, PAGE_SIZE, E820_TYPE_RAM, E820_TYPE_RESERVED)
     table.remove(_BIOS_BEGIN, _BIOS_END - _BIOS_BEGIN, E820_TYPE_RAM)
     boot.sanitize()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from e820pool.extents import ByteRangeSet, ExtentSet, RangeSet
+from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet, RangeSet
 
 if TYPE_CHECKING:
     from e820pool.findings import Finding
@@ -133,5 +133,6 @@ class KernelView:
     def usable_pages(self) -> ExtentSet:
         """Return the pages the kernel would give to its allocators."""
         return ExtentSet(
-            (addr >> 12, (addr + size) >> 12) for addr, size in self.memory
+            (addr >> PAGE_SHIFT, (addr + size) >> PAGE_SHIFT)
+            for addr, size in self.memory
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.errors import LabError
-from e820pool.extents import PAGE_SIZE, ExtentSet
+from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet
 from e820pool.lab.accel import choose_accelerator
 from e820pool.lab.bind import backed_pages, bind_kernel, kernel_bytes
 from e820pool.lab.guest import build_initramfs
@@ -198,10 +198,9 @@ def _spec(bound: BoundKernel, image: bytes, options: BootOptions) -> VmSpec:
 def _touched(ram: GuestRam, before: _Before, bound: BoundKernel) -> TouchedPages:
     after = ram.touched()
     changed = ram.differing(before.deposits & after, before.content)
-    parts = ExtentSet(
-        (part.addr >> 12, (part.addr + len(part.data) - 1 >> 12) + 1)
-        for part in bound.parts
-    )
+    parts = ByteRangeSet(
+        (part.addr, part.addr + len(part.data)) for part in bound.parts
+    ).pages_touched()
     deposits = changed if before.pattern else after & before.deposits
     others = (after - before.deposits) - (before.firmware - parts)
     return TouchedPages(

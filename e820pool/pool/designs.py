@@ -9,7 +9,7 @@ from e820pool.abi.e820 import E820_TYPE_RESERVED_KERN
 from e820pool.compat import Verdict, check
 from e820pool.compat.kexec_loaders import by_kexec_file, by_kexec_tools
 from e820pool.errors import CapacityError, InputError, LabError
-from e820pool.extents import ExtentSet
+from e820pool.extents import PAGE_SHIFT, ExtentSet
 from e820pool.handoff.assumed_window import with_assumed_window
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.handoff.strict import whole_table
@@ -114,7 +114,7 @@ def design_cell(
         handoff=handoff,
         nr_entries=int(whole_table(handoff).size),
         nr_words_bytes=len(handoff.cmdline),
-        wasted_bytes=_wasted(memory_map, ledger, view) << 12,
+        wasted_bytes=_wasted(memory_map, ledger, view) << PAGE_SHIFT,
         is_rebuildable=result.ledger == ledger,
         survives=_survives(ledger, view, profile),
     )

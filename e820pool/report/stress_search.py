@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from e820pool.extents import PAGE_SHIFT
 from e820pool.report.jsons import document, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = ("search_json", "search_text")
-
-_PAGE_SHIFT = 12
 
 
 def search_text(found: Sequence[Mapping[str, Any]]) -> str:
@@ -20,7 +19,7 @@ def search_text(found: Sequence[Mapping[str, Any]]) -> str:
     for one in found:
         if one["failure"]:
             deposits = " ".join(
-                f"--deposit {base << _PAGE_SHIFT:#x}+{count << _PAGE_SHIFT:#x}"
+                f"--deposit {base << PAGE_SHIFT:#x}+{count << PAGE_SHIFT:#x}"
                 for base, count in one["reproducer"]
             )
             lines.append(f"{one['kernel']}: {one['failure']}: {deposits}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import TYPE_CHECKING
 
+from e820pool.extents import PAGE_SHIFT
 from e820pool.report.results.judged import WORDS
 from e820pool.report.results.model import (
     ChainChapter,
@@ -49,7 +50,7 @@ def counted(count: int, noun: str) -> str:
 def pages_text(nr_pages: int) -> str:
     """Return pages with their size: ``512 pages (2 MiB)``."""
     told = counted(nr_pages, "page")
-    return f"{told} ({human_size(nr_pages << 12)})" if nr_pages else told
+    return f"{told} ({human_size(nr_pages << PAGE_SHIFT)})" if nr_pages else told
 
 
 def curve_sentence(one: Curve, chapter: ExhaustionChapter) -> str:

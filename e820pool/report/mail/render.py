@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from e820pool import __version__
 from e820pool.errors import InputError
+from e820pool.extents import PAGE_SHIFT
 from e820pool.report.costs import costs_of, loaders_of
 from e820pool.report.grouped import findings_of_comparison, findings_of_judged
 from e820pool.report.mail.findings import (
@@ -148,7 +149,7 @@ def _map_lines(
 
 def _deposit_lines(ledger: DepositLedger) -> Iterator[str]:
     for one in list(ledger)[:_DEPOSITS]:
-        size = human_size(one.nr_pages << 12)
+        size = human_size(one.nr_pages << PAGE_SHIFT)
         yield from wrapped(f"{one}, {size}")
     if len(ledger) > _DEPOSITS:
         yield f"and {len(ledger) - _DEPOSITS} more"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from e820pool.extents import PAGE_SIZE
 from e820pool.report.page.bars import Bar, bar_of, ranges_in
 from e820pool.report.page.ranges import map_layer, ranges_of
 from e820pool.report.table import human_size
@@ -23,8 +24,7 @@ __all__ = ("CLOSE_UPS", "Strip", "View", "views_of")
 CLOSE_UPS = 24
 """So many close-ups at most; with more deposits, neighbours share one."""
 
-_PAGE = 4096
-_LEAST_PAD = 4 * _PAGE
+_LEAST_PAD = 4 * PAGE_SIZE
 _TOP = (1 << 64) - 1
 
 
@@ -120,7 +120,7 @@ def _log(zone: Zone, bars: list[_Named]) -> Callable[[int], float]:
     bounds = sorted({zone.start, zone.end} | inside)
     sums = [0.0]
     for low, high in pairwise(bounds):
-        sums.append(sums[-1] + math.log2(2 + (high - low) / _PAGE))
+        sums.append(sums[-1] + math.log2(2 + (high - low) / PAGE_SIZE))
     at = {addr: 100 * told / sums[-1] for addr, told in zip(bounds, sums, strict=True)}
     return at.__getitem__
 
@@ -147,7 +147,7 @@ def _many(first: int, last: int) -> str:
 
 
 def _padded(start: int, end: int, share: int) -> Zone:
-    pad = max((end - start) // share, _LEAST_PAD) // _PAGE * _PAGE
+    pad = max((end - start) // share, _LEAST_PAD) // PAGE_SIZE * PAGE_SIZE
     return Zone(start=max(start - pad, 0), end=min(end + pad, _TOP))
 
 

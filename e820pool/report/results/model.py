@@ -24,10 +24,12 @@ __all__ = (
     "HopStep",
     "Judged",
     "MatrixCell",
+    "PoolWord",
     "VerdictsChapter",
 )
 
 PoolWord = Literal["none", "equal", "other", "refused"]
+"""What became of the pool on the way into a kernel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -152,10 +152,36 @@ def warn_of_missing_names(_app: Sphinx, env: BuildEnvironment) -> None:
                 )
 
 
+def plain_texts(
+    _app: Sphinx, what: str, _name: str, _of: object, _options: object, lines: list[str]
+) -> None:
+    """Keep the pictures of modules, and sentences that have a colon."""
+    if what == "module":
+        lines[:] = _with_literal_pictures(lines)
+    elif what in {"data", "attribute", "property"}:
+        # Napoleon takes what stands before a first line's colon for a type.
+        lines.insert(0, "")
+
+
+# What is indented under a paragraph of a module's text is a picture.
+def _with_literal_pictures(lines: list[str]) -> list[str]:
+    made: list[str] = []
+    before = "::"
+    for line in lines:
+        starts = line.startswith("    ") and made and not made[-1]
+        if starts and not before.startswith(" ") and not before.endswith("::"):
+            made += ["::", ""]
+        made.append(line)
+        before = line or before
+    return made
+
+
 def setup(app: Sphinx) -> dict[str, object]:
     """Register the directives and the check of completeness."""
     app.add_directive("room", Room)
     app.add_directive("commands", Commands)
     app.add_post_transform(PlainForeignNames)
     app.connect("env-check-consistency", warn_of_missing_names)
+    # Before Napoleon, which is at 500.
+    app.connect("autodoc-process-docstring", plain_texts, priority=400)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

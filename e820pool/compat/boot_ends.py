@@ -9,6 +9,7 @@ import numpy as np
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE
 from e820pool.extents import ExtentSet
 from e820pool.findings import Finding
+from e820pool.kernel.page_tables import MOST_RESERVATIONS
 from e820pool.kernel.state import (
     FATAL_BEYOND_MAX_PFN,
     FATAL_COUNT,
@@ -28,14 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from e820pool.compat.situation import Situation
+    from e820pool.kernel.view import KernelView
 
-__all__ = ("MAX_TOP_FRAGMENTS", "findings_of_boot_ends")
-
-MAX_TOP_FRAGMENTS = 100
-"""Page tables for fragments at the top of memory that were seen to be no trouble.
-
-Each is a reservation of its own; memblock has 128 slots for these, some of them taken.
-"""
+__all__ = ("findings_of_boot_ends",)
 
 _FIRMWARE_MAP = "6.1 drivers/firmware/memmap.c firmware_map_add_entry()"
 _APPEND = "6.1, 7.3 arch/x86/kernel/e820.c append_e820_table()"
@@ -56,7 +52,6 @@ _SOURCES = {
     FATAL_USER_MAP: "6.1 arch/x86/kernel/e820.c e820__finish_early_params()",
 }
 _GROW = "6.1 mm/memblock.c memblock_double_array()"
-_HUGE_SHIFT = 21
 _MIB = 1 << 20
 _LOW_MEMORY = ExtentSet([(0, 0x100)])
 
@@ -131,7 +126,7 @@ def _no_low_ram(case: Situation) -> Iterator[Finding]:
 
 def _cannot_grow(case: Situation) -> Iterator[Finding]:
     # The array of reservations has a finding of its own.
-    stuck = case.view.fatal == FATAL_EXTEND_BRK
+    stuck = _is_reserved_array_stuck(case.view)
     if "memblock-full" in case.view.warnings and not stuck:
         yield _degraded(
             "memblock-cannot-grow",
@@ -141,24 +136,18 @@ def _cannot_grow(case: Situation) -> Iterator[Finding]:
         )
 
 
-# Above the last whole 2 MiB of memory each fragment is mapped in small pages, and
-# the page table for it is taken from the fragment before.
+# The model has counted (kernel/page_tables.py); a real kernel names where it died.
+def _is_reserved_array_stuck(view: KernelView) -> bool:
+    return "extend_brk" in (view.fatal or "")
+
+
 def _top_fragments(case: Situation) -> Iterator[Finding]:
-    memory = case.view.memory
-    if not case.has("reserved-array-stuck") or len(memory) <= MAX_TOP_FRAGMENTS:
-        return
-    tables: set[int] = set()
-    for addr, size in reversed(memory):
-        first, end = addr >> _HUGE_SHIFT, (addr + size) >> _HUGE_SHIFT
-        if first + (addr != first << _HUGE_SHIFT) < end:
-            break
-        tables.update((first, (addr + size - 1) >> _HUGE_SHIFT))
-    if len(tables) > MAX_TOP_FRAGMENTS:
+    if _is_reserved_array_stuck(case.view):
         yield _degraded(
             "reserved-array-stuck",
-            f"{len(tables)} page tables are needed for RAM above the last whole 2 MiB "
-            f"of memory: more than about {MAX_TOP_FRAGMENTS} overflow memblock's array "
-            "of reservations, and the boot ends in a BUG",
+            "the RAM above the last whole 2 MiB of memory lies in so many fragments "
+            "that their page tables overflow memblock's array of reservations: about "
+            f"{MOST_RESERVATIONS} fit, the others included",
             _TOP_DOWN,
         )
 

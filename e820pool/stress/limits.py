@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from e820pool.abi.e820 import E820_ENTRY_BYTES, E820_MAX_ENTRIES_ZEROPAGE
 from e820pool.abi.setup_data import NODE_HEADER_BYTES
-from e820pool.compat.boot_ends import MAX_TOP_FRAGMENTS
 from e820pool.handoff.model import COMMAND_LINE_SIZE
 from e820pool.kernel.ext import EARLY_MAP_BYTES
 
@@ -22,6 +21,10 @@ __all__ = (
     "memmap_chars",
     "table_demand",
 )
+
+# Fragments at the top of RAM, each with a page table, with which every kernel was seen
+# to boot. What ends a boot counts other reservations too (kernel/page_tables.py).
+_FRAGMENTS_SEEN_TO_BOOT = 100
 
 Measure = Literal["entries", "table", "slots", "regions", "chars", "fragments"]
 """What a limit counts; the fields of :class:`Demand`."""
@@ -102,7 +105,7 @@ LIMITS = (
     Limit(
         name="fragments",
         measure="fragments",
-        most=MAX_TOP_FRAGMENTS,
+        most=_FRAGMENTS_SEEN_TO_BOOT,
         meaning="a kernel may die while it maps the top of RAM",
         source="5.15 to 7.3 arch/x86/mm/init.c memory_map_top_down(); booted",
     ),

@@ -3,6 +3,10 @@
 import pytest
 from compat_cases import AT, CARVED, LOW, RECORD, SIZE, G, M, found, levels
 
+from e820pool.compat import check_pages
+from e820pool.extents import ExtentSet
+from e820pool.kernel.view import KernelView
+
 TOP = 1 << 64
 RAM = [(M, AT - M, 1), (AT, SIZE, 2)]
 
@@ -38,7 +42,10 @@ def test_without_low_ram_there_is_no_place_for_the_trampoline():
 
 
 class TestFragments:
-    """RAM above the last whole 2 MiB: a page table and a reservation each."""
+    """RAM above the last whole 2 MiB: a page table and a reservation each.
+
+    The model counts them; what it says of the end is what the finding says.
+    """
 
     def rows(self, count, size, start=2 * G, step=4 * M):
         head = [*LOW, *RAM]
@@ -52,8 +59,28 @@ class TestFragments:
             assert told == ["degraded"]
         assert levels("reserved-array-stuck", release="5.10", **given) == []
 
-    def test_100_were_seen_to_boot(self):
-        assert levels("reserved-array-stuck", **self.rows(100, M)) == []
+    @pytest.mark.parametrize(("count", "ends"), [(130, False), (142, True)])
+    def test_it_is_said_where_the_model_says_that_the_boot_ends(self, count, ends):
+        given = self.rows(count, M)
+        assert levels("reserved-array-stuck", **given) == ["degraded"] * ends
+        assert levels("boot-fails", **given) == ["degraded"] * ends
+
+    def test_a_real_kernel_names_the_function_that_it_died_in(self):
+        died = KernelView(
+            kernel="6.1",
+            engine="machine",
+            fatal="kernel BUG at arch/x86/kernel/setup.c:203 in extend_brk",
+            warnings=("memblock-full",),
+        )
+        told = {one.id for one in check_pages(ExtentSet(), died).findings}
+        assert "reserved-array-stuck" in told
+        assert "memblock-cannot-grow" not in told
+
+    def test_a_real_kernel_that_booted_is_not_doubted(self):
+        memory = tuple((2 * G + at * 4 * M, M) for at in range(250))
+        booted = KernelView(kernel="6.1", engine="machine", memory=memory)
+        told = {one.id for one in check_pages(ExtentSet(), booted).findings}
+        assert "reserved-array-stuck" not in told
 
     def test_whole_pages_of_2_mib_were_seen_to_boot(self):
         assert levels("reserved-array-stuck", **self.rows(250, 2 * M)) == []

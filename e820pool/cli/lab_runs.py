@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli.boot_progress import boot_progress
+from e820pool.cli.status import UsageError
 from e820pool.errors import BadImageError, InputError, LabError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = (
     "boot_options",
     "kernel_file",
     "lab_kernels",
+    "one_lab_kernel",
     "profile_of",
     "run_boots",
     "run_pairs",
@@ -81,13 +83,17 @@ def lab_kernels(text: str) -> list[KernelFile]:
     """Return the images that ``text`` names: paths, fetched releases, or all.
 
     Raises:
+        UsageError: it names none at all.
         LabError: a release has not been fetched.
     """
     from e820pool.lab.images import cached_images  # noqa: PLC0415  numpy
     from e820pool.lab.several import KernelFile  # noqa: PLC0415
 
     if text != "all":
-        return [_kernel(part.strip()) for part in text.split(",") if part.strip()]
+        names = [part.strip() for part in text.split(",") if part.strip()]
+        if not names:
+            raise UsageError(f"--kernel {text!r} names no kernel")
+        return [_kernel(name) for name in names]
     images = cached_images()
     if not images:
         raise LabError("no kernel images here yet: run 'e820pool kernels fetch'")
@@ -95,6 +101,19 @@ def lab_kernels(text: str) -> list[KernelFile]:
         KernelFile(name=one.version, image=one.read(), config=one.read_config())
         for one in images
     ]
+
+
+def one_lab_kernel(text: str, command: str, instead: str) -> KernelFile:
+    """Return the one image that ``text`` names.
+
+    Raises:
+        InputError: it names several; ``instead`` is what to do then.
+        UsageError, LabError: as ``lab_kernels``.
+    """
+    kernels = lab_kernels(text)
+    if len(kernels) != 1:
+        raise InputError(f"{command} takes one kernel, not {len(kernels)}: {instead}")
+    return kernels[0]
 
 
 def _kernel(text: str) -> KernelFile:

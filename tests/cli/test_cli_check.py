@@ -224,6 +224,8 @@ def test_a_kernel_is_judged_once(judge):
 def test_a_verdict_on_no_kernel_is_none(refused, tmp_path, kernels):
     path = RawHandoff(rows=TABLE, deposits=PAGES).write(tmp_path / "h")
     assert "names no kernel" in refused(2, "check", path, "--kernel", kernels)
+    words = ("check", path, "--boot", "--kernel", kernels)
+    assert "names no kernel" in refused(2, *words)
 
 
 def test_a_release_between_two_known_ones_says_so(judge):

@@ -11,7 +11,7 @@ from e820pool.cli.inputs import add_deposit_options, handoff_with_deposits
 from e820pool.cli.lab_runs import (
     add_lab_options,
     boot_options,
-    lab_kernels,
+    one_lab_kernel,
     run_boots,
 )
 from e820pool.errors import InputError
@@ -59,14 +59,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Boot one kernel; 1 when it touched a deposit, 4 when the machine was lost."""
     handoff = handoff_with_deposits(args)
-    kernels = lab_kernels(args.kernel)
-    if len(kernels) != 1:
-        raise InputError(
-            f"boot takes one kernel, not {len(kernels)}: use check --boot for several"
-        )
+    kernel = one_lab_kernel(args.kernel, "boot", "use check --boot for several")
     if args.dry_run:
-        return _dry_run(handoff, kernels[0], args, console)
-    (outcome,) = run_boots(handoff, kernels, args, console)
+        return _dry_run(handoff, kernel, args, console)
+    (outcome,) = run_boots(handoff, [kernel], args, console)
     if outcome.record is None:
         raise outcome.failure or InputError("no outcome")
     return _told(outcome.record, args, console)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
-from e820pool.cli.lab_runs import lab_kernels
+from e820pool.cli.lab_runs import one_lab_kernel
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from e820pool.report.files import write_file  # noqa: PLC0415
     from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
 
-    kernel = lab_kernels(args.kernel)[0]
+    kernel = one_lab_kernel(args.kernel, "image", "make one image a kernel")
     initrd = Path(args.initrd).read_bytes() if args.initrd else b""
     made = handoff_image(read_handoff(args.handoff), kernel.image, initrd)
     write_file(args.output, made)

@@ -50,6 +50,8 @@ suppress_warnings = ["myst.header", "ref.python"]
 
 # A page's side bar lists its modules; their names are found by the search.
 toc_object_entries = False
+# Pictures are no program.
+highlight_language = "none"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 napoleon_use_rtype = False

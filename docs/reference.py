@@ -159,8 +159,9 @@ def plain_texts(
     if what == "module":
         lines[:] = _with_literal_pictures(lines)
     elif what in {"data", "attribute", "property"}:
-        # Napoleon takes what stands before a first line's colon for a type.
-        lines.insert(0, "")
+        # Napoleon takes what stands before a first line's colon for a type: an escaped
+        # line end, which is nothing, makes it another line.
+        lines.insert(0, "\\")
 
 
 # What is indented under a paragraph of a module's text is a picture.

@@ -5,7 +5,7 @@
 # every room, in a minute.
 set -eu
 if [ $# -gt 0 ]; then
-    extras=test,lab,plot,sweep,fleet,cluster,strategies
+    extras=test,lab,plot,sweep,fleet,cluster,images,strategies
 else
     extras=test,lab
     set -- tests/unit/test_abi_boot_params.py tests/unit/test_abi_pool_record.py \

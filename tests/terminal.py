@@ -10,6 +10,12 @@ import termios
 from dataclasses import dataclass
 
 E820POOL = (sys.executable, "-m", "e820pool")
+# Progress is not waited for, so that a fast machine shows it too.
+_EAGERLY = (
+    "import sys; from e820pool.cli import main, progress;"
+    " progress._DELAY_SECONDS = 0; sys.exit(main())"
+)
+EAGER = (sys.executable, "-c", _EAGERLY)
 
 
 @dataclass(frozen=True)
@@ -20,13 +26,14 @@ class Shown:
     text: str
 
 
-def on_terminal(*words, columns=80, piped_out=None, **env):
+def on_terminal(*words, columns=80, piped_out=None, program=E820POOL, **env):
     """Run the command in a terminal of ``columns`` columns.
 
     Args:
         words: the command's arguments.
         columns: how wide the terminal is.
         piped_out: a file object for stdout, so that only stderr is the terminal.
+        program: how the command is started.
         env: variables on top of a clean TERM=xterm-256color; None takes one away.
     """
     near, far = pty.openpty()
@@ -35,7 +42,7 @@ def on_terminal(*words, columns=80, piped_out=None, **env):
     given = {k: v for k, v in os.environ.items() if k not in unset}
     given |= {"TERM": "xterm-256color", "PYTHONUTF8": "1"} | env
     child = subprocess.Popen(
-        [*E820POOL, *map(str, words)],
+        [*program, *map(str, words)],
         stdin=far,
         stdout=far if piped_out is None else piped_out,
         stderr=far,

@@ -26,7 +26,6 @@ __all__ = (
     "RangeSet",
     "coalesce_bounds",
     "intersect_bounds",
-    "is_page_aligned",
     "merge_bounds",
     "merge_sorted",
     "subtract_bounds",
@@ -39,11 +38,6 @@ PAGE_SIZE = 1 << PAGE_SHIFT  #: Bytes of a page.
 MAX_PFN = 1 << (64 - PAGE_SHIFT)
 _MAX_BYTE = (1 << 64) - 1
 _PIECE = 1024
-
-
-def is_page_aligned(byte_quantity: int) -> bool:
-    """Return whether an address or size in bytes is a whole number of 4 KiB pages."""
-    return byte_quantity % PAGE_SIZE == 0
 
 
 def coalesce_bounds(starts: U64, ends: U64) -> Bounds:

@@ -50,13 +50,11 @@ class HandedOver:
     Attributes:
         table: what is in the zero page, in its order.
         ext: what is in a SETUP_E820_EXT node behind it.
-        keeps_record: whether our setup_data node goes with it.
         lost: rows that the loader left out.
     """
 
     table: tuple[Row, ...]
     ext: tuple[Row, ...] = ()
-    keeps_record: bool = False
     lost: tuple[Row, ...] = ()
 
     def boot_input(self, cmdline: str = "") -> BootInput:

@@ -10,7 +10,7 @@ import numpy as np
 from e820pool.errors import BadImageError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -47,14 +47,6 @@ class PageBitmap:
         self.nr_bits = nr_bits
         self._starts: list[int] = []
         self._ends: list[int] = []
-
-    @classmethod
-    def of_runs(cls, nr_bits: int, runs: Iterable[tuple[int, int]]) -> Self:
-        """Return the bitmap in which the half-open ``runs`` are used."""
-        made = cls(nr_bits)
-        for first, after in runs:
-            made.set_run(first, after - first)
-        return made
 
     @classmethod
     def parse(cls, nr_bits: int, data: bytes) -> Self:
@@ -138,14 +130,6 @@ class PageBitmap:
         self._validate_run(first, nr_bits)
         at = bisect_right(self._starts, first) - 1
         return nr_bits == 0 or (at >= 0 and first + nr_bits <= self._ends[at])
-
-    def is_free(self, first: int, nr_bits: int) -> bool:
-        """Return whether every bit of the run is free."""
-        self._validate_run(first, nr_bits)
-        at = bisect_right(self._ends, first)
-        return nr_bits == 0 or (
-            at == len(self._starts) or first + nr_bits <= self._starts[at]
-        )
 
     def find_free(
         self,

@@ -61,8 +61,8 @@ class ConsoleFacts:
         kernel: release, as ``uname -r`` says it.
         cmdline: the command line as the kernel got it.
         map_source: the name before the entries of the first map.
-        bios_map, extended_map, setup_data_map, user_map, modified_map: the maps in
-            the order in which kernels print them. A setup_data node's row has type
+        bios_map, extended_map, setup_data_map, user_map: the maps in the order in
+            which kernels print them. A setup_data node's row has type
             128 when the debug messages that tell it from RAM are there.
         memory: memblock.memory as ``(addr, size)``, page-rounded; empty when the
             boot ended before it was printed.
@@ -82,7 +82,6 @@ class ConsoleFacts:
     extended_map: tuple[Row, ...] | None
     setup_data_map: tuple[Row, ...] | None
     user_map: tuple[Row, ...] | None
-    modified_map: tuple[Row, ...] | None
     memory: tuple[tuple[int, int], ...]
     reserved: tuple[tuple[int, int], ...] | None
     ignored: tuple[tuple[int, int], ...]
@@ -91,11 +90,6 @@ class ConsoleFacts:
     kernel_range: tuple[int, int] | None
     fatal: str | None
     reached_init: bool
-
-    @property
-    def dropped_lines(self) -> int:
-        """Return how many ranges the kernel said it ignored for want of room."""
-        return len(self.ignored)
 
 
 def read_console(text: str) -> ConsoleFacts:
@@ -119,7 +113,6 @@ def read_console(text: str) -> ConsoleFacts:
         extended_map=_rows(boot, "extended"),
         setup_data_map=_with_nodes(_rows(boot, "setup_data"), marked),
         user_map=_rows(boot, "user"),
-        modified_map=_rows(boot, "modified"),
         memory=memory.memory,
         reserved=memory.reserved,
         ignored=_spans(_IGNORED, texts),

@@ -56,7 +56,6 @@ class KexecGates:
 
     Attributes:
         has_kexec: whether it has the system call (/sys/kernel/kexec_loaded is there).
-        is_loaded: whether a kernel is loaded already.
         load_disabled: kernel.kexec_load_disabled, which only a reboot takes back.
         lockdown: ``none``, ``integrity`` or ``confidentiality``; both refuse
             kexec_load(2) (kernel/kexec.c kexec_load_check(), 5.4 to 7.3).
@@ -66,7 +65,6 @@ class KexecGates:
     """
 
     has_kexec: bool
-    is_loaded: bool
     load_disabled: bool
     lockdown: str
     secure_boot: bool
@@ -159,7 +157,6 @@ def _own_ranges(iomem: Path) -> tuple[tuple[int, int, str], ...]:
 def _gates(root: Path) -> KexecGates:
     return KexecGates(
         has_kexec=(root / "sys/kernel/kexec_loaded").exists(),
-        is_loaded=_attribute(root / "sys/kernel/kexec_loaded") == "1",
         load_disabled=_attribute(root / "proc/sys/kernel/kexec_load_disabled") == "1",
         lockdown=_chosen(_attribute(root / _LOCKDOWN)),
         secure_boot=_is_secure_boot(root / _SECURE_BOOT),

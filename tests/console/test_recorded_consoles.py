@@ -176,7 +176,7 @@ class TestRefusedTables:
         facts = read_console(one.text)
         assert "too-many-entries" in facts.warnings
         assert facts.lost_messages > 1000
-        assert facts.dropped_lines == len(facts.ignored) >= 1
+        assert facts.ignored
         # The first messages are overwritten before there is a console.
         assert facts.bios_map is None
 

@@ -14,7 +14,6 @@ def rows(count):
 def test_kexec_file_load_hands_on_what_the_kernel_keeps_for_it():
     view = KernelView(kernel="6.1", table=rows(3), kexec_map=rows(5))
     assert by_kexec_file(view).table == rows(5)
-    assert not by_kexec_file(view).keeps_record
 
 
 def test_kexec_file_load_cuts_the_table_at_128():

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = (
     "BOOT_PARAMS",
     "BOOT_PARAMS_BYTES",
+    "E820_TABLE_OFFSET",
     "ApmBiosInfo",
     "BootParams",
     "EddDeviceParams",
@@ -51,6 +52,10 @@ __all__ = (
     "parse_boot_params",
     "validate_e820_count",
 )
+
+
+#: Where the table lies; a count above 128 reads on behind it.
+E820_TABLE_OFFSET = 0x2D0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +99,7 @@ class BootParams:
     edd_mbr_sig_buffer: tuple[int, ...] = at(0x290, Int32ul, count=EDD_MBR_SIG_MAX)
     # All 128 slots as they are, filled or not; `e820_map` is the filled part.
     e820_table: bytes = at(
-        0x2D0,
+        E820_TABLE_OFFSET,
         Array(E820_MAX_ENTRIES_ZEROPAGE, E820_ENTRY),
         raw=True,
     )

@@ -5,24 +5,29 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from e820pool.abi.boot_params import BootParams, parse_boot_params
+from e820pool.abi.boot_params import (
+    BOOT_PARAMS_BYTES,
+    BootParams,
+    parse_boot_params,
+)
+from e820pool.abi.setup_header import (
+    BOOT_FLAG,
+    HDRS_MAGIC,
+    LOADED_HIGH,
+    SETUP_HEADER_OFFSET,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from e820pool.abi.bzimage import BzImage
 
-__all__ = ("TYPE_OF_LOADER", "bind_header", "zero_page")
+__all__ = ("bind_header", "zero_page")
 
-TYPE_OF_LOADER = 0xFF
-"""An unregistered loader; 0 would make kernels ignore the initrd
-(Documentation/arch/x86/boot.rst, type_of_loader)."""
-
-_HDR_OFFSET = 0x1F1
-_BOOT_FLAG = 0xAA55
-_HDRS = 0x5372_6448
+# An unregistered loader; 0 would make kernels ignore the initrd
+# (Documentation/arch/x86/boot.rst, type_of_loader).
+_TYPE_OF_LOADER = 0xFF
 _PROTOCOL = 0x020F
-_LOADED_HIGH = 0x01
 _PREF_ADDRESS = 0x0100_0000
 
 
@@ -33,12 +38,13 @@ def bind_header(page: BootParams, kernel: BzImage, load_addr: int) -> BootParams
     read init_size and kernel_alignment from here (head_64.S), so that a made-up
     value would move the window.
     """
-    raw = bytearray(4096)
-    raw[_HDR_OFFSET : _HDR_OFFSET + len(kernel.setup_header)] = kernel.setup_header
+    raw = bytearray(BOOT_PARAMS_BYTES)
+    end = SETUP_HEADER_OFFSET + len(kernel.setup_header)
+    raw[SETUP_HEADER_OFFSET:end] = kernel.setup_header
     ours = page.hdr
     hdr = replace(
         parse_boot_params(bytes(raw)).hdr,
-        type_of_loader=TYPE_OF_LOADER,
+        type_of_loader=_TYPE_OF_LOADER,
         code32_start=load_addr,
         cmd_line_ptr=ours.cmd_line_ptr,
         ramdisk_image=ours.ramdisk_image,
@@ -62,15 +68,15 @@ def zero_page(
     Without a kernel the header is that of a relocatable 2.15 one; a loader that
     has the image replaces it.
     """
-    blank = parse_boot_params(bytes(4096))
+    blank = BootParams.zero()
     start, end = initrd or (0, 0)
     hdr = replace(
         blank.hdr,
-        boot_flag=_BOOT_FLAG,
-        header=_HDRS,
+        boot_flag=BOOT_FLAG,
+        header=HDRS_MAGIC,
         version=_PROTOCOL,
-        type_of_loader=TYPE_OF_LOADER,
-        loadflags=_LOADED_HIGH,
+        type_of_loader=_TYPE_OF_LOADER,
+        loadflags=LOADED_HIGH,
         kernel_alignment=1 << 21,
         relocatable_kernel=1,
         min_alignment=21,

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from e820pool.abi.boot_params import BOOT_PARAMS_BYTES, encode_boot_params
+from e820pool.abi.boot_params import (
+    BOOT_PARAMS_BYTES,
+    E820_TABLE_OFFSET,
+    encode_boot_params,
+)
 from e820pool.abi.e820 import (
     E820_ENTRY_BYTES,
     E820_MAX_ENTRIES_ZEROPAGE,
@@ -24,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ("boot_input",)
 
-_TABLE_OFFSET = 0x2D0
 # "EL32" and "EL64" in efi_info.efi_loader_signature.
 _EFI_SIGNATURES = (0x3233_4C45, 0x3436_4C45)
 
@@ -64,9 +67,11 @@ def _claimed_table(params: BootParams) -> NDArray[Any]:
     if params.e820_entries <= E820_MAX_ENTRIES_ZEROPAGE:
         return params.e820_map
     page = encode_boot_params(params)
-    room = (BOOT_PARAMS_BYTES - _TABLE_OFFSET) // E820_ENTRY_BYTES
+    room = (BOOT_PARAMS_BYTES - E820_TABLE_OFFSET) // E820_ENTRY_BYTES
     count = min(params.e820_entries, room)
-    return parse_table(page[_TABLE_OFFSET : _TABLE_OFFSET + count * E820_ENTRY_BYTES])
+    return parse_table(
+        page[E820_TABLE_OFFSET : E820_TABLE_OFFSET + count * E820_ENTRY_BYTES]
+    )
 
 
 # Bytes behind the last whole entry are ignored.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from e820pool.abi.boot_params import E820_TABLE_OFFSET
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE
 
 if TYPE_CHECKING:
@@ -19,10 +20,9 @@ __all__ = ("after_sentinel",)
 
 _LOW_HALF = (1 << 32) - 1
 # _pad8 and _pad9, as offsets from e820_table: a count above 128 reads them.
-_TABLE_OFFSET = 0x2D0
 _CLEARED = (
-    (0xCD0 - _TABLE_OFFSET, 0xD00 - _TABLE_OFFSET),
-    (0xEEC - _TABLE_OFFSET, None),
+    (0xCD0 - E820_TABLE_OFFSET, 0xD00 - E820_TABLE_OFFSET),
+    (0xEEC - E820_TABLE_OFFSET, None),
 )
 
 

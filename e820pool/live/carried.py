@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from e820pool.abi.setup_header import XLF_5LEVEL
 from e820pool.findings import Finding
 
 if TYPE_CHECKING:
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
     from e820pool.sources.live_machine import LiveMachine
 
 __all__ = ("findings_of_firmware", "findings_of_paging", "with_platform")
-
-# XLF_5LEVEL: the image runs under page tables of five levels, or takes one away
-# (arch/x86/include/uapi/asm/bootparam.h, 4.17 and later).
-_XLF_5LEVEL = 1 << 5
 
 _FILE_LOAD = "arch/x86/kernel/kexec-bzimage64.c setup_boot_parameters()"
 
@@ -46,8 +43,11 @@ def with_platform(handoff: Handoff, machine: LiveMachine) -> Handoff:
 
 
 def findings_of_paging(machine: LiveMachine, image: BzImage) -> Iterator[Finding]:
-    """Yield whether the next kernel dies of the page tables that it is entered with."""
-    if machine.has_five_levels and not image.xloadflags & _XLF_5LEVEL:
+    """Yield whether the next kernel dies of the page tables that it is entered with.
+
+    With XLF_5LEVEL, from 4.17 on, it runs under five levels or takes one away.
+    """
+    if machine.has_five_levels and not image.xloadflags & XLF_5LEVEL:
         yield Finding(
             id="five-level-paging",
             level="degraded",

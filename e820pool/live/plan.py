@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from e820pool.abi.bzimage import parse_bzimage
+from e820pool.abi.setup_header import XLF_KERNEL_64
 from e820pool.compat import check, profile_notes, verdict_of, verdict_unknown
 from e820pool.compat.kexec_loaders import by_kexec_tools
 from e820pool.deposits import DepositLedger
@@ -55,9 +56,6 @@ LiveLoader = Literal["ours", "kexec-load"]
 
 LIVE_LOADERS: tuple[LiveLoader, ...] = ("ours", "kexec-load")
 """kexec_load(2) with exactly our parts; stock kexec-tools that read a tree of ours."""
-
-# XLF_KERNEL_64: the entry at 0x200 that our stub jumps to (boot.rst, xloadflags).
-_XLF_KERNEL_64 = 1
 
 _SYS_ENTRY = "arch/x86/boot/header.S xloadflags"
 _KEXEC = "/sbin/kexec"
@@ -209,10 +207,11 @@ def _parsed(kernel: KernelFile) -> BzImage:
 def _bound(
     handoff: Handoff, machine: LiveMachine, request: KexecRequest, parsed: BzImage
 ) -> BoundKernel:
-    if not parsed.xloadflags & _XLF_KERNEL_64:
+    # Our stub jumps to that entry.
+    if not parsed.xloadflags & XLF_KERNEL_64:
         raise BadImageError(
             f"{request.kernel.name}: xloadflags {parsed.xloadflags:#x} without "
-            f"XLF_KERNEL_64 ({_XLF_KERNEL_64:#x}): no 64-bit entry for --loader ours, "
+            f"XLF_KERNEL_64 ({XLF_KERNEL_64:#x}): no 64-bit entry for --loader ours, "
             "use --loader kexec-load"
         )
     return bind_kernel(

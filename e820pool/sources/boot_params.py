@@ -14,6 +14,7 @@ from e820pool.abi.boot_params import (
 )
 from e820pool.abi.e820 import E820_ENTRY_BYTES, parse_table
 from e820pool.abi.setup_data import SETUP_E820_EXT
+from e820pool.abi.setup_header import HDRS_MAGIC
 from e820pool.errors import BadImageError
 from e820pool.memory_map import MemoryMap
 from e820pool.sources.files import numbered_entries, parse_hex_attribute, read_file
@@ -34,7 +35,6 @@ __all__ = (
     "read_sysfs_nodes",
 )
 
-_HEADER_MAGIC = 0x5372_6448
 # No x86 processor addresses more: what lies above is no entry of a real table.
 _PHYSICAL_LIMIT = 1 << 52
 
@@ -112,7 +112,7 @@ def _validate_plausible(params: BootParams, origin: str) -> None:
     table = params.e820_map
     if not table.size:
         raise BadImageError(f"{origin!r}: e820_entries is 0x0: the page holds no map")
-    if params.hdr.header == _HEADER_MAGIC:
+    if params.hdr.header == HDRS_MAGIC:
         return
     for at in np.flatnonzero(table["addr"] >= _PHYSICAL_LIMIT)[:1].tolist():
         raise BadImageError(

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ("LEVELS", "Finding", "Level", "worst_level")
+__all__ = ("LEVELS", "LISTED", "Finding", "Level", "worst_level")
 
 Level = Literal["note", "degraded", "unsafe"]
 """How bad a finding is."""
 
 LEVELS: tuple[Level, ...] = ("note", "degraded", "unsafe")
 """From harmless to fatal; a verdict is decided by the highest one present."""
+
+LISTED = 64
+"""At most so many extents are listed in a finding; the message has the total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

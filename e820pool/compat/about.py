@@ -5,15 +5,12 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from e820pool.findings import Finding, Level
+from e820pool.findings import LISTED, Finding, Level
 
 if TYPE_CHECKING:
     from e820pool.extents import ExtentSet
 
-__all__ = ("LISTED", "finding_about")
-
-LISTED = 64
-"""At most so many extents are listed in a finding; the message has the total."""
+__all__ = ("finding_about",)
 
 
 def finding_about(

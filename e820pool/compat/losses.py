@@ -9,9 +9,8 @@ from e820pool.abi.e820 import (
     E820_TYPE_RAM,
     E820_TYPE_RESERVED_KERN,
 )
-from e820pool.compat.about import LISTED
 from e820pool.extents import ByteRangeSet, ExtentSet
-from e820pool.findings import Finding
+from e820pool.findings import LISTED, Finding
 from e820pool.kernel.sanitize import sanitize_rows
 from e820pool.sweep import sweep_arrays
 

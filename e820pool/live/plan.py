@@ -14,7 +14,7 @@ from e820pool.compat.kexec_loaders import by_kexec_tools
 from e820pool.deposits import DepositLedger
 from e820pool.errors import BadImageError
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet
-from e820pool.findings import Finding
+from e820pool.findings import LISTED, Finding
 from e820pool.handoff.build import BuildOptions, build_handoff, encode_pool_record
 from e820pool.handoff.strict import whole_table
 from e820pool.kernel.early_boot import predict_input
@@ -261,7 +261,7 @@ def _own_ranges(machine: LiveMachine, extents: ExtentSet) -> Iterator[Finding]:
                 message=f"{hit.nr_pages:#x} deposited pages, the first at {first:#x}, "
                 f"are the running kernel's own {name!r} [{start:#x}, {end:#x})",
                 source="/proc/iomem",
-                extents=tuple(hit)[:64],
+                extents=tuple(hit)[:LISTED],
             )
 
 

@@ -11,7 +11,7 @@ from e820pool.abi.e820 import (
 )
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet, ExtentSet
-from e820pool.findings import Finding
+from e820pool.findings import LISTED, Finding
 from e820pool.kernel.view import KernelView
 from e820pool.memory_map import MemoryMap
 
@@ -25,8 +25,6 @@ __all__ = ("TableReading", "disagreements", "finding_about", "read_view")
 
 _MEMBLOCK = "arch/x86/kernel/e820.c e820__memblock_setup()"
 _IMAGE = "arch/x86/kernel/setup.c e820_add_kernel_range()"
-# At most so many extents are listed in a finding; the message has the total.
-_LISTED = 64
 
 
 class TableReading:
@@ -89,7 +87,7 @@ def finding_about(
         id=ident,
         level=level,
         message=message.format(pages=pages),
-        extents=tuple(extents)[:_LISTED],
+        extents=tuple(extents)[:LISTED],
         source=source,
     )
 

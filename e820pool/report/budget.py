@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from e820pool.findings import Finding
+from e820pool.findings import LISTED, Finding
 from e820pool.handoff.budget import given_up_ram
 from e820pool.report.jsons import document, json_text
 
@@ -24,9 +24,6 @@ _KNOWN = {
     128: "the zero page alone, a kernel's table of 131",
 }
 
-# At most so many extents are listed in a finding; the message has the total.
-_LISTED = 64
-
 
 def budget_findings(handoff: Handoff) -> tuple[Finding, ...]:
     """Return the note on RAM that a handoff gives up, nothing where it gives none."""
@@ -40,7 +37,7 @@ def budget_findings(handoff: Handoff) -> tuple[Finding, ...]:
         f"so that the table fits, [{start:#x}, {end:#x}) first: not deposited, and "
         "not RAM to the next kernel"
     )
-    extents = tuple(given_up.pages_touched())[:_LISTED]
+    extents = tuple(given_up.pages_touched())[:LISTED]
     return (Finding(id="given-up", level="note", message=message, extents=extents),)
 
 

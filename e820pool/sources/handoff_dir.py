@@ -10,7 +10,7 @@ from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.abi.setup_data import NODE_HEADER_BYTES, SetupDataNode, parse_node
 from e820pool.errors import BadImageError
 from e820pool.extents import ByteRangeSet, ExtentSet
-from e820pool.findings import Finding
+from e820pool.findings import LISTED, Finding
 from e820pool.handoff.model import Handoff
 from e820pool.handoff.strict import whole_table
 from e820pool.sources.boot_params import read_sysfs_nodes
@@ -217,7 +217,7 @@ def _tree_notes(path: Path, handoff: Handoff) -> Iterator[Finding]:
             + ("the shorter is cut" if at is None else f"they differ at entry {at}")
             + (f"; {exposed.nr_pages:#x} deposited pages are RAM in it" * bool(exposed))
         ),
-        extents=tuple(exposed)[:64],
+        extents=tuple(exposed)[:LISTED],
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from e820pool.cli.backends import is_here, results_of
 from e820pool.cli.progress import Progress
@@ -23,21 +24,34 @@ __all__ = (
 )
 
 _KIND = "kept-results"
+# Times that a write took pass before the next one.
+_PAUSE = 19
 
 
 class KeptResults:
     """Hold finished results by key, in a file that is whole at every moment.
 
-    Without a path nothing is kept beyond the process.
+    A context: the file is written as results come, but never so often that writing
+    takes more than a twentieth of the time, and at the end in any case. Without a
+    path nothing is kept beyond the process.
     """
 
-    __slots__ = ("_path", "_results")
+    __slots__ = ("_cost", "_path", "_results", "_unwritten", "_written")
 
     def __init__(self, path: str | None) -> None:
         self._path = path
         self._results: dict[str, dict[str, Any]] = {}
+        self._written = self._cost = 0.0
+        self._unwritten = False
         if path is not None and Path(path).exists():
             self._results = _read(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._unwritten:
+            self._write()
 
     def __contains__(self, key: str) -> bool:
         return key in self._results
@@ -46,14 +60,22 @@ class KeptResults:
         return self._results[key]
 
     def keep(self, result: dict[str, Any]) -> None:
-        """Add one result and write the file anew."""
+        """Add one result; it is in the file soon, and at the end at the latest."""
+        self._results[result["key"]] = result
+        self._unwritten = self._path is not None
+        now = time.monotonic()
+        if self._unwritten and now - self._written >= _PAUSE * self._cost:
+            self._write()
+            self._written = time.monotonic()
+            self._cost = self._written - now
+
+    def _write(self) -> None:
         from e820pool.report.files import write_file  # noqa: PLC0415  on use
         from e820pool.report.jsons import document, json_text  # noqa: PLC0415
 
-        self._results[result["key"]] = result
-        if self._path is not None:
-            rows = list(self._results.values())
-            write_file(self._path, json_text(document(_KIND, results=rows)))
+        rows = list(self._results.values())
+        write_file(str(self._path), json_text(document(_KIND, results=rows)))
+        self._unwritten = False
 
 
 def run_all(
@@ -80,7 +102,7 @@ def run_all(
     missing = [item for key, item in wanted.items() if key not in kept]
     if len(missing) < len(wanted):
         console.note(f"{len(wanted) - len(missing)} of {len(wanted)} are there already")
-    with Progress(console, "simulating", len(missing)) as progress:
+    with kept, Progress(console, "simulating", len(missing)) as progress:
         run = partial(work, progress=progress.within) if is_here(args) else work
         with closing(results_of(run, missing, args)) as finished:
             for result in finished:

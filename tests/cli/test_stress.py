@@ -157,6 +157,27 @@ class TestResultsFile:
             1,
         ]
 
+    def test_writing_costs_a_twentieth_of_the_time_at_most(self, kept, monkeypatch):
+        """Each write is of all results: one a result would cost their square."""
+        from e820pool.cli import sweeps
+        from e820pool.report import files
+
+        clock, writes = [1000.0], []
+
+        def write(_, text):
+            clock[0] += 1.0
+            writes.append(len(json.loads(text)["results"]))
+
+        monkeypatch.setattr(sweeps.time, "monotonic", lambda: clock[0])
+        monkeypatch.setattr(files, "write_file", write)
+        with sweeps.KeptResults(str(kept)) as results:
+            for number in range(100):
+                clock[0] += 1.0
+                results.keep({"key": str(number)})
+        assert writes[0] == 1
+        assert writes[-1] == 100
+        assert len(writes) <= 7
+
     @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"kind": "x", "results": []}'])
     def test_a_file_of_something_else_is_left_alone(self, refused, kept, text):
         kept.write_text(text)

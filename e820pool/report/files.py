@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.errors import InputError
+from e820pool.report.scratch import scratch_folder, undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -64,13 +64,10 @@ def write_tree(
     target = Path(path)
     with _failing_as(target):
         _validate_replaceable(target, is_ours)
-        made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
-        try:
+        with scratch_folder(_PREFIX, target.parent) as made:
             made.chmod(0o777 & ~_umask())
             _fill(made, files)
             _exchange(made, target)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
 
 
 def _fill(directory: Path, files: Mapping[str, bytes]) -> None:
@@ -98,16 +95,13 @@ def _exchange(made: Path, target: Path) -> None:
     if not target.is_dir():
         made.rename(target)
         return
-    aside = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.parent))
-    try:
+    with scratch_folder(_PREFIX, target.parent) as aside, undisturbed():
         target.rename(aside / "old")
         try:
             made.rename(target)
         except BaseException:
             (aside / "old").rename(target)
             raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager

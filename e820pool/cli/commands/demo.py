@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
@@ -14,6 +13,7 @@ from e820pool.cli.targets import DEFAULT_KERNEL, one_target, targets
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from e820pool.cli.console import Console
     from e820pool.compat import Verdict
@@ -49,18 +49,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Walk the whole way; exit 0 when every step came out as it must."""
     # Slow to import, for --help.
-    import tempfile  # noqa: PLC0415
     from importlib import resources  # noqa: PLC0415
 
     from e820pool.handoff.build import build_handoff  # noqa: PLC0415  numpy
+    from e820pool.report.scratch import scratch_folder  # noqa: PLC0415
     from e820pool.sources import read_map  # noqa: PLC0415
 
     shipped = resources.files("e820pool.data").joinpath("demo-machine.txt")
     with resources.as_file(shipped) as path:
         memory_map = read_map(str(path))
     handoff = build_handoff(memory_map, _ledger())
-    with tempfile.TemporaryDirectory(prefix="e820pool-demo-") as folder:
-        read_back = _through_files(handoff, Path(folder) / "out")
+    with scratch_folder("e820pool-demo-") as folder:
+        read_back = _through_files(handoff, folder / "out")
     verdicts = [verdict_for(read_back, target) for target in targets("all")]
     result = rebuilt(read_back, one_target(DEFAULT_KERNEL))
     if args.format == "json":

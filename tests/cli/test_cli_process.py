@@ -104,6 +104,23 @@ def test_a_signal_ends_it_in_one_line_and_leaves_nothing(machine, out, number):
     assert list(out.parent.iterdir()) == []
 
 
+EARLY = """
+import runpy, signal, sys
+class Hook:
+    def find_spec(self, name, path=None, target=None):
+        if name == "e820pool.cli.status":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Hook())
+runpy.run_module("e820pool", run_name="__main__")
+"""
+
+
+def test_ctrl_c_before_it_has_begun_is_no_crash():
+    words = [sys.executable, "-c", EARLY]
+    done = subprocess.run(words, capture_output=True, check=False, **TEXT)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 STEPS = """
 import signal, sys, os
 from e820pool.cli import main

@@ -11,6 +11,7 @@ from e820pool.compat.situation import bytes_named
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet
 from e820pool.findings import Finding, Level
 from e820pool.kernel.decompressor import MAXMEM
+from e820pool.kernel.efi_memmap import EFI_CONVENTIONAL, EFI_UNACCEPTED
 from e820pool.kernel.kaslr_cmdline import (
     MAX_MEMMAP_REGIONS,
     has_word,
@@ -31,7 +32,6 @@ _EFI = "4.14 to 7.3 arch/x86/boot/compressed/kaslr.c process_efi_entries()"
 _MEMMAP = "4.14 to 7.3 arch/x86/boot/compressed/kaslr.c mem_avoid_memmap()"
 _NO_MEMMAP = "4.9 arch/x86/boot/compressed/kaslr.c mem_avoid_init()"
 _KHO = "7.3 kernel/liveupdate/kexec_handover.c kho_populate()"
-_EFI_CONVENTIONAL, _EFI_UNACCEPTED = 7, 15
 
 
 def findings_of_kaslr_rules(case: Situation) -> Iterator[Finding]:
@@ -105,9 +105,9 @@ def _efi(case: Situation, efi: EfiMemmap) -> Iterator[Finding]:
             id="efi-memmap-overrides", level="degraded", message=message, source=_EFI
         )
         return
-    kinds = {_EFI_CONVENTIONAL}
+    kinds = {EFI_CONVENTIONAL}
     if case.has("kaslr-unaccepted-memory"):
-        kinds.add(_EFI_UNACCEPTED)
+        kinds.add(EFI_UNACCEPTED)
     spans = tuple((row[0], row[1] << PAGE_SHIFT) for row in efi.rows if row[2] in kinds)
     hit = case.deposits & _spans(spans)
     if hit:

@@ -12,6 +12,7 @@ from e820pool.abi.e820 import (
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.findings import LISTED, Finding
 from e820pool.kernel.sanitize import sanitize_rows
+from e820pool.kernel.trim import TRIMMED_PAGES
 from e820pool.sweep import sweep_arrays
 
 if TYPE_CHECKING:
@@ -27,11 +28,6 @@ _APPEND = "arch/x86/kernel/e820.c e820__memory_setup_default()"
 _RANGE_ADD = "arch/x86/kernel/e820.c __e820__range_add()"
 _IN_PLACE = "4.4 arch/x86/kernel/e820.c default_machine_specific_memory_setup()"
 _KERN = "3.10 to 6.12 arch/x86/kernel/e820.c e820__memblock_setup()"
-
-# RAM that every kernel gives up by itself: page 0 and the ISA hole (arch/x86/
-# kernel/setup.c trim_bios_range()). Pages of setup_data nodes are reserved for
-# ever, and before memblock no memory at all.
-_ALWAYS_LOST = ExtentSet([(0x0, 0x1), (0xA0, 0x100)])
 
 
 def findings_of_losses(case: Situation) -> Iterator[Finding]:
@@ -134,9 +130,10 @@ def _ram_lost(case: Situation) -> Iterator[Finding]:
     ram = kind == E820_TYPE_RAM
     told = ByteRangeSet.from_bounds(addr[ram], addr[ram] + size[ram]).pages_inside()
     lost = told - case.usable
-    if _ALWAYS_LOST.covers(lost):
+    if TRIMMED_PAGES.covers(lost):
         return
-    lost = lost - (_ALWAYS_LOST | _pages_of_nodes(case)) - case.deposits
+    # Nodes are reserved for ever, and before memblock no memory at all.
+    lost = lost - (TRIMMED_PAGES | _pages_of_nodes(case)) - case.deposits
     if lost:
         text = (
             f"{lost.nr_pages} pages of RAM in the table are not used, the first at "

@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.extents import PAGE_SHIFT
+from e820pool.kernel.efi_memmap import (
+    EFI_CONVENTIONAL,
+    EFI_MEMORY_SP,
+    EFI_UNACCEPTED,
+)
 from e820pool.kernel.kaslr_cmdline import has_word, read_mem_options
 from e820pool.kernel.kho import kho_scratch
 from e820pool.kernel.setup_data import node_ranges
@@ -35,10 +40,7 @@ _U64_MAX = (1 << 64) - 1
 # MIN_KERNEL_ALIGN: the image's size is rounded up to whole 2 MiB pages.
 _MIN_ALIGN = 2 << 20
 _LOWEST_START = 512 << 20
-_EFI_CONVENTIONAL = 7
-_EFI_UNACCEPTED = 15
 _EFI_MEMORY_MORE_RELIABLE = 0x1_0000
-_EFI_MEMORY_SP = 0x4_0000
 
 
 def kaslr_slots(inp: BootInput, profile: Profile) -> KaslrSlots:
@@ -182,13 +184,13 @@ def _efi_rows(inp: BootInput) -> tuple[tuple[int, int, int, int], ...] | None:
 # Mirrored memory only, where there is any.
 def _efi_candidates(inp: BootInput, profile: Profile) -> Iterator[Span]:
     rows = _efi_rows(inp) or ()
-    usable = {_EFI_CONVENTIONAL}
+    usable = {EFI_CONVENTIONAL}
     if profile.has("kaslr-unaccepted-memory"):
-        usable.add(_EFI_UNACCEPTED)
+        usable.add(EFI_UNACCEPTED)
     skips_special = profile.has("kaslr-efi-skips-soft-reserved")
     mirrored = any(r[3] & _EFI_MEMORY_MORE_RELIABLE for r in rows)
     for addr, nr_pages, kind, attribute in rows:
-        if kind not in usable or (skips_special and attribute & _EFI_MEMORY_SP):
+        if kind not in usable or (skips_special and attribute & EFI_MEMORY_SP):
             continue
         if mirrored and not attribute & _EFI_MEMORY_MORE_RELIABLE:
             continue

@@ -19,12 +19,16 @@ from e820pool.kernel.cmdline import options
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
 
-__all__ = ("EFI_CONVENTIONAL", "EFI_MEMORY_SP", "add_efi_memmap")
+__all__ = (
+    "EFI_CONVENTIONAL",
+    "EFI_MEMORY_SP",
+    "EFI_UNACCEPTED",
+    "add_efi_memmap",
+)
 
-EFI_CONVENTIONAL = 7
-"""EFI_CONVENTIONAL_MEMORY."""
-EFI_MEMORY_SP = 0x4_0000
-"""Attribute of special-purpose memory."""
+EFI_CONVENTIONAL = 7  #: EFI_CONVENTIONAL_MEMORY.
+EFI_UNACCEPTED = 15  #: EFI_UNACCEPTED_MEMORY.
+EFI_MEMORY_SP = 0x4_0000  #: Attribute of special-purpose memory.
 
 # Loader code and data, boot services code and data.
 _MEMORY = {1, 2, 3, 4, EFI_CONVENTIONAL}

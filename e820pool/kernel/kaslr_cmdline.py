@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from e820pool.kernel.cmdline import number_rules, options, parse_number, parse_size
+from e820pool.kernel.efi_memmap import EFI_MEMORY_SP
 
 if TYPE_CHECKING:
     from e820pool.kernel.cmdline import NumberRules
@@ -21,7 +22,6 @@ MAX_MEMMAP_REGIONS = 4
 """Regions of memmap= that are avoided (4.11 to 7.3)."""
 
 _GIB = 1 << 30
-_EFI_MEMORY_SP = 0x4_0000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -136,7 +136,7 @@ def _fake_memory(size: int, rest: str, rules: NumberRules) -> tuple[int, int]:
     attribute, behind = 0, ""
     if rest.startswith(":"):
         attribute, behind = parse_number(rest[1:], rules)
-    if not behind and attribute & _EFI_MEMORY_SP:
+    if not behind and attribute & EFI_MEMORY_SP:
         return addr, size
     return 0, 0
 

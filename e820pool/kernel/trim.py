@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
-from e820pool.extents import PAGE_SIZE
+from e820pool.extents import PAGE_SIZE, ByteRangeSet
 
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
 
-__all__ = ("trim_bios_range",)
+__all__ = ("TRIMMED_PAGES", "trim_bios_range")
 
 _BIOS_BEGIN = 0xA_0000
 _BIOS_END = 0x10_0000
+
+TRIMMED_PAGES = ByteRangeSet([(0, PAGE_SIZE), (_BIOS_BEGIN, _BIOS_END)]).pages_inside()
+"""What every kernel takes from RAM by itself: page 0 becomes RESERVED, the ISA hole is
+removed."""
 
 
 def trim_bios_range(boot: EarlyBoot) -> None:

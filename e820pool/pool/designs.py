@@ -9,12 +9,13 @@ from e820pool.abi.e820 import E820_TYPE_RESERVED_KERN
 from e820pool.compat import Verdict, check
 from e820pool.compat.kexec_loaders import by_kexec_file, by_kexec_tools
 from e820pool.errors import CapacityError, InputError, LabError
-from e820pool.extents import PAGE_SHIFT, ExtentSet
+from e820pool.extents import PAGE_SHIFT
 from e820pool.handoff.assumed_window import with_assumed_window
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.handoff.strict import whole_table
 from e820pool.kernel.early_boot import predict, predict_input
 from e820pool.kernel.reading import boot_input
+from e820pool.kernel.trim import TRIMMED_PAGES
 from e820pool.pool.rebuild import rebuild
 
 if TYPE_CHECKING:
@@ -34,10 +35,6 @@ __all__ = (
     "design_cell",
     "design_handoff",
 )
-
-# Every kernel gives up page 0 and the ISA hole (arch/x86/kernel/setup.c
-# trim_bios_range()): no design is to blame.
-_ALWAYS_LOST = ExtentSet([(0, 1), (0xA0, 0x100)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +135,8 @@ def contradiction(cell: DesignCell, machine: KernelView) -> str:
 
 
 def _wasted(memory_map: MemoryMap, ledger: DepositLedger, view: KernelView) -> int:
-    kept = view.usable_pages() | ledger.extents | _ALWAYS_LOST
+    # What every kernel gives up by itself no design is to blame for.
+    kept = view.usable_pages() | ledger.extents | TRIMMED_PAGES
     return (memory_map.ram_pages() - kept).nr_pages
 
 

@@ -9,6 +9,7 @@ from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.findings import Finding
+from e820pool.kernel.trim import TRIMMED_PAGES
 from e820pool.pool.agreement import TableReading, finding_about
 from e820pool.pool.claims import Claim
 
@@ -18,12 +19,9 @@ if TYPE_CHECKING:
     from e820pool.kernel.view import KernelView
     from e820pool.memory_map import MemoryMap
 
-__all__ = ("KERNELS_OWN", "infer_claim")
+__all__ = ("infer_claim",)
 
 _TRIM = "arch/x86/kernel/setup.c trim_bios_range()"
-KERNELS_OWN = ExtentSet([(0x0, 0x1), (0xA0, 0x100)])
-"""What every kernel takes from RAM itself: page 0 becomes RESERVED, the ISA hole is
-removed (trim_bios_range(), 6.1)."""
 
 
 def infer_claim(
@@ -41,7 +39,7 @@ def infer_claim(
     """
     ram = firmware_map.bytes_of(E820_TYPE_RAM)
     both = ram & table.reserved
-    inferred = both.pages_inside() - KERNELS_OWN
+    inferred = both.pages_inside() - TRIMMED_PAGES
     refusals = (*_missing(ram, table), *_not_as_given(inferred, view))
     if refusals:
         return None, refusals
@@ -57,7 +55,7 @@ def infer_claim(
             "pool without a record, whole pages only, owners not known",
         )
     ]
-    if parts := both.pages_touched() - both.pages_inside() - KERNELS_OWN:
+    if parts := both.pages_touched() - both.pages_inside() - TRIMMED_PAGES:
         text = "{pages} are RESERVED in part: no deposit, left out"
         notes.append(finding_about("inference-partial-page", "note", parts, text))
     deposits = (Deposit(start_pfn=start, end_pfn=end) for start, end in inferred)
@@ -66,7 +64,7 @@ def infer_claim(
 
 def _missing(ram: ByteRangeSet, table: TableReading) -> Iterator[Finding]:
     # Entries that a kernel dropped, or that never arrived, may have been deposits.
-    if gone := (ram - table.covered).pages_inside() - KERNELS_OWN:
+    if gone := (ram - table.covered).pages_inside() - TRIMMED_PAGES:
         yield finding_about(
             "inference-incomplete",
             "degraded",

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.findings import Finding, Level, worst_level
+from e820pool.kernel.trim import TRIMMED_PAGES
 from e820pool.pool.agreement import disagreements, finding_about, read_view
 from e820pool.pool.claims import Claim, doubts, read_record
-from e820pool.pool.inference import KERNELS_OWN, infer_claim
+from e820pool.pool.inference import infer_claim
 from e820pool.pool.pool import Pool
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _not_recorded(
     claim: Claim, table: TableReading, firmware_map: MemoryMap
 ) -> Iterator[Finding]:
     ram = firmware_map.bytes_of(E820_TYPE_RAM)
-    more = (ram & table.reserved).pages_inside() - KERNELS_OWN - claim.ledger.extents
+    more = (ram & table.reserved).pages_inside() - TRIMMED_PAGES - claim.ledger.extents
     if more:
         text = (
             "{pages} were RAM to the firmware, are RESERVED now and not in the record"

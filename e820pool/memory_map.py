@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from e820pool.findings import Finding
 
-__all__ = ("DIGEST_BYTES", "MemoryMap", "validate_no_wrap")
+__all__ = ("DIGEST_BYTES", "MemoryMap", "table_bytes", "validate_no_wrap")
 
 DIGEST_BYTES = 16  #: Bytes of :meth:`MemoryMap.digest`.
 
@@ -39,6 +39,21 @@ def validate_no_wrap(table: NDArray[Any]) -> None:
             f"entry {at} at {addr:#x} with size {size:#x} reaches 2^64: the limit "
             f"of an entry's end is {(1 << 64) - 1:#x}"
         )
+
+
+def table_bytes(table: NDArray[Any], kind: int | None = None) -> ByteRangeSet:
+    """Return the bytes that entries name as they stand, overlaps and all.
+
+    An entry that reaches 2^64 or wraps there covers all from its start on.
+
+    Args:
+        table: E820_DTYPE.
+        kind: only entries of this type; None for all.
+    """
+    rows = table if kind is None else table[table["type"] == kind]
+    ends = rows["addr"] + rows["size"]
+    ends[ends < rows["addr"]] = ByteRangeSet.LIMIT
+    return ByteRangeSet.from_bounds(rows["addr"], ends)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -100,9 +115,7 @@ class MemoryMap:
 
     def bytes_of(self, kind: int) -> ByteRangeSet:
         """Return the bytes whose type is ``kind`` once overlaps are resolved."""
-        flat = self.flatten().entries
-        rows = flat[flat["type"] == kind]
-        return ByteRangeSet.from_bounds(rows["addr"], rows["addr"] + rows["size"])
+        return table_bytes(self.flatten().entries, kind)
 
     def ram_pages(self) -> ExtentSet:
         """Return the whole pages that are RAM in every byte."""

@@ -13,6 +13,7 @@ from e820pool.compat.about import finding_about
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet
 from e820pool.handoff.low_memory import SCAN_SOURCE, SCANNED_PAGES
 from e820pool.handoff.model import COMMAND_LINE_SIZE
+from e820pool.memory_map import table_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,12 +42,9 @@ def findings_of_given(case: Situation) -> Iterator[Finding]:
 
 def _of_table(deposits: ExtentSet, both: NDArray[Any]) -> Iterator[Finding]:
     # Memory to memblock: RAM, and up to 6.12 type 128 too.
-    kinds = both["type"]
-    ram = both[(kinds == E820_TYPE_RAM) | (kinds == E820_TYPE_RESERVED_KERN)]
-    ends = ram["addr"] + ram["size"]
-    # An entry that reaches 2^64, or wraps there, covers all from its start on.
-    ends[ends < ram["addr"]] = ByteRangeSet.LIMIT
-    entries = ByteRangeSet.from_bounds(ram["addr"], ends).pages_touched()
+    memory = table_bytes(both, E820_TYPE_RAM)
+    memory |= table_bytes(both, E820_TYPE_RESERVED_KERN)
+    entries = memory.pages_touched()
     exposed = deposits & entries
     if exposed:
         yield finding_about(

@@ -21,6 +21,7 @@ from e820pool.abi.e820 import E820_DTYPE, E820_TYPE_RAM, E820_TYPE_RESERVED
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ByteRangeSet
 from e820pool.handoff.strict import whole_table
+from e820pool.memory_map import table_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -160,9 +161,7 @@ def given_up_ram(handoff: Handoff) -> ByteRangeSet:
     """
     if handoff.firmware_map is None:
         return ByteRangeSet()
-    table = whole_table(handoff)
-    kept = table[table["type"] == E820_TYPE_RAM]
-    ram = ByteRangeSet.from_bounds(kept["addr"], kept["addr"] + kept["size"])
+    ram = table_bytes(whole_table(handoff), E820_TYPE_RAM)
     firmware_ram = handoff.firmware_map.bytes_of(E820_TYPE_RAM)
     return firmware_ram - ram - handoff.ledger.extents.to_bytes()
 

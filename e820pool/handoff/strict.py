@@ -19,6 +19,7 @@ from e820pool.extents import ByteRangeSet
 from e820pool.handoff.encodings import encoding_named
 from e820pool.handoff.model import COMMAND_LINE_SIZE
 from e820pool.handoff.placement import LOW_LIMIT
+from e820pool.memory_map import table_bytes
 
 if TYPE_CHECKING:
     from typing import Any
@@ -82,13 +83,13 @@ def _validate_deposits(handoff: Handoff, encoding: Encoding) -> None:
     bare_from = 0 if encoding.deposit_type is None else encoding.bare_from
     kept = ByteRangeSet()
     if encoding.deposit_type is not None:
-        kept = _bytes_of(table, encoding.deposit_type)
+        kept = table_bytes(table, encoding.deposit_type)
     if bare_from is not None:
-        kept |= ByteRangeSet([(bare_from, ByteRangeSet.LIMIT)]) - _named(table)
+        kept |= ByteRangeSet([(bare_from, ByteRangeSet.LIMIT)]) - table_bytes(table)
     for start, end in deposits - kept:
         want = _wanted(encoding.deposit_type)
         raise InputError(f"deposited bytes [{start:#x}, {end:#x}) are not {want}")
-    for start, end in deposits & _bytes_of(table, E820_TYPE_RAM):
+    for start, end in deposits & table_bytes(table, E820_TYPE_RAM):
         raise InputError(f"a RAM entry covers deposited bytes [{start:#x}, {end:#x})")
 
 
@@ -96,15 +97,6 @@ def _wanted(kind: int | None) -> str:
     if kind is None:
         return "without an entry"
     return "RESERVED" if kind == E820_TYPE_RESERVED else f"of type {kind:#x}"
-
-
-def _named(table: NDArray[Any]) -> ByteRangeSet:
-    return ByteRangeSet.from_bounds(table["addr"], table["addr"] + table["size"])
-
-
-def _bytes_of(table: NDArray[Any], kind: int) -> ByteRangeSet:
-    rows = table[table["type"] == kind]
-    return ByteRangeSet.from_bounds(rows["addr"], rows["addr"] + rows["size"])
 
 
 def _validate_zero_page(handoff: Handoff) -> None:
@@ -139,7 +131,7 @@ def _validate_parts(handoff: Handoff) -> None:
         spans.append(("kernel window", *handoff.kernel_window))
     if handoff.initrd:
         spans.append(("initrd", *handoff.initrd))
-    ram = _bytes_of(whole_table(handoff), E820_TYPE_RAM)
+    ram = table_bytes(whole_table(handoff), E820_TYPE_RAM)
     ram -= handoff.ledger.extents.to_bytes()
     for what, start, end in spans:
         if not ram.contains(start, end):

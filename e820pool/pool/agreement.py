@@ -13,7 +13,7 @@ from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.findings import LISTED, Finding
 from e820pool.kernel.view import KernelView
-from e820pool.memory_map import MemoryMap
+from e820pool.memory_map import MemoryMap, table_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from e820pool.findings import Level
     from e820pool.kernel.view import Row
 
-__all__ = ("TableReading", "disagreements", "finding_about", "read_view")
+__all__ = (
+    "TableReading",
+    "disagreements",
+    "finding_about",
+    "read_view",
+    "refusal",
+)
 
 _MEMBLOCK = "arch/x86/kernel/e820.c e820__memblock_setup()"
 _IMAGE = "arch/x86/kernel/setup.c e820_add_kernel_range()"
@@ -41,11 +47,9 @@ class TableReading:
 
     def __init__(self, rows: Iterable[Row]) -> None:
         flat = MemoryMap.of(rows).flatten()
-        table = flat.entries
-        ends = table["addr"] + table["size"]
         self.ram = flat.bytes_of(E820_TYPE_RAM) | flat.bytes_of(E820_TYPE_RESERVED_KERN)
         self.reserved = flat.bytes_of(E820_TYPE_RESERVED)
-        self.covered = ByteRangeSet.from_bounds(table["addr"], ends)
+        self.covered = table_bytes(flat.entries)
         top = self.covered.pages_touched()
         self.top_pfn = int(top.ends[-1]) if top else 0
 
@@ -61,12 +65,12 @@ def read_view(
         view = KernelView(kernel="unknown", engine="machine", table=tuple(view))
     if view.fatal is not None:
         message = f"the boot ends ({view.fatal}): there is no table to agree with"
-        return view, None, (_refusal("kernel-not-booted", message),)
+        return view, None, (refusal("kernel-not-booted", message),)
     try:
         return view, TableReading(view.table), ()
     except InputError as exc:
         message = f"the kernel's table cannot be read: {exc}"
-        return view, None, (_refusal("table-unreadable", message),)
+        return view, None, (refusal("table-unreadable", message),)
 
 
 def disagreements(
@@ -92,7 +96,8 @@ def finding_about(
     )
 
 
-def _refusal(ident: str, message: str) -> Finding:
+def refusal(ident: str, message: str) -> Finding:
+    """Return the finding that there is no pool, or no telling which."""
     return Finding(id=ident, level="degraded", message=message)
 
 

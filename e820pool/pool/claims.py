@@ -20,7 +20,7 @@ from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import PAGE_SIZE, ExtentSet
 from e820pool.findings import Finding
-from e820pool.pool.agreement import finding_about
+from e820pool.pool.agreement import finding_about, refusal
 from e820pool.pool.firmware import firmware_map_before, mismatched_types
 from e820pool.pool.owners import RECORD_OWNER
 
@@ -62,9 +62,9 @@ def read_record(
         parsed = parse_record(record) if isinstance(record, bytes) else record
         ledger = _ledger_of(parsed)
     except BadRecordError as exc:
-        return None, (_refusal(exc.id, str(exc)),)
+        return None, (refusal(exc.id, str(exc)),)
     except InputError as exc:
-        return None, (_refusal(RECORD_BAD_EXTENTS, f"pool record: {exc}"),)
+        return None, (refusal(RECORD_BAD_EXTENTS, f"pool record: {exc}"),)
     claim = Claim(
         ledger=ledger,
         generation=parsed.generation,
@@ -92,7 +92,7 @@ def doubts(
             f"the record is of generation {claim.generation:#x}, older than the "
             f"expected {expected_generation:#x}: later deposits are not in it"
         )
-        yield _refusal("record-stale", message)
+        yield refusal("record-stale", message)
     if firmware_map is not None:
         yield from _machine_doubts(claim, firmware_map)
     if region is not None:
@@ -121,7 +121,7 @@ def _machine_doubts(claim: Claim, firmware_map: MemoryMap) -> Iterator[Finding]:
             f"the record is of the machine with map {claim.map_digest.hex()}, this one "
             f"has {firmware_map.digest().hex()}"
         )
-        yield _refusal("record-other-machine", message)
+        yield refusal("record-other-machine", message)
         return
     wrong = mismatched_types(firmware_map, claim.ledger)
     if not _is_firmware_map(claim, firmware_map):
@@ -151,7 +151,3 @@ def _ledger_of(record: PoolRecord) -> DepositLedger:
         )
         for one in record.extents
     )
-
-
-def _refusal(ident: str, message: str) -> Finding:
-    return Finding(id=ident, level="degraded", message=message)

@@ -8,14 +8,14 @@ from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet, ExtentSet
-from e820pool.findings import Finding
 from e820pool.kernel.trim import TRIMMED_PAGES
-from e820pool.pool.agreement import TableReading, finding_about
+from e820pool.pool.agreement import TableReading, finding_about, refusal
 from e820pool.pool.claims import Claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from e820pool.findings import Finding
     from e820pool.kernel.view import KernelView
     from e820pool.memory_map import MemoryMap
 
@@ -45,7 +45,7 @@ def infer_claim(
         return None, refusals
     if not inferred:
         message = "no page is RESERVED that was RAM to the firmware: nothing to infer"
-        return None, (Finding(id="inference-empty", level="degraded", message=message),)
+        return None, (refusal("inference-empty", message),)
     notes = [
         finding_about(
             "inferred",

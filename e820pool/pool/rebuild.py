@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Literal
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.findings import Finding, Level, worst_level
 from e820pool.kernel.trim import TRIMMED_PAGES
-from e820pool.pool.agreement import disagreements, finding_about, read_view
+from e820pool.pool.agreement import (
+    disagreements,
+    finding_about,
+    read_view,
+    refusal,
+)
 from e820pool.pool.claims import Claim, doubts, read_record
 from e820pool.pool.inference import infer_claim
 from e820pool.pool.pool import Pool
@@ -25,10 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ("Carrier", "RebuildResult", "rebuild")
 
-_RECORD_MISSING = Finding(
-    id="record-missing",
-    level="degraded",
-    message="there is no pool record, and no firmware's map to infer the pool from",
+_RECORD_MISSING = refusal(
+    "record-missing",
+    "there is no pool record, and no firmware's map to infer the pool from",
 )
 
 Carrier = Literal["setup_data", "pmpool", "file", "inference"]

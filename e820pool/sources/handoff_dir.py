@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.abi.setup_data import NODE_HEADER_BYTES, SetupDataNode, parse_node
 from e820pool.errors import BadImageError
-from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.findings import LISTED, Finding
 from e820pool.handoff.model import Handoff
 from e820pool.handoff.strict import whole_table
+from e820pool.memory_map import table_bytes
 from e820pool.sources.boot_params import read_sysfs_nodes
 from e820pool.sources.files import is_directory, list_names, read_file
 from e820pool.sources.handoff_parts import (
@@ -207,7 +207,8 @@ def _tree_notes(path: Path, handoff: Handoff) -> Iterator[Finding]:
     at = next(
         (i for i, (x, y) in enumerate(zip(tree, table, strict=False)) if x != y), None
     )
-    exposed = handoff.ledger.extents & _ram_pages(rows)
+    ram = table_bytes(rows.entries, E820_TYPE_RAM)
+    exposed = handoff.ledger.extents & ram.pages_touched()
     yield Finding(
         id="memmap-tree-differs",
         level="unsafe" if exposed else "note",
@@ -219,11 +220,3 @@ def _tree_notes(path: Path, handoff: Handoff) -> Iterator[Finding]:
         ),
         extents=tuple(exposed)[:LISTED],
     )
-
-
-def _ram_pages(rows: MemoryMap) -> ExtentSet:
-    # As it stands, overlaps and all; a range up to 2^64 ends there.
-    table = rows.entries[rows.entries["type"] == E820_TYPE_RAM]
-    ends = table["addr"] + table["size"]
-    ends[ends < table["addr"]] = ByteRangeSet.LIMIT
-    return ByteRangeSet.from_bounds(table["addr"], ends).pages_touched()

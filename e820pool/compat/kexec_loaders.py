@@ -114,8 +114,10 @@ def _as_read(tree: Iterable[Row], nameless: frozenset[int]) -> Iterable[Row]:
 def _without_interrupt_table(rows: list[Row]) -> list[Row]:
     for at, (addr, size, kind) in enumerate(rows):
         if kind == E820_TYPE_RAM and addr < _INTERRUPT_TABLE_BYTES:
-            end = addr + size
-            moved = (_INTERRUPT_TABLE_BYTES, end - _INTERRUPT_TABLE_BYTES, kind)
+            # The start moves and the end stays, even where it lies before: the tools
+            # count in unsigned numbers of 64 bits.
+            left = (addr + size - _INTERRUPT_TABLE_BYTES) % (1 << 64)
+            moved = (_INTERRUPT_TABLE_BYTES, left, kind)
             return [*rows[:at], moved, *rows[at + 1 :]]
     return rows
 

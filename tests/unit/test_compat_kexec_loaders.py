@@ -1,6 +1,8 @@
 """What a loader hands on: the cap of 128, the tools' own reading of a tree."""
 
 from e820pool.compat.kexec_loaders import by_kexec_file, by_kexec_tools
+from e820pool.kernel.early_boot import predict_input
+from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.view import KernelView
 
 PAGE = 4096
@@ -44,6 +46,16 @@ def test_kexec_tools_sort_and_keep_the_interrupt_table_out_of_ram():
     assert handed.table == ((0x400, 0x9_EC00, 1), LOW[1])
     only = by_kexec_tools([(0x1000, PAGE, 1)])
     assert only.table == ((0x1000, PAGE, 1),)
+
+
+def test_kexec_tools_turn_ram_below_the_interrupt_table_s_end_into_a_size_that_wraps():
+    """A kernel refuses the whole table for it."""
+    handed = by_kexec_tools([(0, 0x200, 1), (0x10_0000, PAGE, 1)])
+    assert handed.table[0] == (0x400, (1 << 64) - 0x200, 1)
+    view = predict_input(handed.boot_input(), profile_for("6.1"))
+    assert view.map_source == "BIOS-e801"
+    just = by_kexec_tools([(0, 0x400, 1), (0x10_0000, PAGE, 1)])
+    assert just.table[0] == (0x400, 0, 1)
 
 
 def test_kexec_tools_make_reserved_of_what_they_have_no_word_for():

@@ -15,6 +15,7 @@ from e820pool.report.jsons import (
     json_text,
 )
 from e820pool.report.verdicts import finding_line
+from e820pool.report.view import mem_range
 from e820pool.type_words import log_words
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _carrier(plan: KexecPlan) -> str:
 
 def _table(plan: KexecPlan) -> Iterator[str]:
     for addr, size, kind in plan.table[:_SHOWN]:
-        yield f"  [mem {addr:#018x}-{addr + size - 1:#018x}] {log_words(kind, '3.5')}"
+        yield f"  {mem_range(addr, size)} {log_words(kind, '3.5')}"
     if len(plan.table) > _SHOWN:
         yield f"  ... {len(plan.table) - _SHOWN} more (--format json has them)"
 

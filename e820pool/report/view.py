@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from e820pool.kernel.view import KaslrSlots, KernelView, Row
     from e820pool.type_words import LogDialect
 
-__all__ = ("view_json", "view_record", "view_text")
+__all__ = ("mem_range", "view_json", "view_record", "view_text")
 
 
 def _rows(rows: tuple[Row, ...] | None) -> list[list[int]] | None:
@@ -75,7 +75,7 @@ def view_text(view: KernelView) -> str:
         if rows is not None:
             lines += _map_lines(name, rows, words)
     lines.append(f"memory: {sum(size for _, size in view.memory) >> 20} MiB")
-    lines += [f"  {_mem(addr, size)}" for addr, size in view.memory]
+    lines += [f"  {mem_range(addr, size)}" for addr, size in view.memory]
     if view.dropped:
         lines += _map_lines("dropped", view.dropped, words)
     return "\n".join([*lines, *_footnotes(view)])
@@ -87,7 +87,7 @@ def _footnotes(view: KernelView) -> Iterator[str]:
         ("decompressor works in", view.load_window),
     ):
         if span is not None:
-            yield f"{name}: {_mem(span[0], span[1] - span[0])}"
+            yield f"{name}: {mem_range(span[0], span[1] - span[0])}"
     if view.kaslr is not None:
         yield _kaslr_line(view.kaslr)
     if view.touched_deposits is not None:
@@ -105,12 +105,12 @@ def _words_of(release: str) -> LogDialect:
 
 
 def _map_lines(name: str, rows: tuple[Row, ...], dialect: LogDialect) -> list[str]:
-    shown = [f"  {_mem(a, s)} {_kind(t, dialect)}" for a, s, t in rows]
+    shown = [f"  {mem_range(a, s)} {_kind(t, dialect)}" for a, s, t in rows]
     return [f"{name}: {len(rows)} entries", *shown]
 
 
-def _mem(addr: int, size: int) -> str:
-    # An entry may be empty or end at 2^64, and kernels print just this.
+def mem_range(addr: int, size: int) -> str:
+    """Return a range as kernels print it, what is empty or ends at 2^64 too."""
     return f"[mem {addr:#018x}-{(addr + size - 1) % (1 << 64):#018x}]"
 
 

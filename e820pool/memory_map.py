@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RAM, encode_table, table_of
+from e820pool.abi.pool_record import MAP_DIGEST_BYTES
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.sweep import sweep_arrays
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
 
     from e820pool.findings import Finding
 
-__all__ = ("DIGEST_BYTES", "MemoryMap", "table_bytes", "validate_no_wrap")
-
-DIGEST_BYTES = 16  #: Bytes of :meth:`MemoryMap.digest`.
+__all__ = ("MemoryMap", "table_bytes", "validate_no_wrap")
 
 
 def validate_no_wrap(table: NDArray[Any]) -> None:
@@ -124,4 +123,4 @@ class MemoryMap:
     def digest(self) -> bytes:
         """Return 16 bytes that name this map: SHA-256 over the flattened table."""
         flat = encode_table(self.flatten().entries)
-        return hashlib.sha256(flat).digest()[:DIGEST_BYTES]
+        return hashlib.sha256(flat).digest()[:MAP_DIGEST_BYTES]

@@ -21,7 +21,6 @@ __all__ = (
     "KNOWN_TYPES",
     "LOG_DIALECTS",
     "TYPE_WITHOUT_NUMBER",
-    "UNKNOWN_RESOURCE_NAME",
     "LogDialect",
     "log_words",
     "parse_log_words",
@@ -44,7 +43,8 @@ LOG_DIALECTS: tuple[LogDialect, ...] = ("2.4", "pre-3.5", "3.5", "7.0")
 #: overlap it beats every real type, so that doubt never becomes RAM.
 TYPE_WITHOUT_NUMBER = 0xFFFF_FFFE
 
-UNKNOWN_RESOURCE_NAME = "Unknown E820 type"  #: In /proc/iomem and memmap.
+# In /proc/iomem and memmap.
+_UNKNOWN_RESOURCE_NAME = "Unknown E820 type"
 
 KNOWN_TYPES = frozenset(
     {
@@ -125,7 +125,7 @@ _RESOURCE_NAMES = {
 _TYPE_OF_RESOURCE = {name: kind for kind, name in _RESOURCE_NAMES.items()} | {
     # The spelling up to 4.11, where unknown types are called so as well.
     "reserved": E820_TYPE_RESERVED,
-    UNKNOWN_RESOURCE_NAME: TYPE_WITHOUT_NUMBER,
+    _UNKNOWN_RESOURCE_NAME: TYPE_WITHOUT_NUMBER,
 }
 
 
@@ -156,7 +156,7 @@ def resource_name(kind: int) -> str:
     ``Unknown E820 type``; RESERVED_KERN is memory under its usual name.
     """
     kind = E820_TYPE_RAM if kind == E820_TYPE_RESERVED_KERN else kind
-    return _RESOURCE_NAMES.get(kind, UNKNOWN_RESOURCE_NAME)
+    return _RESOURCE_NAMES.get(kind, _UNKNOWN_RESOURCE_NAME)
 
 
 def type_of_resource(name: str) -> int | None:

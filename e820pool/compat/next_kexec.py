@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from e820pool.extents import ExtentSet
     from e820pool.kernel.view import Row
 
-__all__ = ("CREEP_HOPS", "findings_of_next_kexec")
+__all__ = ("findings_of_next_kexec",)
 
 _SLOTS = E820_MAX_ENTRIES_ZEROPAGE
 
-CREEP_HOPS = 8
-"""A table that is full after fewer kexecs than this is worth a word."""
+# A table that is full after fewer kexecs than this is worth a word.
+_CREEP_HOPS = 8
 
 _FILE_LOAD = "arch/x86/kernel/kexec-bzimage64.c setup_e820_entries()"
 _TOOLS = "kexec-tools 2.0.25 kexec/arch/i386/kexec-x86-common.c, x86-linux-setup.c"
@@ -114,7 +114,7 @@ def _creep(case: Situation) -> Iterator[Finding]:
     before = len(view.bios_map if view.extended_map is None else view.extended_map)
     after = len(view.kexec_map)
     growth, room = after - before, _SLOTS - after
-    if growth <= 0 or room < -growth or room >= CREEP_HOPS * growth:
+    if growth <= 0 or room < -growth or room >= _CREEP_HOPS * growth:
         return
     spent = f"after {room // growth} more kexecs with such nodes" if room > 0 else "now"
     message = (

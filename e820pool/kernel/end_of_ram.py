@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
     from e820pool.kernel.view import Row
 
-__all__ = ("MAX_PFN_LIMIT", "find_memory_beyond", "max_pfn")
+__all__ = ("find_memory_beyond", "max_pfn")
 
-MAX_PFN_LIMIT = 1 << 34
-"""MAX_ARCH_PFN with four-level page tables: 64 TiB (2.6.32 to 7.3)."""
+# MAX_ARCH_PFN with four-level page tables: 64 TiB (2.6.32 to 7.3).
+_MAX_PFN_LIMIT = 1 << 34
 
 _U64_MASK = (1 << 64) - 1
 
@@ -35,9 +35,9 @@ def max_pfn(rows: Sequence[Row], *, counts_acpi: bool) -> int:
     last = 0
     for addr, size, kind in rows:
         end_pfn = ((addr + size) & _U64_MASK) >> PAGE_SHIFT
-        if kind in kinds and addr >> PAGE_SHIFT < MAX_PFN_LIMIT:
+        if kind in kinds and addr >> PAGE_SHIFT < _MAX_PFN_LIMIT:
             last = max(last, end_pfn)
-    return min(last, MAX_PFN_LIMIT)
+    return min(last, _MAX_PFN_LIMIT)
 
 
 def find_memory_beyond(boot: EarlyBoot) -> None:

@@ -15,10 +15,10 @@ from e820pool.kernel.release import ReleaseKey, parse_release
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ("RELEASES_FILE", "KernelData", "NamedRelease", "parse_kernel_data")
+__all__ = ("KernelData", "NamedRelease", "parse_kernel_data")
 
-RELEASES_FILE = "releases.toml"
-"""Named releases and options; every other file holds behaviours."""
+# Named releases and options; every other file holds behaviours.
+_RELEASES_FILE = "releases.toml"
 
 _SCHEMA = 1
 _RELEASE_KEYS = {"name", "checked", "config", "note"}
@@ -63,11 +63,11 @@ def parse_kernel_data(texts: Mapping[str, str]) -> KernelData:
             names the file and the record.
     """
     tables = {name: _table(name, text) for name, text in sorted(texts.items())}
-    top = tables.pop(RELEASES_FILE, None)
+    top = tables.pop(_RELEASES_FILE, None)
     if top is None:
-        raise InputError(f"{RELEASES_FILE} is missing")
+        raise InputError(f"{_RELEASES_FILE} is missing")
     config = _options(top)
-    releases = [_release(r, config) for r in _records(RELEASES_FILE, top, "release")]
+    releases = [_release(r, config) for r in _records(_RELEASES_FILE, top, "release")]
     behaviours = [
         behaviour_of(record, name)
         for name, table in tables.items()
@@ -106,20 +106,20 @@ def _records(name: str, table: dict[str, Any], key: str) -> Iterator[dict[str, A
 def _options(top: dict[str, Any]) -> dict[str, ConfigValue]:
     options = top.get("config")
     if not isinstance(options, dict):
-        raise InputError(f"{RELEASES_FILE}: no [config]")
+        raise InputError(f"{_RELEASES_FILE}: no [config]")
     return config_of(options, options)
 
 
 def _series(top: dict[str, Any]) -> dict[str, int]:
     series = top.get("series")
     if not isinstance(series, dict) or {type(n) for n in series.values()} != {int}:
-        raise InputError(f"{RELEASES_FILE}: [series] is no table of numbers")
+        raise InputError(f"{_RELEASES_FILE}: [series] is no table of numbers")
     return dict(series)
 
 
 def _release(record: dict[str, Any], default: dict[str, ConfigValue]) -> NamedRelease:
     name, checked = record.get("name"), record.get("checked")
-    where = f"{RELEASES_FILE}: release {name!r}"
+    where = f"{_RELEASES_FILE}: release {name!r}"
     if not isinstance(name, str) or checked not in _CHECKED:
         raise InputError(f"{where}: checked {checked!r} is not one of {_CHECKED}")
     options = record.get("config", {})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ("MAX_SLOT_AREAS", "Request", "SlotList")
+__all__ = ("Request", "SlotList")
 
-MAX_SLOT_AREAS = 100
-"""MAX_SLOT_AREA of kaslr.c (4.9 to 7.3): further regions are ignored."""
+# MAX_SLOT_AREA of kaslr.c (4.9 to 7.3): further regions are ignored.
+_MAX_SLOT_AREAS = 100
 
 _GIB = 1 << 30
 _U64_MAX = (1 << 64) - 1
@@ -49,7 +49,7 @@ class SlotList:
     @property
     def is_full(self) -> bool:
         """Return whether no further area is taken."""
-        return len(self.areas) >= MAX_SLOT_AREAS
+        return len(self.areas) >= _MAX_SLOT_AREAS
 
     def offer(self, start: int, end: int) -> None:
         """Add the slots of one region of RAM.

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import MapSource, Row
 
-__all__ = ("LOWMEM_BYTES", "accepted_rows", "read_zero_page")
+__all__ = ("accepted_rows", "read_zero_page")
 
-LOWMEM_BYTES = 0x9_F000
-"""LOWMEMSIZE(): conventional memory of the fallback map (2.6.32 to 7.3)."""
+# LOWMEMSIZE(): conventional memory of the fallback map (2.6.32 to 7.3).
+_LOWMEM_BYTES = 0x9_F000
 
 _HIGH_MEMORY = 1 << 20
 _U64 = 1 << 64
@@ -84,7 +84,7 @@ def _fall_back(boot: EarlyBoot) -> None:
     boot.map_source = source
     boot.warn("fallback-map")
     boot.table.rows = []
-    boot.table.add(0, LOWMEM_BYTES, E820_TYPE_RAM)
+    boot.table.add(0, _LOWMEM_BYTES, E820_TYPE_RAM)
     boot.table.add(_HIGH_MEMORY, mem_k << 10, E820_TYPE_RAM)
 
 

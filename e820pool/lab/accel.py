@@ -24,10 +24,10 @@ from e820pool.memory_map import MemoryMap
 if TYPE_CHECKING:
     from e820pool.lab.qemu import Accelerator
 
-__all__ = ("PROBE_DEADLINES", "choose_accelerator", "probe_kvm")
+__all__ = ("choose_accelerator", "probe_kvm")
 
-PROBE_DEADLINES = Deadlines(firmware=5, kernel=15, report=10, pressure=10, end=5)
-"""Hardware that works needs a second in all; one that hangs must not hold us up."""
+# Hardware that works needs a second in all; one that hangs must not hold us up.
+_PROBE_DEADLINES = Deadlines(firmware=5, kernel=15, report=10, pressure=10, end=5)
 
 _DEVICE = Path("/dev/kvm")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -55,7 +55,7 @@ def choose_accelerator(image: bytes) -> Accelerator:
         return _known[key]
 
 
-def probe_kvm(image: bytes, deadlines: Deadlines = PROBE_DEADLINES) -> bool:
+def probe_kvm(image: bytes, deadlines: Deadlines = _PROBE_DEADLINES) -> bool:
     """Return whether a kernel boots with KVM as far as user space."""
     parsed = parse_bzimage(image)
     handoff = build_handoff(MemoryMap.of(_PROBE_ROWS), DepositLedger())

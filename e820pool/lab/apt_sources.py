@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = (
-    "SUITES",
     "AptSource",
     "parse_list",
     "parse_sources",
@@ -18,8 +17,8 @@ __all__ = (
     "wide_sources",
 )
 
-SUITES = ("bullseye", "bookworm", "trixie", "forky", "sid")
-"""Suites of the distribution whose kernels are wanted, oldest first."""
+# Suites of the distribution whose kernels are wanted, oldest first.
+_SUITES = ("bullseye", "bookworm", "trixie", "forky", "sid")
 
 # What else stands for one of them in a configuration.
 _ALIASES = frozenset({"oldoldstable", "oldstable", "stable", "testing", "unstable"})
@@ -88,7 +87,7 @@ def parse_sources(text: str) -> Iterator[AptSource]:
 
 def pick_archive(sources: Iterable[AptSource]) -> AptSource | None:
     """Return the first source that is the distribution's main archive."""
-    wanted = _ALIASES | set(SUITES)
+    wanted = _ALIASES | set(_SUITES)
     for source in sources:
         has_suite = any(
             suite.removesuffix("-backports") in wanted
@@ -102,7 +101,7 @@ def pick_archive(sources: Iterable[AptSource]) -> AptSource | None:
 
 def wide_sources(archive: AptSource) -> str:
     """Return a deb822-style file that names every suite of the same archive."""
-    suites = (*SUITES, *(f"{suite}-backports" for suite in SUITES[:-1]))
+    suites = (*_SUITES, *(f"{suite}-backports" for suite in _SUITES[:-1]))
     fields = {
         "Types": "deb",
         "URIs": archive.uri,

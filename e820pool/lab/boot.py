@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from e820pool.lab.machine import Phase, VmRun
 
 __all__ = (
-    "PATTERN",
     "BootOptions",
     "BootRecord",
     "boot",
@@ -37,8 +36,8 @@ __all__ = (
     "validate_host_memory",
 )
 
-PATTERN = (b"e820pool deposit" * (PAGE_SIZE // 16))[:PAGE_SIZE]
-"""What deposited pages hold at the start when changes are to be told from reads."""
+# What deposited pages hold at the start when changes are to be told from reads.
+_PATTERN = (b"e820pool deposit" * (PAGE_SIZE // 16))[:PAGE_SIZE]
 
 # A guest that fills its memory needs that memory here, and QEMU some of its own.
 _QEMU_BYTES = 256 << 20
@@ -159,14 +158,14 @@ class _Before:
     def __init__(self, ram: GuestRam, deposits: ExtentSet, pattern: bool) -> None:
         self._ram = ram
         self.deposits = deposits
-        self.content = PATTERN if pattern else _SCRATCH_PAGE
+        self.content = _PATTERN if pattern else _SCRATCH_PAGE
         self.pattern = pattern
         self.firmware = ExtentSet()
 
     def take(self) -> None:
         self._ram.clear(self.deposits)
         if self.pattern:
-            self._ram.fill(self.deposits, PATTERN)
+            self._ram.fill(self.deposits, _PATTERN)
         self.firmware = self._ram.touched() - self.deposits
 
 

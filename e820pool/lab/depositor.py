@@ -11,10 +11,10 @@ from pathlib import Path
 from e820pool.errors import LabError
 from e820pool.lab.cache import cache_folder, write_atomically
 
-__all__ = ("AGENT_SOURCE", "agent_program")
+__all__ = ("agent_program",)
 
-AGENT_SOURCE = Path(__file__).with_name("guest_files") / "agent.c"
-"""The source, compiled once for each version of it."""
+# The source, compiled once for each version of it.
+_AGENT_SOURCE = Path(__file__).with_name("guest_files") / "agent.c"
 
 _COMPILE_SECONDS = 120
 
@@ -42,7 +42,7 @@ def agent_program() -> bytes:
 
 def _source() -> bytes:
     try:
-        return AGENT_SOURCE.read_bytes()
+        return _AGENT_SOURCE.read_bytes()
     except OSError as exc:
         raise LabError(f"agent: {exc}") from exc
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from e820pool.lab.bind import BoundKernel
 
-__all__ = ("MAX_SEGMENTS", "KexecImage", "KexecSegment", "kexec_image")
+__all__ = ("KexecImage", "KexecSegment", "kexec_image")
 
-MAX_SEGMENTS = 16
-"""KEXEC_SEGMENT_MAX (uapi/linux/kexec.h)."""
+# KEXEC_SEGMENT_MAX (uapi/linux/kexec.h).
+_MAX_SEGMENTS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +79,9 @@ def kexec_image(bound: BoundKernel) -> KexecImage:
     """
     stub = build_kexec_stub(addr=bound.stub_addr, entry=bound.entry)
     parts = [*bound.parts, Part(what="stub", addr=bound.stub_addr, data=stub)]
-    if len(parts) > MAX_SEGMENTS:
+    if len(parts) > _MAX_SEGMENTS:
         raise CapacityError(
-            f"{len(parts)} segments do not fit: the limit is {MAX_SEGMENTS}"
+            f"{len(parts)} segments do not fit: the limit is {_MAX_SEGMENTS}"
         )
     at, segments, pieces = 0, [], []
     for part in sorted(parts, key=lambda part: part.addr):

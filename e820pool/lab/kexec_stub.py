@@ -9,11 +9,11 @@ from e820pool.abi.multiboot_elf import encode_gdt, encode_gdt_pointer
 if TYPE_CHECKING:
     from e820pool.lab.stub import KernelEntry
 
-__all__ = ("ENTRY_64_OFFSET", "build_kexec_stub")
+__all__ = ("build_kexec_stub",)
 
-ENTRY_64_OFFSET = 0x200
-"""startup_64 from the load address on (Documentation/arch/x86/boot.rst, "64-bit Boot
-Protocol")."""
+# startup_64 from the load address on (Documentation/arch/x86/boot.rst, "64-bit Boot
+# Protocol").
+_ENTRY_64_OFFSET = 0x200
 
 # __BOOT_CS and __BOOT_DS: 64-bit code and flat data (Intel SDM volume 3, 3.4.5).
 _BOOT_CS, _BOOT_DS = 0x10, 0x18
@@ -46,7 +46,7 @@ def build_kexec_stub(*, addr: int, entry: KernelEntry) -> bytes:
 
 
 def _code(gdt_pointer_addr: int, addr: int, entry: KernelEntry) -> bytes:
-    kernel = entry.kernel_addr + ENTRY_64_OFFSET
+    kernel = entry.kernel_addr + _ENTRY_64_OFFSET
     return b"".join(
         (
             _CLI,

@@ -24,7 +24,6 @@ __all__ = (
     "VmSpec",
     "find_qemu",
     "qemu_argv",
-    "shell_command",
     "write_dry_run",
 )
 
@@ -138,7 +137,7 @@ def qemu_argv(spec: VmSpec, channels: VmChannels, *, qemu: str = _QEMU) -> list[
     return argv
 
 
-def shell_command(argv: Sequence[str]) -> str:
+def _shell_command(argv: Sequence[str]) -> str:
     """Return a command line that can be pasted into a shell."""
     return shlex.join(argv)
 
@@ -169,7 +168,7 @@ def write_dry_run(spec: VmSpec, folder: Path) -> str:
         console=f"file,path={_escaped(folder / 'console.log')}",
         report=f"file,path={_escaped(folder / 'report.txt')}",
     )
-    return shell_command(qemu_argv(spec, channels))
+    return _shell_command(qemu_argv(spec, channels))
 
 
 # QEMU splits option values at commas; a doubled one is a comma.

@@ -32,13 +32,13 @@ from e820pool.sources.files import INPUT_LIMIT
 if TYPE_CHECKING:
     from e820pool.sources.deposits_file import DepositChanges
 
-__all__ = ("REQUEST_VARIABLE", "AgentRequest", "ask_agent")
-
-REQUEST_VARIABLE = "E820POOL_REQUEST"
-"""Where a program finds what is asked of it."""
+__all__ = ("AgentRequest", "ask_agent")
 
 AgentRequest = Literal["deposits", "freeze", "thaw"]
 """What is asked of who keeps the deposits."""
+
+# Where a program finds what is asked of it.
+_REQUEST_VARIABLE = "E820POOL_REQUEST"
 
 _SECONDS = 60.0
 
@@ -105,7 +105,7 @@ def _by_program(command: str, request: str, seconds: float) -> bytes:
         argv = shlex.split(command)
         done = subprocess.run(  # noqa: S603  root's own words on root's command line
             argv,
-            env=os.environ | {REQUEST_VARIABLE: request},
+            env=os.environ | {_REQUEST_VARIABLE: request},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=seconds,

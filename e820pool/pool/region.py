@@ -21,10 +21,10 @@ from e820pool.pool.bitmap import BITS_PER_LONG, PageBitmap, bits_to_longs
 if TYPE_CHECKING:
     from e820pool.pool.option import PmpoolOption
 
-__all__ = ("MAX_ALIGN_ORDER", "PmpoolRegion", "bitmap_pages", "validate_align_order")
+__all__ = ("PmpoolRegion", "bitmap_pages", "validate_align_order")
 
-MAX_ALIGN_ORDER = BITS_PER_LONG - 1
-"""cma_alloc() shifts an unsigned long by the order: above 63 C leaves it open."""
+# cma_alloc() shifts an unsigned long by the order: above 63 C leaves it open.
+_MAX_ALIGN_ORDER = BITS_PER_LONG - 1
 
 
 def bitmap_pages(nr_pages: int) -> int:
@@ -35,9 +35,9 @@ def bitmap_pages(nr_pages: int) -> int:
 
 def validate_align_order(align_order: int) -> None:
     """Raise InputError for an order that an unsigned long cannot be shifted by."""
-    if not 0 <= align_order <= MAX_ALIGN_ORDER:
+    if not 0 <= align_order <= _MAX_ALIGN_ORDER:
         raise InputError(
-            f"alignment order {align_order}: the limits are 0 and {MAX_ALIGN_ORDER}"
+            f"alignment order {align_order}: the limits are 0 and {_MAX_ALIGN_ORDER}"
         )
 
 
@@ -81,7 +81,7 @@ class PmpoolRegion:
         cma_alloc() (mm/cma.c, 6.1), to which no pages at all is a failure too.
 
         Raises:
-            InputError: ``align_order`` is above :data:`MAX_ALIGN_ORDER`.
+            InputError: ``align_order`` is above 63.
         """
         validate_align_order(align_order)
         if nr_pages <= 0:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from e820pool.handoff.model import Handoff, Segment
 
-__all__ = ("handoff_files", "manifest_document", "write_handoff")
+__all__ = ("write_handoff",)
 
 
-def manifest_document(handoff: Handoff) -> dict[str, Any]:
+def _manifest_document(handoff: Handoff) -> dict[str, Any]:
     """Return what manifest.json says: where each part goes, and for what."""
     named = zip(_file_names(handoff), handoff.segments(), strict=True)
     return document(
@@ -41,9 +41,9 @@ def manifest_document(handoff: Handoff) -> dict[str, Any]:
     )
 
 
-def handoff_files(handoff: Handoff) -> dict[str, bytes]:
+def _handoff_files(handoff: Handoff) -> dict[str, bytes]:
     """Return every file of a handoff directory, by its name in it."""
-    files = {"manifest.json": json_text(manifest_document(handoff)).encode()}
+    files = {"manifest.json": json_text(_manifest_document(handoff)).encode()}
     for name, part in zip(_file_names(handoff), handoff.segments(), strict=True):
         files[name] = _content(part)
     table = MemoryMap(entries=whole_table(handoff))
@@ -61,7 +61,7 @@ def write_handoff(handoff: Handoff, path: str | Path) -> None:
         InputError: something that is no handoff directory is there, or it cannot be
             written.
     """
-    write_tree(path, handoff_files(handoff), is_ours=is_handoff_dir)
+    write_tree(path, _handoff_files(handoff), is_ours=is_handoff_dir)
 
 
 def _file_names(handoff: Handoff) -> list[str]:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = (
-    "ATTRIBUTE_LIMIT",
     "INPUT_LIMIT",
     "is_directory",
     "list_names",
@@ -22,14 +21,13 @@ __all__ = (
     "read_file",
     "read_large_file",
     "read_stream",
-    "shown_path",
 )
 
 INPUT_LIMIT = 64 << 20
 """Bytes of the largest input that is read; a day of kernel log has less."""
 
-#: One page is all that a sysfs attribute can hold.
-ATTRIBUTE_LIMIT = 4096
+# One page is all that a sysfs attribute can hold.
+_ATTRIBUTE_LIMIT = 4096
 
 # /sys/firmware/memmap and setup_data/ hold one directory an entry; a kernel table
 # has at most 3200, so that more than this is something else.
@@ -48,7 +46,7 @@ def is_directory(path: Path) -> bool:
         return False
 
 
-def shown_path(path: Path) -> str:
+def _shown_path(path: Path) -> str:
     """Return a path as it is put in a message: quoted, on one line, not endless."""
     return repr(str(path))[:_PATH_SHOWN]
 
@@ -65,10 +63,10 @@ def read_file(path: Path, limit: int = INPUT_LIMIT, *, empty: bool = False) -> b
         with path.open("rb") as stream:
             return read_stream(stream, str(path), limit, empty=empty)
     except OSError as exc:
-        raise InputError(f"cannot read {shown_path(path)}: {_reason(exc)}") from exc
+        raise InputError(f"cannot read {_shown_path(path)}: {_reason(exc)}") from exc
     except ValueError as exc:
         # A NUL in the name.
-        raise InputError(f"cannot read {shown_path(path)}: {exc}") from exc
+        raise InputError(f"cannot read {_shown_path(path)}: {exc}") from exc
 
 
 def read_large_file(path: Path, limit: int) -> bytes:
@@ -99,7 +97,7 @@ def read_stream(
 
 def read_attribute(path: Path) -> str:
     """Return a sysfs attribute's text without its newline; errors as read_file."""
-    data = read_file(path, ATTRIBUTE_LIMIT)
+    data = read_file(path, _ATTRIBUTE_LIMIT)
     return data.decode("utf-8", "replace").strip()
 
 

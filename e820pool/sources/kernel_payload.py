@@ -14,10 +14,10 @@ from e820pool.errors import BadImageError, InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("MAX_KERNEL_BYTES", "embedded_config", "unpack_kernel")
+__all__ = ("embedded_config", "unpack_kernel")
 
-MAX_KERNEL_BYTES = 1 << 30
-"""A kernel that unpacks to more is taken for a damaged one."""
+# A kernel that unpacks to more is taken for a damaged one.
+_MAX_KERNEL_BYTES = 1 << 30
 
 # CONFIG_IKCONFIG: kernel/configs.c puts a gzip file between these marks.
 _CONFIG_START, _CONFIG_END = b"IKCFG_ST", b"IKCFG_ED"
@@ -71,29 +71,29 @@ def _whole(name: str, unpack: Callable[[bytes], bytes], packed: bytes) -> bytes:
         raise BadImageError(
             f"{name} data of {len(packed):#x} bytes is damaged: {exc}"
         ) from exc
-    if len(data) >= MAX_KERNEL_BYTES:
-        raise BadImageError(f"{name} data unpacks to {MAX_KERNEL_BYTES:#x} bytes")
+    if len(data) >= _MAX_KERNEL_BYTES:
+        raise BadImageError(f"{name} data unpacks to {_MAX_KERNEL_BYTES:#x} bytes")
     return data
 
 
 def _gunzip(packed: bytes) -> bytes:
-    return zlib.decompressobj(wbits=31).decompress(packed, MAX_KERNEL_BYTES)
+    return zlib.decompressobj(wbits=31).decompress(packed, _MAX_KERNEL_BYTES)
 
 
 # The size that the build appends to the payload is no part of the stream.
 def _unxz(packed: bytes) -> bytes:
-    return lzma.LZMADecompressor().decompress(packed, MAX_KERNEL_BYTES)
+    return lzma.LZMADecompressor().decompress(packed, _MAX_KERNEL_BYTES)
 
 
 def _bunzip(packed: bytes) -> bytes:
-    return bz2.BZ2Decompressor().decompress(packed, MAX_KERNEL_BYTES)
+    return bz2.BZ2Decompressor().decompress(packed, _MAX_KERNEL_BYTES)
 
 
 def _unzstd(packed: bytes) -> bytes:
     zstandard = _package("zstandard")
     reader = zstandard.ZstdDecompressor().stream_reader(packed)
     try:
-        data: bytes = reader.read(MAX_KERNEL_BYTES)
+        data: bytes = reader.read(_MAX_KERNEL_BYTES)
     except zstandard.ZstdError as exc:
         raise ValueError(str(exc)) from exc
     return data
@@ -102,7 +102,7 @@ def _unzstd(packed: bytes) -> bytes:
 def _unlz4(packed: bytes) -> bytes:
     block = _package("lz4.block")
     parts, at, total = [], len(_LZ4_MAGIC), 0
-    while total < MAX_KERNEL_BYTES:
+    while total < _MAX_KERNEL_BYTES:
         length = int.from_bytes(packed[at : at + 4], "little")
         at += 4
         # The last word is the size of it all, which is no block that is there.

@@ -10,7 +10,7 @@ from e820pool.errors import BadImageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("LINES_LIMIT", "LogLine", "clean_lines", "decode_text")
+__all__ = ("LogLine", "clean_lines", "decode_text")
 
 # Bytes that are looked at to tell text from noise, and the share of control
 # characters (or of bytes that are not UTF-8) from which on it is noise. A serial
@@ -19,8 +19,8 @@ _PROBE_BYTES = 1 << 16
 _NOISE_SHARE = 0.1
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
 
-LINES_LIMIT = 1 << 21
-"""Lines of the longest text that is read; a log of the largest size has fewer."""
+# Lines of the longest text that is read; a log of the largest size has fewer.
+_LINES_LIMIT = 1 << 21
 
 _COLOUR = re.compile(r"\x1b\[[0-9;?]{0,16}[ -/]?[@-~]")
 
@@ -54,9 +54,9 @@ def decode_text(data: bytes, name: str) -> str:
     """
     text = data.decode("utf-8-sig", "replace")
     lines = text.count("\n")
-    if lines > LINES_LIMIT:
+    if lines > _LINES_LIMIT:
         raise BadImageError(
-            f"{name!r} has {lines:#x} lines: the limit is {LINES_LIMIT:#x}"
+            f"{name!r} has {lines:#x} lines: the limit is {_LINES_LIMIT:#x}"
         )
     probe = text[:_PROBE_BYTES]
     noise = len(_CONTROL.findall(probe))

@@ -15,9 +15,10 @@ from e820pool.sources.json_text import (
     whole_number,
 )
 
-__all__ = ("KIND", "read_map_json")
+__all__ = ("read_map_json",)
 
-KIND = "memory-map"  #: The kind of our JSON.
+# The kind of our JSON.
+_KIND = "memory-map"
 
 _U32_LIMIT, _U64_LIMIT = 1 << 32, 1 << 64
 _ROW = (("addr", _U64_LIMIT), ("size", _U64_LIMIT), ("type", _U32_LIMIT))
@@ -32,7 +33,7 @@ def read_map_json(text: str, *, origin: str = "") -> MemoryMap:
     Raises:
         BadImageError: the document is not exactly so.
     """
-    found = parse_document(text, KIND, origin)
+    found = parse_document(text, _KIND, origin)
     rows = found.get("entries")
     if not isinstance(rows, list):
         raise BadImageError(f"{origin!r} has no array 'entries'")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from e820pool.deposits import DepositLedger
     from e820pool.memory_map import MemoryMap
 
-__all__ = ("KHO", "scratch_area")
+__all__ = ("KHO",)
 
 _ALIGN = 2 << 20
 # From here on: below lie the handoff's own parts and the real-mode trampoline.
@@ -29,7 +29,7 @@ _LOW, _HIGH = 1 << 24, 1 << 32
 _WANTED = 256 << 20
 
 
-def scratch_area(memory_map: MemoryMap, ledger: DepositLedger) -> tuple[int, int]:
+def _scratch_area(memory_map: MemoryMap, ledger: DepositLedger) -> tuple[int, int]:
     """Return ``(addr, size)`` of RAM without deposits, 256 MiB where there is room.
 
     Raises:
@@ -53,7 +53,7 @@ def scratch_area(memory_map: MemoryMap, ledger: DepositLedger) -> tuple[int, int
 def _nodes(
     memory_map: MemoryMap, ledger: DepositLedger, addr_of: Callable[[int], int]
 ) -> list[SetupDataNode]:
-    scratch = [scratch_area(memory_map, ledger)]
+    scratch = [_scratch_area(memory_map, ledger)]
     payload = encode_kho_payload(addr_of(0), ledger.extents, scratch)
     return [SetupDataNode(type=SETUP_KEXEC_KHO, data=payload)]
 

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from e820pool.report.results.model import Curve, ExhaustionChapter
     from e820pool.stress.limits import Limit
 
-__all__ = ("LINES", "STYLES", "Chart", "Line", "Mark", "charts_of")
+__all__ = ("LINES", "Chart", "Line", "Mark", "charts_of")
 
 LINES = 12
 """Curves in one chart at most: more cannot be told apart."""
 
-STYLES = 6
-"""Colours, and dashes, that the page has."""
+# Colours, and dashes, that the page has.
+_STYLES = 6
 
 # Units of the plot's own square, which the page stretches.
 _SIDE = 1000
@@ -133,8 +133,8 @@ def _lines(
         call, entries = _point_at(one, x, (number + 1) / (len(curves) + 1))
         yield Line(
             points=_polyline(one, x, y),
-            hue=hue % STYLES,
-            dash=(hue + run) % STYLES,
+            hue=hue % _STYLES,
+            dash=(hue + run) % _STYLES,
             letter=ascii_uppercase[number],
             x=x.percent(call),
             y=y.percent_down(entries),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e820pool.abi.e820 import E820_TYPE_PRAM
+from e820pool.abi.e820 import E820_TYPE_PRAM, E820_TYPE_SOFT_RESERVED
 from e820pool.compat.about import finding_about
 from e820pool.compat.situation import bytes_named
 from e820pool.extents import ByteRangeSet
@@ -22,6 +22,12 @@ _KASLR = "arch/x86/boot/compressed/kaslr.c process_e820_entries()"
 _IMAGE = "arch/x86/kernel/setup.c e820_add_kernel_range()"
 _HEAD = "arch/x86/boot/compressed/head_64.S startup_32"
 _PMEM = "arch/x86/kernel/pmem.c register_e820_pmem()"
+_HOTPLUG = "drivers/dax/hmem/hmem.c hmem_register_device(), kmem.c dev_dax_kmem_probe()"
+
+# Memory is added in blocks of this size, or larger ones on large machines.
+# Linux 6.12 arch/x86/mm/init_64.c MIN_MEMORY_BLOCK_SIZE.
+_BLOCK_BYTES = 128 << 20
+_U64_MAX = (1 << 64) - 1
 
 
 def findings_of_touch(case: Situation) -> Iterator[Finding]:
@@ -34,6 +40,7 @@ def findings_of_touch(case: Situation) -> Iterator[Finding]:
     yield from _load_window(case)
     yield from _slots(case)
     yield from _driver(case)
+    yield from _hotplugged(case)
 
 
 def _touched(case: Situation) -> Iterator[Finding]:
@@ -100,3 +107,24 @@ def _driver(case: Situation) -> Iterator[Finding]:
             "to find out what they hold"
         )
         yield finding_about("driver-takes-deposit", "unsafe", hit, text, _PMEM)
+
+
+# Type 0xefffffff: a driver adds it as System RAM, the whole blocks in each entry.
+def _hotplugged(case: Situation) -> Iterator[Finding]:
+    if not case.has("soft-reserved-is-hotplugged"):
+        return
+    rows = [row for row in case.view.table if row[2] == E820_TYPE_SOFT_RESERVED]
+    blocks = [_whole_blocks(addr, addr + size) for addr, size, _ in rows]
+    added = ByteRangeSet(block for block in blocks if block[0] < block[1])
+    hit = case.deposits & added.pages_touched()
+    if hit:
+        text = (
+            "type 0xefffffff makes {pages} a device that a driver adds to the kernel's "
+            "memory"
+        )
+        yield finding_about("driver-takes-deposit", "unsafe", hit, text, _HOTPLUG)
+
+
+# A table that no kernel resolves can have an entry up to 2^64.
+def _whole_blocks(start: int, end: int) -> tuple[int, int]:
+    return -(-start // _BLOCK_BYTES) * _BLOCK_BYTES, min(end, _U64_MAX) & -_BLOCK_BYTES

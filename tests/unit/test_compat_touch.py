@@ -1,7 +1,19 @@
 """Findings about pages that this kernel can touch: each with a pass and a fail."""
 
 import pytest
-from compat_cases import AT, CARVED, RECORD, SIZE, WHOLE, WINDOW, G, M, levels, verdict
+from compat_cases import (
+    AT,
+    CARVED,
+    RECORD,
+    SIZE,
+    WHOLE,
+    WINDOW,
+    G,
+    M,
+    found,
+    levels,
+    verdict,
+)
 
 from e820pool.compat.pci_gap import pci_gap
 from e820pool.extents import ExtentSet
@@ -45,6 +57,29 @@ def test_persistent_memory_is_read_by_its_driver():
     assert levels("driver-takes-deposit", rows, "4.4") == ["unsafe"]
     assert levels("driver-takes-deposit", rows, "3.10") == []
     assert levels("driver-takes-deposit", CARVED, "4.4") == []
+
+
+@pytest.mark.parametrize(
+    ("release", "size", "want"),
+    [
+        ("6.1", 256 * M, []),
+        ("6.12", 256 * M, ["unsafe"]),
+        ("7.3", 256 * M, ["unsafe"]),
+        ("7.3", 127 * M, []),
+    ],
+)
+def test_whole_blocks_of_soft_reserved_memory_are_added_by_a_driver(
+    release, size, want
+):
+    rows = [*CARVED[:3], (AT, size, 0xEFFF_FFFF), (AT + size, M, 1)]
+    told = found("driver-takes-deposit", rows, release)
+    assert [one.level for one in told] == want
+    assert all("hmem" in one.source for one in told)
+
+
+def test_soft_reserved_memory_up_to_2_64_is_no_crash():
+    rows = [*CARVED, ((1 << 64) - G, G, 0xEFFF_FFFF)]
+    assert levels("driver-takes-deposit", rows, "7.3") == []
 
 
 def test_a_count_of_slots_is_told():

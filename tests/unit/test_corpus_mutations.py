@@ -41,6 +41,7 @@ UNTOLD = {
         "early or not, nodes are reserved before anything is allocated",
         MAIN,
     ),
+    "soft-reserved-is-hotplugged": ("the guest here loads no driver", MAIN),
     "setup-data-replaces-firmware-map": (NOT_MARKED, ("6.18", "7.3")),
     "setup-data-marked-before-cmdline": (NOT_MARKED, ("6.18", "7.3")),
     "append-needs-one": (

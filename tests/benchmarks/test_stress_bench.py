@@ -129,21 +129,42 @@ def test_ten_thousand_maps_on_all_kernels_need_constant_memory(benchmark, tmp_pa
     assert peaks[1][1] < 1.1 * peaks[0][1]
 
 
+# Seconds of a processor: this process, and the busiest worker.
+PROCESSOR = """
+import os, time
+def seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+found = Path("/proc/self/task").glob("*/children")
+workers = [seconds(pid) for one in found for pid in one.read_text().split()]
+print("seconds", time.process_time(), max(workers, default=0.0))
+"""
+
+
 @pytest.mark.benchmark(group="a fleet")
 def test_two_workers_take_at_most_six_tenths_of_the_time_of_one(benchmark, tmp_path):
-    """Wall time: what else runs on the machine counts here."""
+    """By processor time of what has to follow on each other: the reader, a worker.
+
+    Wall time is asked for too where nothing else runs on two processors.
+    """
     pytest.importorskip("joblib", reason="pip install e820pool[sweep]")
-    if len(os.sched_getaffinity(0)) < 2 or os.getloadavg()[0] > 0.5:
-        pytest.skip("two idle processors are needed: try again when nothing else runs")
     path = fleet(tmp_path / "fleet.jsonl", 1000)
 
-    def wall(jobs):
+    def costs(jobs):
         started = time.monotonic()
-        peak_of(CHECK, path, "all", jobs)
-        return time.monotonic() - started
+        words = words_of(CHECK + PROCESSOR, path, "all", jobs)
+        at = words.index("seconds")
+        busy = sum(map(float, words[at + 1 : at + 3]))
+        return busy, time.monotonic() - started
 
-    pairs = [(wall(1), wall(2)) for _ in range(3)]
-    benchmark.pedantic(wall, (2,), rounds=1)
-    found = min(two for _, two in pairs) / min(one for one, _ in pairs)
-    benchmark.extra_info["ratio"] = round(found, 2)
-    assert found <= 0.6
+    is_idle = len(os.sched_getaffinity(0)) > 1 and os.getloadavg()[0] < 0.5
+    pairs = [(costs(1), costs(2)) for _ in range(2)]
+    benchmark.pedantic(costs, (2,), rounds=1)
+    busy, wall = (
+        min(two[at] for _, two in pairs) / min(one[at] for one, _ in pairs)
+        for at in (0, 1)
+    )
+    benchmark.extra_info["ratio"] = round(busy, 2)
+    benchmark.extra_info["wall_ratio"] = round(wall, 2)
+    assert busy <= 0.6
+    assert wall <= 0.6 or not is_idle

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-__all__ = ("LEVELS", "LISTED", "Finding", "Level", "worst_level")
+__all__ = ("LEVELS", "LISTED", "Finding", "Level", "finding_value", "worst_level")
 
 Level = Literal["note", "degraded", "unsafe"]
 """How bad a finding is."""
@@ -35,6 +35,17 @@ class Finding:
     message: str
     extents: tuple[tuple[int, int], ...] = ()
     source: str = ""
+
+
+def finding_value(finding: Finding) -> dict[str, Any]:
+    """Return a finding as plain values; ``extents`` are ``[base_pfn, nr_pages]``."""
+    return {
+        "id": finding.id,
+        "level": finding.level,
+        "message": finding.message,
+        "source": finding.source,
+        "extents": [[start, end - start] for start, end in finding.extents],
+    }
 
 
 def worst_level(findings: tuple[Finding, ...]) -> Level | None:

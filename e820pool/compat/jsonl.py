@@ -14,6 +14,7 @@ from e820pool.compat.verdict import (
     profile_notes,
     verdict_of,
     verdict_unknown,
+    verdict_value,
     window_notes,
 )
 from e820pool.errors import E820PoolError, InputError
@@ -32,7 +33,6 @@ from e820pool.kernel.profiles import profile_for
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from e820pool.findings import Finding
     from e820pool.kernel.boot_input import BootInput
 
 __all__ = ("check_line", "check_lines", "check_record")
@@ -53,7 +53,7 @@ def check_line(line: bytes | str) -> dict[str, Any]:
     try:
         record = record_of_line(line)
         ident = ident_of(record)
-        return {"id": ident, **_told(check_record(record))}
+        return {"id": ident, **verdict_value(check_record(record))}
     except E820PoolError as exc:
         return {"id": ident, "error": str(exc)}
 
@@ -115,21 +115,3 @@ def _deposits(rows: list[Any]) -> ExtentSet:
             f"{MAX_PFN:#x}"
         )
     return ExtentSet(spans)
-
-
-def _told(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "kernel": verdict.kernel,
-        "verdict": verdict.verdict,
-        "findings": [_finding(one) for one in verdict.findings],
-    }
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    return {
-        "id": finding.id,
-        "level": finding.level,
-        "message": finding.message,
-        "source": finding.source,
-        "extents": [[start, end - start] for start, end in finding.extents],
-    }

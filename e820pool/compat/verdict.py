@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from e820pool.findings import Finding, worst_level
+from e820pool.findings import Finding, finding_value, worst_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +18,7 @@ __all__ = (
     "profile_notes",
     "verdict_of",
     "verdict_unknown",
+    "verdict_value",
     "window_notes",
 )
 
@@ -79,3 +80,12 @@ def profile_notes(profile: Profile) -> tuple[Finding, ...]:
         "behaviours whose ranges hold it, and by the configuration before it"
     )
     return (Finding(id="profile-between", level="note", message=message),)
+
+
+def verdict_value(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as plain values."""
+    return {
+        "kernel": verdict.kernel,
+        "verdict": verdict.verdict,
+        "findings": [finding_value(one) for one in verdict.findings],
+    }

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from e820pool.report.jsons import document, extent_values, finding_value, json_text
+from e820pool.findings import finding_value
+from e820pool.report.jsons import document, extent_values, json_text
 from e820pool.report.verdicts import finding_line, verdict_value
 
 if TYPE_CHECKING:

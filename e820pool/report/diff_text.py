@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from e820pool.report.jsons import document, finding_value, json_text
+from e820pool.findings import finding_value
+from e820pool.report.jsons import document, json_text
 from e820pool.report.paint import plain
 from e820pool.report.table import human_size, type_label
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from e820pool.findings import finding_value
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from e820pool.deposits import Deposit
     from e820pool.extents import ExtentSet
-    from e820pool.findings import Finding
     from e820pool.memory_map import MemoryMap
 
 __all__ = (
@@ -18,7 +19,6 @@ __all__ = (
     "deposit_values",
     "document",
     "extent_values",
-    "finding_value",
     "json_line",
     "json_text",
     "memory_map_document",
@@ -31,17 +31,6 @@ SCHEMA = 1  #: The schema number of every document that is written.
 def document(kind: str, **parts: Any) -> dict[str, Any]:
     """Return the object that every document is: the head, then ``parts``."""
     return {"schema": SCHEMA, "kind": kind, **parts}
-
-
-def finding_value(finding: Finding) -> dict[str, Any]:
-    """Return a finding; ``extents`` are ``[base_pfn, nr_pages]``."""
-    return {
-        "id": finding.id,
-        "level": finding.level,
-        "message": finding.message,
-        "source": finding.source,
-        "extents": [[start, end - start] for start, end in finding.extents],
-    }
 
 
 def extent_values(extents: ExtentSet) -> list[list[int]]:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from e820pool.findings import finding_value
 from e820pool.report.jsons import (
     deposit_values,
     document,
     extent_values,
-    finding_value,
     json_text,
 )
 from e820pool.report.verdicts import finding_line

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from e820pool.report.jsons import document, finding_value, json_text
+from e820pool.compat.verdict import verdict_value
+from e820pool.report.jsons import document, json_text
 from e820pool.report.paint import VERDICT_STYLES, plain
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = (
     "finding_line",
     "painted_verdict",
+    "told_findings",
     "verdict_value",
     "verdicts_json",
     "verdicts_text",
@@ -70,15 +72,6 @@ def told_findings(verdicts: Sequence[Verdict]) -> list[str]:
 def finding_line(finding: Finding) -> str:
     """Return a finding in one line."""
     return f"{_MARK[finding.level]} {finding.id}: {finding.message}"
-
-
-def verdict_value(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as plain values."""
-    return {
-        "kernel": verdict.kernel,
-        "verdict": verdict.verdict,
-        "findings": [finding_value(finding) for finding in verdict.findings],
-    }
 
 
 def verdicts_json(verdicts: Sequence[Verdict]) -> str:

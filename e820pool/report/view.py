@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
-from e820pool.report.jsons import extent_values, finding_value, span_value
+from e820pool.findings import finding_value
+from e820pool.report.jsons import extent_values, span_value
 from e820pool.type_words import log_words
 
 if TYPE_CHECKING:

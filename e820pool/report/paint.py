@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from e820pool.report.zones import Look
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+__all__ = ("LOOK_STYLES", "VERDICT_STYLES", "Paint", "painter", "plain")
 
-    Paint = Callable[[str, str], str]
-
-__all__ = ("LOOK_STYLES", "VERDICT_STYLES", "painter", "plain")
+Paint = Callable[[str, str], str]
+"""From a style and a text to the text in that style."""
 
 # Names of the terminal's own sixteen colours, so that the user's theme decides what
 # they are; each look has a character of its own, too, and colour is never needed.

@@ -144,10 +144,8 @@ def plan_kexec(
     parsed = _parsed(request.kernel)
     ours = kept_for(kept, machine.table, machine.boot_id)
     inherited = inherited_pool(machine, ours)
-    ledger = DepositLedger()
-    if inherited is not None and inherited.ledger is not None:
-        ledger = inherited.ledger
-    ledger = merged_ledger(ledger, request.changes)
+    before = inherited.ledger if inherited is not None else None
+    ledger = merged_ledger(before or DepositLedger(), request.changes)
     firmware_map = firmware_map_of(machine, inherited, ours)
     generation = 1 + (inherited.generation if inherited is not None else 0)
     is_ours = request.loader == "ours"
@@ -163,12 +161,16 @@ def plan_kexec(
     bound = _bound(handoff, machine, request, parsed) if is_ours else None
     rows = tuple((a, s, t) for a, s, t in whole_table(handoff).tolist())
     given, table = _handed_over(handoff, rows, bound)
-    rsdp = bound.handoff.boot_params.acpi_rsdp_addr if bound is not None else 1
     findings = (
         *(inherited.findings if inherited is not None else ()),
-        *(findings_of_firmware(machine, rsdp) if is_ours else ()),
-        *findings_of_paging(machine, parsed),
+        *_of_machine(machine, parsed, bound),
         *_own_ranges(machine, ledger.extents),
+    )
+    loaded = KeptHandoff(
+        boot_id=machine.boot_id,
+        table=table,
+        firmware_map=firmware_map,
+        record=_record(firmware_map, ledger, generation),
     )
     return KexecPlan(
         request=request,
@@ -183,15 +185,7 @@ def plan_kexec(
         image=kexec_image(bound) if bound is not None else None,
         load=() if is_ours else _load_command(request),
         execute=_execute_command(machine),
-        kept=(
-            *([ours] if ours is not None else []),
-            KeptHandoff(
-                boot_id=machine.boot_id,
-                table=table,
-                firmware_map=firmware_map,
-                record=_record(firmware_map, ledger, generation),
-            ),
-        ),
+        kept=(loaded,) if ours is None else (ours, loaded),
     )
 
 
@@ -247,6 +241,16 @@ def _verdict(
         return replace(known, findings=(*known.findings, *findings))
     found = check(ledger, predict_input(given, profile), given, profile).findings
     return verdict_of(kernel.name, (*found, *profile_notes(profile), *findings))
+
+
+# Of an EFI firmware stock kexec-tools pass on what our own loader cannot.
+def _of_machine(
+    machine: LiveMachine, parsed: BzImage, bound: BoundKernel | None
+) -> Iterator[Finding]:
+    if bound is not None:
+        rsdp = bound.handoff.boot_params.acpi_rsdp_addr
+        yield from findings_of_firmware(machine, rsdp)
+    yield from findings_of_paging(machine, parsed)
 
 
 # What the kernel itself lies in is not free to be deposited: the list is suspect.

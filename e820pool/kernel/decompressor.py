@@ -66,18 +66,10 @@ def kaslr_slots(inp: BootInput, profile: Profile) -> KaslrSlots:
         return KaslrSlots(enabled=False, image_size=size, reason=off)
     said = read_mem_options(inp.cmdline, profile, MAXMEM)
     request = _request(inp, profile, said, size)
-    if said.too_many:
-        off = "a memmap= list has more than 4 regions"
-    elif request.minimum + size > request.limit:
-        off = "the image does not fit below the memory limit"
+    off = _why_nowhere(said, request)
     if off:
         return KaslrSlots(enabled=False, image_size=size, reason=off)
-    slots = SlotList(request=request, gigantic_pages=said.gigantic_pages)
-    for start, end in _candidates(inp, profile):
-        if slots.is_full:
-            break
-        slots.offer(start, end)
-    areas = slots.areas
+    areas = _areas(inp, profile, request, gigantic_pages=said.gigantic_pages)
     if profile.has("kaslr-final-check"):
         areas = _not_refused(areas, request, window[0])
     return KaslrSlots(
@@ -87,6 +79,25 @@ def kaslr_slots(inp: BootInput, profile: Profile) -> KaslrSlots:
         image_size=size,
         reason="" if areas else "no suitable memory region",
     )
+
+
+def _why_nowhere(said: MemOptions, request: Request) -> str:
+    if said.too_many:
+        return "a memmap= list has more than 4 regions"
+    if request.minimum + request.image_size > request.limit:
+        return "the image does not fit below the memory limit"
+    return ""
+
+
+def _areas(
+    inp: BootInput, profile: Profile, request: Request, *, gigantic_pages: int
+) -> list[Span]:
+    slots = SlotList(request=request, gigantic_pages=gigantic_pages)
+    for start, end in _candidates(inp, profile):
+        if slots.is_full:
+            break
+        slots.offer(start, end)
+    return slots.areas
 
 
 # A slot below the minimum (of a region that wraps) may be drawn, and is refused then:

@@ -32,7 +32,7 @@ __all__ = (
 #: Nothing is left of the map after mem= and memmap=.
 FATAL_USER_MAP = "Invalid user supplied memory map"
 FATAL_COUNT = "BUG: more than 128 entries in the zero page"  #: Before 4.12.
-FATAL_EXTEND_BRK = "BUG in extend_brk: no room for reservations"  #: From 5.13 on.
+FATAL_EXTEND_BRK = "BUG in extend_brk: no room for reservations"  #: From 5.15 on.
 FATAL_EXT_SIZE = "SETUP_E820_EXT node too large to map"  #: More than 64 pages.
 #: BUG_ON in __e820__range_update().
 FATAL_RETYPE = "BUG: memmap= changes a type into itself"

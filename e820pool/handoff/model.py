@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from e820pool.abi.boot_params import BootParams, encode_boot_params
-from e820pool.abi.pool_record import SETUP_E820POOL
+from e820pool.abi.pool_record import SETUP_E820POOL, BadRecordError, parse_record
 from e820pool.abi.setup_data import SetupDataNode, encode_node, node_size
 from e820pool.deposits import DepositLedger
 
@@ -80,11 +80,16 @@ class Handoff:
     notes: tuple[Finding, ...] = ()
 
     def record_bytes(self) -> bytes | None:
-        """Return the payload of the first pool record node, None without one."""
-        for one in self.nodes:
-            if one.node.type == SETUP_E820POOL:
-                return one.node.data
-        return None
+        """Return the payload of the pool record, None without one.
+
+        Of several it is the one of the highest generation, or one that cannot be
+        read: it might be the latest.
+        """
+        nodes = (one.node for one in self.nodes)
+        found = [node.data for node in nodes if node.type == SETUP_E820POOL]
+        return (
+            max(found, key=_generation) if len(found) > 1 else next(iter(found), None)
+        )
 
     def segments(self) -> tuple[Segment, ...]:
         """Return what a loader places: boot_params, nodes, command line."""
@@ -101,3 +106,11 @@ class Handoff:
             what="cmdline", addr=self.cmdline_addr, data=self.cmdline + b"\0"
         )
         return (zero_page, *nodes, line)
+
+
+# Beyond all generations, which have 64 bits: what cannot be read.
+def _generation(record: bytes) -> int:
+    try:
+        return parse_record(record).generation
+    except BadRecordError:
+        return 1 << 64

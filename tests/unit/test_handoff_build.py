@@ -1,5 +1,6 @@
 """build_handoff: options, tables and parts, as a library."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,10 +11,11 @@ from rawhandoff import GIB, MIB, ROWS, with_reserved
 from e820pool.abi.boot_params import encode_boot_params
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.pool_record import SETUP_E820POOL, parse_record
-from e820pool.abi.setup_data import SETUP_E820_EXT, encode_node
+from e820pool.abi.setup_data import SETUP_E820_EXT, SetupDataNode, encode_node
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import CapacityError, InputError
 from e820pool.handoff.build import MAX_TABLE_ENTRIES, BuildOptions, build_handoff
+from e820pool.handoff.model import PlacedNode
 from e820pool.handoff.strict import whole_table
 from e820pool.memory_map import MemoryMap
 
@@ -231,3 +233,19 @@ def test_nothing_but_the_parts_lies_in_the_kernel_s_window():
     spans = [(s.addr, s.end) for s in handoff.segments()]
     spans.append(handoff.initrd)
     assert all(high <= start or end <= low for low, high in spans)
+
+
+@pytest.mark.parametrize("generations", [(3, 4), (4, 3), (4, 1), (1, 4, 2)])
+@pytest.mark.parametrize("broken", [False, True])
+def test_of_several_records_the_latest_counts_or_one_that_is_broken(
+    generations, broken
+):
+    records = [rawbytes.pool_record(generation=one) for one in generations]
+    latest = records[generations.index(4)]
+    if broken:
+        records[0] = latest = rawbytes.pool_record(generation=1, crc=5)
+    nodes = tuple(
+        PlacedNode(addr=n << 20, node=SetupDataNode(type=SETUP_E820POOL, data=data))
+        for n, data in enumerate(records, 1)
+    )
+    assert replace(build(), nodes=nodes).record_bytes() == latest

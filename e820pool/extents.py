@@ -28,6 +28,7 @@ __all__ = (
     "intersect_bounds",
     "merge_bounds",
     "merge_sorted",
+    "round_up",
     "subtract_bounds",
 )
 
@@ -38,6 +39,11 @@ PAGE_SIZE = 1 << PAGE_SHIFT  #: Bytes of a page.
 MAX_PFN = 1 << (64 - PAGE_SHIFT)
 _MAX_BYTE = (1 << 64) - 1
 _PIECE = 1024
+
+
+def round_up(number: int, step: int) -> int:
+    """Return the lowest multiple of ``step`` that is not below ``number``."""
+    return -(-number // step) * step
 
 
 def coalesce_bounds(starts: U64, ends: U64) -> Bounds:

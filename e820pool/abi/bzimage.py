@@ -14,6 +14,7 @@ from e820pool.abi.setup_header import (
     SetupHeader,
 )
 from e820pool.errors import BadImageError
+from e820pool.extents import round_up
 
 __all__ = ("BzImage", "parse_bzimage")
 
@@ -135,7 +136,7 @@ class BzImage:
             )
         start = self.pref_address
         if self.relocatable:
-            start = max(_round_up(load_addr, self.kernel_alignment), start)
+            start = max(round_up(load_addr, self.kernel_alignment or 1), start)
         return start, start + self.init_size
 
 
@@ -227,10 +228,6 @@ def _version_text(hdr: SetupHeader, data: bytes, limit: int) -> str:
     # The text goes into tables and messages, so noise must not break their lines.
     words = text.partition(b"\0")[0].strip()
     return "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in words)
-
-
-def _round_up(addr: int, alignment: int) -> int:
-    return -(-addr // alignment) * alignment if alignment else addr
 
 
 def _dotted(protocol: int) -> str:

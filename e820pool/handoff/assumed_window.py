@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RAM
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, round_up
 from e820pool.handoff.strict import whole_table
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def assumed_window(table: NDArray[Any], taken: ByteRangeSet) -> tuple[int, int] 
     free = _bytes_of(table[is_ram]) - _bytes_of(table[~is_ram]) - taken
     low, high = ASSUMED_WINDOW
     for start, end in free:
-        at = max(low, -(-start // _ALIGNMENT) * _ALIGNMENT)
+        at = max(low, round_up(start, _ALIGNMENT))
         if at + high - low <= end:
             return at, at + high - low
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from e820pool.errors import CapacityError, InputError
-from e820pool.extents import PAGE_SIZE, ByteRangeSet
+from e820pool.extents import PAGE_SIZE, ByteRangeSet, round_up
 
 __all__ = ("LOW_LIMIT", "PLACEMENT_LIMIT", "Room")
 
@@ -78,7 +78,7 @@ class Room:
         free = self.ram & ByteRangeSet([(min(low, high), high)])
         largest = 0
         for start, stop in free - taken:
-            at = -(-start // align) * align
+            at = round_up(start, align)
             if at + size <= stop:
                 return self.claim(what, at, size)
             largest = max(largest, stop - at)

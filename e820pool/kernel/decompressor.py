@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM
-from e820pool.extents import PAGE_SHIFT
+from e820pool.extents import PAGE_SHIFT, round_up
 from e820pool.kernel.efi_memmap import (
     EFI_CONVENTIONAL,
     EFI_MEMORY_SP,
@@ -114,7 +114,7 @@ def _not_refused(areas: list[Span], request: Request, load_addr: int) -> list[Sp
 
 def _image_bytes(inp: BootInput, window: Span) -> int:
     size = inp.image_size or window[1] - window[0]
-    return -(-size // _MIN_ALIGN) * _MIN_ALIGN
+    return round_up(size, _MIN_ALIGN)
 
 
 def _why_off(inp: BootInput, profile: Profile) -> str:
@@ -138,7 +138,7 @@ def _request(inp: BootInput, profile: Profile, said: MemOptions, size: int) -> R
         limit = min(limit, int(profile.config["RANDOMIZE_BASE_MAX_OFFSET"]))
     return Request(
         image_size=size,
-        minimum=-(-lowest // step) * step,
+        minimum=round_up(lowest, step),
         limit=limit,
         step=step,
         avoided=(*_avoided(inp, profile), *said.avoided),

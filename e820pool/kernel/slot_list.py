@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from e820pool.extents import round_up
+
 __all__ = ("Request", "SlotList")
 
 # MAX_SLOT_AREA of kaslr.c (4.9 to 7.3): further regions are ignored.
@@ -60,7 +62,7 @@ class SlotList:
         start, end = max(start, wanted.minimum), min(end, wanted.limit)
         while not self.is_full:
             # Rounding up wraps: a region just below 2^64 then begins at 0.
-            start = -(-start // wanted.step) * wanted.step & _U64_MAX
+            start = round_up(start, wanted.step) & _U64_MAX
             if start > end or end - start < wanted.image_size:
                 return
             hit = self._first_overlap(start, end)
@@ -80,7 +82,7 @@ class SlotList:
 
     # process_gb_huge_pages(): whole 1 GiB pages that hugepages= asks for stay free.
     def _store_around_gigantic_pages(self, start: int, end: int) -> None:
-        first = -(-start // _GIB) * _GIB
+        first = round_up(start, _GIB)
         last = end // _GIB * _GIB
         if not self.gigantic_pages or first >= last:
             self._store(start, end)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import CapacityError
-from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet
+from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet, round_up
 from e820pool.handoff.model import COMMAND_LINE_SIZE
 from e820pool.handoff.strict import whole_table
 from e820pool.handoff.zero_page import bind_header
@@ -184,7 +184,7 @@ def _find(
 ) -> int:
     largest = 0
     for start, end in free:
-        at = -(-max(start, low) // step) * step
+        at = round_up(max(start, low), step)
         if at + size <= end:
             return at
         largest = max(largest, end - at)

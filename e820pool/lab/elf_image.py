@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.errors import CapacityError
-from e820pool.extents import PAGE_SIZE, ByteRangeSet
+from e820pool.extents import PAGE_SIZE, ByteRangeSet, round_up
 from e820pool.lab.bind import bind_kernel, free_ram, kernel_bytes
 from e820pool.lab.stub import build_image_elf, image_bytes
 
@@ -50,7 +50,7 @@ def _window(handoff: Handoff) -> list[tuple[int, int]]:
 def _place(free: ByteRangeSet, size: int) -> int:
     largest = 0
     for start, end in free & ByteRangeSet([(_LOW, _HIGH)]):
-        at = -(-start // PAGE_SIZE) * PAGE_SIZE
+        at = round_up(start, PAGE_SIZE)
         if at + size <= end:
             return at
         largest = max(largest, end - at)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from e820pool.errors import LabError
-from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ExtentSet
+from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ExtentSet, round_up
 from e820pool.lab.touched import data_runs, punch_hole
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ def layout_for(ram: ExtentSet) -> RamLayout:
             f"{limit - FIRMWARE_SLACK_BYTES:#x} bytes of it below 4 GiB"
         )
     return RamLayout(
-        low_bytes=_round_up(low, _MIB) + FIRMWARE_SLACK_BYTES,
-        high_bytes=_round_up(high, _MIB),
+        low_bytes=round_up(low, _MIB) + FIRMWARE_SLACK_BYTES,
+        high_bytes=round_up(high, _MIB),
     )
 
 
@@ -236,7 +236,3 @@ def _sparse_file(size: int, folder: Path | None) -> int:
     except OSError as exc:
         raise LabError(f"guest RAM of {size:#x} bytes: {exc}") from exc
     return fd
-
-
-def _round_up(number: int, step: int) -> int:
-    return -(-number // step) * step

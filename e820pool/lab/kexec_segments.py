@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from e820pool.errors import CapacityError, InputError
-from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet
+from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet, round_up
 from e820pool.lab.kexec_stub import build_kexec_stub
 from e820pool.lab.qemu import Part
 
@@ -128,4 +128,4 @@ def _validate_apart(segments: Sequence[KexecSegment]) -> None:
 
 
 def _pages(size: int) -> int:
-    return -(-size // PAGE_SIZE) * PAGE_SIZE
+    return round_up(size, PAGE_SIZE)

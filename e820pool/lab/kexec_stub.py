@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.multiboot_elf import encode_gdt, encode_gdt_pointer
+from e820pool.extents import round_up
 
 if TYPE_CHECKING:
     from e820pool.lab.stub import KernelEntry
@@ -38,7 +39,7 @@ def build_kexec_stub(*, addr: int, entry: KernelEntry) -> bytes:
     """
     length = len(_code(0, addr, entry))
     gdt = encode_gdt(_GDT)
-    gdt_addr = addr + -(-length // 8) * 8
+    gdt_addr = addr + round_up(length, 8)
     pointer_addr = gdt_addr + len(gdt)
     code = _code(pointer_addr, addr, entry).ljust(gdt_addr - addr, b"\0")
     # In 64-bit mode lgdt reads a base of 8 bytes.

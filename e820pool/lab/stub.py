@@ -12,6 +12,7 @@ from e820pool.abi.multiboot_elf import (
     encode_multiboot_header,
 )
 from e820pool.errors import InputError
+from e820pool.extents import round_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,7 @@ def _assemble(addr: int, body: bytes, entry: KernelEntry, *, payload: bytes) -> 
     header = encode_multiboot_header()
     length = len(_code(0, body, entry))
     gdt = encode_gdt(_GDT)
-    gdt_addr = _round_up(addr + len(header) + length, 8)
+    gdt_addr = round_up(addr + len(header) + length, 8)
     pointer_addr = gdt_addr + len(gdt)
     content = header + _code(pointer_addr, body, entry)
     content = content.ljust(gdt_addr - addr, b"\0")
@@ -184,7 +185,3 @@ def _u32(number: int) -> bytes:
 
 def _u16(number: int) -> bytes:
     return number.to_bytes(2, "little")
-
-
-def _round_up(number: int, step: int) -> int:
-    return -(-number // step) * step

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from e820pool.errors import InputError
-from e820pool.extents import MAX_PFN, ByteRangeSet, ExtentSet
+from e820pool.extents import MAX_PFN, ByteRangeSet, ExtentSet, round_up
 
 PAIRS = st.lists(
     st.tuples(st.integers(0, 40), st.integers(0, 12)).map(
@@ -96,3 +96,10 @@ def test_bounds_of_any_order_are_joined():
         np.array([8, 1, 3], np.uint64), np.array([9, 4, 8], np.uint64)
     )
     assert list(made) == [(1, 9)]
+
+
+def test_rounding_up_leaves_a_multiple_as_it_is():
+    found = [round_up(number, 8) for number in (0, 1, 7, 8, 9)]
+    assert found == [0, 8, 8, 8, 16]
+    # Beyond what a float tells apart.
+    assert round_up((1 << 63) + 1, 4096) == (1 << 63) + 4096

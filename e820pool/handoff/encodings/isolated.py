@@ -11,7 +11,7 @@ import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
 from e820pool.errors import CapacityError
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, round_up
 from e820pool.handoff.encodings.carve import carved_table
 from e820pool.handoff.encodings.model import Encoding
 
@@ -63,7 +63,7 @@ def _up_front_table(memory_map: MemoryMap, ledger: DepositLedger) -> NDArray[Any
         inside = deposits & ByteRangeSet([(start, end)])
         if inside:
             low = int(inside.starts[0]) // _ALIGN * _ALIGN
-            high = -(-int(inside.ends[-1]) // _ALIGN) * _ALIGN
+            high = round_up(int(inside.ends[-1]), _ALIGN)
             regions.append((max(low, start), min(high, end)))
     return carved_table(memory_map, ByteRangeSet(regions), E820_TYPE_RESERVED)
 

@@ -11,7 +11,7 @@ from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.abi.kho import encode_kho_payload
 from e820pool.abi.setup_data import SETUP_KEXEC_KHO, SetupDataNode
 from e820pool.errors import CapacityError
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, round_up
 from e820pool.handoff.encodings.model import Encoding
 from e820pool.handoff.encodings.overlaid import whole_ram
 
@@ -38,7 +38,7 @@ def _scratch_area(memory_map: MemoryMap, ledger: DepositLedger) -> tuple[int, in
     ram = memory_map.flatten().bytes_of(E820_TYPE_RAM) - ledger.extents.to_bytes()
     best = (0, 0)
     for start, end in ram & ByteRangeSet([(_LOW, _HIGH)]):
-        at = -(-start // _ALIGN) * _ALIGN
+        at = round_up(start, _ALIGN)
         size = (end // _ALIGN * _ALIGN) - at
         if min(size, _WANTED) > best[1]:
             best = (at, min(size, _WANTED))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.fdt import PmpoolNode, pack_pmpool_tree
 from e820pool.abi.setup_data import SETUP_DTB, SetupDataNode
+from e820pool.extents import round_up
 from e820pool.handoff.encodings.model import Encoding
 from e820pool.handoff.encodings.overlaid import whole_ram
 
@@ -30,7 +31,7 @@ def pool_region(ledger: DepositLedger) -> tuple[int, int]:
     """Return the bytes ``[start, end)`` of the region that holds all deposits."""
     spans = ledger.extents.to_bytes()
     start = int(spans.starts[0]) // _ALIGN * _ALIGN
-    end = -(-int(spans.ends[-1]) // _ALIGN) * _ALIGN
+    end = round_up(int(spans.ends[-1]), _ALIGN)
     return start, end
 
 

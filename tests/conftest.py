@@ -1,12 +1,18 @@
 """Settings and fixtures for the whole suite."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 # The plugin that the package has for others is tested in runs of its own.
 pytest_plugins = ("pytester",)
+
+# A shell that starts the suite in the background has it ignore ^C, and whatever it
+# starts: tests are about programs that do not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("dev", max_examples=40, deadline=None)
 settings.register_profile(

@@ -59,7 +59,7 @@ class FinishedLines:
                 try:
                     answer = json.loads(line)
                     self._ids.add(answer["id"])
-                except (KeyError, TypeError, ValueError) as exc:
+                except (KeyError, TypeError, ValueError, RecursionError) as exc:
                     raise BadImageError(
                         f"{str(self._path)!r} is no file of kept answers: {line[:40]!r}"
                     ) from exc

@@ -120,7 +120,7 @@ def _read(path: str) -> dict[str, dict[str, Any]]:
         told = json.loads(read_file(Path(path), empty=True) or b"null")
         kind, rows = told["kind"], told["results"]
         results = {one["key"]: one for one in rows}
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError, RecursionError) as exc:
         raise BadImageError(
             f"{path!r} is no file of kept results: {str(exc)[:60]}"
         ) from exc

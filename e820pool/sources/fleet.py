@@ -137,7 +137,7 @@ def _of_line(line: bytes, number: str) -> FleetRecord:
         )
     try:
         told = json.loads(line)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         return FleetRecord(id=number, error=f"no JSON: {str(exc)[:80]}")
     return _record(told, number)
 

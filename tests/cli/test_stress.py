@@ -178,7 +178,9 @@ class TestResultsFile:
         assert writes[-1] == 100
         assert len(writes) <= 7
 
-    @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"kind": "x", "results": []}'])
+    @pytest.mark.parametrize(
+        "text", ["", "{}", "[1]", '{"kind": "x", "results": []}', "[" * 100_000]
+    )
     def test_a_file_of_something_else_is_left_alone(self, refused, kept, text):
         kept.write_text(text)
         refused(3, *HOST, "--results", kept)

@@ -139,12 +139,13 @@ class TestKept:
         monkeypatch.setattr("e820pool.stress.fleet.predict_input", None)
         assert run(*words) == first
 
-    def test_a_file_of_something_else_is_refused(self, refused, lines, tmp_path):
+    @pytest.mark.parametrize("text", ["hello\n", "[" * 100_000])
+    def test_a_file_of_something_else_is_refused(self, refused, lines, tmp_path, text):
         kept = tmp_path / "kept.jsonl"
-        kept.write_text("hello\n")
+        kept.write_text(text)
         message = refused(3, "fleet", lines, *KERNELS, "--results", kept)
         assert "no file of kept answers" in message
-        assert kept.read_text() == "hello\n"
+        assert kept.read_text() == text
 
 
 @pytest.mark.parametrize(

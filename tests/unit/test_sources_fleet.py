@@ -36,3 +36,12 @@ def test_a_parquet_file_knows_it(tmp_path):
 def test_what_cannot_be_counted_is_for_the_reading_to_say(tmp_path, name):
     (tmp_path / "broken.parquet").write_bytes(b"no parquet")
     assert count_fleet(str(tmp_path / name)) is None
+
+
+@pytest.mark.parametrize("line", ["{", "[" * 100_000])
+def test_a_line_that_is_no_json_is_told_and_the_next_is_read(tmp_path, line):
+    path = tmp_path / "fleet.jsonl"
+    path.write_text(f"{line}\n{LINE}\n", encoding="utf-8")
+    broken, whole = read_fleet(str(path))
+    assert broken.error.startswith("no JSON: ")
+    assert whole.error == ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ("FinishedLines", "stream_all")
+
+_NO_ANSWERS = "no file of kept answers"
+_BEGINS = b'{"id": '  # as each line that is kept does
 
 
 class FinishedLines:
@@ -33,12 +36,15 @@ class FinishedLines:
     def __enter__(self) -> Self:
         if self._path is None:
             return self
-        try:
-            self._stream = self._path.open("a+b")
-            self._cut_torn_line(self._stream)
-        except OSError as exc:
-            reason = (exc.strerror or str(exc)).lower()
-            raise InputError(f"cannot keep {str(self._path)!r}: {reason}") from exc
+        with ExitStack() as stack:
+            try:
+                stream = stack.enter_context(self._path.open("a+b"))
+                self._cut_torn_line(stream)
+            except OSError as exc:
+                reason = (exc.strerror or str(exc)).lower()
+                raise InputError(f"cannot keep {str(self._path)!r}: {reason}") from exc
+            stack.pop_all()  # it stays open
+            self._stream = stream
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,7 +67,7 @@ class FinishedLines:
                     self._ids.add(answer["id"])
                 except (KeyError, TypeError, ValueError, RecursionError) as exc:
                     raise BadImageError(
-                        f"{str(self._path)!r} is no file of kept answers: {line[:40]!r}"
+                        f"{str(self._path)!r} is {_NO_ANSWERS}: {line[:40]!r}"
                     ) from exc
                 yield answer
 
@@ -73,8 +79,7 @@ class FinishedLines:
             self._stream.write(json_line(answer).encode() + b"\n")
             self._stream.flush()
 
-    @staticmethod
-    def _cut_torn_line(stream: IO[bytes]) -> None:
+    def _cut_torn_line(self, stream: IO[bytes]) -> None:
         end = stream.seek(0, 2)
         whole = end
         while whole:
@@ -85,8 +90,14 @@ class FinishedLines:
                 whole = start + found + 1
                 break
             whole = start
-        if whole < end:
-            stream.truncate(whole)
+        if whole == end:
+            return
+        # Only of an answer: what else is there is not ours to cut.
+        stream.seek(whole)
+        torn = stream.read(len(_BEGINS))
+        if torn != _BEGINS[: len(torn)]:
+            raise BadImageError(f"{str(self._path)!r} is {_NO_ANSWERS}: {torn!r}")
+        stream.truncate(whole)
 
 
 def stream_all(

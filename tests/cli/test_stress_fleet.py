@@ -139,13 +139,26 @@ class TestKept:
         monkeypatch.setattr("e820pool.stress.fleet.predict_input", None)
         assert run(*words) == first
 
-    @pytest.mark.parametrize("text", ["hello\n", "[" * 100_000])
+    @pytest.mark.parametrize(
+        "text", ["hello\n", "hello", "[" * 100_000 + "\n", '{"schema": 1}', "a\nb"]
+    )
     def test_a_file_of_something_else_is_refused(self, refused, lines, tmp_path, text):
         kept = tmp_path / "kept.jsonl"
         kept.write_text(text)
         message = refused(3, "fleet", lines, *KERNELS, "--results", kept)
         assert "no file of kept answers" in message
         assert kept.read_text() == text
+
+    @pytest.mark.parametrize("torn", ["{", '{"id": "b", "entr'])
+    def test_what_a_stopped_run_left_of_a_line_is_cut_off(
+        self, run, lines, tmp_path, torn
+    ):
+        kept = tmp_path / "kept.jsonl"
+        words = ("fleet", lines, *KERNELS, "--results", kept)
+        first, whole = run(*words), kept.read_text()
+        kept.write_text(whole + torn)
+        assert run(*words) == first
+        assert kept.read_text() == whole
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,9 @@ class KeptResults:
         from e820pool.report.jsons import document, json_text  # noqa: PLC0415
 
         rows = list(self._results.values())
-        write_file(str(self._path), json_text(document(_KIND, results=rows)))
+        digests = {key: _digest(row) for key, row in self._results.items()}
+        told = document(_KIND, results=rows, digests=digests)
+        write_file(str(self._path), json_text(told))
         self._unwritten = False
 
 
@@ -120,10 +122,25 @@ def _read(path: str) -> dict[str, dict[str, Any]]:
         told = json.loads(read_file(Path(path), empty=True) or b"null")
         kind, rows = told["kind"], told["results"]
         results = {one["key"]: one for one in rows}
-    except (KeyError, TypeError, ValueError, RecursionError) as exc:
+        digests = told["digests"] if rows else {}
+        changed = [k for k, one in results.items() if digests.get(k) != _digest(one)]
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as exc:
         raise BadImageError(
             f"{path!r} is no file of kept results: {str(exc)[:60]}"
         ) from exc
     if kind != _KIND:
         raise BadImageError(f"{path!r} is of kind {kind!r}, not {_KIND!r}")
+    if changed:
+        raise BadImageError(
+            f"{path!r}: result {changed[0]} is not as it was written: remove the file, "
+            "or take it back from a copy"
+        )
     return results
+
+
+# A row that was edited is neither believed nor taken for one of another version.
+def _digest(row: dict[str, Any]) -> str:
+    import hashlib  # noqa: PLC0415  not needed for --help
+    import json  # noqa: PLC0415
+
+    return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:24]

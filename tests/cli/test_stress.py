@@ -131,6 +131,18 @@ class TestResultsFile:
         assert done.err == "1 of 3 are there already\n"
         assert len(json.loads(kept.read_text())["results"]) == 3
 
+    @pytest.mark.parametrize("key", ["reason", "limits", "peak"])
+    def test_a_result_that_was_edited_is_refused(self, ok, run, kept, key):
+        ok(*HOST, "--results", kept)
+        told = json.loads(kept.read_text())
+        del told["results"][0][key]
+        text = json.dumps(told)
+        kept.write_text(text)
+        done = run(*HOST, "--results", kept)
+        assert done.code == 3
+        assert "is not as it was written" in done.err
+        assert kept.read_text() == text
+
     def test_other_arguments_are_other_results(self, ok, kept):
         ok(*HOST, "--results", kept)
         done = ok(*HOST, "--wear", "worn", "--results", kept)

@@ -56,7 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=whole_number,
         help="give up RAM, the fewest bytes, until the table has no more entries "
-        "(default: give up none, and refuse more than 3200, the largest kernel's)",
+        "(default: give up none, and refuse more than 3200, the largest kernel's); a "
+        "kernel needs some 5 for itself: 315 for one that holds 320",
     )
     parser.add_argument(
         "--carrier",

@@ -15,7 +15,7 @@ SMALL = [
     ("table", "6.1"),
 ]
 RELEASES = ("5.10", "6.1", "6.12", "6.18", "newest")
-# Above the limit it never ends: seen on 7.1 and 7.3, not on 6.18.
+# Above the limit it never ends: seen on 7.1 and 7.3, not on 6.18, 6.19 and 7.0.
 HANGS = ("memblock", "newest")
 OTHERS = [
     (limit, release)

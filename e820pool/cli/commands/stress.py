@@ -53,6 +53,31 @@ _WORKLOAD = (
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``stress``."""
     add_source_argument(parser, optional=True)
+    _add_host_options(parser)
+    for option, name, kind, text in _WORKLOAD:
+        parser.add_argument(option, metavar="N", dest=name, type=kind, help=text)
+    add_job_options(parser)
+    parser.add_argument(
+        "--confirm",
+        metavar="LIMIT",
+        help="instead: boot kernels around limits: all, or a comma list of zero-page, "
+        "table, memblock, trampoline, fragments, ext-node, kaslr-memmap",
+    )
+    parser.add_argument(
+        "--search",
+        metavar="N",
+        type=int,
+        help="instead: boot N shapes of deposits, and make small what is not survived",
+    )
+    add_kernel_option(parser, many=True, default="all")
+    add_lab_options(parser)
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw the curves: .png, .svg or .pdf"
+    )
+    parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
+
+
+def _add_host_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ram",
         metavar="SIZE",
@@ -91,27 +116,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds", metavar="N", type=int, default=1, help="how many (default: 1)"
     )
-    for option, name, kind, text in _WORKLOAD:
-        parser.add_argument(option, metavar="N", dest=name, type=kind, help=text)
-    add_job_options(parser)
-    parser.add_argument(
-        "--confirm",
-        metavar="LIMIT",
-        help="instead: boot kernels around limits: all, or a comma list of zero-page, "
-        "table, memblock, trampoline, fragments, ext-node, kaslr-memmap",
-    )
-    parser.add_argument(
-        "--search",
-        metavar="N",
-        type=int,
-        help="instead: boot N shapes of deposits, and make small what is not survived",
-    )
-    add_kernel_option(parser, many=True, default="all")
-    add_lab_options(parser)
-    parser.add_argument(
-        "--plot", metavar="FILE", help="draw the curves: .png, .svg or .pdf"
-    )
-    parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
 
 
 def run(args: argparse.Namespace, console: Console) -> int:

@@ -117,7 +117,7 @@ def test_the_machine_stands_still_until_it_is_let_go():
 
 
 def test_a_part_that_firmware_wrote_over_is_there_again():
-    """SeaBIOS works for a while in the MiB below 448 MiB of a machine of 464."""
+    """SeaBIOS works for a while below the last 16 MiB of RAM."""
     at, data = 448 * MIB - 0x1_0000, b"deposited" * 900
     spec = machine(SAY_H + RESET)
     spec = replace(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import warnings
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from e820pool.cli.status import UsageError
+from e820pool.report.scratch import STOPPING, undisturbed
 
 if TYPE_CHECKING:
     import argparse
@@ -17,6 +20,7 @@ __all__ = ("BACKENDS", "add_job_options", "is_here", "results_of")
 BACKENDS = ("loky", "threading", "dask", "ray")
 """Names that joblib knows: processes or threads here, or a cluster that is there."""
 
+_T = TypeVar("_T")
 _CLUSTERS = {"dask": "e820pool[cluster]", "ray": "ray, next to e820pool[sweep]"}
 # joblib's word for all workers there are.
 _ALL = -1
@@ -72,10 +76,43 @@ def results_of(
         yield from map(work, items)
         return
     joblib = _module("joblib", args.backend)
+    jobs = args.jobs or _ALL
     with _cluster(args), joblib.parallel_config(backend=args.backend):
+        if args.backend == "loky":
+            _start_workers(joblib, jobs)
         form = "generator" if in_order else "generator_unordered"
-        run = joblib.Parallel(n_jobs=args.jobs or _ALL, return_as=form)
-        yield from run(joblib.delayed(work)(item) for item in items)
+        run = joblib.Parallel(n_jobs=jobs, return_as=form)
+        yield from _until_closed(run(joblib.delayed(work)(item) for item in items))
+
+
+# joblib keeps the workers of one call for the next. What they inherit stays blocked in
+# them: Ctrl-C, a terminal that closes and a service that is stopped signal every
+# process of a group, and this one ends its workers itself. A worker, or the process
+# that unlinks their semaphores, would end with a traceback of its own; and so does a
+# worker whose parent is stopped while it starts it.
+def _start_workers(joblib: Any, jobs: int) -> None:
+    from multiprocessing import resource_tracker  # noqa: PLC0415  not for --help
+
+    with undisturbed():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        try:
+            # Where Python starts it, it unblocks signals afterwards.
+            resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+            joblib.Parallel(n_jobs=jobs)([joblib.delayed(int)()])
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# Whoever closes the answers early knows that work is cancelled, joblib need not warn.
+def _until_closed(answers: Generator[_T, None, None]) -> Iterator[_T]:
+    try:
+        for answer in answers:  # noqa: UP028  `yield from` would close them itself
+            yield answer
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            answers.close()
 
 
 def _validate(args: argparse.Namespace) -> None:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("scratch_folder", "undisturbed")
+__all__ = ("STOPPING", "scratch_folder", "undisturbed")
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that ask a command to stop, which cleans up then."""
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def undisturbed() -> Iterator[None]:
     late: list[int] = []
     before = {
         number: signal.signal(number, lambda got, _frame: late.append(got))
-        for number in _STOPPING
+        for number in STOPPING
     }
     try:
         yield

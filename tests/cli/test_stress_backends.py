@@ -30,8 +30,9 @@ def scheduler():
     distributed = pytest.importorskip(
         "distributed", reason="pip install e820pool[cluster]"
     )
+    # Port 0: any, as the usual one may be somebody's; it is opened without a dashboard.
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
+        n_workers=2, threads_per_worker=1, dashboard_address=":0"
     ) as cluster:
         yield cluster.scheduler_address
 
@@ -163,39 +164,69 @@ def whole():
     return done.stdout
 
 
-@pytest.mark.extra
-@pytest.mark.slow
-@pytest.mark.usefixtures("cores")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_a_stopped_sweep_leaves_no_worker_and_goes_on_where_it_was(
-    run, whole, tmp_path, number, jobs
-):
-    kept = tmp_path / "kept.json"
-    words = (*LONG, "--results", str(kept))
-    process = subprocess.Popen(
-        python_of((*words, "--jobs", jobs)),
+INTERRUPTED = "e820pool: interrupted: nothing was left half-made\n"
+
+
+def started(*words):
+    return subprocess.Popen(
+        python_of((*LONG, *words)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    while not kept.exists() and process.poll() is None:
-        time.sleep(0.01)
-    # Ctrl-C goes to all processes of a terminal, a kill to one.
-    if number == signal.SIGINT:
-        os.killpg(process.pid, number)
-    else:
-        process.send_signal(number)
+
+
+def ended(process):
+    """Return status and outputs of a command whose workers are gone."""
     out, err = process.communicate(timeout=100)
-    assert (process.returncode, out) == (128 + number, "")
-    assert err == "e820pool: interrupted: nothing was left half-made\n"
     deadline = time.monotonic() + 60
     while children_of(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert children_of(process.pid) == []
+    return process.returncode, out, err
+
+
+# Ctrl-C goes to all processes of a terminal, a kill to one, a service's stop to all.
+@pytest.mark.extra
+@pytest.mark.slow
+@pytest.mark.usefixtures("cores")
+@pytest.mark.parametrize(
+    "stop",
+    [
+        (os.killpg, signal.SIGINT),
+        (os.kill, signal.SIGTERM),
+        (os.killpg, signal.SIGTERM),
+        (os.killpg, signal.SIGHUP),
+    ],
+)
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_stopped_sweep_leaves_no_worker_and_goes_on_where_it_was(
+    run, whole, tmp_path, stop, jobs
+):
+    send, number = stop
+    kept = tmp_path / "kept.json"
+    process = started("--results", str(kept), "--jobs", jobs)
+    while not kept.exists() and process.poll() is None:
+        time.sleep(0.01)
+    send(process.pid, number)
+    assert ended(process) == (128 + number, "", INTERRUPTED)
     finished = len(json.loads(kept.read_text())["results"])
     assert 0 < finished < 40
-    again = run(*words)
+    again = run(*LONG, "--results", str(kept))
     assert again.out == whole
     assert again.err == f"{finished} of 40 are there already\n"
+
+
+@pytest.mark.extra
+@pytest.mark.slow
+@pytest.mark.usefixtures("cores")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("later", [0, 0.01, 0.1, 0.3])
+def test_a_sweep_stopped_while_its_workers_start_says_only_that(number, later):
+    process = started("--jobs", "2")
+    while len(children_of(process.pid)) < 2 and process.poll() is None:
+        time.sleep(0.002)
+    time.sleep(later)
+    os.killpg(process.pid, number)
+    assert ended(process) == (128 + number, "", INTERRUPTED)

@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from e820pool.cli.status import UsageError
-from e820pool.report.scratch import STOPPING, undisturbed
 
 if TYPE_CHECKING:
     import argparse
@@ -92,6 +91,8 @@ def results_of(
 # worker whose parent is stopped while it starts it.
 def _start_workers(joblib: Any, jobs: int) -> None:
     from multiprocessing import resource_tracker  # noqa: PLC0415  not for --help
+
+    from e820pool.report.scratch import STOPPING, undisturbed  # noqa: PLC0415
 
     with undisturbed():
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)

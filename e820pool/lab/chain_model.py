@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from e820pool.errors import InputError
 from e820pool.extents import ExtentSet
 from e820pool.lab.machine import Deadlines
 
@@ -59,6 +60,10 @@ class ChainOptions:
         accelerator: ``auto`` takes KVM only where it was seen to boot a kernel.
         deadlines: seconds for each phase of each kernel.
         ram_folder: a folder on a tmpfs for guest RAM, None for memory.
+
+    Raises:
+        InputError: pages are to be withdrawn of a region, which ``pmpool=`` names in
+            units of 2 MiB and which is one such unit.
     """
 
     loaders: tuple[Loader, ...] = ("ours",)
@@ -72,6 +77,13 @@ class ChainOptions:
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     deadlines: Deadlines = field(default_factory=Deadlines)
     ram_folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.carrier == "pmpool" and self.nr_withdrawn:
+            raise InputError(
+                f"{self.nr_withdrawn} pages to withdraw: with carrier pmpool the limit "
+                "is 0, as pmpool= names units of 2 MiB and the chain's region is one"
+            )
 
     def loader_of(self, hop: int) -> Loader:
         """Return the loader that leaves kernel number ``hop``, from 0 on."""

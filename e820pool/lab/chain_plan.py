@@ -113,7 +113,7 @@ class ChainPlan:
         """Return the lowest pages that are to be taken back before the next hop."""
         left, gone = self.options.nr_withdrawn, []
         for start, end in ledger.extents:
-            if left <= 0 or self.options.carrier == "pmpool":
+            if left <= 0:
                 break
             gone.append((start, min(end, start + left)))
             left -= end - start

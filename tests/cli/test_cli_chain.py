@@ -23,6 +23,10 @@ LEDGER = DepositLedger.of_ranges([(MIB, 2 * MIB)])
     [
         (["--kernel", "a", "--kernel", "b", "--loader", "magic"], "loader 'magic'"),
         (["--kernel", "/dev/null/x", "--kernel", "b"], "/dev/null/x"),
+        (
+            ["--kernel", "a", "--carrier", "pmpool", "--withdraw", "64"],
+            "64 pages to withdraw: with carrier pmpool the limit is 0",
+        ),
     ],
 )
 def test_a_chain_that_cannot_be_run_is_one_line(run, tmp_path, words, said):

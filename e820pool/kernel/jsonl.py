@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "MAX_LINE_CHARS",
+    "answer_of_line",
     "boot_of_record",
     "encode_line",
     "field_of",
@@ -51,15 +52,19 @@ def predict_lines(lines: Iterable[bytes | str]) -> Iterator[str]:
 
 
 def predict_line(line: bytes | str) -> str:
-    """Return the prediction for one line, or what is wrong with it."""
+    """Return the answer for one line as JSON (without its newline)."""
+    return encode_line(answer_of_line(line))
+
+
+def answer_of_line(line: bytes | str) -> dict[str, Any]:
+    """Return the prediction for one line, or ``id`` and ``error``: what is wrong."""
     ident = None
     try:
         record = record_of_line(line)
         ident = ident_of(record)
-        answer = predict_record(record)
+        return predict_record(record)
     except E820PoolError as exc:
-        answer = {"id": ident, "error": str(exc)}
-    return encode_line(answer)
+        return {"id": ident, "error": str(exc)}
 
 
 def predict_record(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,8 +25,10 @@ def bulk(run, tmp_path):
         path = tmp_path / "records.jsonl"
         path.write_bytes(b"".join(line + b"\n" for line in lines))
         done = run("predict", "--jsonl", path)
-        assert (done.code, done.err) == (0, "")
-        return [json.loads(line) for line in done.out.splitlines()]
+        answers = [json.loads(line) for line in done.out.splitlines()]
+        bad = any("error" in answer for answer in answers)
+        assert (done.code, done.err) == (3 if bad else 0, "")
+        return answers
 
     return call
 
@@ -234,6 +236,16 @@ def test_a_bad_line_says_what_is_wrong_with_it(bulk, line, shown):
     assert "\n" not in bad["error"]
     assert good["id"] == "next"
     assert "error" not in good
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [((), 0), ((record(),), 0), ((record(), b"{"), 3), ((b"{", record()), 3)],
+)
+def test_a_record_that_cannot_be_read_is_told_by_the_status(run, tmp_path, lines, code):
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    assert run("predict", "--jsonl", path).code == code
 
 
 def test_a_line_over_the_limit_is_one_bad_line(bulk, monkeypatch):

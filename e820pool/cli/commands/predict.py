@@ -27,7 +27,8 @@ NAME = "predict"
 HELP = "show what a kernel would make of a handoff"
 DESCRIPTION = """\
 Print the view of the modelled kernel: its maps, its memory, where KASLR may put it.
-With --jsonl, read one record a line and write one a line, in order.
+With --jsonl, read one record a line and write one a line, in order; where a record
+cannot be read its line says why, and the exit status is 3.
 """
 EXAMPLE = "e820pool predict out --kernel 6.1"
 
@@ -69,9 +70,13 @@ def _one(args: argparse.Namespace, console: Console) -> int:
 
 
 def _bulk(path: str, console: Console) -> int:
-    from e820pool.kernel.jsonl import predict_lines  # noqa: PLC0415  numpy
+    from e820pool.kernel.jsonl import answer_of_line, encode_line  # noqa: PLC0415
 
+    code = status.DONE
     with bulk_lines(path, console) as lines:
-        for line in predict_lines(lines):
-            console.out.write(line + "\n")
-    return status.DONE
+        for line in lines:
+            answer = answer_of_line(line)
+            if "error" in answer:
+                code = status.BAD_INPUT
+            console.out.write(encode_line(answer) + "\n")
+    return code

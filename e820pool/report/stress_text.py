@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from e820pool.report.table import human_size
 from e820pool.stress.limits import LIMITS
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from e820pool.stress.workload import Workload
 
-__all__ = ("has_deposits", "size_text", "stress_text")
+__all__ = ("has_deposits", "stress_text")
 
 _SHOWN = (
     "memmap-cmdline",
@@ -25,7 +26,6 @@ _SHOWN = (
 )
 # The other limits are those of memmap= and of KASLR's choice.
 _TOLD = ("entries", "table", "fragments")
-_UNITS = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 def stress_text(results: Sequence[Mapping[str, Any]], workload: Workload) -> str:
@@ -67,7 +67,7 @@ def _row(one: Mapping[str, Any]) -> list[str]:
         str(one["seed"]),
         *falls,
         str(entries),
-        "does not fit" if lost is None else size_text(lost),
+        "does not fit" if lost is None else human_size(lost),
     ]
 
 
@@ -121,14 +121,6 @@ def _answer(one: Mapping[str, Any]) -> str:
     fall = one["limits"][first.name]
     return (
         f"first {first.name} ({first.most}) after {fall['call']} calls, with guest "
-        f"{fall['created']}, {size_text(fall['deposited_pages'] << 12)} deposited: "
+        f"{fall['created']}, {human_size(fall['deposited_pages'] << 12)} deposited: "
         f"{first.meaning}"
     )
-
-
-def size_text(nr_bytes: int) -> str:
-    """Return bytes in the largest binary unit that they fill."""
-    for unit, name in _UNITS:
-        if nr_bytes >= unit:
-            return f"{nr_bytes / unit:.3g} {name}"
-    return f"{nr_bytes} B"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from e820pool.cli import main
+from e820pool.report.table import human_size
 
 SPEC = Path(__file__).parents[2] / "specs" / "exhaustion.md"
 TEXT = SPEC.read_text(encoding="utf-8")
@@ -21,14 +22,15 @@ def told(host):
         name, policy, *cells = (one.strip() for one in line.split("|"))
         at = name or at
         if at == host:
-            found[policy] = cells[:5]
+            found[policy] = cells
     return found
 
 
 def cells_of(result):
     falls = [result["limits"][name] for name in LIMITS]
     shown = ["never" if f is None else f"{f['call']} ({f['created']})" for f in falls]
-    return [*shown, str(result["peak"]["split"])]
+    lost = result["budgets"]["given_up"]["128"]
+    return [*shown, str(result["peak"]["split"]), human_size(lost) if lost else "0"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ needs='
 /usr/bin/readelf binutils
 /usr/bin/cpio cpio
 /usr/bin/pgrep procps
+/usr/share/ovmf/OVMF.fd ovmf
 /usr/bin/chromium chromium
 /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
 '

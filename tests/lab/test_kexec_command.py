@@ -2,7 +2,8 @@
 
 The guest has a Python of its own and no help from the host but the disk that it lacks
 (what was kept on it is put back after each kexec) and the hypervisor's memory of what
-was touched. Two hops, 6.1 to 5.10 to 6.1, one by each loader.
+was touched. Two hops, 6.1 to 5.10 to 6.1, one by each loader; from a machine like the
+lab's and from one with an EFI firmware.
 """
 
 import json
@@ -10,6 +11,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import pytest
+from efimachine import OVMF, efi_machine
 from labbench import LOW, MIB, PATIENT
 from pythonguest import python_entries
 
@@ -22,8 +24,8 @@ from e820pool.lab.bind import backed_pages, bind_kernel, kernel_bytes
 from e820pool.lab.chain_guest import _SEND, chain_script
 from e820pool.lab.chain_port import ChainPort, runs_of
 from e820pool.lab.depositor import agent_program
-from e820pool.lab.guest import find_busybox
-from e820pool.lab.guest_ram import GuestRam, layout_for
+from e820pool.lab.guest import LAB_CMDLINE, find_busybox
+from e820pool.lab.guest_ram import GuestRam, RamLayout, layout_for
 from e820pool.lab.guest_report import has_mark, parse_guest_report
 from e820pool.lab.hop_mailbox import deliver
 from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
@@ -101,26 +103,16 @@ class Stop:
     pool: dict
     plan: dict
     traces: list
+    has_efi: bool
+    console: str
 
 
 class Guest:
     """A running machine, asked and told as by its administrator."""
 
-    def __init__(self, stack, bound):
-        spec = VmSpec(
-            ram=layout_for(backed_pages(bound)),
-            parts=bound.parts,
-            entry=bound.entry,
-            stub_addr=bound.stub_addr,
-            accelerator="tcg",
-            cpu=CPU,
-        )
-        self.ram = stack.enter_context(GuestRam(spec.ram, None))
-        vm = stack.enter_context(started_vm(spec, self.ram))
+    def __init__(self, stack, vm, ram):
+        self.ram = ram
         self.port = stack.enter_context(closing(ChainPort(vm)))
-        self.port.wait_for_bytes("boot stub", STUB_READY, PATIENT.firmware)
-        self.port.cut()
-        self.port.send(STUB_RESUME)
 
     def wait_until_up(self):
         for mark in ("hello", "reported", "done"):
@@ -188,22 +180,73 @@ def deposits_json(runs, owner, withdrawn=()):
     ).encode()
 
 
-@pytest.fixture(scope="module")
-def way(initrd, image_of):
-    """Go 6.1, 5.10, 6.1 by the command alone; return the stops after the first."""
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """Two hops: of what firmware, by which loaders, where they led."""
+
+    firmware: str
+    loaders: tuple[str, str]
+    stops: list
+
+
+WAYS = (
+    ("bios", ("ours", "kexec-load")),
+    ("efi", ("ours", "kexec-load")),
+    ("efi", ("kexec-load", "ours")),
+)
+
+
+@pytest.fixture(
+    scope="module", params=WAYS, ids=lambda way: "-".join((way[0], *way[1]))
+)
+def way(request, initrd, image_of, tmp_path_factory):
+    """Go 6.1, 5.10, 6.1 by the command alone; tell of the stops after the first."""
+    firmware, loaders = request.param
+    if firmware == "efi" and not OVMF.exists():
+        pytest.skip("OVMF is not installed: install ovmf")
     first, old = (image_of(release) for release in ("6.1", "5.10"))
     stops = []
     with ExitStack() as stack:
-        guest = Guest(stack, bound_for(first, initrd))
+        start = with_efi if firmware == "efi" else without_efi
+        guest = start(stack, first, initrd, tmp_path_factory.mktemp("machine"))
         guest.wait_until_up()
         runs = runs_of(guest.deposit(24, 1))
-        stops.append(hop(guest, old, initrd, deposits_json(runs, 7), "--loader ours"))
+        stops.append(hop(guest, old, initrd, deposits_json(runs, 7), loaders[0]))
         pool = stops[0].pool["deposits"]
         gone = [(one["base_pfn"], 1) for one in pool[:6]]
         runs = runs_of(guest.deposit(20, 1))
-        told = deposits_json(runs, 9, gone)
-        stops.append(hop(guest, first, initrd, told, "--loader kexec-load"))
-    return stops
+        stops.append(
+            hop(guest, first, initrd, deposits_json(runs, 9, gone), loaders[1])
+        )
+    return Way(firmware=firmware, loaders=loaders, stops=stops)
+
+
+def without_efi(stack, image, initrd, _folder):
+    bound = bound_for(image, initrd)
+    spec = VmSpec(
+        ram=layout_for(backed_pages(bound)),
+        parts=bound.parts,
+        entry=bound.entry,
+        stub_addr=bound.stub_addr,
+        accelerator="tcg",
+        cpu=CPU,
+    )
+    ram = stack.enter_context(GuestRam(spec.ram, None))
+    guest = Guest(stack, stack.enter_context(started_vm(spec, ram)), ram)
+    guest.port.wait_for_bytes("boot stub", STUB_READY, PATIENT.firmware)
+    guest.port.cut()
+    guest.port.send(STUB_RESUME)
+    return guest
+
+
+def with_efi(stack, image, initrd, folder):
+    ram = stack.enter_context(
+        GuestRam(RamLayout(low_bytes=1024 * MIB, high_bytes=0), None)
+    )
+    vm = stack.enter_context(
+        efi_machine(folder, ram, image.read(), initrd, LAB_CMDLINE, cpu=CPU)
+    )
+    return Guest(stack, vm, ram)
 
 
 def bound_for(image, initrd):
@@ -213,7 +256,7 @@ def bound_for(image, initrd):
     return bind_kernel(handoff, parsed, kernel_bytes(parsed, data), initrd=initrd)
 
 
-def hop(guest, image, initrd, deposits, words):
+def hop(guest, image, initrd, deposits, loader):
     guest.write(
         {
             "/vmlinuz": image.read(),
@@ -224,7 +267,7 @@ def hop(guest, image, initrd, deposits, words):
     )
     words = (
         "e820pool kexec --kernel /vmlinuz --initrd /initrd --reuse-cmdline "
-        f"--agent 'cat /deposits.json' {words} --format json"
+        f"--agent 'cat /deposits.json' --loader {loader} --format json"
     )
     traces = loaded_only(guest, words)
     gone = extents_of(json.loads(deposits)["withdrawn"])
@@ -232,6 +275,7 @@ def hop(guest, image, initrd, deposits, words):
         f"{words} --execute", lambda plan: extents_of(plan["extents"]) | gone
     )
     guest.wait_until_up()
+    console = guest.port.cut().console.decode("latin-1")
     given = extents_of(plan["extents"])
     seen = guest.ram.touched()
     guest.run("busybox mkdir -p /var/lib/e820pool")
@@ -245,6 +289,8 @@ def hop(guest, image, initrd, deposits, words):
         pool=json.loads(guest.read("pool", "/pool.json")),
         plan=plan,
         traces=traces,
+        has_efi=guest.run("test -d /sys/firmware/efi") == 0,
+        console=console,
     )
 
 
@@ -260,31 +306,53 @@ def loaded_only(guest, words):
 
 
 def test_a_load_leaves_a_loaded_kernel_and_no_mount_and_no_tree(way):
-    assert [stop.traces for stop in way] == [["1", "0"], ["1", "0"]]
+    assert [stop.traces for stop in way.stops] == [["1", "0"], ["1", "0"]]
 
 
 def test_no_deposited_page_is_touched_after_either_loader(way):
-    assert [stop.touched.nr_pages for stop in way] == [0, 0]
-    assert [stop.given.nr_pages for stop in way] == [24 + 512, 24 + 512 - 6 + 20 + 512]
+    assert [stop.touched.nr_pages for stop in way.stops] == [0, 0]
+    pages = [stop.given.nr_pages for stop in way.stops]
+    assert pages == [24 + 512, 24 + 512 - 6 + 20 + 512]
 
 
 def test_it_was_loaded_because_the_model_says_safe(way):
-    assert [stop.plan["verdict"] for stop in way] == ["safe", "safe"]
-    assert [stop.plan["done"] for stop in way] == ["loaded", "loaded"]
+    assert [stop.plan["verdict"] for stop in way.stops] == ["safe", "safe"]
+    assert [stop.plan["done"] for stop in way.stops] == ["loaded", "loaded"]
+
+
+CARRIERS = {"ours": "setup_data", "kexec-load": "file"}
 
 
 def test_the_next_boots_rebuild_live_reads_the_record_with_its_owners(way):
-    assert [stop.pool["carrier"] for stop in way] == ["setup_data", "file"]
-    assert [stop.pool["generation"] for stop in way] == [1, 2]
-    for stop in way:
+    found = [stop.pool["carrier"] for stop in way.stops]
+    assert found == [CARRIERS[loader] for loader in way.loaders]
+    assert [stop.pool["generation"] for stop in way.stops] == [1, 2]
+    for stop in way.stops:
         assert stop.pool["deposits"] == stop.plan["deposits"]
-    assert {one["owner"] for one in way[1].pool["deposits"]} == {7, 9}
+    assert {one["owner"] for one in way.stops[1].pool["deposits"]} == {7, 9}
 
 
 def test_pages_that_were_withdrawn_are_ram_again_and_in_use(way):
-    assert way[1].used_again == 6
+    assert way.stops[1].used_again == 6
 
 
 def test_the_table_has_no_entry_too_many(way):
-    for stop in way:
-        assert len(stop.plan["table"]) <= 3 + 2 * len(stop.plan["deposits"])
+    before = {"bios": 3, "efi": 20}[way.firmware]
+    for stop in way.stops:
+        assert len(stop.plan["table"]) <= before + 2 * len(stop.plan["deposits"])
+
+
+def test_efi_services_go_on_by_kexec_tools_and_are_told_to_be_lost_by_ours(way):
+    has_efi = way.firmware == "efi"
+    for stop, loader in zip(way.stops, way.loaders, strict=True):
+        told = "efi-services-lost" in {one["id"] for one in stop.plan["findings"]}
+        assert told == (has_efi and loader == "ours")
+        has_efi = has_efi and loader == "kexec-load"
+        assert stop.has_efi == has_efi
+
+
+def test_the_next_kernel_finds_acpi(way):
+    """On an EFI machine there is nothing to find it by but what the loader passes."""
+    for stop in way.stops:
+        assert "ACPI: RSDP 0x" in stop.console
+        assert "ACPI: Core revision" in stop.console

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from e820pool.kernel.profiles import Profile
     from e820pool.lab.boot import BootRecord
     from e820pool.lab.several import KernelFile, Outcome
-    from e820pool.stress.confirm import ConfirmCase
+    from e820pool.stress.confirm import ConfirmCase, ObservableLimit
 
     Planned = tuple[KernelFile, ConfirmCase | None, dict[str, Any]]
 
@@ -98,9 +98,10 @@ def _judged_row(
     )
     if record is None:
         model = losses_of(case.handoff, profile, loses)
-        if not (model and case.limit.silent and _is_unheard(outcome.failure)):
+        word = _end_of_lost(case.limit, outcome.failure) if model else ""
+        if not word:
             return _row(row, error=f"VM lost: {outcome.failure}")
-        return _row(row, model=list(model), machine=["silent"], agree=True)
+        return _row(row, model=list(model), machine=[word], agree=True)
     found = judged(record.handoff, record.view, profile)
     model = loss_ids(found.model.findings, loses)
     machine = loss_ids(found.machine.findings, case.limit.shows or loses)
@@ -116,9 +117,16 @@ def _judged_row(
     )
 
 
-# No word on a console until the deadline: it died before it had one.
-def _is_unheard(failure: LabError | None) -> bool:
-    return getattr(failure, "console", None) == b"" and "phase kernel" in str(failure)
+# What a limit says of a kernel that is given up at the deadline: no word on a console,
+# as it died before it had one; or one last word, after which it hangs.
+def _end_of_lost(limit: ObservableLimit, failure: LabError | None) -> str:
+    console = getattr(failure, "console", None)
+    if console is None or "phase kernel" not in str(failure):
+        return ""
+    if limit.silent and console == b"":
+        return "silent"
+    last = console.strip().rpartition(b"\n")[2]
+    return "hung" if limit.hangs_after and limit.hangs_after in last else ""
 
 
 # Where KASLR put the kernel is not the model's to know: the machine says it.

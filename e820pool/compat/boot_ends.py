@@ -16,6 +16,7 @@ from e820pool.kernel.state import (
     FATAL_EXT_SIZE,
     FATAL_EXTEND_BRK,
     FATAL_FIRMWARE_MAP,
+    FATAL_FREED_ARRAY,
     FATAL_KERNEL_UNMAPPED,
     FATAL_LONG_LINE,
     FATAL_NO_INITRD,
@@ -37,12 +38,17 @@ _FIRMWARE_MAP = "6.1 drivers/firmware/memmap.c firmware_map_add_entry()"
 _APPEND = "6.1, 7.3 arch/x86/kernel/e820.c append_e820_table()"
 _TRAMPOLINE = "6.1, 7.3 arch/x86/realmode/init.c reserve_real_mode(), init_real_mode()"
 _TOP_DOWN = "6.1 arch/x86/mm/init.c memory_map_top_down(), alloc_low_pages()"
+_FREED_ARRAY = (
+    "7.3 drivers/base/node.c register_memory_blocks_under_nodes(), "
+    "mm/memblock.c memblock_discard()"
+)
 _SOURCES = {
     FATAL_BEYOND_MAX_PFN: "6.1 mm/page_alloc.c free_area_init()",
     FATAL_COUNT: "4.4 arch/x86/kernel/e820.c sanitize_e820_map()",
     FATAL_EXT_SIZE: "6.1 arch/x86/kernel/e820.c e820__memory_setup_extended()",
     FATAL_EXTEND_BRK: _TOP_DOWN,
     FATAL_FIRMWARE_MAP: _FIRMWARE_MAP,
+    FATAL_FREED_ARRAY: _FREED_ARRAY,
     FATAL_KERNEL_UNMAPPED: "arch/x86/kernel/setup.c e820_add_kernel_range()",
     FATAL_LONG_LINE: "6.1 init/main.c setup_command_line()",
     FATAL_NO_INITRD: "6.1 arch/x86/kernel/setup.c relocate_initrd()",
@@ -67,6 +73,7 @@ def findings_of_boot_ends(case: Situation) -> Iterator[Finding]:
     yield from _no_low_ram(case)
     yield from _cannot_grow(case)
     yield from _top_fragments(case)
+    yield from _freed_array(case)
     if fatal in (None, FATAL_NO_MEMORY):
         yield from _no_memory(case)
 
@@ -149,6 +156,17 @@ def _top_fragments(case: Situation) -> Iterator[Finding]:
             "that their page tables overflow memblock's array of reservations: about "
             f"{MOST_RESERVATIONS} fit, the others included",
             _TOP_DOWN,
+        )
+
+
+def _freed_array(case: Situation) -> Iterator[Finding]:
+    if case.view.fatal == FATAL_FREED_ARRAY:
+        yield _degraded(
+            "memblock-freed-array",
+            f"{len(case.view.memory)} regions of RAM are more than memblock's first "
+            "array holds; the larger one is freed, cleared, and then read: the boot "
+            "hangs",
+            _FREED_ARRAY,
         )
 
 

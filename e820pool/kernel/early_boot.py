@@ -22,6 +22,7 @@ from e820pool.kernel.free_memory import (
     find_no_free_memory,
     find_no_place_for_initrd,
 )
+from e820pool.kernel.freed_array import find_freed_array
 from e820pool.kernel.kernel_range import find_unmapped_kernel, force_kernel_range
 from e820pool.kernel.memblock import set_up_memory
 from e820pool.kernel.page_tables import find_stuck_reservations
@@ -82,6 +83,7 @@ _LATER: tuple[Step, ...] = (
     register_firmware_map,
     find_endless_line,
     find_no_trampoline,
+    find_freed_array,
 )
 
 

@@ -101,6 +101,7 @@ def _add_one_by_one(boot: EarlyBoot, ram: list[Row]) -> list[Span]:
     if boot.profile.has("first-mib-marked-scratch"):
         array.split_in_three()
     boot.array_room = array.room
+    boot.array_slots = array.slots
     return array.spans
 
 

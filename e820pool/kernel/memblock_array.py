@@ -10,7 +10,7 @@ from e820pool.extents import PAGE_SIZE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ("INIT_REGIONS", "MemoryArray", "Span")
+__all__ = ("INIT_REGIONS", "MemoryArray", "Span", "array_bytes")
 
 Span = tuple[int, int]
 """Bytes ``[start, end)``."""
@@ -29,10 +29,11 @@ class MemoryArray:
 
     Attributes:
         spans: the regions.
+        slots: how many it has room for, None without limit.
         room: where the array lies once it has grown, None before.
     """
 
-    __slots__ = ("_max", "_reserved", "room", "spans")
+    __slots__ = ("_reserved", "room", "slots", "spans")
 
     def __init__(
         self, reserved: Iterable[Span], limit: int | None = INIT_REGIONS
@@ -45,7 +46,7 @@ class MemoryArray:
         """
         self.spans: list[Span] = []
         self._reserved = list(reserved)
-        self._max = limit
+        self.slots = limit
         # The place of the array that is freed when the next one is there.
         self.room: Span | None = None
 
@@ -90,15 +91,15 @@ class MemoryArray:
         return count + (start < end)
 
     def _make_room(self, needed: int) -> bool:
-        while self._max is not None and needed > self._max:
-            place = self._find(_page_aligned(2 * self._max * _REGION_BYTES))
+        while self.slots is not None and needed > self.slots:
+            place = self._find(array_bytes(2 * self.slots))
             if place is None:
                 return False
             if self.room is not None:
                 self._reserved.remove(self.room)
             self._reserved.append(place)
             self.room = place
-            self._max *= 2
+            self.slots *= 2
         return True
 
     # Top down, in memory that was added before and is not reserved; never page 0.
@@ -127,5 +128,9 @@ def _less(span: Span, low: int, high: int) -> list[Span]:
     return [piece for piece in pieces if piece[0] < piece[1]]
 
 
-def _page_aligned(size: int) -> int:
-    return (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1)
+def array_bytes(slots: int) -> int:
+    """Return the size of an array of so many slots, in whole pages.
+
+    memblock_double_array().
+    """
+    return (slots * _REGION_BYTES + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from e820pool.extents import ByteRangeSet
+from e820pool.kernel.memblock_array import INIT_REGIONS
 from e820pool.kernel.table import Table
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ __all__ = (
     "FATAL_EXTEND_BRK",
     "FATAL_EXT_SIZE",
     "FATAL_FIRMWARE_MAP",
+    "FATAL_FREED_ARRAY",
     "FATAL_KERNEL_UNMAPPED",
     "FATAL_LONG_LINE",
     "FATAL_NO_INITRD",
@@ -38,6 +40,8 @@ FATAL_EXT_SIZE = "SETUP_E820_EXT node too large to map"  #: More than 64 pages.
 FATAL_RETYPE = "BUG: memmap= changes a type into itself"
 FATAL_BEYOND_MAX_PFN = "crash in free_area_init: memory beyond max_pfn"  #: Until 6.14.
 FATAL_FIRMWARE_MAP = "BUG in firmware_map_add_entry"  #: An end at 2^64.
+#: From 6.17 on.
+FATAL_FREED_ARRAY = "hang in register_memory_blocks_under_nodes: memblock's freed array"
 #: A full table.
 FATAL_KERNEL_UNMAPPED = "crash in setup_arch: the kernel image is no memory"
 FATAL_LONG_LINE = "BUG in fortified strlen(): the command line has no end"  #: No NUL.
@@ -61,6 +65,7 @@ class EarlyBoot:
         lost: rows that memblock had no room for.
         array_room: bytes in which memblock's grown array lies, None while it fits
             the slots it has from the start.
+        array_slots: how many memblock's array has then, None without limit.
         fatal: what ends the boot before memory is set up.
         dies_later: what ends it after that.
     """
@@ -81,6 +86,7 @@ class EarlyBoot:
     memory: tuple[tuple[int, int], ...] = ()
     lost: list[Row] = field(default_factory=list)
     array_room: tuple[int, int] | None = None
+    array_slots: int | None = INIT_REGIONS
     dropped: list[Row] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     fatal: str | None = None

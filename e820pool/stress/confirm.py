@@ -13,6 +13,7 @@ from e820pool.handoff.strict import whole_table
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.reading import boot_input
 from e820pool.stress.limit_handoffs import (
+    cleared_handoff,
     fragment_handoff,
     island_handoff,
     long_node_handoff,
@@ -41,6 +42,9 @@ __all__ = (
 _LOSSES = frozenset(("boot-fails", "dropped-entry", "ram-lost", "fallback-map"))
 # kaslr.c MAX_MEMMAP_REGIONS, 4.14 to 7.3.
 _MEMMAP_REGIONS = 4
+# arch/x86/mm/init_64.c memory_block_size_bytes(): said just before memory blocks are
+# assigned to nodes.
+_WALK = b"x86/mm: Memory block size"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,7 @@ class ObservableLimit:
         shows: those of a machine, where they are others; empty: the same.
         counts: what of.
         silent: above it a kernel dies before it has a console, and is not heard of.
+        hangs_after: what the last line says of a kernel that hangs above it.
         step: by how much cases differ at the least.
         doubt: by how much the model may be wrong, and cases keep away from it.
         most: what is within it, where that is the same for all kernels; None asks
@@ -72,6 +77,7 @@ class ObservableLimit:
     shows: frozenset[str] = frozenset()
     counts: str = "entries"
     silent: bool = False
+    hangs_after: bytes = b""
     step: int = 1
     doubt: int = 0
     most: int | None = None
@@ -120,6 +126,7 @@ OBSERVABLE: dict[str, ObservableLimit] = {
             meaning="memblock's array cannot grow, and RAM is lost",
             behaviour="memblock-array-grows-in-low-memory",
             make=run_handoff,
+            hangs_after=_WALK,
             step=2,
             # Of 1024 regions with the low RAM that these handoffs have.
             highest=2300,
@@ -130,6 +137,16 @@ OBSERVABLE: dict[str, ObservableLimit] = {
             behaviour="no-trampoline-kills",
             make=trampoline_handoff,
             loses=frozenset(("boot-fails",)),
+            step=2,
+            highest=500,
+        ),
+        ObservableLimit(
+            name="freed-array",
+            meaning="memblock's array is read after it was freed and cleared: a hang",
+            behaviour="regions-read-after-free",
+            make=cleared_handoff,
+            loses=frozenset(("boot-fails",)),
+            hangs_after=_WALK,
             step=2,
             highest=500,
         ),

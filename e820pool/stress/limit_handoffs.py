@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
 
 __all__ = (
+    "cleared_handoff",
     "fragment_handoff",
     "island_handoff",
     "long_node_handoff",
@@ -75,6 +76,13 @@ def run_handoff(entries: int) -> Handoff:
     """Return a handoff of runs of RAM between deposits, with scant low RAM."""
     rows = (*_SCANT_LOW_RAM, *_PC)
     return _built(rows, _deposits_in_a_row((entries - len(rows)) // 2))
+
+
+def cleared_handoff(entries: int) -> Handoff:
+    """Return runs of RAM with low RAM to spare; the kernel clears what it frees."""
+    rows = (_LOW_RAM, *_PC)
+    deposits = _deposits_in_a_row((entries - len(rows)) // 2)
+    return _built(rows, deposits, cmdline="init_on_free=1")
 
 
 def trampoline_handoff(entries: int) -> Handoff:
@@ -152,8 +160,11 @@ def _built(
     rows: tuple[tuple[int, int, int], ...],
     deposits: list[tuple[int, int]],
     addresses: dict[str, int] | None = None,
+    cmdline: str = "",
 ) -> Handoff:
     memory_map = MemoryMap.of(rows, origin="made for a limit")
     ledger = DepositLedger.of_ranges(deposits)
-    options = BuildOptions(max_entries=_MOST_ENTRIES, addresses=addresses or {})
+    options = BuildOptions(
+        max_entries=_MOST_ENTRIES, addresses=addresses or {}, cmdline=cmdline
+    )
     return build_handoff(memory_map, ledger, options)

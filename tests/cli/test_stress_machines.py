@@ -16,6 +16,7 @@ from e820pool.lab.several import KernelFile
 from e820pool.stress.confirm import OBSERVABLE
 
 PROFILE = profile_for("6.1")
+NEWER = profile_for("7.3")
 
 
 @pytest.fixture
@@ -121,6 +122,41 @@ def test_silence_below_a_limit_is_no_verdict(run, machine):
     done = run("stress", "--confirm", "ext-node", "--format", "json")
     assert done.code == 4
     assert [one["agree"] for one in done.json["boots"]] == [None, None, True]
+
+
+# A console up to the line after which the machine of the fixture hangs.
+def hangs_after(last_line):
+    def boot(handoff):
+        view = predict(handoff, NEWER)
+        if view.fatal:
+            raise LostVmError(
+                "VM lost in phase kernel: no end after 60 s",
+                console=b"[0.1] devtmpfs: initialized\r\n" + last_line + b"\r\n",
+            )
+        return view
+
+    return boot
+
+
+@pytest.mark.parametrize("limit", ["memblock", "freed-array"])
+def test_a_kernel_that_hangs_where_it_was_said_to_confirms_it(
+    run, machine, monkeypatch, limit
+):
+    monkeypatch.setattr("e820pool.cli.confirm.profile_of", lambda _: NEWER)
+    machine.boot = hangs_after(b"[    0.66] x86/mm: Memory block size: 128MB")
+    done = run("stress", "--confirm", limit, "--format", "json")
+    assert [one["machine"] for one in done.json["boots"]] == [[], [], ["hung"]]
+    assert "boot-fails" in done.json["boots"][2]["model"]
+    assert done.code == 0
+
+
+def test_a_kernel_that_hangs_elsewhere_is_no_verdict(run, machine, monkeypatch):
+    monkeypatch.setattr("e820pool.cli.confirm.profile_of", lambda _: NEWER)
+    for last in (b"", b"[    1.2] clocksource: tsc"):
+        machine.boot = hangs_after(last)
+        done = run("stress", "--confirm", "freed-array", "--format", "json")
+        assert [one["agree"] for one in done.json["boots"]] == [True, True, None]
+        assert done.code == 4
 
 
 def test_a_limit_that_nobody_knows_is_refused(refused, machine):

@@ -20,6 +20,10 @@ OUTCOMES = list(corpus_format.read_outcomes())
 MAIN = ("5.10", "6.1", "6.12", "6.18", "7.3")
 
 NEXT_KERNEL = "what a kernel passes on shows in a kexec only"
+FREED_ARRAY = (
+    "it needs init_on_free=1, or 1023 regions and scant low RAM: stress --confirm "
+    "freed-array and memblock boot it"
+)
 NO_HANDOVER = "no kernel here has CONFIG_KEXEC_HANDOVER"
 NOT_MARKED = "where nodes are not marked there is nothing that could differ"
 
@@ -57,6 +61,8 @@ UNTOLD = {
         "it needs 127 regions and scant low RAM: stress --confirm trampoline boots it",
         MAIN,
     ),
+    "regions-read-after-free": (FREED_ARRAY, MAIN),
+    "freed-pages-taken-first": (FREED_ARRAY, MAIN),
     "remove-splits-in-the-middle": (
         "only 2.6.32 lacks it, and no option of 2.6.32 meets the difference",
         MAIN,

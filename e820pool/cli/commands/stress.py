@@ -61,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--confirm",
         metavar="LIMIT",
         help="instead: boot kernels around limits: all, or a comma list of zero-page, "
-        "table, memblock, trampoline, fragments, ext-node, kaslr-memmap",
+        "table, memblock, trampoline, freed-array, fragments, ext-node, kaslr-memmap",
     )
     parser.add_argument(
         "--search",

@@ -172,7 +172,8 @@ def said_of(console):
     """Return what the console alone tells, but for how the boot ended."""
     text = console.decode("utf-8", "replace")
     facts = read_console(text)
-    last, word = _LAST_PFN.search(text), _FIRST_WORD.search(text)
+    last = _LAST_PFN.search(_behind_maps(text, facts.fatal))
+    word = _FIRST_WORD.search(text)
     gap = _PCI_GAP.search(text)
     return {
         "map_source": facts.map_source,
@@ -197,6 +198,13 @@ _PCI_GAP = re.compile(
     r"\[(?:mem|gap) 0x([0-9a-f]+)-0x([0-9a-f]+)\] available for PCI devices"
 )
 _FIRST_WORD = re.compile(r"BIOS-\w+: \[mem [^]]*\] +((?:usable|System RAM)\b)")
+
+
+# memmap=exactmap of older kernels prints the end of RAM before its map counts too.
+def _behind_maps(text, fatal):
+    if fatal == "Invalid user supplied memory map":
+        return ""
+    return text.rpartition("physical RAM map:")[2]
 
 
 # Type 128 prints as usable.

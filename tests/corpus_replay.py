@@ -39,8 +39,15 @@ ENDINGS = {
         "kernel BUG at lib/string_helpers.c|hung"
     ),
     "BUG in firmware_map_add_entry": "kernel BUG at drivers/firmware/memmap.c",
-    "crash in setup_arch: the kernel image is no memory": "page fault|exception|hung",
+    "crash in setup_arch: the kernel image is no memory": (
+        "page fault|paging request|exception|hung"
+    ),
+    "initrd too large to handle: half of memory or more": "initrd too large to handle",
 }
+ENDINGS["stuck in reserve_bootmem_region: too much is reserved"] = "hung|memory"
+ENDINGS["alloc_low_pages: can not alloc memory"] = (
+    "alloc_low_pages: can not alloc memory|Failed to allocate"
+)
 # Words of the model that a kernel prints, and the other way round.
 PRINTED = {"too-many-entries", "kernel-range-not-ram", "memblock-full", "fallback-map"}
 ADDRESS_BITS = 40

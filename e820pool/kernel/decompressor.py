@@ -53,7 +53,7 @@ def kaslr_slots(inp: BootInput, profile: Profile) -> KaslrSlots:
     window = inp.load_window
     if window is None:
         return KaslrSlots(enabled=False, reason="no load window is known")
-    size = _image_bytes(inp, window)
+    size = _image_bytes(inp, profile, window)
     off = _why_off(inp, profile)
     if not off and _decides_unseen(inp, profile):
         return KaslrSlots(
@@ -112,9 +112,10 @@ def _not_refused(areas: list[Span], request: Request, load_addr: int) -> list[Sp
     return [*kept, (load_addr, 1)] if refused and kept else kept
 
 
-def _image_bytes(inp: BootInput, window: Span) -> int:
+def _image_bytes(inp: BootInput, profile: Profile, window: Span) -> int:
     size = inp.image_size or window[1] - window[0]
-    return round_up(size, _MIN_ALIGN)
+    whole = profile.has("kaslr-image-in-whole-pages")
+    return round_up(size, _MIN_ALIGN) if whole else size
 
 
 def _why_off(inp: BootInput, profile: Profile) -> str:
@@ -142,6 +143,9 @@ def _request(inp: BootInput, profile: Profile, said: MemOptions, size: int) -> R
         limit=limit,
         step=step,
         avoided=(*_avoided(inp, profile), *said.avoided),
+        wraps=profile.has("kaslr-takes-wrapping-regions"),
+        exact_fits=profile.has("kaslr-fits-before-avoided"),
+        last_gigantic=profile.has("kaslr-skips-last-gigantic-page"),
     )
 
 

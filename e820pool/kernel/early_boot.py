@@ -19,6 +19,7 @@ from e820pool.kernel.end_of_ram import find_memory_beyond
 from e820pool.kernel.ext import read_extended
 from e820pool.kernel.firmware_map import firmware_rows, register_firmware_map
 from e820pool.kernel.free_memory import (
+    find_endless_work,
     find_no_free_memory,
     find_no_place_for_initrd,
 )
@@ -80,6 +81,7 @@ _LATER: tuple[Step, ...] = (
     find_no_place_for_initrd,
     find_unmapped_kernel,
     find_memory_beyond,
+    find_endless_work,
     register_firmware_map,
     find_endless_line,
     find_no_trampoline,

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e820pool.extents import PAGE_SIZE
+from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ByteRangeSet
+from e820pool.kernel.end_of_ram import max_pfn
 from e820pool.kernel.memblock import reserved_while_mapping
-from e820pool.kernel.state import FATAL_NO_INITRD, FATAL_NO_MEMORY
+from e820pool.kernel.state import (
+    FATAL_INITRD_SIZE,
+    FATAL_NO_INITRD,
+    FATAL_NO_MEMORY,
+    FATAL_RESERVED_SIZE,
+)
 
 if TYPE_CHECKING:
-    from e820pool.extents import ByteRangeSet
     from e820pool.kernel.state import EarlyBoot
 
-__all__ = ("find_no_free_memory", "find_no_place_for_initrd")
+__all__ = ("find_endless_work", "find_no_free_memory", "find_no_place_for_initrd")
 
 _PAGE_MASK = PAGE_SIZE - 1
+_LAST_PAGE = (1 << 64) - PAGE_SIZE
+# Between what was seen to be done soon, 1 TiB, and what was not, 64 TiB.
+_MOST_RESERVED_BYTES = 32 << 40
 
 
 def find_no_free_memory(boot: EarlyBoot) -> None:
@@ -31,12 +39,17 @@ def find_no_free_memory(boot: EarlyBoot) -> None:
 def find_no_place_for_initrd(boot: EarlyBoot) -> None:
     """Note an initrd outside of memory that there is no place to copy to.
 
-    Linux 6.1 arch/x86/kernel/setup.c reserve_initrd(), relocate_initrd(); 5.10 to
-    7.3 alike.
+    Before 5.10 also one that is as large as half of memory, wherever it is.
+    Linux 4.19, 6.1 arch/x86/kernel/setup.c reserve_initrd(), relocate_initrd(); 5.10
+    to 7.3 alike.
     """
     where = boot.inp.initrd
     if where is None or not boot.profile.has("memblock"):
         return
+    if boot.profile.has("initrd-below-half-of-memory"):
+        half = _mapped_bytes(boot) >> 1
+        if where[1] - where[0] >= half:
+            boot.end_later(FATAL_INITRD_SIZE)
     start, end = where[0] & ~_PAGE_MASK, (where[1] + _PAGE_MASK) & ~_PAGE_MASK
     if boot.memory_bytes().contains(start, end):
         return
@@ -44,5 +57,26 @@ def find_no_place_for_initrd(boot: EarlyBoot) -> None:
         boot.end_later(FATAL_NO_INITRD)
 
 
+def find_endless_work(boot: EarlyBoot) -> None:
+    """Note gaps so large that a kernel which reserves them is busy with their pages.
+
+    Linux 4.19.0 mm/page_alloc.c reserve_bootmem_region().
+    """
+    if boot.profile.has("gaps-reserved"):
+        reserved = reserved_while_mapping(boot)
+        # The number of the page behind the last one wraps to 0: none is visited.
+        sizes = (high - low for low, high in reserved if high <= _LAST_PAGE)
+        if sum(sizes) >= _MOST_RESERVED_BYTES:
+            boot.end_later(FATAL_RESERVED_SIZE)
+
+
 def _free(boot: EarlyBoot) -> ByteRangeSet:
     return boot.memory_bytes() - reserved_while_mapping(boot)
+
+
+# memblock_mem_size(max_pfn_mapped).
+def _mapped_bytes(boot: EarlyBoot) -> int:
+    counts_acpi = boot.profile.has("max-pfn-counts-acpi")
+    end = max_pfn(boot.table.rows, counts_acpi=counts_acpi) << PAGE_SHIFT
+    mapped = ByteRangeSet([(0, end)]) & boot.memory_bytes()
+    return sum(high - low for low, high in mapped)

@@ -22,6 +22,7 @@ MAX_MEMMAP_REGIONS = 4
 """Regions of memmap= that are avoided (4.11 to 7.3)."""
 
 _GIB = 1 << 30
+_U64_MAX = (1 << 64) - 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class MemOptions:
         too_many: a list went on after the fourth region: physical KASLR is off.
         gigantic_pages: 1 GiB pages that hugepages= asks for.
         rules: how numbers are read.
+        last_counts: whether of several limits the last one counts, not the smallest.
     """
 
     limit: int
@@ -41,6 +43,11 @@ class MemOptions:
     avoided: list[tuple[int, int]] = field(default_factory=list)
     too_many: bool = False
     gigantic_pages: int = 0
+    last_counts: bool = False
+
+    def take_limit(self, size: int) -> None:
+        """Take a further limit of memory."""
+        self.limit = size if self.last_counts else min(self.limit, size)
 
 
 def has_word(cmdline: str, word: str) -> bool:
@@ -60,7 +67,12 @@ def read_mem_options(cmdline: str, profile: Profile, limit: int) -> MemOptions:
         profile: decides which options are read at all.
         limit: the address space's end, MAXMEM.
     """
-    found = MemOptions(limit=limit, rules=number_rules(profile, decompressor=True))
+    last = not profile.has("kaslr-limit-is-smallest")
+    found = MemOptions(
+        limit=_U64_MAX if last else limit,
+        rules=number_rules(profile, decompressor=True),
+        last_counts=last,
+    )
     if profile.has("kaslr-reads-last-memmap"):
         _read_last_memmap(found, cmdline)
     elif profile.has("kaslr-reads-cmdline"):
@@ -89,7 +101,7 @@ def _read_all(found: MemOptions, cmdline: str, profile: Profile) -> None:
             if not size:
                 # mem=0 ends the reading of all options.
                 return
-            found.limit = min(found.limit, size)
+            found.take_limit(size)
         elif name == "efi_fake_mem" and profile.has("kaslr-reads-efi-fake-mem"):
             _avoid(found, value, efi=True)
 
@@ -107,7 +119,7 @@ def _avoid(found: MemOptions, value: str | None, *, efi: bool = False) -> None:
         addr, size = region
         if not addr:
             if size:
-                found.limit = min(found.limit, size)
+                found.take_limit(size)
             continue
         found.avoided.append((addr, addr + size))
         if len(found.avoided) >= MAX_MEMMAP_REGIONS:

@@ -140,9 +140,10 @@ def _all_but_ram(rows: list[Row]) -> Iterator[Span]:
     for addr, size, kind in rows:
         if last < addr:
             yield last, addr
-        last = addr + size
+        end = addr + size
+        last = end & _U64_MAX
         if kind not in (E820_TYPE_RAM, E820_TYPE_RESERVED_KERN):
-            yield addr, last
+            yield addr, end
 
 
 # Before memblock: each RAM entry to whole pages by itself, then joined.

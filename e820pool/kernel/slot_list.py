@@ -26,6 +26,10 @@ class Request:
         limit: no slot's image reaches beyond this address.
         step: alignment of slots in bytes.
         avoided: bytes ``[start, end)`` that no slot's image may overlap.
+        exact_fits: whether room before an avoided range that the image fills to the
+            last byte is taken.
+        wraps: whether a region that wraps is looked at.
+        last_gigantic: whether a 1 GiB page that a region ends with is one.
     """
 
     image_size: int
@@ -33,6 +37,9 @@ class Request:
     limit: int
     step: int
     avoided: tuple[Span, ...] = ()
+    exact_fits: bool = True
+    wraps: bool = True
+    last_gigantic: bool = True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,6 +66,8 @@ class SlotList:
         Linux 6.1 arch/x86/boot/compressed/kaslr.c __process_mem_region().
         """
         wanted = self.request
+        if not wanted.wraps and start >= end:
+            return
         start, end = max(start, wanted.minimum), min(end, wanted.limit)
         while not self.is_full:
             # Rounding up wraps: a region just below 2^64 then begins at 0.
@@ -69,7 +78,7 @@ class SlotList:
             if hit is None:
                 self._store_around_gigantic_pages(start, end)
                 return
-            if hit[0] >= start + wanted.image_size:
+            if hit[0] >= start + wanted.image_size + (not wanted.exact_fits):
                 self._store_around_gigantic_pages(start, hit[0])
             start = hit[1]
 
@@ -83,7 +92,7 @@ class SlotList:
     # process_gb_huge_pages(): whole 1 GiB pages that hugepages= asks for stay free.
     def _store_around_gigantic_pages(self, start: int, end: int) -> None:
         first = round_up(start, _GIB)
-        last = end // _GIB * _GIB
+        last = (end - (not self.request.last_gigantic)) // _GIB * _GIB
         if not self.gigantic_pages or first >= last:
             self._store(start, end)
             return

@@ -21,11 +21,13 @@ __all__ = (
     "FATAL_EXT_SIZE",
     "FATAL_FIRMWARE_MAP",
     "FATAL_FREED_ARRAY",
+    "FATAL_INITRD_SIZE",
     "FATAL_KERNEL_UNMAPPED",
     "FATAL_LONG_LINE",
     "FATAL_NO_INITRD",
     "FATAL_NO_MEMORY",
     "FATAL_NO_TRAMPOLINE",
+    "FATAL_RESERVED_SIZE",
     "FATAL_RETYPE",
     "FATAL_USER_MAP",
     "EarlyBoot",
@@ -42,6 +44,10 @@ FATAL_BEYOND_MAX_PFN = "crash in free_area_init: memory beyond max_pfn"  #: Unti
 FATAL_FIRMWARE_MAP = "BUG in firmware_map_add_entry"  #: An end at 2^64.
 #: From 6.17 on.
 FATAL_FREED_ARRAY = "hang in register_memory_blocks_under_nodes: memblock's freed array"
+#: 4.18 and 4.19.
+FATAL_RESERVED_SIZE = "stuck in reserve_bootmem_region: too much is reserved"
+#: Before 5.10.
+FATAL_INITRD_SIZE = "initrd too large to handle: half of memory or more"
 #: A full table.
 FATAL_KERNEL_UNMAPPED = "crash in setup_arch: the kernel image is no memory"
 FATAL_LONG_LINE = "BUG in fortified strlen(): the command line has no end"  #: No NUL.

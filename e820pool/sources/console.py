@@ -29,10 +29,11 @@ FirstMap = Literal["BIOS-e820", "BIOS-e801", "BIOS-88"]
 
 # What each release prints, and what it means; the words are those of the model.
 # "too many entries" 2.6.26 to 6.19, "E820 table full" since 7.0 (__e820__range_add());
-# the kernel range: e820_add_kernel_range(); memblock_double_array() in mm/memblock.c.
+# the kernel range: e820_add_kernel_range(), which says E820_RAM to 4.11;
+# memblock_double_array() in mm/memblock.c.
 _WARNINGS = (
     ("too-many-entries", re.compile(r"[Tt]oo many entries[;!i ]|E820 table full;")),
-    ("kernel-range-not-ram", re.compile(r"are not marked as E820_TYPE_RAM!")),
+    ("kernel-range-not-ram", re.compile(r"are not marked as E820_(?:TYPE_)?RAM!")),
     ("memblock-full", re.compile(r"Failed to double (?:memory|reserved) array")),
     ("physical-kaslr-off", re.compile(r"Physical KASLR disabled")),
     ("kaslr-off", re.compile(r"^KASLR disabled: ")),

@@ -22,11 +22,11 @@ _DUMP_REGION = re.compile(
 
 # e820_add_kernel_range() (arch/x86/kernel/setup.c): a complaint, then the debug
 # message of the removal, of every type, which names [_text, _end).
-_NOT_RAM = re.compile(r"are not marked as E820_TYPE_RAM!")
+_NOT_RAM = re.compile(r"are not marked as E820_(?:TYPE_)?RAM!")
 _REMOVED = re.compile(rf"e820: remove \[mem {_HEX}-{_HEX}\] *$")
 
 # A line without any of these is of no interest; looking for them is cheap.
-_HINTS = ("mem", "MEMBLOCK", "reserved[", "E820_TYPE_RAM")
+_HINTS = ("mem", "MEMBLOCK", "reserved[", "marked as E820_")
 
 Span = tuple[int, int]
 

@@ -42,6 +42,15 @@ def test_any_text_can_be_read(lines):
     assert all(size >= 0 for _, size in facts.memory)
 
 
+@pytest.mark.parametrize("word", ["E820_RAM", "E820_TYPE_RAM"])
+def test_kernels_before_4_12_call_ram_e820_ram(word):
+    text = f""".text .data .bss are not marked as {word}!
+    e820: remove [mem 0x01000000-0x01ffffff] """
+    facts = read_console(text)
+    assert facts.warnings == ("kernel-range-not-ram",)
+    assert facts.kernel_range == (16 << 20, 32 << 20)
+
+
 @given(data=st.data())
 def test_a_log_cut_anywhere_shows_a_start_of_what_the_whole_shows(recording_of, data):
     text = recording_of("6.1", "spill").text

@@ -17,14 +17,19 @@ from e820pool.kernel.profiles import Profile, all_behaviours
 CASES = corpus_format.read_cases()
 KERNELS = corpus_format.read_kernels()
 OUTCOMES = list(corpus_format.read_outcomes())
-MAIN = ("5.10", "6.1", "6.12", "6.18", "7.3")
+DISTRIBUTED = ("5.10", "6.1", "6.12", "6.18", "7.3")
+MAIN = ("4.19", *DISTRIBUTED)
 
 NEXT_KERNEL = "what a kernel passes on shows in a kexec only"
 FREED_ARRAY = (
     "it needs init_on_free=1, or 1023 regions and scant low RAM: stress --confirm "
     "freed-array and memblock boot it"
 )
+LANDED_INSIDE = (
+    "the kernel may land anywhere: slots that it does not take are not contradicted"
+)
 NO_HANDOVER = "no kernel here has CONFIG_KEXEC_HANDOVER"
+SAME_CLEARED = "of what says something about memory, both ways clear the same"
 NOT_MARKED = "where nodes are not marked there is nothing that could differ"
 
 # Behaviour: why no case can tell, and on which kernels.
@@ -50,11 +55,22 @@ UNTOLD = {
     "setup-data-marked-before-cmdline": (NOT_MARKED, ("6.18", "7.3")),
     "append-needs-one": (
         "a kernel that refuses fewer than two entries refuses none",
-        ("5.10", "6.1", "6.12", "6.18"),
+        ("4.19", "5.10", "6.1", "6.12", "6.18"),
     ),
     "table-grows-only-with-efi": ("all kernels here have CONFIG_EFI", MAIN),
-    "sentinel-clears-ranges": (
-        "of what says something about memory, both ways clear the same",
+    "sentinel-clears-ranges": (SAME_CLEARED, DISTRIBUTED),
+    "sentinel-keeps-list": (SAME_CLEARED, ("4.19",)),
+    "kaslr-avoids-boot-params": (LANDED_INSIDE, ("4.19",)),
+    "kaslr-skips-gigantic-pages": (LANDED_INSIDE, ("4.19",)),
+    "kaslr-limit-is-smallest": (LANDED_INSIDE, DISTRIBUTED),
+    "kaslr-final-check": ("regions that wrap are ignored anyway", ("4.19",)),
+    "initrd-below-half-of-memory": (
+        "with so little memory every case ends before that",
+        ("6.18", "7.3"),
+    ),
+    "kaslr-fits-before-avoided": ("no room is that of the image to the byte", MAIN),
+    "kaslr-image-in-whole-pages": (
+        "no slot is won or lost by less than 2 MiB",
         MAIN,
     ),
     "first-mib-marked-scratch": (

@@ -13,7 +13,7 @@ import corpus_cases  # tests/data/make, found through the line above
 CASES = corpus_format.read_cases()
 KERNELS = corpus_format.read_kernels()
 OUTCOMES = list(corpus_format.read_outcomes())
-MAIN = ("5.10", "6.1", "6.12", "6.18", "7.3")
+MAIN = ("4.19", "5.10", "6.1", "6.12", "6.18", "7.3")
 MIB = 1 << 20
 
 

@@ -6,6 +6,8 @@ Run from the root of the repository, with images fetched and QEMU installed:
     python tests/data/make/corpus_boots.py run --subset 6.16 7.0 ...
     python tests/data/make/corpus_boots.py pack
 
+A release that no archive has is looked for as corpus_built.py says.
+
 What was observed is kept in the cache folder, boot by boot: an interrupted run goes on
 where it was, and a changed case is booted anew. `pack` writes the corpus from there.
 """
@@ -25,11 +27,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
 
 import corpus_format  # noqa: E402  found through the line above
 import corpus_machine  # noqa: E402
+from corpus_built import image_of, images, origin  # noqa: E402
 
 from e820pool.abi.bzimage import parse_bzimage  # noqa: E402
 from e820pool.kernel.profiles import profile_for  # noqa: E402
 from e820pool.lab.cache import cache_folder  # noqa: E402
-from e820pool.lab.images import cached_images, find_image  # noqa: E402
 from e820pool.lab.machine import Deadlines  # noqa: E402
 from e820pool.sources.console import read_console  # noqa: E402
 from e820pool.sources.kernel_config import parse_config_text  # noqa: E402
@@ -78,7 +80,7 @@ def run_all(wanted):
         cases = [c for c in cases if c.get("subset")]
     # Each family's first cases come first, so that a cut run is of use.
     cases = sorted(cases, key=lambda c: (not c.get("subset"), c["id"][-2:], c["id"]))
-    images = {release: find_image(release).read() for release in wanted.releases}
+    kernels = {release: image_of(release).read() for release in wanted.releases}
     done = {release: kept(release) for release in wanted.releases}
     initrd = corpus_machine.initramfs()
     waiting = [
@@ -89,7 +91,7 @@ def run_all(wanted):
     ]
     with ThreadPoolExecutor(wanted.jobs) as pool:
         for case, release in waiting:
-            pool.submit(guarded, case, release, images[release], initrd)
+            pool.submit(guarded, case, release, kernels[release], initrd)
 
 
 def guarded(case, release, image, initrd):
@@ -135,13 +137,17 @@ def full(record, release):
 
 
 def pack():
-    done = {image.release: kept(image.release) for image in cached_images()}
+    found = dict(sorted(images().items(), key=lambda item: numbers(item[0])))
+    done = {release: kept(release) for release in found}
     kernels = {
-        release: kernel_record(find_image(release), records)
+        release: kernel_record(found[release], records)
         for release, records in done.items()
         if records
     }
-    corpus_format.write_lines("kernels.jsonl", kernels.values())
+    old = corpus_format.read_kernels()
+    known = {r: kernels.get(r) or old[r] for r in sorted({*old, *kernels}, key=numbers)}
+    before = outcomes_but(kernels)
+    corpus_format.write_lines("kernels.jsonl", known.values())
     for path in sorted(corpus_format.FOLDER.glob("cases-*.jsonl")):
         lines = []
         for case in map(corpus_format.with_rows, corpus_format.read_lines(path.name)):
@@ -151,9 +157,24 @@ def pack():
                 for release, records in done.items()
                 if key in records
             }
+            seen |= before.get(case["id"], {})
             if seen:
+                seen = {release: seen[release] for release in known if release in seen}
                 lines.append(corpus_format.outcome_record(case["id"], seen))
         corpus_format.write_lines(path.name.replace("cases", "outcomes"), lines)
+
+
+# What stays: a release without boots in the cache is one that was booted elsewhere.
+def outcomes_but(releases):
+    found = {}
+    for ident, release, outcome in corpus_format.read_outcomes():
+        if release not in releases:
+            found.setdefault(ident, {})[release] = outcome
+    return found
+
+
+def numbers(release):
+    return [int(number) for number in release.split(".")]
 
 
 def kernel_record(image, records):
@@ -169,7 +190,7 @@ def kernel_record(image, records):
     return {
         "release": release,
         "version": image.version,
-        "package": image.package,
+        **origin(image),
         "image_sha256": image.image_sha256,
         "pref_address": parsed.pref_address,
         "init_size": parsed.init_size,
@@ -196,18 +217,24 @@ def with_end(outcome, kernel, case):
     reserved = outcome["reserved"]
     if case["id"].rpartition("-")[0] not in RESERVED_SHOWN:
         del outcome["reserved"]
-    start = outcome["kernel"][0] if outcome["kernel"] else reserved_at(reserved, kernel)
+    if outcome["kernel"]:
+        start = outcome["kernel"][0]
+    else:
+        start = reserved_at(reserved, outcome["memory"], kernel)
     outcome["kernel"] = start and [start, start + kernel["memory_bytes"]]
     return outcome
 
 
 # Before user space runs, memblock's reservations show the image, if nothing touches it.
-def reserved_at(reserved, kernel):
+# It is in memory always; what 4.19 reserves besides is not.
+def reserved_at(reserved, memory, kernel):
     size, step = kernel["memory_bytes"], kernel["kernel_alignment"]
     found = [
         addr
         for addr, length in reserved or ()
-        if addr % step == 0 and size - step < length <= size
+        if addr % step == 0
+        and size - step < length <= size
+        and any(a <= addr and addr + length <= a + s for a, s in memory or ())
     ]
     return found[0] if len(found) == 1 else None
 

@@ -149,3 +149,15 @@ def untold_by(release, inputs):
 def test_a_case_fails_for_each_behaviour_that_is_flipped(release, inputs):
     listed = {name for name, (_, kernels) in UNTOLD.items() if release in kernels}
     assert untold_by(release, inputs) == listed
+
+
+def test_what_a_case_tells_is_marked_as_booted():
+    profiles_of = {release: profile_of_kernel(KERNELS[release]) for release in MAIN}
+    for behaviour in all_behaviours():
+        _, silent = UNTOLD.get(behaviour.id, ("", ()))
+        showing = [
+            release
+            for release, profile in profiles_of.items()
+            if release not in silent and profile.has(behaviour.id)
+        ]
+        assert not showing or behaviour.checked == "booted", (behaviour.id, showing)

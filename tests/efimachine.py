@@ -4,14 +4,12 @@ QEMU with OVMF instead of the lab's stub: the kernel is entered by its own EFI s
 its table of memory is made of what the firmware says. Deposits come later, at run time.
 """
 
-import socket
-import subprocess
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from e820pool.lab.console_file import ConsoleFile
 from e820pool.lab.qemu import find_qemu
-from e820pool.lab.started_vm import StartedVm
+from e820pool.lab.started_vm import StartedVm, _pair, _process
 
 OVMF = Path("/usr/share/ovmf/OVMF.fd")
 
@@ -25,10 +23,8 @@ def efi_machine(folder, ram, image, initrd, cmdline, *, cpu):
     size = f"{ram.layout.total_bytes}B"
     backend = f"memory-backend-file,id=ram,size={size},share=on"
     backend += f",mem-path=/proc/self/fd/{ram.fileno}"
-    near, far = socket.socketpair()
     with ExitStack() as stack:
-        stack.callback(near.close)
-        stack.callback(far.close)
+        near, far = _pair(stack)
         console = ConsoleFile()
         stack.callback(console.close)
         argv = [
@@ -41,14 +37,7 @@ def efi_machine(folder, ram, image, initrd, cmdline, *, cpu):
             *("-chardev", f"socket,fd={far.fileno()},id=report"),
             *("-serial", "chardev:report"),
         ]
-        process = subprocess.Popen(
-            list(map(str, argv)),
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            pass_fds=(ram.fileno, console.fileno, far.fileno()),
-            start_new_session=True,
-        )
-        stack.enter_context(process)
-        stack.callback(process.kill)
+        fds = [ram.fileno, console.fileno, far.fileno()]
+        process = stack.enter_context(_process(list(map(str, argv)), fds))
         far.close()
         yield StartedVm(process=process, console=console, report=near)

@@ -46,7 +46,7 @@ class Buddy:
 
     def alloc_order(self, order: int, owner: int = 0) -> int | None:  # noqa: ARG002  no owners here
         """Return the first PFN of ``2^order`` pages, None when there are none."""
-        found = self._take(order)
+        found = self._take(order) if order <= self._max_order else None
         if found is not None:
             self.nr_free -= 1 << order
         return found

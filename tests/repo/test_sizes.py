@@ -1,8 +1,7 @@
-"""Functions and files stay small enough to read."""
+"""A function fits a screen and a file is one subject; no gate on how small they are."""
 
 import ast
 from pathlib import Path
-from statistics import median
 
 PACKAGE = Path(__file__).parents[2] / "e820pool"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -25,10 +24,6 @@ def test_no_function_is_longer_than_sixty_lines():
     assert [(name, size) for name, size in functions() if size > 60] == []
 
 
-def test_the_median_function_has_at_most_eight_lines():
-    assert median(size for _, size in functions()) <= 8
-
-
-def test_no_file_is_longer_than_four_hundred_lines():
+def test_no_file_is_longer_than_eight_hundred_lines():
     sizes = {p.name: len(p.read_text(encoding="utf-8").splitlines()) for p in MODULES}
-    assert {name: size for name, size in sizes.items() if size > 400} == {}
+    assert {name: size for name, size in sizes.items() if size > 800} == {}

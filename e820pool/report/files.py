@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from e820pool.errors import InputError
 from e820pool.report.scratch import scratch_folder, undisturbed
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ("write_file", "write_tree")
@@ -19,9 +21,16 @@ __all__ = ("write_file", "write_tree")
 # Beside the target, so that a rename never crosses file systems.
 _PREFIX = ".e820pool-"
 
+# As many links as Linux follows (path_resolution(7)).
+_MAX_LINKS = 40
+
 
 def write_file(path: str | Path, data: bytes | str) -> None:
     """Write a file: readers see the old content or the new, never a part.
+
+    A symbolic link is followed: what it names is written, and keeps its mode. What
+    is no regular file (a pipe, a device, a descriptor such as /dev/stdout) is
+    written to as it is, never replaced.
 
     Raises:
         InputError: the file cannot be written.
@@ -29,41 +38,80 @@ def write_file(path: str | Path, data: bytes | str) -> None:
     target = Path(path)
     raw = data.encode() if isinstance(data, str) else data
     with _failing_as(target):
-        if target.exists() and not target.is_file():
-            # A device or a pipe: renaming over it would replace it.
-            target.write_bytes(raw)
+        if _is_stream(target):
+            _write_stream(target, raw)
             return
-        handle, name = tempfile.mkstemp(prefix=_PREFIX, dir=target.parent)
+        place = Path(os.path.realpath(target))
+        handle, name = tempfile.mkstemp(prefix=_PREFIX, dir=place.parent)
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(raw)
-            Path(name).chmod(0o666 & ~_umask())
-            Path(name).replace(target)
+            _like_the_old(Path(name), place)
+            Path(name).replace(place)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+# Renaming over a device or a pipe would replace it, and over a link of /proc the file
+# that a shell has opened for us.
+def _is_stream(target: Path) -> bool:
+    return _descriptor(target) is not None or (
+        target.exists() and not target.is_file() and not target.is_dir()
+    )
+
+
+def _write_stream(target: Path, raw: bytes) -> None:
+    number = _descriptor(target)
+    handle = os.open(target, os.O_WRONLY) if number is None else os.dup(number)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(raw)
+
+
+# The descriptor of this process that a path names (proc(5): /proc/PID/fd), if any:
+# only through it is the shell's own offset kept.
+def _descriptor(target: Path) -> int | None:
+    for _ in range(_MAX_LINKS):
+        if not target.is_symlink():
+            return None
+        folder = os.path.realpath(target.parent)
+        if folder in {f"/proc/{os.getpid()}/fd", "/proc/self/fd"}:
+            return int(target.name)
+        target = Path(folder) / target.readlink()
+    return None
+
+
+def _like_the_old(made: Path, place: Path) -> None:
+    old = place.stat() if place.exists() else None
+    made.chmod(0o666 & ~_umask() if old is None else stat.S_IMODE(old.st_mode))
+    if old is not None:
+        with suppress(PermissionError):
+            os.chown(made, old.st_uid, old.st_gid)
 
 
 def write_tree(
     path: str | Path,
     files: Mapping[str, bytes],
     *,
-    is_ours: Callable[[Path], bool],
+    ours: re.Pattern[str],
+    is_ours: Callable[[Path], bool] = lambda _path: True,
 ) -> None:
     """Write a directory of files; an old one of ours at ``path`` is replaced.
 
     Args:
         path: the directory; its parent must exist.
         files: relative name, with ``/`` between parts, to content.
-        is_ours: whether a directory that is there may be replaced; an empty one
-            always may.
+        ours: fits the relative name of every file of such a directory. One that has
+            any other file, or a link, is not replaced.
+        is_ours: whether the content, too, is that of such a directory. An empty one
+            may always be filled.
 
     Raises:
         InputError: something else is there, or the directory cannot be written.
     """
     target = Path(path)
     with _failing_as(target):
-        _validate_replaceable(target, is_ours)
+        _validate_replaceable(target, ours, is_ours)
         with scratch_folder(_PREFIX, target.parent) as made:
             made.chmod(0o777 & ~_umask())
             _fill(made, files)
@@ -77,17 +125,50 @@ def _fill(directory: Path, files: Mapping[str, bytes]) -> None:
         file.write_bytes(data)
 
 
-def _validate_replaceable(target: Path, is_ours: Callable[[Path], bool]) -> None:
+def _validate_replaceable(
+    target: Path, ours: re.Pattern[str], is_ours: Callable[[Path], bool]
+) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise InputError(
             f"{str(target)!r} is there and no directory: not replaced, give "
             "another name"
         )
-    if target.is_dir() and any(target.iterdir()) and not is_ours(target):
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    foreign = _first_foreign(target, ours)
+    if foreign is not None:
+        raise InputError(
+            f"{str(target)!r} has {foreign!r}, which is not of e820pool: not "
+            "replaced, give another name"
+        )
+    if not is_ours(target):
         raise InputError(
             f"{str(target)!r} is a directory of something else: not replaced, give "
             "another name"
         )
+
+
+def _first_foreign(target: Path, ours: re.Pattern[str]) -> str | None:
+    for folder, folders, files in _walk(target):
+        plain = [name for name in folders if not (folder / name).is_symlink()]
+        for name in sorted({*folders, *files}):
+            path = folder / name
+            at = path.relative_to(target).as_posix()
+            if name in plain:
+                # A folder without a file is nobody's.
+                if not any(path.iterdir()):
+                    return at
+            elif path.is_symlink() or not path.is_file() or not ours.fullmatch(at):
+                return at
+    return None
+
+
+def _walk(target: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for folder, folders, files in os.walk(target, onerror=refuse):
+        yield Path(folder), folders, files
 
 
 def _exchange(made: Path, target: Path) -> None:

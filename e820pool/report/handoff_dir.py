@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from e820pool.errors import E820PoolError
 from e820pool.handoff.strict import whole_table
 from e820pool.memory_map import MemoryMap
 from e820pool.report.files import write_tree
@@ -15,7 +17,9 @@ from e820pool.report.jsons import (
     span_value,
 )
 from e820pool.report.memmap_tree import memmap_files
-from e820pool.sources.handoff_dir import is_handoff_dir
+from e820pool.sources.files import read_file
+from e820pool.sources.handoff_dir import MANIFEST
+from e820pool.sources.manifest import parse_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +27,12 @@ if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff, Segment
 
 __all__ = ("write_handoff",)
+
+# Every file that a handoff directory can have.
+_OURS = re.compile(
+    r"manifest\.json|firmware\.json|boot_params\.bin|cmdline\.txt"
+    r"|setup_data-\d+\.bin|memmap/\d+/(start|end|type)"
+)
 
 
 def _manifest_document(handoff: Handoff) -> dict[str, Any]:
@@ -58,10 +68,19 @@ def write_handoff(handoff: Handoff, path: str | Path) -> None:
     """Write the directory whole or not at all; an older handoff there is replaced.
 
     Raises:
-        InputError: something that is no handoff directory is there, or it cannot be
-            written.
+        InputError: a directory is there whose manifest is not a handoff's, or that
+            has a file which no handoff has; or it cannot be written.
     """
-    write_tree(path, _handoff_files(handoff), is_ours=is_handoff_dir)
+    write_tree(path, _handoff_files(handoff), ours=_OURS, is_ours=_has_our_manifest)
+
+
+def _has_our_manifest(path: Path) -> bool:
+    try:
+        text = read_file(path / MANIFEST).decode()
+        parse_manifest(text, MANIFEST)
+    except (E820PoolError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _file_names(handoff: Handoff) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from e820pool.report.files import write_tree
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ("memmap_files", "write_memmap_tree")
 
 _WRAP = 1 << 64
+
+# Every file of such a tree.
+_OURS = re.compile(r"\d+/(start|end|type)")
 
 
 def memmap_files(memory_map: MemoryMap) -> dict[str, bytes]:
@@ -33,8 +37,4 @@ def memmap_files(memory_map: MemoryMap) -> dict[str, bytes]:
 
 def write_memmap_tree(memory_map: MemoryMap, path: str | Path) -> None:
     """Write the tree; InputError if another thing is there or it cannot be written."""
-    write_tree(path, memmap_files(memory_map), is_ours=_is_memmap_tree)
-
-
-def _is_memmap_tree(path: Path) -> bool:
-    return all(entry.name.isdigit() for entry in path.iterdir())
+    write_tree(path, memmap_files(memory_map), ours=_OURS)

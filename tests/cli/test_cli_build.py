@@ -605,3 +605,26 @@ def test_quiet_hides_notes(run, out, tmp_path):
 def test_only_what_is_reserved_is_called_so(encoding, told, run, machine, out):
     words = ("--deposit", "64M+2M", "--encoding", encoding)
     assert told in run("build", machine, *words, "-o", out).out
+
+
+def test_a_folder_with_a_manifest_of_something_else_stays(refused, machine, out):
+    """`build -o .` in a browser extension's checkout took it, .git with it."""
+    git, manifest = out / ".git", out / "manifest.json"
+    git.mkdir(parents=True)
+    (git / "HEAD").write_text("ref: refs/heads/main")
+    manifest.write_text('{"manifest_version": 3}')
+    words = ("build", machine, "-o", out, *DEPOSIT)
+    assert "has '.git/HEAD', which is not of e820pool" in refused(3, *words)
+    (git / "HEAD").unlink()
+    git.rmdir()
+    assert "is a directory of something else: not replaced" in refused(3, *words)
+    assert manifest.read_text() == '{"manifest_version": 3}'
+
+
+def test_a_file_of_the_user_beside_a_handoff_stays(refused, ok, machine, out):
+    words = ("build", machine, "-o", out, *DEPOSIT)
+    ok(*words)
+    ok(*words)
+    (out / "notes.txt").write_text("mine")
+    assert "has 'notes.txt', which is not of e820pool" in refused(3, *words)
+    assert (out / "notes.txt").read_text() == "mine"

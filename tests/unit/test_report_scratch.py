@@ -1,5 +1,6 @@
 """A scratch folder is gone in the end, at whatever moment Ctrl-C comes."""
 
+import re
 import shutil
 import signal
 import tempfile
@@ -46,10 +47,10 @@ def test_ctrl_c_while_it_is_in_use_removes_it(tmp_path):
 
 
 def test_ctrl_c_while_a_tree_takes_an_old_ones_place_waits(monkeypatch, tmp_path):
-    write_tree(tmp_path / "out", {"a": b"old"}, is_ours=lambda _: True)
+    write_tree(tmp_path / "out", {"a": b"old"}, ours=re.compile("[a-z]"))
     interrupted_in(monkeypatch, shutil, "rmtree")
     with pytest.raises(KeyboardInterrupt):
-        write_tree(tmp_path / "out", {"a": b"new"}, is_ours=lambda _: True)
+        write_tree(tmp_path / "out", {"a": b"new"}, ours=re.compile("[a-z]"))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out" / "a").read_bytes() == b"new"
 

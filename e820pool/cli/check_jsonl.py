@@ -26,5 +26,5 @@ def check_jsonl(path: str, console: Console) -> int:
         for line in lines:
             answer = check_line(line)
             words.add(answer.get("verdict", "unknown"))
-            console.out.write(encode_line(answer) + "\n")
+            console.line(encode_line(answer))
     return status.status_of_verdicts(words)

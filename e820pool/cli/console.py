@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
 __all__ = ("Console", "add_color_option", "is_dumb")
 
 _WHEN = ("auto", "always", "never")
+
+# What a terminal obeys and nobody sees: C0 and C1 controls but tab and newline, and
+# what turns the direction of a line. A painted result has the painter's own sequences.
+_CONTROLS = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+_CONTROL = re.compile(_CONTROLS)
+_PAINTED_OR_CONTROL = re.compile(r"\x1b\[[0-9;]*m|" + _CONTROLS)
 
 
 def is_dumb() -> bool:
@@ -73,10 +81,13 @@ class Console:
         """
         from e820pool.report.paint import painter, plain  # noqa: PLC0415  numpy
 
-        wanted = self.color == "always"
+        return painter() if self._is_painted else plain
+
+    @property
+    def _is_painted(self) -> bool:
         if self.color == "auto" and not os.environ.get("NO_COLOR"):
-            wanted = self.out.isatty() and not is_dumb()
-        return painter() if wanted else plain
+            return self.out.isatty() and not is_dumb()
+        return self.color == "always"
 
     @property
     def shows_progress(self) -> bool:
@@ -84,15 +95,21 @@ class Console:
         return not self.quiet and self.err.isatty() and not is_dumb()
 
     def result(self, text: str) -> None:
-        """Print a result, with a final newline."""
-        line = text.removesuffix("\n") + "\n"
-        try:
-            self.out.write(line)
-        except UnicodeEncodeError:
-            # File names are bytes, and not every terminal has every letter.
-            encoding = getattr(self.out, "encoding", None) or "ascii"
-            raw = line.encode(encoding, "backslashreplace")
-            self.out.write(raw.decode(encoding))
+        """Print a result, with a final newline.
+
+        Control characters that came with a file, a name or a guest's console are
+        written as their number: no terminal obeys them.
+        """
+        self._write_result(text.removesuffix("\n") + "\n")
+
+    def line(self, text: str) -> None:
+        """Print one line of a result that is written as it is made."""
+        self._write_result(text + "\n")
+
+    def _write_result(self, text: str) -> None:
+        pattern = _PAINTED_OR_CONTROL if self._is_painted else _CONTROL
+        shown = pattern.sub(_visible, text)
+        self.out.write(_encodable(shown, self.out))
 
     def binary(self, data: bytes) -> None:
         """Write bytes to stdout as they are."""
@@ -105,9 +122,9 @@ class Console:
         if self.quiet:
             return
         if self.above is not None:
-            self.above(text)
+            self.above(_CONTROL.sub(_visible, text))
         else:
-            self.err.write(text + "\n")
+            self._tell(text)
 
     def findings(self, findings: Iterable[Finding]) -> None:
         """Keep findings for :meth:`finish`; under JSON they are in the result."""
@@ -117,9 +134,10 @@ class Console:
     def finish(self) -> None:
         """Send what was printed, then the findings: only what succeeds has notes."""
         self.out.flush()
-        for one in dict.fromkeys(self._kept):
-            if one.level != "note" or not self.quiet:
-                self.err.write(f"{one.level}: {one.message} [{one.id}]\n")
+        for finding in dict.fromkeys(self._kept):
+            if finding.level != "note" or not self.quiet:
+                text = f"{finding.level}: {finding.message} [{finding.id}]"
+                self._tell(_one_line(text))
 
     def error(self, text: str) -> None:
         """Print the one line (or JSON object) of a failure on stderr."""
@@ -127,9 +145,30 @@ class Console:
             # Deferred: json is not needed for --help.
             import json  # noqa: PLC0415
 
-            self.err.write(json.dumps({"schema": 1, "error": text}) + "\n")
+            self._tell(json.dumps({"schema": 1, "error": text}))
         else:
-            self.err.write(f"e820pool: {_one_line(text)}\n")
+            self._tell(f"e820pool: {_one_line(text)}")
+
+    # Where nobody hears, the exit status is all that is left: it stays what it is.
+    def _tell(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            shown = _CONTROL.sub(_visible, text) + "\n"
+            self.err.write(_encodable(shown, self.err))
+
+
+def _visible(match: re.Match[str]) -> str:
+    found = match.group()
+    return found if len(found) > 1 else f"\\u{ord(found):04x}"
+
+
+# File names are bytes, and not every terminal has every letter.
+def _encodable(text: str, stream: IO[str]) -> str:
+    encoding = getattr(stream, "encoding", None) or "ascii"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 # An argument may hold a newline, and a message stays one line.

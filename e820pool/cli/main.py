@@ -7,7 +7,9 @@ import contextlib
 import os
 import signal
 import sys
+import traceback
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool import __version__
@@ -33,7 +35,7 @@ leave it alone. To see the whole way in seconds: e820pool demo
 _EPILOG = """\
 exit status: 0 done or safe; 1 unsafe, degraded, or does not fit (diff: different);
              2 usage; 3 bad input; 4 no verdict (kernel not known, QEMU missing, VM
-             lost)
+             lost); 70 a fault of e820pool itself
 
 SOURCE is a file, a directory, - for stdin, or `live` for this machine: a 4096-byte
 boot_params, dmesg text, /proc/iomem, a /sys/firmware/memmap tree, our JSON, a
@@ -150,7 +152,26 @@ def _run(words: list[str], console: Console) -> int:
         number = exc.number if isinstance(exc, status.Stopped) else signal.SIGINT
         console.error("interrupted: nothing was left half-made")
         return status.status_of_signal(number)
+    except Exception as exc:  # noqa: BLE001  a traceback would end as 1: unsafe
+        _leave_stdout()
+        console.error(_words_of_fault(exc))
+        return status.NO_VERDICT if isinstance(exc, MemoryError) else status.FAULT
     return code
+
+
+def _words_of_fault(exc: Exception) -> str:
+    if isinstance(exc, MemoryError):
+        return "out of memory: the input needs more than this process may have"
+    ours = [
+        frame
+        for frame in traceback.extract_tb(exc.__traceback__)
+        if "e820pool" in Path(frame.filename).parts
+    ]
+    where = f" in {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
+    return (
+        f"a fault of e820pool itself{where}, there is no verdict: "
+        f"{type(exc).__name__}: {exc}; please report it with the command and its input"
+    )
 
 
 def _command(words: list[str], console: Console) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = (
     "BAD_INPUT",
     "DONE",
+    "FAULT",
     "NOT_SAFE",
     "NO_VERDICT",
     "USAGE",
@@ -34,6 +35,7 @@ NOT_SAFE = 1  #: Unsafe, degraded, or does not fit.
 USAGE = 2  #: Usage.
 BAD_INPUT = 3  #: Bad input.
 NO_VERDICT = 4  #: No verdict.
+FAULT = 70  #: A fault of e820pool itself (EX_SOFTWARE of sysexits.h).
 
 
 class UsageError(InputError):

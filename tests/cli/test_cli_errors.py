@@ -1,6 +1,9 @@
 """Errors of a new user: one line that says what was wrong and what to do next."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from helpexamples import fill
@@ -42,7 +45,7 @@ BUILD = "build machine.txt --deposit 1G+2M"
         ("build machine.txt --deposit 1X+2M -o x", 3, "'1X'", "want 4096, 0x1000, 4K"),
         ("build machine.txt --deposit 1G+1 -o x", 3, "[0x40000000", "multiples of 0x1"),
         (f"{BUILD} -o machine.txt", 3, "no directory", "give another name"),
-        (f"{BUILD} -o maps", 3, "of something else", "give another name"),
+        (f"{BUILD} -o maps", 3, "is not of e820pool", "give another name"),
         (f"{BUILD} -o nowhere/x", 3, "cannot write", "no folder 'nowhere', make it"),
         (f"{BUILD} --encoding best -o x", 3, "'best'", "is not one of: split, hybrid"),
         ("check machine.txt", 3, "a boot_params has", "e820pool build machine.txt"),
@@ -118,3 +121,36 @@ def test_a_place_that_is_another_s_is_said(nobody, folder):
     done = nobody(*f"{BUILD} -o x".split())
     assert (done.code, done.out) == (3, "")
     assert "'x': permission denied; choose a place that is yours" in done.err
+
+
+def test_a_fault_of_ours_is_one_line_and_its_own_status(run, folder, monkeypatch):
+    """Python's own way ends with 1, which says unsafe."""
+
+    def break_down(*_args):
+        raise ZeroDivisionError("by \x1b[2Jnought")
+
+    monkeypatch.setattr("e820pool.report.table.map_table", break_down)
+    done = run("show", folder / "machine.txt")
+    assert (done.code, done.out) == (70, "")
+    assert done.err.startswith("e820pool: a fault of e820pool itself")
+    assert "ZeroDivisionError: by \\x1b[2Jnought; please report it" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_too_little_memory_is_no_verdict(run, folder, monkeypatch):
+    def run_out(*_args):
+        raise MemoryError
+
+    monkeypatch.setattr("e820pool.report.table.map_table", run_out)
+    done = run("show", folder / "machine.txt")
+    assert done.code == 4
+    assert done.err.startswith("e820pool: out of memory")
+
+
+def test_stderr_that_cannot_be_written_changes_no_status(folder):
+    words = [sys.executable, "-m", "e820pool"]
+    with Path("/dev/full").open("w") as full:
+        for command, code in (("show nothing.txt", 3), ("frobnicate", 2)):
+            argv = [*words, *command.split()]
+            done = subprocess.run(argv, check=False, cwd=folder, stderr=full)
+            assert done.returncode == code

@@ -1,5 +1,6 @@
 """What changes on a terminal: colours and width, and what may never change."""
 
+import json
 import re
 
 import pytest
@@ -82,3 +83,27 @@ def test_a_legend_names_each_colour_that_is_seen(words):
     assert used == set(CODES.findall(legend))
     for style, word in ((GREEN, "usable"), ("\x1b[33m", "reserved")):
         assert re.search(rf"{re.escape(style)}.\x1b\[0m {word}", legend)
+
+
+# What would clear the screen, by C0 or by C1, and what turns a line's direction.
+HOSTILE = "\x1b[2J\x9b2J\x07\u202e"
+
+
+@pytest.mark.parametrize("color", ["never", "always"])
+def test_no_file_moves_the_cursor(run, tmp_path, color):
+    name = tmp_path / f"map{HOSTILE}.txt"
+    map_file(name)
+    other = map_file(tmp_path / "other.json", with_reserved(ROWS, ((1 << 18, 512),)))
+    for words in (("diff", name, other), ("show", name), ("show", f"{name}x")):
+        done = run(*words, "--color", color)
+        for stream in (CODES.sub("", done.out), done.err):
+            assert not set(stream) & set(HOSTILE[0] + HOSTILE[4] + HOSTILE[7:])
+
+
+def test_a_record_s_name_reaches_no_terminal_as_it_is(run, tmp_path):
+    lines = tmp_path / "lines"
+    lines.write_text(json.dumps({"id": HOSTILE, "kernel": HOSTILE, "e820": []}) + "\n")
+    for command in ("check", "predict"):
+        done = run(command, "--jsonl", lines)
+        assert json.loads(done.out)["id"] == HOSTILE
+        assert "\x1b" not in done.out + done.err

@@ -78,5 +78,5 @@ def _bulk(path: str, console: Console) -> int:
             answer = answer_of_line(line)
             if "error" in answer:
                 code = status.BAD_INPUT
-            console.out.write(encode_line(answer) + "\n")
+            console.line(encode_line(answer))
     return code

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from e820pool.errors import BadImageError
 from e820pool.sources.files import read_file
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = ("ZoneFree", "parse_free_blocks", "read_free_blocks")
 
-# "Node 0, zone   Normal   4054   1940 ...", one number an order
-# (mm/vmstat.c frag_show_print(), 2.6.32 to 7.3).
-_ZONE = re.compile(
-    r"^Node\s+(?P<node>\d{1,5}), zone\s+(?P<zone>\w{1,16})\s+(?P<counts>[\d ]+)$",
-    re.MULTILINE,
-)
-# "Node    0, zone   Normal, type    Unmovable      1 ..."; counts above 100000 are
-# written ">100000" (pagetypeinfo_showfree_print(), 5.6 to 7.3).
-_TYPE = re.compile(
-    r"^Node\s+(?P<node>\d{1,5}), zone\s+(?P<zone>\w{1,16}), "
-    r"type\s+(?P<type>\w{1,16})\s+(?P<counts>[\d> ]+)$",
-    re.MULTILINE,
-)
-# Tables of whole pageblocks at the end of pagetypeinfo, whose lines look like
-# buddyinfo's.
-_PAGEBLOCKS = re.compile(r"^Number of .*\n(?:Node .*(?:\n|\Z))*", re.MULTILINE)
+# "Number of blocks type ..." heads a table of whole pageblocks at the end of
+# pagetypeinfo, whose lines look like buddyinfo's.
+_PAGEBLOCKS = "Number of "
 _OWN = "Unmovable"
 # MAX_ORDER is configurable on some architectures; on x86 there are 11 orders.
 _ORDERS_LIMIT = 32
 _COUNT_LIMIT = 1 << 40
+_NODE_DIGITS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,20 +57,19 @@ def parse_free_blocks(text: str, name: str = "") -> tuple[ZoneFree, ...]:
         name: of the source, for messages.
 
     Raises:
-        BadImageError: there is no line of either form, zones are told twice, or a
-            line has absurdly many or large numbers.
+        BadImageError: there is no line of either form, a zone is there twice, or a
+            line has no, absurdly many or absurdly large counts.
     """
     zones: dict[tuple[int, str], tuple[int, ...]] = {}
     kinds: dict[tuple[int, str], dict[str, tuple[int, ...]]] = {}
-    text = _PAGEBLOCKS.sub("", text)
-    for match in _ZONE.finditer(text):
-        key = (int(match["node"]), match["zone"])
-        if key in zones:
+    for row in _rows(text, name):
+        key = (row.node, row.zone)
+        if row.kind:
+            kinds.setdefault(key, {})[row.kind] = row.counts
+        elif key in zones:
             raise BadImageError(f"{name!r} tells of node {key[0]} zone {key[1]} twice")
-        zones[key] = _counts(match["counts"], name)
-    for match in _TYPE.finditer(text):
-        key = (int(match["node"]), match["zone"])
-        kinds.setdefault(key, {})[match["type"]] = _counts(match["counts"], name)
+        else:
+            zones[key] = row.counts
     found = tuple(
         ZoneFree(
             node=node,
@@ -111,20 +101,54 @@ def read_free_blocks(path: str | Path) -> tuple[ZoneFree, ...]:
     return parse_free_blocks(text, "live")
 
 
-def _counts(text: str, name: str) -> tuple[int, ...]:
-    words = text.replace(">", " ").split()
-    if len(words) > _ORDERS_LIMIT:
+class _Row(NamedTuple):
+    node: int
+    zone: str
+    kind: str
+    counts: tuple[int, ...]
+
+
+def _rows(text: str, name: str) -> Iterator[_Row]:
+    # "Node 0, zone   Normal   4054   1940 ...", one number an order
+    # (mm/vmstat.c frag_show_print(), 2.6.32 to 7.3), and
+    # "Node    0, zone   Normal, type    Unmovable      1 ..."; counts above 100000
+    # are written ">100000" (pagetypeinfo_showfree_print(), 5.6 to 7.3).
+    is_of_pageblocks = False
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.replace(",", " ").split()
+        if line.startswith(_PAGEBLOCKS):
+            is_of_pageblocks = True
+        elif words[:1] != ["Node"] or words[2:3] != ["zone"]:
+            is_of_pageblocks = False
+        elif not is_of_pageblocks:
+            yield _row(words, f"{name!r} line {number}")
+
+
+def _row(words: list[str], where: str) -> _Row:
+    node, zone, kind, counts = words[1], "".join(words[3:4]), "", words[4:]
+    if counts[:1] == ["type"]:
+        kind, counts = "".join(counts[1:2]), counts[2:]
+    if not (node.isascii() and node.isdigit() and len(node) <= _NODE_DIGITS):
+        raise BadImageError(f"{where}: node {node[:20]!r} is no number of a node")
+    if not counts:
+        raise BadImageError(f"{where}: zone {zone[:20]!r} has no counts")
+    if len(counts) > _ORDERS_LIMIT:
         raise BadImageError(
-            f"{name!r} has a zone of {len(words)} orders: the limit is {_ORDERS_LIMIT}"
+            f"{where}: a zone of {len(counts)} orders: the limit is {_ORDERS_LIMIT}"
         )
-    counts = tuple(int(word) if len(word) < 20 else _COUNT_LIMIT for word in words)
-    for count in counts:
-        if count >= _COUNT_LIMIT:
-            raise BadImageError(
-                f"{name!r} has {count:#x} free blocks in a zone: the limit is "
-                f"{_COUNT_LIMIT:#x}"
-            )
-    return counts
+    return _Row(int(node), zone, kind, tuple(_count(word, where) for word in counts))
+
+
+def _count(word: str, where: str) -> int:
+    digits = word.removeprefix(">")
+    if not (digits.isascii() and digits.isdigit()):
+        raise BadImageError(f"{where}: {word[:20]!r} is no count of free blocks")
+    count = int(digits) if len(digits) < 20 else _COUNT_LIMIT
+    if count >= _COUNT_LIMIT:
+        raise BadImageError(
+            f"{where}: {digits[:40]} free blocks: the limit is {_COUNT_LIMIT:#x}"
+        )
+    return count
 
 
 def _added(kinds: dict[str, tuple[int, ...]]) -> tuple[int, ...]:

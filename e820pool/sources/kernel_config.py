@@ -49,6 +49,11 @@ def read_config(path: str) -> dict[str, str]:
 
 def _unpacked(data: bytes, path: str) -> bytes:
     try:
-        return zlib.decompressobj(wbits=31).decompress(data, _MOST_BYTES)
+        found = zlib.decompressobj(wbits=31).decompress(data, _MOST_BYTES + 1)
     except zlib.error as exc:
         raise BadImageError(f"{path!r} is damaged: {exc}") from exc
+    if len(found) > _MOST_BYTES:
+        raise BadImageError(
+            f"{path!r} unpacks to more than the limit of {_MOST_BYTES:#x} bytes"
+        )
+    return found

@@ -12,12 +12,15 @@ from e820pool.abi.bzimage import parse_bzimage
 from e820pool.errors import BadImageError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-__all__ = ("embedded_config", "unpack_kernel")
+__all__ = ("CONFIG_LIMIT", "KERNEL_LIMIT", "embedded_config", "kernel_parts")
 
-# A kernel that unpacks to more is taken for a damaged one.
-_MAX_KERNEL_BYTES = 1 << 30
+KERNEL_LIMIT = 256 << 20  #: Bytes of an unpacked kernel; Debian's has 60 MiB.
+CONFIG_LIMIT = 16 << 20  #: Bytes of a configuration; a distribution's has 300 KiB.
+
+# What is held of a kernel at a time.
+_PART_BYTES = 1 << 20
 
 # CONFIG_IKCONFIG: kernel/configs.c puts a gzip file between these marks.
 _CONFIG_START, _CONFIG_END = b"IKCFG_ST", b"IKCFG_ED"
@@ -30,88 +33,129 @@ _LZ4_BLOCK_BYTES = 8 << 20
 def embedded_config(image: bytes) -> str:
     """Return the configuration that a kernel built with CONFIG_IKCONFIG carries.
 
-    Empty if it carries none.
+    Empty if it carries none. The kernel is unpacked part by part and not held.
 
     Raises:
-        BadImageError: it is no bzImage, or its payload is damaged.
+        BadImageError: it is no bzImage, its payload is damaged, or it unpacks to more
+            than :data:`KERNEL_LIMIT`, its configuration to more than
+            :data:`CONFIG_LIMIT` bytes.
         InputError: a package that unpacks it is not installed.
     """
-    kernel = unpack_kernel(image)
-    start = kernel.find(_CONFIG_START)
-    end = kernel.find(_CONFIG_END, start)
-    if start < 0 or end < 0:
+    packed = _between_marks(kernel_parts(image))
+    if packed is None:
         return ""
-    packed = kernel[start + len(_CONFIG_START) : end]
-    return _whole("gzip", _gunzip, packed).decode("utf-8", "replace")
+    parts = _bounded(_methods()[b"\x1f\x8b"], packed, CONFIG_LIMIT)
+    return b"".join(parts).decode("utf-8", "replace")
 
 
-def unpack_kernel(image: bytes) -> bytes:
-    """Return the ELF file that the decompressor of a bzImage unpacks.
+def kernel_parts(image: bytes) -> Iterator[bytes]:
+    """Yield, part by part, the ELF file that a bzImage's decompressor unpacks.
 
-    Empty if the image's protocol is too old to say where it is, or if it is packed in
-    a way that is not known here (lzo).
+    Nothing if the image's protocol is too old to say where it is, or if it is packed
+    in a way that is not known here (lzo).
 
     Raises:
-        BadImageError: it is no bzImage, or its payload is damaged.
+        BadImageError: it is no bzImage, or its payload is damaged or unpacks to more
+            than :data:`KERNEL_LIMIT` bytes.
         InputError: a package that unpacks it is not installed.
     """
     header = parse_bzimage(image)
     start = header.payload_offset
     payload = image[start : start + header.payload_length]
-    for magic, (name, unpack) in _METHODS.items():
+    for magic, method in _methods().items():
         if start and payload.startswith(magic):
-            return _whole(name, unpack, payload)
-    return b""
+            yield from _bounded(method, payload, KERNEL_LIMIT)
 
 
-def _whole(name: str, unpack: Callable[[bytes], bytes], packed: bytes) -> bytes:
+# What lies between the two marks, None without them; either may be cut by a border.
+def _between_marks(parts: Iterator[bytes]) -> bytes | None:
+    held = b""
+    for part in parts:
+        held += part
+        start = held.find(_CONFIG_START)
+        if start < 0:
+            held = held[-len(_CONFIG_START) + 1 :]
+            continue
+        packed = bytearray(held[start + len(_CONFIG_START) :])
+        searched = 0
+        while (end := packed.find(_CONFIG_END, searched)) < 0:
+            searched = max(0, len(packed) - len(_CONFIG_END) + 1)
+            more = next(parts, b"")
+            if not more or len(packed) > CONFIG_LIMIT:
+                return None
+            packed += more
+        return bytes(packed[:end])
+    return None
+
+
+def _bounded(method: _Method, packed: bytes, limit: int) -> Iterator[bytes]:
+    name, unpack = method
+    total = 0
     try:
-        data = unpack(packed)
+        for part in unpack(packed):
+            total += len(part)
+            if total > limit:
+                raise BadImageError(
+                    f"{name} data of {len(packed):#x} bytes unpacks to more than the "
+                    f"limit of {limit:#x} bytes"
+                )
+            yield part
     except (ValueError, OSError, EOFError, RuntimeError, *_ERRORS) as exc:
         raise BadImageError(
             f"{name} data of {len(packed):#x} bytes is damaged: {exc}"
         ) from exc
-    if len(data) >= _MAX_KERNEL_BYTES:
-        raise BadImageError(f"{name} data unpacks to {_MAX_KERNEL_BYTES:#x} bytes")
-    return data
 
 
-def _gunzip(packed: bytes) -> bytes:
-    return zlib.decompressobj(wbits=31).decompress(packed, _MAX_KERNEL_BYTES)
+def _gunzip(packed: bytes) -> Iterator[bytes]:
+    stream = zlib.decompressobj(wbits=31)
+    while not stream.eof and packed:
+        yield stream.decompress(packed, _PART_BYTES)
+        packed = stream.unconsumed_tail
 
 
 # The size that the build appends to the payload is no part of the stream.
-def _unxz(packed: bytes) -> bytes:
-    return lzma.LZMADecompressor().decompress(packed, _MAX_KERNEL_BYTES)
+def _unxz(packed: bytes) -> Iterator[bytes]:
+    return _until_eof(lzma.LZMADecompressor(), packed)
 
 
-def _bunzip(packed: bytes) -> bytes:
-    return bz2.BZ2Decompressor().decompress(packed, _MAX_KERNEL_BYTES)
+def _bunzip(packed: bytes) -> Iterator[bytes]:
+    return _until_eof(bz2.BZ2Decompressor(), packed)
 
 
-def _unzstd(packed: bytes) -> bytes:
+def _until_eof(stream: Any, packed: bytes) -> Iterator[bytes]:
+    while not stream.eof:
+        part: bytes = stream.decompress(packed, _PART_BYTES)
+        packed = b""
+        yield part
+        if not part and stream.needs_input:
+            return
+
+
+def _unzstd(packed: bytes) -> Iterator[bytes]:
     zstandard = _package("zstandard")
-    reader = zstandard.ZstdDecompressor().stream_reader(packed)
     try:
-        data: bytes = reader.read(_MAX_KERNEL_BYTES)
+        with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
+            # A part that is not full is the last of the frame; the size that the
+            # build appends follows.
+            full = True
+            while full:
+                part = reader.read(_PART_BYTES)
+                full = len(part) == _PART_BYTES
+                yield part
     except zstandard.ZstdError as exc:
         raise ValueError(str(exc)) from exc
-    return data
 
 
-def _unlz4(packed: bytes) -> bytes:
+def _unlz4(packed: bytes) -> Iterator[bytes]:
     block = _package("lz4.block")
-    parts, at, total = [], len(_LZ4_MAGIC), 0
-    while total < _MAX_KERNEL_BYTES:
-        length = int.from_bytes(packed[at : at + 4], "little")
+    at = len(_LZ4_MAGIC)
+    while length := int.from_bytes(packed[at : at + 4], "little"):
         at += 4
         # The last word is the size of it all, which is no block that is there.
-        if not length or at + length > len(packed):
-            break
-        part = block.decompress(packed[at : at + length], _LZ4_BLOCK_BYTES)
-        parts.append(part)
-        at, total = at + length, total + len(part)
-    return b"".join(parts)
+        if at + length > len(packed):
+            return
+        yield block.decompress(packed[at : at + length], _LZ4_BLOCK_BYTES)
+        at += length
 
 
 def _package(name: str) -> Any:
@@ -125,11 +169,15 @@ def _package(name: str) -> Any:
 
 
 _ERRORS = (zlib.error, lzma.LZMAError)
-_METHODS: dict[bytes, tuple[str, Callable[[bytes], bytes]]] = {
-    b"\x1f\x8b": ("gzip", _gunzip),
-    b"\xfd7zXZ\0": ("xz", _unxz),
-    b"\x5d\0\0": ("lzma", _unxz),
-    b"BZh": ("bzip2", _bunzip),
-    b"\x28\xb5\x2f\xfd": ("zstd", _unzstd),
-    _LZ4_MAGIC: ("lz4", _unlz4),
-}
+_Method = tuple[str, "Callable[[bytes], Iterator[bytes]]"]
+
+
+def _methods() -> dict[bytes, _Method]:
+    return {
+        b"\x1f\x8b": ("gzip", _gunzip),
+        b"\xfd7zXZ\0": ("xz", _unxz),
+        b"\x5d\0\0": ("lzma", _unxz),
+        b"BZh": ("bzip2", _bunzip),
+        b"\x28\xb5\x2f\xfd": ("zstd", _unzstd),
+        _LZ4_MAGIC: ("lz4", _unlz4),
+    }

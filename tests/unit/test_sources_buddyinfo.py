@@ -1,5 +1,6 @@
 """/proc/buddyinfo and /proc/pagetypeinfo."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,10 @@ def test_the_files_of_a_real_host_are_read():
     ("text", "message"),
     [
         ("", "no line"),
-        ("Node 0, zone Normal\n", "no line"),
+        ("Node 0, zone Normal  \n", "line 1: zone 'Normal' has no counts"),
+        (BUDDYINFO + "Node 0, zone Movable   \n", "line 4: zone 'Movable' has no"),
+        ("Node 0, zone Normal 1 2 x\n", "'x' is no count"),
+        ("Node x, zone Normal 1 2\n", "node 'x' is no number"),
         (BUDDYINFO + BUDDYINFO, "node 0 zone DMA twice"),
         ("Node 0, zone Normal " + "1 " * 33 + "\n", "33 orders: the limit is 32"),
         ("Node 0, zone Normal " + "9" * 30 + "\n", "the limit is 0x10000000000"),
@@ -76,3 +80,16 @@ def test_what_is_no_buddyinfo_is_refused(text, message):
 def test_a_file_that_is_not_there_is_bad_input(tmp_path):
     with pytest.raises(InputError, match="cannot read"):
         read_free_blocks(tmp_path / "none")
+
+
+def test_a_line_of_blanks_takes_linear_time():
+    """A pattern with overlapping repeats hung on 60 KB of them."""
+
+    def taken(size):
+        text = BUDDYINFO + "Node 0, zone Normal" + " " * size + "x\n"
+        start = time.process_time()
+        with pytest.raises(BadImageError, match="no count"):
+            parse_free_blocks(text)
+        return time.process_time() - start
+
+    assert taken(1 << 22) < 40 * max(taken(1 << 19), 0.001)

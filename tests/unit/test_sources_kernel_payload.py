@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import struct
+import tracemalloc
 
 import pytest
 import rawbytes
@@ -11,7 +12,12 @@ import rawbytes
 from e820pool.errors import BadImageError, InputError
 from e820pool.sources import kernel_payload
 from e820pool.sources.kernel_config import parse_config_text, read_config
-from e820pool.sources.kernel_payload import embedded_config, unpack_kernel
+from e820pool.sources.kernel_payload import embedded_config, kernel_parts
+
+
+def unpack_kernel(image):
+    return b"".join(kernel_parts(image))
+
 
 CONFIG = "# CONFIG_EFI is not set\nCONFIG_NODES_SHIFT=6\n"
 KERNEL = b"\x7fELF" + bytes(5000) + b"end"
@@ -103,3 +109,37 @@ def test_what_is_no_configuration_is_refused(data, words, tmp_path):
     (tmp_path / "config").write_bytes(data)
     with pytest.raises(BadImageError, match=words):
         read_config(str(tmp_path / "config"))
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_mark_at_the_border_of_two_parts_is_found(cut, monkeypatch):
+    before = len(CARRIED) + len(KERNEL) - cut
+    monkeypatch.setattr(kernel_payload, "_PART_BYTES", before // 2 or 1)
+    packed = gzip.compress(KERNEL[:cut] + CARRIED + KERNEL)
+    text = embedded_config(rawbytes.bzimage(payload=packed))
+    assert parse_config_text(text) == {"EFI": "n", "NODES_SHIFT": "6"}
+
+
+@pytest.mark.parametrize("method", ["gzip", "xz", "bzip2"])
+def test_a_bomb_is_refused_at_the_stated_size_and_never_held(method, monkeypatch):
+    """A 30 KB image took 72 s and 2 GiB."""
+    assert kernel_payload.KERNEL_LIMIT == 256 << 20
+    monkeypatch.setattr(kernel_payload, "KERNEL_LIMIT", 16 << 20)
+    packed = PACKERS[method](bytes(17 << 20))
+    image = rawbytes.bzimage(payload=packed)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadImageError, match="more than the limit of 0x1000000 "):
+            embedded_config(image)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < (8 << 20) + 4 * len(image)
+
+
+def test_a_configuration_that_is_a_bomb_is_refused():
+    bomb = gzip.compress(bytes(kernel_payload.CONFIG_LIMIT + 1))
+    carried = b"IKCFG_ST" + bomb + b"IKCFG_ED"
+    image = rawbytes.bzimage(payload=gzip.compress(carried))
+    with pytest.raises(BadImageError, match="more than the limit of 0x1000000 "):
+        embedded_config(image)

@@ -36,4 +36,4 @@ class LabError(E820PoolError):
 
 
 class MachineError(E820PoolError):
-    """This machine lacks or refuses what a kexec needs: nothing was done."""
+    """This machine lacks a program or package, or refuses a kexec: nothing was done."""

@@ -7,14 +7,15 @@ from corpus_bytes import parts_of, zero_page_of
 from corpus_format import INITRD_BYTES, PLACES, RAM_BYTES
 
 from e820pool.extents import ExtentSet
+from e820pool.handoff.model import Segment
 from e820pool.lab.guest import find_busybox
 from e820pool.lab.guest_ram import GuestRam, layout_for
 from e820pool.lab.guest_report import parse_guest_report
 from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
 from e820pool.lab.machine import Deadlines, LostVmError, run_vm
-from e820pool.lab.qemu import Part, VmSpec
+from e820pool.lab.qemu import VmSpec
 from e820pool.lab.started_vm import restore_parts, started_vm
-from e820pool.lab.stub import STUB_READY, STUB_RESUME, KernelEntry
+from e820pool.loading.multiboot_stub import STUB_READY, STUB_RESUME, KernelEntry
 from e820pool.sources.console import read_console
 from e820pool.sources.iomem import read_iomem
 from e820pool.type_words import TYPE_WITHOUT_NUMBER, type_of_resource
@@ -81,7 +82,7 @@ def spec_of(case, image, initrd):
     return VmSpec(
         ram=layout_for(ExtentSet(backed(case))),
         parts=tuple(
-            Part(what="part", addr=addr, data=data)
+            Segment(what="part", addr=addr, data=data)
             for addr, data in (*fixed, *parts_of(case))
         ),
         entry=KernelEntry(

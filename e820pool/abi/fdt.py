@@ -11,7 +11,7 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from e820pool.errors import BadImageError, CapacityError, InputError, LabError
+from e820pool.errors import BadImageError, CapacityError, InputError, MachineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ class PmpoolNode:
 
 
 def empty_tree() -> bytes:
-    """Return a packed tree with nothing in it; LabError without pylibfdt."""
+    """Return a packed tree with nothing in it; MachineError without pylibfdt."""
     libfdt = _libfdt()
     tree = libfdt.Fdt.create_empty_tree(_READ_LIMIT >> 8)
     tree.pack()
@@ -73,7 +73,7 @@ def pack_pmpool_tree(node: PmpoolNode, running: bytes | None = None) -> bytes:
         BadImageError: ``running`` is no device tree.
         InputError: a number of the node does not fit 64 bits.
         CapacityError: the tree does not fit the series' 2 MiB.
-        LabError: pylibfdt is not installed.
+        MachineError: pylibfdt is not installed.
     """
     libfdt = _libfdt()
     _validate_numbers(node)
@@ -102,7 +102,7 @@ def find_pmpool_node(data: bytes) -> PmpoolNode | None:
 
     Raises:
         BadImageError: no device tree, or a property is missing or not 64 bits.
-        LabError: pylibfdt is not installed.
+        MachineError: pylibfdt is not installed.
     """
     tree = _parsed(data)
     try:
@@ -118,7 +118,7 @@ def kho_root(compatible: str, preserved_map_addr: int) -> bytes:
     (Linux 6.18 kernel/kexec_handover.c kho_mem_deserialize()).
 
     Raises:
-        LabError: pylibfdt is not installed.
+        MachineError: pylibfdt is not installed.
     """
     libfdt = _libfdt()
     tree = libfdt.Fdt.create_empty_tree(1 << 12)
@@ -135,7 +135,7 @@ def _libfdt() -> Any:
     try:
         return importlib.import_module("libfdt")
     except ImportError as exc:
-        raise LabError("device trees need pylibfdt: pip install pylibfdt") from exc
+        raise MachineError("device trees need pylibfdt: pip install pylibfdt") from exc
 
 
 def _add_node(tree: Any, node: PmpoolNode) -> None:

@@ -58,7 +58,7 @@ def encode_kho_payload(
 
     Raises:
         CapacityError: the pages lie in too many places.
-        LabError: pylibfdt is not installed.
+        MachineError: pylibfdt is not installed.
     """
     bitmaps = _bitmaps(preserved)
     root_bytes = len(kho_root(KHO_COMPATIBLE, 0))

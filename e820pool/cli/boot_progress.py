@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
     from e820pool.lab.machine import Phase
-    from e820pool.lab.several import KernelFile
+    from e820pool.loading.kernel_file import KernelFile
 
 __all__ = ("BootProgress", "boot_progress")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
-from e820pool.cli.lab_runs import lab_kernels, profile_of, run_boots
+from e820pool.cli.lab_runs import lab_kernels, run_boots
 from e820pool.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def _word(one: Judgement | Verdict) -> str:
 
 def _of_outcome(outcome: Outcome) -> Judgement | Verdict:
     from e820pool.compat import verdict_unknown  # noqa: PLC0415  numpy
+    from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415  numpy
 
     name, record = outcome.kernel.name, outcome.record
     if record is None:

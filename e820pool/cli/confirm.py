@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from e820pool.cli import status
 from e820pool.cli.boot_progress import boot_progress
 from e820pool.cli.check_machines import judged
-from e820pool.cli.lab_runs import binder_of, lab_kernels, profile_of, run_pairs
+from e820pool.cli.lab_runs import binder_of, lab_kernels, run_pairs
 from e820pool.errors import E820PoolError
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from e820pool.errors import LabError
     from e820pool.kernel.profiles import Profile
     from e820pool.lab.boot import BootRecord
-    from e820pool.lab.several import KernelFile, Outcome
+    from e820pool.lab.several import Outcome
+    from e820pool.loading.kernel_file import KernelFile
     from e820pool.stress.confirm import ConfirmCase, ObservableLimit
 
     Planned = tuple[KernelFile, ConfirmCase | None, dict[str, Any]]
@@ -51,6 +52,7 @@ def confirm(args: argparse.Namespace, console: Console) -> int:
 def _planned(
     kernel: KernelFile, limit: str, args: argparse.Namespace
 ) -> Iterator[Planned]:
+    from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415  numpy
     from e820pool.stress.confirm import cases_for  # noqa: PLC0415  numpy
 
     try:
@@ -89,6 +91,7 @@ def _booted(
 def _judged_row(
     outcome: Outcome, case: ConfirmCase, row: dict[str, Any]
 ) -> dict[str, Any]:
+    from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415  numpy
     from e820pool.stress.confirm import loss_ids, losses_of  # noqa: PLC0415  numpy
 
     record, profile, loses = (

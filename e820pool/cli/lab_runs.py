@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.cli.boot_progress import boot_progress
 from e820pool.cli.status import UsageError
-from e820pool.errors import BadImageError, InputError, LabError
+from e820pool.errors import InputError, LabError
 
 if TYPE_CHECKING:
     import argparse
@@ -17,18 +17,16 @@ if TYPE_CHECKING:
     from e820pool.cli.boot_progress import BootProgress
     from e820pool.cli.console import Console
     from e820pool.handoff.model import Handoff
-    from e820pool.kernel.profiles import Profile
     from e820pool.lab.boot import BootOptions
-    from e820pool.lab.several import KernelFile, Outcome
+    from e820pool.lab.several import Outcome
+    from e820pool.loading.kernel_file import KernelFile
 
 __all__ = (
     "add_lab_options",
     "binder_of",
     "boot_options",
-    "kernel_file",
     "lab_kernels",
     "one_lab_kernel",
-    "profile_of",
     "run_boots",
     "run_pairs",
 )
@@ -87,7 +85,7 @@ def lab_kernels(text: str) -> list[KernelFile]:
         LabError: a release has not been fetched.
     """
     from e820pool.lab.images import cached_images  # noqa: PLC0415  numpy
-    from e820pool.lab.several import KernelFile  # noqa: PLC0415
+    from e820pool.loading.kernel_file import KernelFile  # noqa: PLC0415
 
     if text != "all":
         names = [part.strip() for part in text.split(",") if part.strip()]
@@ -118,68 +116,15 @@ def one_lab_kernel(text: str, command: str, instead: str) -> KernelFile:
 
 def _kernel(text: str) -> KernelFile:
     from e820pool.lab.images import find_image  # noqa: PLC0415  numpy
-    from e820pool.lab.several import KernelFile  # noqa: PLC0415
+    from e820pool.loading.kernel_file import KernelFile, read_kernel_file  # noqa: PLC0415
 
     path = Path(text)
     if "/" in text or path.is_file():
-        return kernel_file(path)
+        return read_kernel_file(path)
     found = find_image(text)
     return KernelFile(
         name=found.version, image=found.read(), config=found.read_config()
     )
-
-
-def kernel_file(path: Path) -> KernelFile:
-    """Return an image with the configuration that lies beside it, if any.
-
-    Raises:
-        InputError, BadImageError: it cannot be read, is empty or absurdly long.
-    """
-    from e820pool.lab.several import KernelFile  # noqa: PLC0415  numpy
-    from e820pool.sources.files import read_file  # noqa: PLC0415
-
-    config = ""
-    # /boot/vmlinuz may be a link to a name with a release in it.
-    for image in dict.fromkeys((path, path.resolve())):
-        beside = _config_of(image)
-        if not config and beside != image and beside.is_file():
-            config = read_file(beside, empty=True).decode("utf-8", "replace")
-    data = read_file(path)
-    return KernelFile(name=str(path), image=data, config=config or _carried(data))
-
-
-# An image that cannot be unpacked here may still be asked for the rest.
-def _carried(image: bytes) -> str:
-    from e820pool.sources.kernel_payload import embedded_config  # noqa: PLC0415
-
-    try:
-        return embedded_config(image)
-    except (InputError, BadImageError):
-        return ""
-
-
-# In /boot it is vmlinuz-6.1 and config-6.1, in the cache image-6.1 and config-6.1.
-def _config_of(path: Path) -> Path:
-    name = path.name.replace("vmlinuz", "config")
-    if name.startswith("image-"):
-        name = "config-" + name.removeprefix("image-")
-    return path.with_name(name)
-
-
-def profile_of(kernel: KernelFile) -> Profile:
-    """Return the model of an image, by its release and configuration.
-
-    Raises:
-        InputError: no such kernel is known.
-        BadImageError: it is no bzImage.
-    """
-    from e820pool.abi.bzimage import parse_bzimage  # noqa: PLC0415  construct
-    from e820pool.kernel.profiles import profile_for  # noqa: PLC0415
-    from e820pool.sources.kernel_config import parse_config_text  # noqa: PLC0415
-
-    release = parse_bzimage(kernel.image).release
-    config = parse_config_text(kernel.config) if kernel.config else None
-    return profile_for(release, config)
 
 
 def binder_of(
@@ -192,15 +137,17 @@ def binder_of(
         LabError: busybox is missing.
     """
     from e820pool.abi.bzimage import parse_bzimage  # noqa: PLC0415  construct
-    from e820pool.lab.bind import bind_kernel, kernel_bytes  # noqa: PLC0415
-    from e820pool.lab.guest import build_initramfs  # noqa: PLC0415
+    from e820pool.lab.guest import LAB_CMDLINE, build_initramfs  # noqa: PLC0415
+    from e820pool.loading.bind import bind_kernel, kernel_bytes  # noqa: PLC0415
 
     image = parse_bzimage(kernel.image)
     code = kernel_bytes(image, kernel.image)
     initrd = build_initramfs(pressure=not args.no_pressure)
 
     def bound(handoff: Handoff) -> Handoff:
-        return bind_kernel(handoff, image, code, initrd=initrd).handoff
+        return bind_kernel(
+            handoff, image, code, initrd=initrd, extra_cmdline=LAB_CMDLINE
+        ).handoff
 
     return bound
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from e820pool.cli import status
 from e820pool.cli.boot_progress import boot_progress
 from e820pool.cli.check_machines import judged
-from e820pool.cli.lab_runs import lab_kernels, profile_of, run_boots
+from e820pool.cli.lab_runs import lab_kernels, run_boots
 
 if TYPE_CHECKING:
     import argparse
 
     from e820pool.cli.boot_progress import BootProgress
     from e820pool.cli.console import Console
-    from e820pool.lab.several import KernelFile
+    from e820pool.loading.kernel_file import KernelFile
 
     Extents = tuple[tuple[int, int], ...]
 
@@ -72,6 +72,7 @@ def _failure(
     console: Console,
     seen: BootProgress,
 ) -> str:
+    from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415  numpy
     from e820pool.stress.confirm import loss_ids  # noqa: PLC0415  numpy
     from e820pool.stress.search import handoff_of  # noqa: PLC0415
 

@@ -147,11 +147,11 @@ def view_of(handoff: Handoff, target: Target) -> tuple[Handoff, KernelView]:
 
 def _loaded(handoff: Handoff, image: bytes) -> Handoff:
     from e820pool.abi.bzimage import parse_bzimage  # noqa: PLC0415  construct
-    from e820pool.lab.bind import bind_kernel, kernel_bytes  # noqa: PLC0415
+    from e820pool.loading.bind import bind_kernel, kernel_bytes  # noqa: PLC0415
 
     header = parse_bzimage(image)
     parts = kernel_bytes(header, image)
-    return bind_kernel(handoff, header, parts, extra_cmdline="").handoff
+    return bind_kernel(handoff, header, parts).handoff
 
 
 def _target(text: str) -> Target:
@@ -176,9 +176,9 @@ def _release(text: str) -> Target:
 
 
 def _image(path: Path) -> Target:
-    from e820pool.cli.lab_runs import kernel_file, profile_of  # noqa: PLC0415
+    from e820pool.loading.kernel_file import profile_of, read_kernel_file  # noqa: PLC0415
 
-    kernel = kernel_file(path)
+    kernel = read_kernel_file(path)
     try:
         profile = profile_of(kernel)
     except InputError as exc:

@@ -11,17 +11,17 @@ from e820pool.abi.e820 import (
     E820_TYPE_RESERVED_KERN,
 )
 from e820pool.compat.about import finding_about
-from e820pool.compat.kexec_loaders import by_kexec_file, by_kexec_tools
 from e820pool.compat.situation import bytes_named
 from e820pool.findings import Finding
+from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from e820pool.compat.kexec_loaders import HandedOver
     from e820pool.compat.situation import Situation
     from e820pool.extents import ExtentSet
     from e820pool.kernel.view import Row
+    from e820pool.loading.kexec_loaders import HandedOver
 
 __all__ = ("findings_of_next_kexec",)
 

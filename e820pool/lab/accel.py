@@ -12,13 +12,13 @@ from e820pool.abi.bzimage import parse_bzimage
 from e820pool.deposits import DepositLedger
 from e820pool.errors import E820PoolError, LabError
 from e820pool.handoff.build import build_handoff
-from e820pool.lab.bind import backed_pages, bind_kernel, kernel_bytes
 from e820pool.lab.cache import cache_folder, write_atomically
-from e820pool.lab.guest import build_initramfs
+from e820pool.lab.guest import LAB_CMDLINE, build_initramfs
 from e820pool.lab.guest_ram import GuestRam, layout_for
 from e820pool.lab.guest_report import parse_guest_report
 from e820pool.lab.machine import Deadlines, run_vm
 from e820pool.lab.qemu import VmSpec, find_qemu
+from e820pool.loading.bind import backed_pages, bind_kernel, kernel_bytes
 from e820pool.memory_map import MemoryMap
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def probe_kvm(image: bytes, deadlines: Deadlines = _PROBE_DEADLINES) -> bool:
         parsed,
         kernel_bytes(parsed, image),
         initrd=build_initramfs(pressure=False),
+        extra_cmdline=LAB_CMDLINE,
     )
     spec = VmSpec(
         ram=layout_for(backed_pages(bound)),

@@ -10,13 +10,13 @@ from e820pool.abi.bzimage import parse_bzimage
 from e820pool.errors import LabError
 from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet
 from e820pool.lab.accel import choose_accelerator
-from e820pool.lab.bind import backed_pages, bind_kernel, kernel_bytes
-from e820pool.lab.guest import build_initramfs
+from e820pool.lab.guest import LAB_CMDLINE, build_initramfs
 from e820pool.lab.guest_ram import GuestRam, layout_for, validate_page_granularity
 from e820pool.lab.guest_report import GuestReport, parse_guest_report
 from e820pool.lab.machine import Deadlines, LostVmError, run_vm
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
 from e820pool.lab.qemu import VmSpec, write_dry_run
+from e820pool.loading.bind import backed_pages, bind_kernel, kernel_bytes
 
 if TYPE_CHECKING:
     import threading
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from e820pool.handoff.model import Handoff
     from e820pool.kernel.view import KernelView
-    from e820pool.lab.bind import BoundKernel
     from e820pool.lab.machine import Phase, VmRun
+    from e820pool.loading.bind import BoundKernel
 
 __all__ = (
     "BootOptions",
@@ -176,6 +176,7 @@ def _bound(handoff: Handoff, image: bytes, options: BootOptions) -> BoundKernel:
         parsed,
         kernel_bytes(parsed, image),
         initrd=build_initramfs(pressure=options.pressure),
+        extra_cmdline=LAB_CMDLINE,
     )
 
 

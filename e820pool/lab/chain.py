@@ -11,7 +11,6 @@ from e820pool.deposits import DepositLedger
 from e820pool.errors import BadImageError, CapacityError, InputError
 from e820pool.extents import PAGE_SIZE, ExtentSet
 from e820pool.lab.accel import choose_accelerator
-from e820pool.lab.bind import backed_pages
 from e820pool.lab.boot import validate_host_memory
 from e820pool.lab.chain_guest import READY_MARK, build_chain_initramfs
 from e820pool.lab.chain_hop import REGION_RECORD, HopFacts, hop_of
@@ -24,14 +23,15 @@ from e820pool.lab.hop_loaders import load_next
 from e820pool.lab.hop_mailbox import write_pages
 from e820pool.lab.qemu import VmSpec
 from e820pool.lab.started_vm import restore_parts, started_vm
-from e820pool.lab.stub import STUB_READY, STUB_RESUME
+from e820pool.loading.bind import backed_pages
+from e820pool.loading.multiboot_stub import STUB_READY, STUB_RESUME
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
 
     from e820pool.lab.hop_loaders import NextKernel
-    from e820pool.lab.several import KernelFile
+    from e820pool.loading.kernel_file import KernelFile
     from e820pool.memory_map import MemoryMap
 
 __all__ = ("run_chain",)

@@ -6,36 +6,33 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from e820pool.abi.boot_params import parse_boot_params
-from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.e820 import E820_ENTRY_BYTES, parse_table
 from e820pool.abi.pool_record import SETUP_E820POOL
 from e820pool.abi.setup_data import SETUP_E820_EXT
 from e820pool.compat import Difference, check, diff
-from e820pool.compat.kexec_loaders import by_kexec_file, by_kexec_tools
-from e820pool.errors import InputError, LabError
+from e820pool.errors import LabError
 from e820pool.handoff.model import Handoff
 from e820pool.handoff.strict import whole_table
 from e820pool.kernel.early_boot import predict, predict_input
-from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.reading import boot_input
 from e820pool.lab.chain_model import Hop
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
+from e820pool.loading.kernel_file import known_profile
+from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
 from e820pool.pool.option import find_pmpool_option
 from e820pool.pool.rebuild import RebuildResult, rebuild
-from e820pool.sources.kernel_config import parse_config_text
 
 if TYPE_CHECKING:
-    from e820pool.compat.kexec_loaders import HandedOver
     from e820pool.extents import ExtentSet
     from e820pool.kernel.boot_input import BootInput
-    from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView, Row
     from e820pool.lab.guest_report import GuestReport
     from e820pool.lab.hop_loaders import NextKernel
-    from e820pool.lab.several import KernelFile
+    from e820pool.loading.kernel_file import KernelFile
+    from e820pool.loading.kexec_loaders import HandedOver
     from e820pool.memory_map import MemoryMap
 
-__all__ = ("REGION_RECORD", "HopFacts", "hop_of", "profile_of_image")
+__all__ = ("REGION_RECORD", "HopFacts", "hop_of")
 
 REGION_RECORD = "region_record"
 """The frame in which the guest sends the first page of the region."""
@@ -104,15 +101,6 @@ def hop_of(facts: HopFacts) -> Hop:
     )
 
 
-def profile_of_image(kernel: KernelFile) -> Profile | None:
-    """Return the model of an image, None where its release is not known."""
-    config = parse_config_text(kernel.config) if kernel.config else None
-    try:
-        return profile_for(parse_bzimage(kernel.image).release, config)
-    except InputError:
-        return None
-
-
 # The zero page that this kernel exports, as it was handed over.
 def _seen(facts: HopFacts) -> Handoff:
     frame = facts.report.frames.get("boot_params")
@@ -139,7 +127,7 @@ def _rows(seen: Handoff, facts: HopFacts) -> list[Row]:
 
 
 def _model(facts: HopFacts) -> tuple[BootInput | None, KernelView | None]:
-    profile = profile_of_image(facts.kernel)
+    profile = known_profile(facts.kernel)
     if profile is None:
         return None, None
     handoff = facts.started.bound.handoff

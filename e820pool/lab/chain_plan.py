@@ -14,8 +14,9 @@ from e820pool.handoff.build import (
     build_handoff,
     encode_pool_record,
 )
-from e820pool.lab.bind import bind_kernel, kernel_bytes
+from e820pool.lab.guest import LAB_CMDLINE
 from e820pool.lab.hop_loaders import NextKernel
+from e820pool.loading.bind import bind_kernel, kernel_bytes
 from e820pool.pool.option import PmpoolOption, find_pmpool_option
 from e820pool.pool.pool import Pool, region_ledger
 
@@ -68,7 +69,11 @@ class ChainPlan:
         )
         parsed = parse_bzimage(image)
         bound = bind_kernel(
-            handoff, parsed, kernel_bytes(parsed, image), initrd=self.initrd
+            handoff,
+            parsed,
+            kernel_bytes(parsed, image),
+            initrd=self.initrd,
+            extra_cmdline=LAB_CMDLINE,
         )
         line = before.bound.handoff.cmdline if before is not None else None
         return NextKernel(

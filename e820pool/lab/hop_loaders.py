@@ -9,16 +9,16 @@ from e820pool.errors import CapacityError, InputError
 from e820pool.handoff.strict import whole_table
 from e820pool.lab.chain_port import AgentError
 from e820pool.lab.hop_mailbox import deliver
-from e820pool.lab.kexec_memmap import memmap_archive
-from e820pool.lab.kexec_segments import kexec_image
 from e820pool.lab.kexec_tools import KEXEC_PATH
+from e820pool.loading.kexec_segments import kexec_image
+from e820pool.loading.kexec_tree import memmap_archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from e820pool.lab.bind import BoundKernel
     from e820pool.lab.chain_port import ChainPort
     from e820pool.lab.guest_ram import GuestRam
+    from e820pool.loading.bind import BoundKernel
 
 __all__ = ("NextKernel", "load_next")
 
@@ -72,7 +72,7 @@ def _ours(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
 # The tree has the deposits of this kernel, too, so that kexec-tools put no segment
 # there.
 def _kexec_load(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
-    tree = memmap_archive(whole_table(following.bound.handoff))
+    tree = memmap_archive(whole_table(following.bound.handoff).tolist())
     _save(port, ram, _files(following) | {"/tmp/memmap.tar": tree})  # noqa: S108
     _run(port, f"busybox mkdir -p {_TREE}")
     _run(port, f"busybox tar -x -f {_TREE}.tar -C {_TREE}")

@@ -3,50 +3,35 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.errors import LabError
 from e820pool.lab.initramfs import directory, regular
+from e820pool.loading.kexec_loaders import find_kexec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from e820pool.lab.initramfs import InitramfsEntry
 
-__all__ = ("KEXEC_PATH", "find_kexec", "kexec_tools_entries", "loaded_libraries")
+__all__ = ("KEXEC_PATH", "kexec_tools_entries", "loaded_libraries")
 
 KEXEC_PATH = "/bin/kexec"
 """Where the guest has it."""
-
-# kexec is not in every user's search path.
-_PLACES = ("/usr/sbin/kexec", "/sbin/kexec")
 
 # "libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x...)", and the dynamic loader, which
 # stands alone: "/lib64/ld-linux-x86-64.so.2 (0x...)". The vDSO has no path.
 _LIBRARY = re.compile(r"\s(?P<path>/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 
 
-def find_kexec() -> Path:
-    """Return the path of kexec.
-
-    Raises:
-        LabError: it is not installed; says which package has it.
-    """
-    found = shutil.which("kexec")
-    for place in (found, *_PLACES):
-        if place is not None and Path(place).is_file():
-            return Path(place)
-    raise LabError("kexec is not installed: install kexec-tools")
-
-
 def kexec_tools_entries(kexec: Path | None = None) -> tuple[InitramfsEntry, ...]:
     """Return kexec at :data:`KEXEC_PATH`, with its libraries at their own paths.
 
     Raises:
-        LabError: it is not installed, or its libraries cannot be found.
+        MachineError: it is not installed.
+        LabError: its libraries cannot be found.
     """
     program = kexec or find_kexec()
     libraries = loaded_libraries(_ldd(program))

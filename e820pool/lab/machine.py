@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from e820pool.lab.guest_report import has_mark
 from e820pool.lab.serial_ports import LostVmError, SerialPorts
 from e820pool.lab.started_vm import restore_parts, started_vm
-from e820pool.lab.stub import STUB_READY, STUB_RESUME
+from e820pool.loading.multiboot_stub import STUB_READY, STUB_RESUME
 
 if TYPE_CHECKING:
     import threading

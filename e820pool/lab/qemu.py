@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from e820pool.errors import LabError
-from e820pool.lab.stub import build_stub_elf
+from e820pool.loading.multiboot_stub import build_stub_elf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from e820pool.handoff.model import Segment
     from e820pool.lab.guest_ram import RamLayout
-    from e820pool.lab.stub import KernelEntry
+    from e820pool.loading.multiboot_stub import KernelEntry
 
 __all__ = (
     "Accelerator",
-    "Part",
     "VmChannels",
     "VmSpec",
     "find_qemu",
@@ -34,15 +34,6 @@ _QEMU = "qemu-system-x86_64"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """Hold bytes that the machine finds in memory at ``addr``."""
-
-    what: str
-    addr: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class VmSpec:
     """Describe a machine and what is in its memory when the kernel is entered.
 
@@ -50,13 +41,13 @@ class VmSpec:
         ram: its memory.
         parts: zero page, setup_data nodes, command line, kernel, initrd.
         entry: what the stub enters.
-        stub_addr: a page with :data:`~e820pool.lab.stub.STUB_BYTES` to spare.
+        stub_addr: a page with :data:`.STUB_BYTES` to spare.
         accelerator: how QEMU executes the guest.
         cpu: QEMU's name of the processor and its features, "" for its default.
     """
 
     ram: RamLayout
-    parts: tuple[Part, ...]
+    parts: tuple[Segment, ...]
     entry: KernelEntry
     stub_addr: int
     accelerator: Accelerator = "tcg"

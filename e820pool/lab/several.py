@@ -17,23 +17,9 @@ if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
     from e820pool.lab.boot import BootRecord
     from e820pool.lab.machine import Phase
+    from e820pool.loading.kernel_file import KernelFile
 
-__all__ = ("KernelFile", "Outcome", "boot_pairs", "boot_several")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KernelFile:
-    """Hold one kernel to boot.
-
-    Attributes:
-        name: for people: a release, or the path that was given.
-        image: the whole bzImage file.
-        config: text of its build configuration, "" when not at hand.
-    """
-
-    name: str
-    image: bytes
-    config: str = ""
+__all__ = ("Outcome", "boot_pairs", "boot_several")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from e820pool.errors import LabError, MachineError
-from e820pool.lab.kexec_tools import find_kexec
+from e820pool.errors import MachineError
+from e820pool.loading.kexec_loaders import find_kexec
 from e820pool.sources.live_machine import running_as_root, running_machine
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def obstacles(gates: KexecGates, loader: str) -> Iterator[str]:
 def _without_tools() -> Iterator[str]:
     try:
         find_kexec()
-    except LabError as exc:
+    except MachineError as exc:
         yield f"{exc}, or use --loader ours"
     if shutil.which("unshare") is None:
         yield "unshare is not installed: install util-linux, or use --loader ours"

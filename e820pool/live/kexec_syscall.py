@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from e820pool.errors import MachineError
 
 if TYPE_CHECKING:
-    from e820pool.lab.kexec_segments import KexecImage
+    from e820pool.loading.kexec_segments import KexecImage
 
 __all__ = ("load_image", "reboot_into_loaded", "unload")
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from e820pool.errors import MachineError
-from e820pool.lab.kexec_memmap import memmap_files
 from e820pool.live.kept import KEPT_FILE, encode_kept
 from e820pool.live.kexec_syscall import load_image, reboot_into_loaded, unload
+from e820pool.loading.kexec_tree import memmap_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,7 +84,7 @@ def _tree(plan: KexecPlan) -> Iterator[None]:
     try:
         tree.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.rmtree(tree, ignore_errors=True)
-        for name, data in memmap_files(plan.tree_rows):
+        for name, data in memmap_files(plan.tree_rows).items():
             path = tree / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.setup_header import XLF_KERNEL_64
 from e820pool.compat import check, profile_notes, verdict_of, verdict_unknown
-from e820pool.compat.kexec_loaders import by_kexec_tools
 from e820pool.deposits import DepositLedger
 from e820pool.errors import BadImageError
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet
@@ -19,9 +18,6 @@ from e820pool.handoff.build import BuildOptions, build_handoff, encode_pool_reco
 from e820pool.handoff.strict import whole_table
 from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.reading import boot_input
-from e820pool.lab.bind import bind_kernel, kernel_bytes
-from e820pool.lab.chain_hop import profile_of_image
-from e820pool.lab.kexec_segments import kexec_image
 from e820pool.live.carried import (
     findings_of_firmware,
     findings_of_paging,
@@ -31,6 +27,10 @@ from e820pool.live.commands import execute_argv, load_argv
 from e820pool.live.inherited import firmware_map_of, inherited_pool
 from e820pool.live.kept import KeptHandoff, kept_for
 from e820pool.live.merge import merged_ledger
+from e820pool.loading.bind import bind_kernel, kernel_bytes
+from e820pool.loading.kernel_file import known_profile
+from e820pool.loading.kexec_loaders import by_kexec_tools
+from e820pool.loading.kexec_segments import kexec_image
 from e820pool.sources.deposits_file import DepositChanges
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.view import Row
-    from e820pool.lab.bind import BoundKernel
-    from e820pool.lab.kexec_segments import KexecImage
-    from e820pool.lab.several import KernelFile
+    from e820pool.loading.bind import BoundKernel
+    from e820pool.loading.kernel_file import KernelFile
+    from e820pool.loading.kexec_segments import KexecImage
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.rebuild import RebuildResult
     from e820pool.sources.live_machine import LiveMachine
@@ -213,7 +213,6 @@ def _bound(
         parsed,
         kernel_bytes(parsed, request.kernel.image),
         initrd=request.initrd,
-        extra_cmdline="",
     )
 
 
@@ -234,7 +233,7 @@ def _verdict(
     given: BootInput,
     findings: tuple[Finding, ...],
 ) -> Verdict:
-    profile = profile_of_image(kernel)
+    profile = known_profile(kernel)
     if profile is None:
         release = parse_bzimage(kernel.image).release or "without a version text"
         known = verdict_unknown(kernel.name, f"no profile of the release {release}")

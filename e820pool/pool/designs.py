@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RESERVED_KERN
 from e820pool.compat import Verdict, check
-from e820pool.compat.kexec_loaders import by_kexec_file, by_kexec_tools
-from e820pool.errors import CapacityError, InputError, LabError
+from e820pool.errors import CapacityError, InputError, MachineError
 from e820pool.extents import PAGE_SHIFT
 from e820pool.handoff.assumed_window import with_assumed_window
 from e820pool.handoff.build import BuildOptions, build_handoff
@@ -16,17 +15,18 @@ from e820pool.handoff.strict import whole_table
 from e820pool.kernel.early_boot import predict, predict_input
 from e820pool.kernel.reading import boot_input
 from e820pool.kernel.trim import TRIMMED_PAGES
+from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
 from e820pool.pool.rebuild import rebuild
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from e820pool.abi.bzimage import BzImage
-    from e820pool.compat.kexec_loaders import HandedOver
     from e820pool.deposits import DepositLedger
     from e820pool.handoff.model import Handoff
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
+    from e820pool.loading.kexec_loaders import HandedOver
     from e820pool.memory_map import MemoryMap
 
 __all__ = (
@@ -98,7 +98,7 @@ def design_cell(
     ledger.validate_inside(memory_map)
     try:
         handoff = design_handoff(memory_map, ledger, encoding, image)
-    except (InputError, CapacityError, LabError) as exc:
+    except (InputError, CapacityError, MachineError) as exc:
         return DesignCell(
             encoding=encoding, kernel=profile.release, verdict=None, reason=str(exc)
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from e820pool.errors import E820PoolError
 from e820pool.handoff.strict import whole_table
-from e820pool.memory_map import MemoryMap
+from e820pool.loading.kexec_tree import memmap_files
 from e820pool.report.files import write_tree
 from e820pool.report.jsons import (
     deposit_values,
@@ -16,7 +16,6 @@ from e820pool.report.jsons import (
     memory_map_document,
     span_value,
 )
-from e820pool.report.memmap_tree import memmap_files
 from e820pool.sources.files import read_file
 from e820pool.sources.handoff_dir import MANIFEST
 from e820pool.sources.manifest import parse_manifest
@@ -56,8 +55,8 @@ def _handoff_files(handoff: Handoff) -> dict[str, bytes]:
     files = {"manifest.json": json_text(_manifest_document(handoff)).encode()}
     for name, part in zip(_file_names(handoff), handoff.segments(), strict=True):
         files[name] = _content(part)
-    table = MemoryMap(entries=whole_table(handoff))
-    files |= {f"memmap/{name}": data for name, data in memmap_files(table).items()}
+    tree = memmap_files(whole_table(handoff).tolist())
+    files |= {f"memmap/{name}": data for name, data in tree.items()}
     if handoff.firmware_map is not None:
         text = json_text(memory_map_document(handoff.firmware_map))
         files["firmware.json"] = text.encode()

@@ -1,6 +1,7 @@
 """build: what it prints, and what it refuses without leaving anything behind."""
 
 import json
+import sys
 
 import pytest
 import rawbytes
@@ -52,6 +53,12 @@ def test_the_next_command_can_be_copied_whatever_the_folder_is_called(ok, machin
     strange = out.parent / "a b;c"
     done = ok("build", machine, "-o", strange, *DEPOSIT)
     assert f"next: e820pool check '{strange}' --kernel all" in done.out
+
+
+def test_a_package_that_is_missing_is_no_failure_of_the_laboratory(build, monkeypatch):
+    monkeypatch.setitem(sys.modules, "libfdt", None)
+    message = build(4, *DEPOSIT, "--encoding", "series-v2")
+    assert message == "device trees need pylibfdt: pip install pylibfdt"
 
 
 def test_a_spill_is_said(ok, machine, out):

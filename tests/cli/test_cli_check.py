@@ -1,6 +1,8 @@
 """check: verdicts in words, in JSON and as exit status."""
 
 import gzip
+import subprocess
+import sys
 
 import pytest
 import rawbytes
@@ -295,6 +297,21 @@ def test_a_fallback_map_is_told(judge):
     )
     assert code == 1
     assert "fallback-map" in ids(verdicts[0])
+
+
+def test_an_image_is_judged_by_its_model_without_the_laboratory(tmp_path):
+    image = tmp_path / "vmlinuz"
+    image.write_bytes(rawbytes.bzimage())
+    handoff = tmp_path / "handoff"
+    RawHandoff(rows=TABLE, deposits=PAGES).write(handoff)
+    code = (
+        "import sys; from e820pool.cli import main; main(sys.argv[1:]);"
+        " sys.exit(any(n.startswith('e820pool.lab') for n in sys.modules))"
+    )
+    words = [sys.executable, "-c", code, "check", handoff, "--kernel", image]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert str(image) in done.stdout
 
 
 def test_a_configuration_decides_what_kaslr_may_hit(judge, tmp_path):

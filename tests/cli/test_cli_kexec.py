@@ -7,10 +7,10 @@ import rawbytes
 from rawhandoff import GIB
 from rawlive import RawLive
 
-from e820pool.cli.lab_runs import kernel_file
 from e820pool.errors import LabError
 from e820pool.lab.images import find_image
 from e820pool.live import kexec_syscall
+from e820pool.loading.kernel_file import read_kernel_file
 
 
 @pytest.fixture(autouse=True)
@@ -240,4 +240,4 @@ def test_the_configuration_lies_beside_the_image_or_what_it_is_a_link_to(
     link.parent.mkdir()
     link.symlink_to(image)
     for name in (image, link):
-        assert kernel_file(name).config == "CONFIG_NODES_SHIFT=6\n"
+        assert read_kernel_file(name).config == "CONFIG_NODES_SHIFT=6\n"

@@ -12,7 +12,7 @@ from e820pool.findings import Finding
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
 from e820pool.lab.machine import LostVmError
-from e820pool.lab.several import KernelFile
+from e820pool.loading.kernel_file import KernelFile
 from e820pool.stress.confirm import OBSERVABLE
 
 PROFILE = profile_for("6.1")
@@ -43,9 +43,9 @@ def machine(monkeypatch):
     monkeypatch.setattr("e820pool.cli.confirm.run_pairs", run_pairs)
     monkeypatch.setattr("e820pool.cli.search.run_boots", run_boots)
     monkeypatch.setattr("e820pool.cli.confirm.binder_of", lambda *_: lambda one: one)
+    monkeypatch.setattr("e820pool.loading.kernel_file.profile_of", lambda _: PROFILE)
     for module in ("confirm", "search"):
         monkeypatch.setattr(f"e820pool.cli.{module}.lab_kernels", lambda _: [kernel])
-        monkeypatch.setattr(f"e820pool.cli.{module}.profile_of", lambda _: PROFILE)
     return lab
 
 
@@ -142,7 +142,7 @@ def hangs_after(last_line):
 def test_a_kernel_that_hangs_where_it_was_said_to_confirms_it(
     run, machine, monkeypatch, limit
 ):
-    monkeypatch.setattr("e820pool.cli.confirm.profile_of", lambda _: NEWER)
+    monkeypatch.setattr("e820pool.loading.kernel_file.profile_of", lambda _: NEWER)
     machine.boot = hangs_after(b"[    0.66] x86/mm: Memory block size: 128MB")
     done = run("stress", "--confirm", limit, "--format", "json")
     assert [one["machine"] for one in done.json["boots"]] == [[], [], ["hung"]]
@@ -151,7 +151,7 @@ def test_a_kernel_that_hangs_where_it_was_said_to_confirms_it(
 
 
 def test_a_kernel_that_hangs_elsewhere_is_no_verdict(run, machine, monkeypatch):
-    monkeypatch.setattr("e820pool.cli.confirm.profile_of", lambda _: NEWER)
+    monkeypatch.setattr("e820pool.loading.kernel_file.profile_of", lambda _: NEWER)
     for last in (b"", b"[    1.2] clocksource: tsc"):
         machine.boot = hangs_after(last)
         done = run("stress", "--confirm", "freed-array", "--format", "json")

@@ -9,11 +9,11 @@ import os
 import pytest
 from labbench import LOW, MIB, PATIENT
 
-from e820pool.errors import LabError
+from e820pool.errors import MachineError
 from e820pool.lab.chain import run_chain
 from e820pool.lab.chain_model import ChainOptions
-from e820pool.lab.kexec_tools import find_kexec
-from e820pool.lab.several import KernelFile
+from e820pool.loading.kernel_file import KernelFile
+from e820pool.loading.kexec_loaders import find_kexec
 from e820pool.memory_map import MemoryMap
 
 # Room for a kernel, the copy of the next one, and the deposits of four.
@@ -38,7 +38,7 @@ def chain_of(image_of):
             if set(options.get("loaders", ("ours",))) != {"ours"}:
                 try:
                     find_kexec()
-                except LabError as error:
+                except MachineError as error:
                     pytest.skip(str(error))
             kernels = []
             for release in releases:

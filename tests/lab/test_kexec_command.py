@@ -17,10 +17,9 @@ from pythonguest import python_entries
 
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.deposits import DepositLedger
-from e820pool.errors import LabError
+from e820pool.errors import MachineError
 from e820pool.extents import ExtentSet
 from e820pool.handoff.build import BuildOptions, build_handoff
-from e820pool.lab.bind import backed_pages, bind_kernel, kernel_bytes
 from e820pool.lab.chain_guest import _SEND, chain_script
 from e820pool.lab.chain_port import ChainPort, runs_of
 from e820pool.lab.depositor import agent_program
@@ -29,10 +28,12 @@ from e820pool.lab.guest_ram import GuestRam, RamLayout, layout_for
 from e820pool.lab.guest_report import has_mark, parse_guest_report
 from e820pool.lab.hop_mailbox import deliver
 from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
-from e820pool.lab.kexec_tools import find_kexec, kexec_tools_entries
+from e820pool.lab.kexec_tools import kexec_tools_entries
 from e820pool.lab.qemu import VmSpec
 from e820pool.lab.started_vm import started_vm
-from e820pool.lab.stub import STUB_READY, STUB_RESUME
+from e820pool.loading.bind import backed_pages, bind_kernel, kernel_bytes
+from e820pool.loading.kexec_loaders import find_kexec
+from e820pool.loading.multiboot_stub import STUB_READY, STUB_RESUME
 from e820pool.memory_map import MemoryMap
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -64,7 +65,7 @@ FOLDERS = ("bin", "dev", "fill", "proc", "sys", "tmp", "var", "var/lib")
 def initrd(tmp_path_factory):
     try:
         find_kexec()
-    except LabError as error:
+    except MachineError as error:
         pytest.skip(str(error))
     tools = [
         one if one.name != "bin/kexec" else regular("bin/kexec.real", one.content)
@@ -253,7 +254,8 @@ def bound_for(image, initrd):
     handoff = build_handoff(MACHINE, DepositLedger(), BuildOptions(carrier="none"))
     data = image.read()
     parsed = parse_bzimage(data)
-    return bind_kernel(handoff, parsed, kernel_bytes(parsed, data), initrd=initrd)
+    code = kernel_bytes(parsed, data)
+    return bind_kernel(handoff, parsed, code, initrd=initrd, extra_cmdline=LAB_CMDLINE)
 
 
 def hop(guest, image, initrd, deposits, loader):

@@ -15,11 +15,12 @@ import pytest
 from labbench import MIB, PATIENT
 
 from e820pool.errors import LabError
+from e820pool.handoff.model import Segment
 from e820pool.lab.guest_ram import GuestRam, RamLayout
 from e820pool.lab.machine import Deadlines, LostVmError, run_vm
-from e820pool.lab.qemu import Part, VmSpec, find_qemu
+from e820pool.lab.qemu import VmSpec, find_qemu
 from e820pool.lab.started_vm import _pair, restore_parts, started_vm
-from e820pool.lab.stub import STUB_READY, KernelEntry, build_stub_elf
+from e820pool.loading.multiboot_stub import STUB_READY, KernelEntry, build_stub_elf
 
 # Machine code in place of a kernel, entered by the stub: 32-bit, flat, no stack.
 SAY_H = b"\x66\xba\xf8\x03\xb0\x48\xee"  # mov dx, 0x3f8; mov al, 'H'; out dx, al
@@ -31,7 +32,7 @@ RESET = b"\x0f\x01\x1d" + (16 * MIB + 0x100).to_bytes(4, "little") + b"\xcc"
 def machine(code):
     return VmSpec(
         ram=RamLayout(low_bytes=64 * MIB),
-        parts=(Part(what="kernel", addr=16 * MIB, data=code.ljust(0x200, b"\0")),),
+        parts=(Segment(what="kernel", addr=16 * MIB, data=code.ljust(0x200, b"\0")),),
         entry=KernelEntry(kernel_addr=16 * MIB, boot_params_addr=2 * MIB),
         stub_addr=3 * MIB,
     )
@@ -123,7 +124,7 @@ def test_a_part_that_firmware_wrote_over_is_there_again():
     spec = replace(
         spec,
         ram=RamLayout(low_bytes=464 * MIB),
-        parts=(*spec.parts, Part(what="node", addr=at, data=data)),
+        parts=(*spec.parts, Segment(what="node", addr=at, data=data)),
     )
     with GuestRam(spec.ram) as ram:
         with started_vm(spec, ram) as vm:
@@ -146,7 +147,7 @@ def test_qemu_that_does_not_start_says_why():
     spec = machine(SPIN)
     spec = VmSpec(
         ram=spec.ram,
-        parts=(Part(what="kernel", addr=1 << 60, data=b"far"),),
+        parts=(Segment(what="kernel", addr=1 << 60, data=b"far"),),
         entry=spec.entry,
         stub_addr=spec.stub_addr,
         accelerator="no-such-accelerator",

@@ -12,7 +12,8 @@ from e820pool.deposits import DepositLedger
 from e820pool.handoff.encodings import ENCODINGS
 from e820pool.kernel.profiles import profile_for
 from e820pool.lab.boot import BootOptions
-from e820pool.lab.several import KernelFile, boot_several
+from e820pool.lab.several import boot_several
+from e820pool.loading.kernel_file import KernelFile
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.designs import design_cell
 from e820pool.report.compare_model import booted_of

@@ -21,18 +21,19 @@ ROOMS = (
     "kernel",
     "strategies",
     "sources",
+    "loading",
     "compat",
     "pool",
     "stress",
-    "lab",
     "live",
+    "lab",
     "report",
     "data",
     "pytest_plugin",
     "cli",
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))
-IMPURE_ROOMS = {"sources", "lab", "live", "report", "pytest_plugin", "cli"}
+IMPURE_ROOMS = {"sources", "loading", "lab", "live", "report", "pytest_plugin", "cli"}
 # Modules that reach outside the process: clock, environment, files, randomness.
 IMPURE = {"os", "time", "datetime", "random", "secrets", "tempfile", "shutil"}
 IMPURE |= {"pathlib", "glob", "socket", "signal", "getpass", "platform", "subprocess"}

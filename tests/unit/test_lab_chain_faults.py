@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from e820pool.compat.kexec_loaders import by_kexec_file, by_kexec_tools
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.extents import ExtentSet
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.handoff.strict import whole_table
 from e820pool.kernel.early_boot import predict, predict_input
 from e820pool.kernel.profiles import profile_for
+from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.rebuild import rebuild
 

@@ -15,7 +15,7 @@ from e820pool.abi.e820 import E820_DTYPE
 from e820pool.deposits import DepositLedger
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ExtentSet
-from e820pool.lab.bind import BoundKernel
+from e820pool.handoff.model import Segment
 from e820pool.lab.chain_guest import chain_script
 from e820pool.lab.chain_model import ChainOptions
 from e820pool.lab.chain_plan import ChainPlan
@@ -23,13 +23,12 @@ from e820pool.lab.chain_port import AgentError, ChainPort, runs_of
 from e820pool.lab.console_file import ConsoleFile
 from e820pool.lab.guest_ram import GuestRam, RamLayout
 from e820pool.lab.hop_mailbox import write_pages
-from e820pool.lab.kexec_memmap import memmap_archive
-from e820pool.lab.kexec_segments import kexec_image
-from e820pool.lab.kexec_stub import build_kexec_stub
 from e820pool.lab.kexec_tools import loaded_libraries
 from e820pool.lab.machine import LostVmError
-from e820pool.lab.qemu import Part
-from e820pool.lab.stub import KernelEntry
+from e820pool.loading.bind import BoundKernel
+from e820pool.loading.kexec_segments import build_kexec_stub, kexec_image
+from e820pool.loading.kexec_tree import memmap_archive
+from e820pool.loading.multiboot_stub import KernelEntry
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.option import PmpoolOption
 from e820pool.pool.pool import region_ledger
@@ -44,7 +43,7 @@ def bound(parts, window=None, deposits=()):
     )
     return BoundKernel(
         handoff=handoff,
-        parts=tuple(Part(what=w, addr=a, data=d) for w, a, d in parts),
+        parts=tuple(Segment(what=w, addr=a, data=d) for w, a, d in parts),
         entry=ENTRY,
         stub_addr=0x20_0000,
     )
@@ -112,7 +111,7 @@ def test_the_stub_loads_its_own_gdt_and_jumps_to_the_64_bit_entry():
 
 def test_an_archive_has_the_shape_of_the_kernels_tree():
     table = np.array([(0, 0x9_F000, 1), (0x10_0000, PAGE, 2)], E820_DTYPE)
-    with tarfile.open(fileobj=io.BytesIO(memmap_archive(table))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(memmap_archive(table.tolist()))) as archive:
         found = {one.name: archive.extractfile(one).read() for one in archive}
     assert found == {
         "0/start": b"0x0\n",

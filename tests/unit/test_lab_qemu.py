@@ -4,9 +4,10 @@ import shlex
 
 import pytest
 
+from e820pool.handoff.model import Segment
 from e820pool.lab.guest_ram import RamLayout
-from e820pool.lab.qemu import Part, VmChannels, VmSpec, qemu_argv, write_dry_run
-from e820pool.lab.stub import KernelEntry
+from e820pool.lab.qemu import VmChannels, VmSpec, qemu_argv, write_dry_run
+from e820pool.loading.multiboot_stub import KernelEntry
 
 MIB = 1 << 20
 CHANNELS = VmChannels(
@@ -22,8 +23,8 @@ def spec(ram=None, accelerator="tcg"):
     return VmSpec(
         ram=ram or RamLayout(low_bytes=336 * MIB),
         parts=(
-            Part(what="boot_params", addr=0x200000, data=b"page"),
-            Part(what="kernel", addr=0x1000000, data=b"code"),
+            Segment(what="boot_params", addr=0x200000, data=b"page"),
+            Segment(what="kernel", addr=0x1000000, data=b"code"),
         ),
         entry=KernelEntry(kernel_addr=0x1000000, boot_params_addr=0x200000),
         stub_addr=0x300000,

@@ -12,7 +12,6 @@ from rawlive import RawLive
 
 from e820pool.deposits import Deposit
 from e820pool.errors import InputError, MachineError
-from e820pool.lab.several import KernelFile
 from e820pool.live import attempt as attempt_module
 from e820pool.live import gates, kexec_syscall, load
 from e820pool.live.attempt import attempt
@@ -20,6 +19,7 @@ from e820pool.live.commands import execute_argv
 from e820pool.live.gates import obstacles, validate_can_load, validate_machine
 from e820pool.live.inherited import read_kept
 from e820pool.live.plan import KexecRequest, plan_kexec
+from e820pool.loading.kernel_file import KernelFile
 from e820pool.sources.deposits_file import DepositChanges
 from e820pool.sources.live_machine import (
     read_live_machine,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
     from e820pool.lab.chain_model import ChainOptions, ChainRecord, Hop, Loader
-    from e820pool.lab.several import KernelFile
+    from e820pool.loading.kernel_file import KernelFile
 
 __all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
 

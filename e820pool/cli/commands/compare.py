@@ -14,7 +14,7 @@ from e820pool.cli.inputs import (
     deposits_of,
     source_map,
 )
-from e820pool.cli.lab_runs import add_lab_options, boot_options, lab_kernels, profile_of
+from e820pool.cli.lab_runs import add_lab_options, boot_options, lab_kernels
 from e820pool.cli.targets import targets
 from e820pool.errors import InputError
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from e820pool.cli.console import Console
     from e820pool.deposits import DepositLedger
     from e820pool.kernel.profiles import Profile
-    from e820pool.lab.several import KernelFile, Outcome
+    from e820pool.lab.several import Outcome
+    from e820pool.loading.kernel_file import KernelFile
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.designs import DesignCell
     from e820pool.report.compare_model import Booted, CompareCell, Comparison
@@ -119,6 +120,8 @@ def _encodings(text: str | None) -> list[str]:
 
 
 def _candidates(args: argparse.Namespace) -> list[Candidate]:
+    from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415  numpy
+
     if args.boot:
         files = lab_kernels(args.kernel or "all")
         return [(one.name, profile_of(one), one) for one in files]
@@ -131,7 +134,7 @@ def _candidates(args: argparse.Namespace) -> list[Candidate]:
 
 
 def _file(name: str, image: bytes | None) -> KernelFile | None:
-    from e820pool.lab.several import KernelFile  # noqa: PLC0415  numpy
+    from e820pool.loading.kernel_file import KernelFile  # noqa: PLC0415  numpy
 
     return None if image is None else KernelFile(name=name, image=image)
 

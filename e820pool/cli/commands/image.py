@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Write the file."""
-    from e820pool.lab.elf_image import handoff_image  # noqa: PLC0415  numpy
+    from e820pool.loading.elf_image import handoff_image  # noqa: PLC0415  numpy
     from e820pool.report.files import write_file  # noqa: PLC0415
     from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
 

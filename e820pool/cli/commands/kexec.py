@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from e820pool.cli import status
 from e820pool.cli.inputs import add_deposit_options, deposits_of
-from e820pool.cli.lab_runs import kernel_file
 from e820pool.cli.status import UsageError
 from e820pool.errors import E820PoolError
 
@@ -218,6 +217,7 @@ def _request(
     machine: LiveMachine, args: argparse.Namespace, changes: DepositChanges
 ) -> KexecRequest:
     from e820pool.live.plan import KexecRequest  # noqa: PLC0415
+    from e820pool.loading.kernel_file import read_kernel_file  # noqa: PLC0415
     from e820pool.sources.files import read_large_file  # noqa: PLC0415
     from e820pool.sources.live_machine import reusable_cmdline  # noqa: PLC0415
 
@@ -228,7 +228,7 @@ def _request(
     if args.initrd is not None:
         initrd = read_large_file(Path(args.initrd), _INITRD_LIMIT)
     return KexecRequest(
-        kernel=kernel_file(Path(args.kernel)),
+        kernel=read_kernel_file(Path(args.kernel)),
         initrd_name=args.initrd,
         initrd=initrd,
         cmdline=line,

@@ -21,12 +21,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import rawbytes  # noqa: E402  found through the line above
 
 from e820pool.extents import ExtentSet  # noqa: E402
+from e820pool.handoff.model import Segment  # noqa: E402
 from e820pool.lab.guest import LAB_CMDLINE, build_initramfs  # noqa: E402
 from e820pool.lab.guest_ram import GuestRam, layout_for  # noqa: E402
 from e820pool.lab.images import find_image  # noqa: E402
 from e820pool.lab.machine import Deadlines, LostVmError, run_vm  # noqa: E402
-from e820pool.lab.qemu import Part, VmSpec  # noqa: E402
-from e820pool.lab.stub import KernelEntry  # noqa: E402
+from e820pool.lab.qemu import VmSpec  # noqa: E402
+from e820pool.loading.multiboot_stub import KernelEntry  # noqa: E402
 
 FOLDER = ROOT / "tests" / "data" / "consoles"
 M = 1 << 20
@@ -139,7 +140,7 @@ def machine(image, case):
     return VmSpec(
         ram=layout_for(ExtentSet([(0, 320 * M >> 12), *ram_pages(rows)])),
         parts=tuple(
-            Part(what="part", addr=addr, data=data)
+            Segment(what="part", addr=addr, data=data)
             for addr, data in (*fixed, code, *parts)
         ),
         entry=KernelEntry(kernel_addr=KERNEL, boot_params_addr=PARAMS),

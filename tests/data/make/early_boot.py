@@ -19,11 +19,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import rawbytes  # noqa: E402  found through the line above
 
+from e820pool.handoff.model import Segment  # noqa: E402
 from e820pool.lab.guest_ram import GuestRam, RamLayout  # noqa: E402
 from e820pool.lab.images import find_image  # noqa: E402
 from e820pool.lab.machine import Deadlines, LostVmError, run_vm  # noqa: E402
-from e820pool.lab.qemu import Part, VmSpec  # noqa: E402
-from e820pool.lab.stub import KernelEntry  # noqa: E402
+from e820pool.lab.qemu import VmSpec  # noqa: E402
+from e820pool.loading.multiboot_stub import KernelEntry  # noqa: E402
 from e820pool.sources.console import read_console  # noqa: E402
 
 M = 1 << 20
@@ -48,7 +49,7 @@ def boot(image, given):
     spec = VmSpec(
         ram=RAM,
         parts=tuple(
-            Part(what="part", addr=addr, data=data)
+            Segment(what="part", addr=addr, data=data)
             for addr, data in parts_of(image, given)
         ),
         entry=KernelEntry(kernel_addr=KERNEL, boot_params_addr=PARAMS),

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from e820pool.errors import InputError
-from e820pool.lab.stub import (
+from e820pool.loading.multiboot_stub import (
     STUB_BYTES,
     KernelEntry,
     build_image_elf,

@@ -1,9 +1,14 @@
 """What a loader hands on: the cap of 128, the tools' own reading of a tree."""
 
-from e820pool.compat.kexec_loaders import by_kexec_file, by_kexec_tools
+from pathlib import Path
+
+import pytest
+
+from e820pool.errors import MachineError
 from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.view import KernelView
+from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools, find_kexec
 
 PAGE = 4096
 LOW = ((0, 0x9_F000, 1), (0x9_F000, 0x6_1000, 2))
@@ -11,6 +16,13 @@ LOW = ((0, 0x9_F000, 1), (0x9_F000, 0x6_1000, 2))
 
 def rows(count):
     return tuple((n * 2 * PAGE, PAGE, 1 + n % 2) for n in range(count))
+
+
+def test_a_machine_without_kexec_is_at_fault_and_not_the_laboratory(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(Path, "is_file", lambda _: False)
+    with pytest.raises(MachineError, match="kexec is not installed: install kexec-t"):
+        find_kexec()
 
 
 def test_kexec_file_load_hands_on_what_the_kernel_keeps_for_it():

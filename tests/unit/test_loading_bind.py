@@ -1,4 +1,4 @@
-"""What the lab adds to a handoff as a loader: header, places, command line."""
+"""What a loader adds to a handoff: header, places, command line."""
 
 from dataclasses import replace
 
@@ -10,19 +10,22 @@ from e820pool.deposits import DepositLedger
 from e820pool.errors import CapacityError
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.handoff.build import BuildOptions, build_handoff
-from e820pool.lab.bind import backed_pages, bind_kernel, free_ram, kernel_bytes
-from e820pool.lab.guest import LAB_CMDLINE
-from e820pool.lab.stub import STUB_BYTES
+from e820pool.loading.bind import backed_pages, bind_kernel, free_ram, kernel_bytes
+from e820pool.loading.multiboot_stub import STUB_BYTES
 from e820pool.memory_map import MemoryMap
 
 MIB = 1 << 20
 ROWS = ((0, 0x9F000, 1), (0x9F000, 0x61000, 2), (MIB, 319 * MIB, 1))
 
 
+EXTRA = "console=ttyS0 panic=-1"
+
+
 def bound(handoff, *, hdr=None, initrd=b"i" * 5000):
     data = rawbytes.bzimage(**(hdr or {}))
     image = parse_bzimage(data)
-    return bind_kernel(handoff, image, kernel_bytes(image, data), initrd=initrd)
+    code = kernel_bytes(image, data)
+    return bind_kernel(handoff, image, code, initrd=initrd, extra_cmdline=EXTRA)
 
 
 def handoff_of(rows=ROWS, deposits=(), **options):
@@ -42,7 +45,7 @@ def test_header_and_pointers_are_the_kernels_and_ours():
     assert hdr.code32_start == made.entry.kernel_addr == 16 * MIB
     assert (hdr.ramdisk_image, hdr.ramdisk_size) == (parts["initrd"].addr, 5000)
     assert hdr.cmd_line_ptr == parts["cmdline"].addr
-    assert parts["cmdline"].data == f"quiet {LAB_CMDLINE}\0".encode()
+    assert parts["cmdline"].data == f"quiet {EXTRA}\0".encode()
     assert rawbytes.bzimage(init_size=0x0345_6000).endswith(parts["kernel"].data)
     assert made.entry.boot_params_addr == parts["boot_params"].addr
 
@@ -110,7 +113,7 @@ def test_the_fallback_map_is_backed_too():
     ("make", "words"),
     [
         (
-            lambda: bound(handoff_of(cmdline="x" * 2000)),
+            lambda: bound(handoff_of(cmdline="x" * 2030)),
             "does not fit: the kernel reads 0x7ff",
         ),
         (

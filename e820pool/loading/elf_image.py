@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.errors import CapacityError
 from e820pool.extents import PAGE_SIZE, ByteRangeSet, round_up
-from e820pool.lab.bind import bind_kernel, free_ram, kernel_bytes
-from e820pool.lab.stub import build_image_elf, image_bytes
+from e820pool.loading.bind import bind_kernel, free_ram, kernel_bytes
+from e820pool.loading.multiboot_stub import build_image_elf, image_bytes
 
 if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
@@ -32,9 +32,7 @@ def handoff_image(handoff: Handoff, kernel: bytes, initrd: bytes = b"") -> bytes
         CapacityError: the parts, or the file itself, have no place in RAM.
     """
     image = parse_bzimage(kernel)
-    bound = bind_kernel(
-        handoff, image, kernel_bytes(image, kernel), initrd=initrd, extra_cmdline=""
-    )
+    bound = bind_kernel(handoff, image, kernel_bytes(image, kernel), initrd=initrd)
     parts = [(part.addr, part.data) for part in bound.parts]
     taken = ByteRangeSet(
         [*((at, at + len(data)) for at, data in parts), *_window(bound.handoff)]

@@ -1,4 +1,4 @@
-"""The segments of kexec_load(2): exactly our parts, each at its own address."""
+"""What kexec_load(2) is given: our parts as segments, and the code that it enters."""
 
 from __future__ import annotations
 
@@ -6,20 +6,39 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from e820pool.abi.multiboot_elf import encode_gdt, encode_gdt_pointer
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet, round_up
-from e820pool.lab.kexec_stub import build_kexec_stub
-from e820pool.lab.qemu import Part
+from e820pool.handoff.model import Segment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from e820pool.lab.bind import BoundKernel
+    from e820pool.loading.bind import BoundKernel
+    from e820pool.loading.multiboot_stub import KernelEntry
 
-__all__ = ("KexecImage", "KexecSegment", "kexec_image")
+__all__ = ("KexecImage", "KexecSegment", "build_kexec_stub", "kexec_image")
 
 # KEXEC_SEGMENT_MAX (uapi/linux/kexec.h).
 _MAX_SEGMENTS = 16
+
+# startup_64 from the load address on (Documentation/arch/x86/boot.rst, "64-bit Boot
+# Protocol").
+_ENTRY_64_OFFSET = 0x200
+
+# __BOOT_CS and __BOOT_DS: 64-bit code and flat data (Intel SDM volume 3, 3.4.5).
+_BOOT_CS, _BOOT_DS = 0x10, 0x18
+_GDT = (0, 0, 0x00AF_9A00_0000_FFFF, 0x00CF_9200_0000_FFFF)
+
+# The stack that the far return uses: the end of the stub's own page.
+_STACK_OFFSET = 0x1000
+
+_CLI = b"\xfa"
+_CLD = b"\xfc"
+# mov eax to ds, es, ss, fs, gs
+_LOAD_SEGMENTS = b"\x8e\xd8\x8e\xc0\x8e\xd0\x8e\xe0\x8e\xe8"
+_CLEAR_REGISTERS = b"\x31\xed\x31\xff\x31\xdb"
+_FAR_RETURN = b"\x48\xcb"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +97,7 @@ def kexec_image(bound: BoundKernel) -> KexecImage:
         CapacityError: more segments than the system call takes.
     """
     stub = build_kexec_stub(addr=bound.stub_addr, entry=bound.entry)
-    parts = [*bound.parts, Part(what="stub", addr=bound.stub_addr, data=stub)]
+    parts = [*bound.parts, Segment(what="stub", addr=bound.stub_addr, data=stub)]
     if len(parts) > _MAX_SEGMENTS:
         raise CapacityError(
             f"{len(parts)} segments do not fit: the limit is {_MAX_SEGMENTS}"
@@ -101,14 +120,14 @@ def kexec_image(bound: BoundKernel) -> KexecImage:
     return image
 
 
-def _size(part: Part, bound: BoundKernel) -> int:
+def _size(part: Segment, bound: BoundKernel) -> int:
     window = bound.handoff.kernel_window
     if part.what == "kernel" and window is not None:
         return _pages(max(window[1] - window[0], len(part.data)))
     return _pages(len(part.data))
 
 
-def _segment(part: Part, at: int, size: int) -> KexecSegment:
+def _segment(part: Segment, at: int, size: int) -> KexecSegment:
     if part.addr % PAGE_SIZE:
         raise InputError(
             f"{part.what} at {part.addr:#x}: kexec_load(2) wants a multiple of "
@@ -129,3 +148,42 @@ def _validate_apart(segments: Sequence[KexecSegment]) -> None:
 
 def _pages(size: int) -> int:
     return round_up(size, PAGE_SIZE)
+
+
+def build_kexec_stub(*, addr: int, entry: KernelEntry) -> bytes:
+    """Return the stub for the page at ``addr``, which is also where it is entered.
+
+    The old kernel left paging on, with all its RAM and every segment mapped one to
+    one (arch/x86/kernel/machine_kexec_64.c init_pgtable()).
+    """
+    length = len(_code(0, addr, entry))
+    gdt = encode_gdt(_GDT)
+    gdt_addr = addr + round_up(length, 8)
+    pointer_addr = gdt_addr + len(gdt)
+    code = _code(pointer_addr, addr, entry).ljust(gdt_addr - addr, b"\0")
+    # In 64-bit mode lgdt reads a base of 8 bytes.
+    return code + gdt + encode_gdt_pointer(gdt_addr, len(gdt)) + bytes(4)
+
+
+def _code(gdt_pointer_addr: int, addr: int, entry: KernelEntry) -> bytes:
+    kernel = entry.kernel_addr + _ENTRY_64_OFFSET
+    return b"".join(
+        (
+            _CLI,
+            _CLD,
+            b"\x48\xbc" + _u64(addr + _STACK_OFFSET),  # mov rsp, stack
+            b"\x48\xb8" + _u64(gdt_pointer_addr),  # mov rax, pointer
+            b"\x0f\x01\x10",  # lgdt [rax]
+            b"\xb8" + _BOOT_DS.to_bytes(4, "little") + _LOAD_SEGMENTS,
+            _CLEAR_REGISTERS,
+            b"\x48\xbe" + _u64(entry.boot_params_addr),  # mov rsi, boot_params
+            b"\x48\xb8" + _u64(kernel),  # mov rax, kernel
+            b"\x6a" + bytes([_BOOT_CS]),  # push selector
+            b"\x50",  # push rax
+            _FAR_RETURN,
+        )
+    )
+
+
+def _u64(number: int) -> bytes:
+    return number.to_bytes(8, "little")

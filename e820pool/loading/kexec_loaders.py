@@ -1,8 +1,10 @@
-"""What a kexec loader makes of a table: the table that the next kernel is given."""
+"""Stock kexec loaders: where kexec is, and the table that the next kernel is given."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +19,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RAM,
     E820_TYPE_RESERVED,
 )
+from e820pool.errors import MachineError
 from e820pool.kernel.boot_input import BootInput
 from e820pool.type_words import resource_name
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     from e820pool.kernel.view import KernelView, Row
 
-__all__ = ("HandedOver", "by_kexec_file", "by_kexec_tools")
+__all__ = ("HandedOver", "by_kexec_file", "by_kexec_tools", "find_kexec")
 
 # kexec-tools 2.0.25 kexec/arch/i386/kexec-x86-common.c: what it has a number for;
 # everything else it writes as RESERVED.
@@ -42,10 +45,25 @@ _INTERRUPT_TABLE_BYTES = 0x400
 # kexec-tools have room for so many: MAX_MEMORY_RANGES of their kexec-x86.h.
 _TOOLS_LIMIT = 2048
 
+# kexec is not in every user's search path.
+_PLACES = ("/usr/sbin/kexec", "/sbin/kexec")
+
+
+def find_kexec() -> Path:
+    """Return the path of kexec.
+
+    Raises:
+        MachineError: it is not installed; says which package has it.
+    """
+    for place in (shutil.which("kexec"), *_PLACES):
+        if place is not None and Path(place).is_file():
+            return Path(place)
+    raise MachineError("kexec is not installed: install kexec-tools")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandedOver:
-    """Hold the table that a loader writes.
+    """The table that a loader writes.
 
     Attributes:
         table: what is in the zero page, in its order.

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import CapacityError
 from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet, round_up
-from e820pool.handoff.model import COMMAND_LINE_SIZE
+from e820pool.handoff.model import COMMAND_LINE_SIZE, Segment
 from e820pool.handoff.strict import whole_table
 from e820pool.handoff.zero_page import bind_header
-from e820pool.lab.guest import LAB_CMDLINE
-from e820pool.lab.qemu import Part
-from e820pool.lab.stub import STUB_BYTES, KernelEntry
+from e820pool.loading.multiboot_stub import STUB_BYTES, KernelEntry
 
 if TYPE_CHECKING:
     from e820pool.abi.bzimage import BzImage
@@ -28,18 +26,18 @@ _KIB = 1 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundKernel:
-    """Hold a handoff made complete for one kernel, and everything to load.
+    """A handoff made complete for one kernel, and everything to load.
 
     Attributes:
         handoff: with that kernel's own header, the initrd and the longer command
             line: what the model has to be asked about.
         parts: all that lies in memory when the kernel is entered.
         entry: the load address and the zero page's.
-        stub_addr: :data:`~e820pool.lab.stub.STUB_BYTES` of free RAM.
+        stub_addr: :data:`.STUB_BYTES` of free RAM.
     """
 
     handoff: Handoff
-    parts: tuple[Part, ...]
+    parts: tuple[Segment, ...]
     entry: KernelEntry
     stub_addr: int
 
@@ -50,7 +48,7 @@ def bind_kernel(
     kernel: bytes,
     *,
     initrd: bytes = b"",
-    extra_cmdline: str = LAB_CMDLINE,
+    extra_cmdline: str = "",
 ) -> BoundKernel:
     """Return the handoff as a loader of this kernel completes it.
 
@@ -63,7 +61,7 @@ def bind_kernel(
         image: what the kernel says of itself.
         kernel: the protected-mode part of its file.
         initrd: an initial RAM file system, or nothing.
-        extra_cmdline: what the lab needs on the command line.
+        extra_cmdline: words to add to the command line.
 
     Raises:
         CapacityError: command line, kernel, initrd or stub have no place.
@@ -90,10 +88,10 @@ def bind_kernel(
         kernel_window=(start, end),
         initrd=(initrd_at, initrd_at + len(initrd)) if initrd else None,
     )
-    parts = [Part(what=s.what, addr=s.addr, data=s.data) for s in bound.segments()]
-    parts.append(Part(what="kernel", addr=start, data=kernel))
+    parts = list(bound.segments())
+    parts.append(Segment(what="kernel", addr=start, data=kernel))
     if initrd:
-        parts.append(Part(what="initrd", addr=initrd_at, data=initrd))
+        parts.append(Segment(what="initrd", addr=initrd_at, data=initrd))
     entry = KernelEntry(kernel_addr=start, boot_params_addr=handoff.boot_params_addr)
     return BoundKernel(
         handoff=bound, parts=tuple(parts), entry=entry, stub_addr=stub_addr
@@ -148,7 +146,7 @@ def _longer_cmdline(handoff: Handoff, image: BzImage, extra: str) -> bytes:
     limit = min(COMMAND_LINE_SIZE - 1, image.cmdline_size or COMMAND_LINE_SIZE - 1)
     if len(line) > limit:
         raise CapacityError(
-            f"command line of {len(line):#x} bytes, {len(extra):#x} of them the lab's, "
+            f"command line of {len(line):#x} bytes, {len(extra):#x} of them added, "
             f"does not fit: the kernel reads {limit:#x}"
         )
     return line

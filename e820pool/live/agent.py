@@ -6,7 +6,7 @@ The protocol, in both forms one request and one answer:
   shut down the writing side; read the answer to the end;
 * a program: it is run with that word in the environment variable
   ``E820POOL_REQUEST``; its standard output is the answer, a status other than 0 a
-  refusal.
+  refusal. What it started ends with it.
 
 The answer to ``deposits`` and to ``freeze`` is a ``deposits`` document
 (:mod:`e820pool.sources.deposits_file`), or ``{"error": "..."}``. From ``freeze`` to
@@ -18,12 +18,16 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import shlex
+import signal
 import socket
 import stat
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal, cast
 
 from e820pool.errors import MachineError
 from e820pool.sources.deposits_file import parse_changes
@@ -41,6 +45,8 @@ AgentRequest = Literal["deposits", "freeze", "thaw"]
 _REQUEST_VARIABLE = "E820POOL_REQUEST"
 
 _SECONDS = 60.0
+_PART_BYTES = 1 << 16
+_WORDS_SHOWN = 200
 
 
 def ask_agent(
@@ -54,7 +60,8 @@ def ask_agent(
         seconds: how long the whole answer may take.
 
     Raises:
-        MachineError: it is not there, refuses, or takes too long.
+        MachineError: it is not there, refuses, takes longer than ``seconds`` until the
+            end of its answer, or answers with more than 64 MiB.
         BadImageError: its answer is no deposits document.
     """
     if _is_socket(agent):
@@ -77,6 +84,7 @@ def _is_socket(agent: str) -> bool:
 
 
 def _by_socket(path: str, request: str, seconds: float) -> bytes:
+    deadline = time.monotonic() + seconds
     answer = bytearray()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as port:
@@ -84,48 +92,97 @@ def _by_socket(path: str, request: str, seconds: float) -> bytes:
             port.connect(path)
             port.sendall(f"{request}\n".encode())
             port.shutdown(socket.SHUT_WR)
-            while len(answer) <= INPUT_LIMIT and (part := port.recv(1 << 16)):
+            while part := _received(port, deadline):
                 answer += part
+                _validate_size(answer, path)
     except TimeoutError as exc:
-        raise MachineError(
-            f"agent {path!r} has not answered after {seconds:g} s"
-        ) from exc
+        raise _late(path, seconds) from exc
     except OSError as exc:
         reason = (exc.strerror or str(exc)).lower()
         raise MachineError(f"agent {path!r}: {reason}") from exc
-    if len(answer) > INPUT_LIMIT:
-        raise MachineError(
-            f"agent {path!r} answers with more than the limit of {INPUT_LIMIT:#x} bytes"
-        )
     return bytes(answer)
+
+
+# The deadline is the whole answer's: a byte now and then does not move it.
+def _received(port: socket.socket, deadline: float) -> bytes:
+    port.settimeout(_left(deadline))
+    return port.recv(_PART_BYTES)
 
 
 def _by_program(command: str, request: str, seconds: float) -> bytes:
     try:
-        argv = shlex.split(command)
-        done = subprocess.run(  # noqa: S603  root's own words on root's command line
-            argv,
+        program = subprocess.Popen(  # noqa: S603  root's own words on root's command line
+            shlex.split(command),
             env=os.environ | {_REQUEST_VARIABLE: request},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired as exc:
-        raise MachineError(
-            f"agent {command!r} has not answered after {seconds:g} s"
-        ) from exc
     except (OSError, ValueError, IndexError) as exc:
         reason = getattr(exc, "strerror", None) or str(exc)
         raise MachineError(
             f"agent {command!r} is neither a socket nor a program: {reason.lower()}"
         ) from exc
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+    try:
+        with program:
+            try:
+                answer, words = _outputs(program, command, time.monotonic() + seconds)
+            finally:
+                _end_group(program)
+    except (TimeoutError, subprocess.TimeoutExpired) as exc:
+        raise _late(command, seconds) from exc
+    if program.returncode:
+        said = words.decode("utf-8", "replace").strip().splitlines()[-1:]
         raise MachineError(
-            f"agent {command!r} ended with status {done.returncode}: {''.join(said)}"
+            f"agent {command!r} ended with status {program.returncode}: "
+            f"{''.join(said)[:_WORDS_SHOWN]}"
         )
-    return done.stdout
+    return answer
+
+
+# Both streams are read as they come: a full pipe would stop the program.
+def _outputs(
+    program: subprocess.Popen[bytes], command: str, deadline: float
+) -> tuple[bytes, bytes]:
+    answer, words = bytearray(), bytearray()
+    with selectors.DefaultSelector() as waiting:
+        for stream, held in ((program.stdout, answer), (program.stderr, words)):
+            waiting.register(cast("IO[bytes]", stream), selectors.EVENT_READ, held)
+        while waiting.get_map():
+            for key, _ in waiting.select(_left(deadline)):
+                part = os.read(key.fd, _PART_BYTES)
+                key.data.extend(part)
+                _validate_size(key.data, command)
+                if not part:
+                    waiting.unregister(key.fileobj)
+    program.wait(_left(deadline))
+    return bytes(answer), bytes(words)
+
+
+# What the program started is of its session, and must not outlive the question.
+def _end_group(program: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(program.pid, signal.SIGKILL)
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _late(agent: str, seconds: float) -> MachineError:
+    return MachineError(f"agent {agent!r} has not answered after {seconds:g} s")
+
+
+def _validate_size(answer: bytearray, agent: str) -> None:
+    if len(answer) > INPUT_LIMIT:
+        raise MachineError(
+            f"agent {agent!r} answers with more than the limit of {INPUT_LIMIT:#x} "
+            "bytes"
+        )
 
 
 def _validate_no_error(answer: bytes, agent: str) -> None:

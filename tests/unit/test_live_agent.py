@@ -4,6 +4,9 @@ import json
 import socket
 import sys
 import threading
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -125,3 +128,67 @@ def test_withdrawn_pages_have_a_form(withdrawn):
     text = json.dumps(DEPOSITS | {"withdrawn": withdrawn}).encode()
     with pytest.raises(BadImageError, match="withdrawn"):
         parse_changes(text, "agent x")
+
+
+def test_the_deadline_is_the_whole_answer_s(tmp_path):
+    """A byte every 0.8 s held a deadline of 2 s for half a minute."""
+    path = str(tmp_path / "slow")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(1)
+
+        def drip():
+            with listener.accept()[0] as port, suppress(OSError):
+                while True:
+                    port.sendall(b" ")
+                    time.sleep(0.1)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        start = time.monotonic()
+        with pytest.raises(MachineError, match=r"not answered after 0\.4 s"):
+            ask_agent(path, "deposits", 0.4)
+        assert time.monotonic() - start < 5
+        thread.join(10)
+
+
+DRIP = """
+import sys, time
+while True:
+    sys.stdout.write(" "); sys.stdout.flush(); time.sleep(0.05)
+"""
+FLOOD = """
+import os
+while True:
+    os.write({stream}, bytes(1 << 20))
+"""
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL)
+open({name!r}, "w").write(str(child.pid))
+print("1G+4K")
+"""
+
+
+def test_a_program_s_deadline_is_the_whole_answer_s_too(tmp_path):
+    with pytest.raises(MachineError, match=r"not answered after 0\.5 s"):
+        ask_agent(program(tmp_path, DRIP), "deposits", 0.5)
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_a_program_s_output_is_limited(tmp_path, stream):
+    with pytest.raises(MachineError, match="more than the limit of 0x4000000 bytes"):
+        ask_agent(program(tmp_path, FLOOD.format(stream=stream)), "deposits")
+
+
+def test_what_a_program_started_ends_with_it(tmp_path):
+    name = tmp_path / "pid"
+    ask_agent(program(tmp_path, PARENT.format(name=str(name))), "deposits")
+    stat = Path("/proc", name.read_text(), "stat")
+    for _ in range(100):
+        # Gone, or a zombie that whoever adopted it has not waited for yet.
+        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.1)
+    pytest.fail("the child lives")

@@ -134,7 +134,7 @@ def test_a_bomb_is_refused_at_the_stated_size_and_never_held(method, monkeypatch
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < (8 << 20) + 4 * len(image)
+    assert peak < (12 << 20) + 4 * len(image)
 
 
 def test_a_configuration_that_is_a_bomb_is_refused():

@@ -100,7 +100,7 @@ class Commands(Directive):
     def run(self) -> list[nodes.Node]:
         """Return a section a command."""
         commands = importlib.import_module("e820pool.cli.commands").COMMANDS
-        return [_help_section(one.NAME) for one in commands]
+        return [_help_section(name) for name in commands]
 
 
 def _help_section(command: str) -> nodes.section:

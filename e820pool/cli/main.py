@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from e820pool import __version__
 from e820pool.cli import status
-from e820pool.cli.commands import COMMANDS
+from e820pool.cli.commands import COMMANDS, load_command
 from e820pool.cli.console import Console
 from e820pool.cli.next_steps import next_step
 from e820pool.cli.suggest import nearest
@@ -78,8 +78,13 @@ def _with_help(message: str, prog: str) -> str:
     return f"{message} (see '{prog} --help')"
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line; imports no heavy module."""
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of the command line.
+
+    Args:
+        command: the one whose arguments are added, and whose module is imported; None
+            takes all of them, "" none.
+    """
     parser = _Parser(
         prog="e820pool",
         description=_DESCRIPTION,
@@ -93,12 +98,10 @@ def build_parser() -> argparse.ArgumentParser:
     quiet = "no remarks and no progress"
     parser.add_argument("-q", "--quiet", action="store_true", help=quiet)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in COMMANDS:
+    for name, text in COMMANDS.items():
         sub = commands.add_parser(
-            command.NAME,
-            help=command.HELP,
-            description=command.DESCRIPTION,
-            epilog=f"example:\n  {command.EXAMPLE}",
+            name,
+            help=text,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -106,9 +109,18 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "-q", "--quiet", action="store_true", default=argparse.SUPPRESS, help=quiet
         )
-        command.configure(sub)
-        sub.set_defaults(run=command.run, parser=sub)
+        if command in (None, name):
+            _complete(sub, name)
     return parser
+
+
+def _complete(sub: argparse.ArgumentParser, name: str) -> None:
+    command = load_command(name)
+    sub.description = command.DESCRIPTION
+    sub.epilog = f"example:\n  {command.EXAMPLE}"
+    command.configure(sub)
+    # Two commands tell of all: what they need is given to them, as we import them.
+    sub.set_defaults(run=command.run, parser=sub, whole=build_parser)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -175,7 +187,9 @@ def _words_of_fault(exc: Exception) -> str:
 
 
 def _command(words: list[str], console: Console) -> int:
-    parser = build_parser()
+    # Options before the command take no value.
+    named = (word for word in words if not word.startswith("-"))
+    parser = build_parser(next(named, ""))
     try:
         args, unknown = parser.parse_known_args(words)
     except SystemExit as exc:  # --help and --version have printed

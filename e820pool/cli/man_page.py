@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from e820pool import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
 
     from e820pool.cli.commands import Command
 
@@ -21,7 +21,7 @@ _COLUMNS = re.compile(r"\S {2,}\S")
 _HEADED = re.compile(r"([a-z][a-z ]+): +(?=\S)")
 
 
-def man_page(parser: argparse.ArgumentParser, commands: Sequence[Command]) -> str:
+def man_page(parser: argparse.ArgumentParser, commands: Mapping[str, Command]) -> str:
     """Return the page of a parser whose sub-parsers are ``commands``."""
     subs = _sub_parsers(parser)
     lines = [
@@ -36,8 +36,8 @@ def man_page(parser: argparse.ArgumentParser, commands: Sequence[Command]) -> st
         *_common(parser),
         ".SH COMMANDS",
     ]
-    for command in commands:
-        lines += _command(command, subs[command.NAME])
+    for name, command in commands.items():
+        lines += _command(name, command, subs[name])
     for paragraph in _paragraphs(parser.epilog or ""):
         lines += _closing(paragraph)
     return "\n".join(lines) + "\n"
@@ -77,8 +77,10 @@ def _is_common(action: argparse.Action) -> bool:
     return bool({"--help", "--quiet"} & set(action.option_strings))
 
 
-def _command(command: Command, parser: argparse.ArgumentParser) -> Iterator[str]:
-    yield f".SS {_escaped(command.NAME)}"
+def _command(
+    name: str, command: Command, parser: argparse.ArgumentParser
+) -> Iterator[str]:
+    yield f".SS {_escaped(name)}"
     usage = " ".join(parser.format_usage().removeprefix("usage: ").split())
     yield rf"\fB{_escaped(parser.prog)}\fR{_escaped(usage.removeprefix(parser.prog))}"
     for paragraph in _paragraphs(command.DESCRIPTION):

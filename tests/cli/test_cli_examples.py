@@ -8,7 +8,7 @@ from rawlive import RawLive
 
 from e820pool.cli.commands import COMMANDS
 
-NAMES = [command.NAME for command in COMMANDS]
+NAMES = list(COMMANDS)
 DEPOSITS = ((GIB >> 12, 512), (128 * MIB >> 12, 16))
 # What an example ends with when it is done: a difference is what diff is for.
 STATUSES = {"diff": 1}

@@ -1,6 +1,7 @@
 """Help, mistakes on the command line, and what every command has in common."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -8,10 +9,10 @@ import pytest
 
 from e820pool import __version__
 from e820pool.cli import main
-from e820pool.cli.commands import COMMANDS
+from e820pool.cli.commands import COMMANDS, load_command
 from e820pool.cli.main import build_parser
 
-NAMES = [command.NAME for command in COMMANDS]
+NAMES = list(COMMANDS)
 HEAVY = ("numpy", "construct", "tabulate", "json", "tomllib", "subprocess", "tempfile")
 
 
@@ -21,9 +22,9 @@ def test_the_commands_of_the_design_are_there():
 
 def test_help_lists_every_command_and_the_exit_statuses(ok):
     done = ok("--help")
-    for command in COMMANDS:
-        assert f"    {command.NAME}" in done.out
-        assert command.HELP.split()[0] in done.out
+    for name, text in COMMANDS.items():
+        line = rf"^    {name}\s+{re.escape(text.split()[0])}"
+        assert re.search(line, done.out, re.MULTILINE)
     assert (
         "exit status: 0 done or safe; 1 unsafe, degraded, or does not fit" in done.out
     )
@@ -36,17 +37,17 @@ def test_every_command_has_help_with_an_example(ok, name):
     assert "example:\n  e820pool " in done.out
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=NAMES)
-def test_an_example_is_one_that_the_parser_takes(command):
-    program, *words = command.EXAMPLE.split()
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_is_one_that_the_parser_takes(name):
+    program, *words = load_command(name).EXAMPLE.split()
     assert program == "e820pool"
-    assert build_parser().parse_args(words).command == command.NAME
+    assert build_parser().parse_args(words).command == name
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=NAMES)
-def test_every_option_says_what_it_is_for(command):
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_says_what_it_is_for(name):
     parser = build_parser()
-    sub = parser._subparsers._group_actions[0].choices[command.NAME]
+    sub = parser._subparsers._group_actions[0].choices[name]
     for action in sub._actions:
         assert action.help or action.metavar or action.choices, action
 
@@ -147,15 +148,3 @@ def test_the_module_runs_as_the_command_does():
         check=True,
     )
     assert done.stdout == f"e820pool {__version__}\n"
-
-
-def test_nothing_but_kept_errors_becomes_a_line(run, monkeypatch):
-    """A bug of ours must show its traceback, not pass for bad input."""
-    from e820pool.cli.commands import show
-
-    def broken(*_):
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(show, "source_map", broken)
-    with pytest.raises(ZeroDivisionError):
-        run("show", "x")

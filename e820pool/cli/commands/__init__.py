@@ -1,45 +1,47 @@
-"""One file a command; each has NAME, HELP, DESCRIPTION, EXAMPLE, configure, run."""
+"""One file a command; each has DESCRIPTION, EXAMPLE, configure, run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
-from e820pool.cli.commands import (
-    boot,
-    budget,
-    build,
-    chain,
-    check,
-    compare,
-    completion,
-    demo,
-    diff,
-    fleet,
-    image,
-    kernels,
-    kexec,
-    man,
-    predict,
-    rebuild,
-    report,
-    show,
-    stress,
-)
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
     from e820pool.cli.console import Console
 
-__all__ = ("COMMANDS", "Command")
+__all__ = ("COMMANDS", "Command", "load_command")
+
+COMMANDS = MappingProxyType(
+    {
+        "show": "show a memory map in any form",
+        "diff": "set two maps side by side and say what differs",
+        "build": "build a handoff: boot_params, setup_data, command line",
+        "predict": "show what a kernel would make of a handoff",
+        "boot": "boot a real kernel with a handoff, see which pages it touches",
+        "check": "say which kernels leave the deposits alone",
+        "rebuild": "rebuild the pool after a boot",
+        "compare": "set the ways to tell the next kernel against each other, by kernel",
+        "chain": "carry deposits made at run time over real kexecs",
+        "kexec": "load this machine's next kernel, its deposits kept",
+        "stress": "say when entries run out, and with which policy never",
+        "budget": "say what fewer entries cost in RAM",
+        "report": "tell what was found in one page, or in a mail",
+        "fleet": "judge captured maps of many hosts against many kernels",
+        "kernels": "list known behaviours by release; fetch stock images for the lab",
+        "image": "make one file that GRUB or QEMU boots with this handoff",
+        "demo": "the whole way on a shipped map, in seconds",
+        "completion": "print a script that makes the shell complete e820pool",
+        "man": "print the manual page",
+    }
+)
+"""Each command and its line of help, in the order in which --help lists them."""
 
 
 class Command(Protocol):
     """What a command module provides."""
 
-    NAME: str
-    HELP: str
     DESCRIPTION: str
     EXAMPLE: str
 
@@ -50,27 +52,6 @@ class Command(Protocol):
         """Do it and return the exit status."""
 
 
-def _modules() -> Iterator[Command]:
-    # In the order in which --help lists them.
-    yield show
-    yield diff
-    yield build
-    yield predict
-    yield boot
-    yield check
-    yield rebuild
-    yield compare
-    yield chain
-    yield kexec
-    yield stress
-    yield budget
-    yield report
-    yield fleet
-    yield kernels
-    yield image
-    yield demo
-    yield completion
-    yield man
-
-
-COMMANDS: tuple[Command, ...] = tuple(_modules())
+def load_command(name: str) -> Command:
+    """Return the module of one of :data:`COMMANDS`; it may import much."""
+    return cast("Command", import_module(f"{__name__}.{name}"))

@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from e820pool.lab.boot import BootRecord
     from e820pool.loading.kernel_file import KernelFile
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "boot"
-HELP = "boot a real kernel with a handoff, see which pages it touches"
 DESCRIPTION = """\
 Boot a stock kernel image in QEMU with exactly this boot_params, setup_data chain and
 command line (and the lab's own words behind it), fill its memory, and show what it

@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "budget"
-HELP = "say what fewer entries cost in RAM"
 DESCRIPTION = """\
 Print how many bytes of RAM between deposits have to be given up for the table to have
 so many entries, at the least; build --max-entries N makes that choice. JSON and CSV

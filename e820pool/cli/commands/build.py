@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from e820pool.cli.console import Console
     from e820pool.handoff.build import BuildOptions
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "build"
-HELP = "build a handoff: boot_params, setup_data, command line"
 DESCRIPTION = """\
 Build what the next kernel gets, with the deposited pages as E820_TYPE_RESERVED, and
 write it as a handoff directory. Nothing is written unless all of it is sound.

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from e820pool.lab.chain_model import ChainOptions, ChainRecord, Hop, Loader
     from e820pool.loading.kernel_file import KernelFile
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "chain"
-HELP = "carry deposits made at run time over real kexecs"
 DESCRIPTION = """\
 Boot the first kernel in QEMU, let it deposit pages at run time, start the next one by
 kexec, fill its memory, rebuild the pool from what it has, deposit more, and so on. For

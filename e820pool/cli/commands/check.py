@@ -29,10 +29,8 @@ if TYPE_CHECKING:
     from e820pool.compat import Verdict
     from e820pool.handoff.model import Handoff
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run", "verdict_for")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run", "verdict_for")
 
-NAME = "check"
-HELP = "say which kernels leave the deposits alone"
 DESCRIPTION = """\
 Print a verdict for each kernel: safe, degraded (RAM or the pool is lost, but no
 deposited page is touched), unsafe, or unknown, with the findings behind it. With

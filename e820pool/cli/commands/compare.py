@@ -34,10 +34,8 @@ if TYPE_CHECKING:
 
     Candidate = tuple[str, Profile, KernelFile | None]
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "compare"
-HELP = "set the ways to tell the next kernel against each other, kernel by kernel"
 DESCRIPTION = """\
 Build every encoding of the same deposits for every kernel, ask the model for a verdict,
 and with --boot the real kernel, too: which deposited pages it touched. With each goes

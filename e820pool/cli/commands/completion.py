@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "completion"
-HELP = "print a script that makes the shell complete e820pool"
 DESCRIPTION = """\
 Print the script for a shell: it completes commands, options, their choices, files, and
 the names of kernels, encodings and policies as they are known and fetched here.
@@ -40,12 +38,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Print the script, or names."""
-    from e820pool.cli.main import build_parser  # noqa: PLC0415  it imports us
-
     if (args.shell is None) == (args.list is None):
         raise UsageError("completion takes either a shell or --list WHAT, and not both")
     if args.list is not None:
         console.result("\n".join(names_of(args.list)))
     else:
-        console.result(completion_script(build_parser(), args.shell))
+        console.result(completion_script(args.whole(), args.shell))
     return status.DONE

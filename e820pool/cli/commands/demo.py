@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.rebuild import RebuildResult
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "demo"
-HELP = "the whole way on a shipped map, in seconds"
 DESCRIPTION = """\
 Read a real machine's map, deposit pages, build the handoff, ask every kernel, rebuild
 the pool; print what is seen at each step and the command that does the same for you.

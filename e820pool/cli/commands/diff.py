@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "diff"
-HELP = "set two maps side by side and say what differs"
 DESCRIPTION = """\
 Read two sources and compare them address by address, as memory and not as lists of
 entries: where the entries of one overlap, the highest type counts, and how a range is

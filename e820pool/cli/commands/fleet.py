@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from e820pool.cli.console import Console
     from e820pool.stress.fleet import Captured
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "fleet"
-HELP = "judge captured maps of many hosts against many kernels"
 DESCRIPTION = """\
 Read the maps of many hosts, from a folder, JSON Lines or Parquet; build the handoff
 of each, with its own deposits or with some single pages drawn by a seed, and print how

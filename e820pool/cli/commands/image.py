@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "image"
-HELP = "make one file that GRUB or QEMU boots with this handoff"
 DESCRIPTION = """\
 Write a self-contained Multiboot ELF: a stub that puts boot_params, setup_data, command
 line, kernel and initrd where the handoff says and enters the kernel. Boot it with

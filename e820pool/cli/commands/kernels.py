@@ -12,10 +12,8 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "kernels"
-HELP = "list known behaviours by release; fetch stock images for the lab"
 DESCRIPTION = """\
 list   the matrix of behaviours by release, and the images that are here
 fetch  stock images from the distribution's archive, through this machine's own apt

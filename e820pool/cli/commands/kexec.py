@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from e820pool.sources.deposits_file import DepositChanges
     from e820pool.sources.live_machine import LiveMachine
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "kexec"
-HELP = "load this machine's next kernel, its deposits kept"
 DESCRIPTION = """\
 Build the handoff for the next kernel of this machine from its firmware's map, the pool
 that the running kernel inherited and what was deposited since; check it against that

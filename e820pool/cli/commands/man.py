@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
+from e820pool.cli.commands import COMMANDS, load_command
+from e820pool.cli.man_page import man_page
 
 if TYPE_CHECKING:
     import argparse
 
     from e820pool.cli.console import Console
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "man"
-HELP = "print the manual page"
 DESCRIPTION = """\
 Print the manual page of e820pool with all its commands, for man: what --help says, in
 one place. To read it now, pipe it into `man -l -`; to keep it, write it to
@@ -27,11 +27,8 @@ def configure(_parser: argparse.ArgumentParser) -> None:
     """Add nothing: the page has no choices."""
 
 
-def run(_args: argparse.Namespace, console: Console) -> int:
+def run(args: argparse.Namespace, console: Console) -> int:
     """Print the page."""
-    from e820pool.cli.commands import COMMANDS  # noqa: PLC0415  it imports us
-    from e820pool.cli.main import build_parser  # noqa: PLC0415
-    from e820pool.cli.man_page import man_page  # noqa: PLC0415
-
-    console.result(man_page(build_parser(), COMMANDS))
+    commands = {name: load_command(name) for name in COMMANDS}
+    console.result(man_page(args.whole(), commands))
     return status.DONE

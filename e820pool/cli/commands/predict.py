@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "predict"
-HELP = "show what a kernel would make of a handoff"
 DESCRIPTION = """\
 Print the view of the modelled kernel: its maps, its memory, where KASLR may put it.
 With --jsonl, read one record a line and write one a line, in order; where a record

@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.rebuild import RebuildResult
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "rebuilt", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "rebuilt", "run")
 
-NAME = "rebuild"
-HELP = "rebuild the pool after a boot"
 DESCRIPTION = """\
 Rebuild the pool from the kernel's own table and the pool record, or, with
 --firmware-map, from what is RESERVED now and was RAM in the firmware's map. Refuses

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from e820pool.cli.console import Console
     from e820pool.report.results.model import Chapter
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "report"
-HELP = "tell what was found in one page, or in a mail"
 DESCRIPTION = """\
 Make one page of HTML that needs nothing beside it: the map before and after, each
 kernel's verdict with findings and sources, exhaustion curves, the timeline of a chain.

@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from e820pool.report.losses import Form
     from e820pool.type_words import LogDialect
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "show"
-HELP = "show a memory map in any form"
 DESCRIPTION = """\
 Read any source and show its map, in the order of the source. What the form cannot
 say, and what was odd in the source, is told on stderr.

@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from e820pool.stress.cells import Cell
     from e820pool.stress.workload import Workload
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "HELP", "NAME", "configure", "run")
+__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
-NAME = "stress"
-HELP = "say when entries run out, and with which policy never"
 DESCRIPTION = """\
 Let guests come and go on a host for some days, deposit pages for them as the driver
 does, and say at which call and guest each limit of entries falls, policy by policy.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e820pool.atomic import replace_file
 from e820pool.errors import LabError
 
 if TYPE_CHECKING:
@@ -56,16 +56,6 @@ def write_atomically(path: Path, data: bytes) -> None:
         LabError: the folder cannot be written.
     """
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        replace_file(path, data, durable=True)
     except OSError as exc:
         raise LabError(f"cache: {exc}") from exc

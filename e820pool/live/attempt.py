@@ -6,12 +6,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from e820pool.errors import E820PoolError
+from e820pool.errors import E820PoolError, MachineError
 from e820pool.live.agent import ask_agent
 from e820pool.live.load import unload_loaded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from e820pool.sources.deposits_file import DepositChanges
 
@@ -32,33 +32,60 @@ class Attempt:
 
 
 @contextmanager
-def attempt(agent: str | None, *, acts: bool) -> Iterator[Attempt]:
+def attempt(
+    agent: str | None, *, acts: bool, gates: Callable[[], None]
+) -> Iterator[Attempt]:
     """Ask the agent; where something is to be loaded, freeze it until that is done.
 
     Unless ``succeeded`` is set within, a kernel that was loaded before is unloaded (its
-    table is older than the newest deposit) and the agent goes on.
+    table is older than the newest deposit) and the agent goes on. That holds for a
+    refusal of the gates, too.
+
+    Args:
+        agent: who keeps the deposits, None where nobody is asked.
+        acts: whether a kernel is to be loaded.
+        gates: raises MachineError where this machine cannot load it; asked first.
 
     Raises:
-        MachineError: the agent is not there or refuses.
+        MachineError: the agent is not there or refuses; or an attempt failed, and
+            the kernel that was loaded before could not be unloaded.
         BadImageError: its answer is no deposits document.
     """
     trial = Attempt()
     try:
+        if acts:
+            gates()
         if agent is not None:
             trial.agent_changes = ask_agent(agent, "freeze" if acts else "deposits")
         yield trial
-    finally:
+    except BaseException as exc:
         if acts and not trial.succeeded:
-            # The reason why it failed is what the caller must hear.
-            with suppress(E820PoolError):
-                give_up(agent)
+            _leave_nothing(agent, exc)
+        raise
+    if acts and not trial.succeeded:
+        _leave_nothing(agent, None)
+
+
+# The reason why it failed is what the caller must hear, and with it what is left.
+def _leave_nothing(agent: str | None, reason: BaseException | None) -> None:
+    is_left = False
+    try:
+        unload_loaded()
+    except MachineError as exc:
+        is_left = True
+        if reason is None:
+            raise
+        reason.add_note(str(exc))
+    if agent is not None and not is_left:
+        with suppress(E820PoolError):
+            ask_agent(agent, "thaw")
 
 
 def give_up(agent: str | None) -> None:
     """Drop what is loaded, and let the agent go on.
 
     Raises:
-        MachineError: the agent is not there.
+        MachineError: a kernel stays loaded, or the agent is not there.
     """
     unload_loaded()
     if agent is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e820pool.atomic import replace_file
 from e820pool.errors import MachineError
 from e820pool.live.kept import KEPT_FILE, encode_kept
 from e820pool.live.kexec_syscall import load_image, reboot_into_loaded, unload
@@ -14,13 +17,16 @@ from e820pool.loading.kexec_tree import memmap_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from e820pool.live.plan import KexecPlan
 
 __all__ = ("execute_loaded", "keep_handoff", "load_planned", "unload_loaded")
 
 _SECONDS = 600
+_LOADED = Path("/sys/kernel/kexec_loaded")
+
+# Where programs of the system are, whatever PATH root has.
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def load_planned(plan: KexecPlan) -> str:
@@ -42,25 +48,41 @@ def load_planned(plan: KexecPlan) -> str:
 
 
 def unload_loaded() -> None:
-    """Drop what is loaded; a kernel that refuses has nothing that could be started."""
+    """Drop what is loaded, if anything is.
+
+    Raises:
+        MachineError: a kernel is loaded, and stays so.
+    """
     try:
         unload()
-    except MachineError:
-        return
+    except MachineError as exc:
+        if _is_loaded():
+            raise MachineError(
+                "the kernel that was loaded before is still loaded, with a table that "
+                f"is older than the newest deposit: {exc}"
+            ) from exc
+
+
+# Without kexec, or where nobody may look, nothing is that could be started.
+def _is_loaded() -> bool:
+    try:
+        return _LOADED.read_bytes().strip() == b"1"
+    except OSError:
+        return False
 
 
 def keep_handoff(plan: KexecPlan, folder: Path) -> None:
     """Keep on disk what the kernel after the next asks for.
 
+    A new folder is root's alone, and nothing that somebody left in it is followed.
+
     Raises:
         MachineError: the folder cannot be written.
     """
     target = folder / KEPT_FILE
-    made = target.with_suffix(".new")
     try:
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        made.write_text(encode_kept(plan.kept), encoding="utf-8")
-        made.replace(target)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(target, encode_kept(plan.kept).encode(), durable=True)
     except OSError as exc:
         raise MachineError(f"cannot write {str(target)!r}: {_reason(exc)}") from exc
 
@@ -100,7 +122,11 @@ def _tree(plan: KexecPlan) -> Iterator[None]:
 def _run(argv: Sequence[str]) -> str:
     try:
         done = subprocess.run(  # noqa: S603  the command that the plan shows
-            argv, capture_output=True, timeout=_SECONDS, check=False
+            (shutil.which(argv[0], path=_PATH) or argv[0], *argv[1:]),
+            capture_output=True,
+            timeout=_SECONDS,
+            check=False,
+            env=os.environ | {"PATH": _PATH},
         )
     except subprocess.TimeoutExpired as exc:
         raise MachineError(f"{argv[0]} has not ended after {_SECONDS} s") from exc

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e820pool.atomic import TEMPORARY_PREFIX, replace_file
 from e820pool.errors import InputError
 from e820pool.report.scratch import scratch_folder, undisturbed
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ("write_file", "write_tree")
-
-# Beside the target, so that a rename never crosses file systems.
-_PREFIX = ".e820pool-"
 
 # As many links as Linux follows (path_resolution(7)).
 _MAX_LINKS = 40
@@ -42,15 +39,12 @@ def write_file(path: str | Path, data: bytes | str) -> None:
             _write_stream(target, raw)
             return
         place = Path(os.path.realpath(target))
-        handle, name = tempfile.mkstemp(prefix=_PREFIX, dir=place.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(raw)
-            _like_the_old(Path(name), place)
-            Path(name).replace(place)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        old = place.stat() if place.exists() else None
+        mode = 0o666 & ~_umask() if old is None else stat.S_IMODE(old.st_mode)
+        replace_file(place, raw, mode=mode)
+        if old is not None:
+            with suppress(PermissionError):
+                os.chown(place, old.st_uid, old.st_gid)
 
 
 # Renaming over a device or a pipe would replace it, and over a link of /proc the file
@@ -81,14 +75,6 @@ def _descriptor(target: Path) -> int | None:
     return None
 
 
-def _like_the_old(made: Path, place: Path) -> None:
-    old = place.stat() if place.exists() else None
-    made.chmod(0o666 & ~_umask() if old is None else stat.S_IMODE(old.st_mode))
-    if old is not None:
-        with suppress(PermissionError):
-            os.chown(made, old.st_uid, old.st_gid)
-
-
 def write_tree(
     path: str | Path,
     files: Mapping[str, bytes],
@@ -112,7 +98,7 @@ def write_tree(
     target = Path(path)
     with _failing_as(target):
         _validate_replaceable(target, ours, is_ours)
-        with scratch_folder(_PREFIX, target.parent) as made:
+        with scratch_folder(TEMPORARY_PREFIX, target.parent) as made:
             made.chmod(0o777 & ~_umask())
             _fill(made, files)
             _exchange(made, target)
@@ -176,7 +162,7 @@ def _exchange(made: Path, target: Path) -> None:
     if not target.is_dir():
         made.rename(target)
         return
-    with scratch_folder(_PREFIX, target.parent) as aside, undisturbed():
+    with scratch_folder(TEMPORARY_PREFIX, target.parent) as aside, undisturbed():
         target.rename(aside / "old")
         try:
             made.rename(target)

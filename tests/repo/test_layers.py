@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parents[2] / "e820pool"
 # A module imports only from rooms above its own.
 ROOMS = (
     "errors",
+    "atomic",
     "findings",
     "extents",
     "sweep",
@@ -33,7 +34,16 @@ ROOMS = (
     "cli",
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))
-IMPURE_ROOMS = {"sources", "loading", "lab", "live", "report", "pytest_plugin", "cli"}
+IMPURE_ROOMS = {
+    "atomic",
+    "sources",
+    "loading",
+    "lab",
+    "live",
+    "report",
+    "pytest_plugin",
+    "cli",
+}
 # Modules that reach outside the process: clock, environment, files, randomness.
 IMPURE = {"os", "time", "datetime", "random", "secrets", "tempfile", "shutil"}
 IMPURE |= {"pathlib", "glob", "socket", "signal", "getpass", "platform", "subprocess"}

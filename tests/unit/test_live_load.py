@@ -1,6 +1,5 @@
 """A load that fails leaves nothing loaded and nothing mounted."""
 
-import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from rawhandoff import GIB
 from rawlive import RawLive
 
 from e820pool.deposits import Deposit
-from e820pool.errors import InputError, MachineError
+from e820pool.errors import E820PoolError, InputError, MachineError
 from e820pool.live import attempt as attempt_module
 from e820pool.live import gates, kexec_syscall, load
 from e820pool.live.attempt import attempt
@@ -55,13 +54,13 @@ def plan_for(machine, tmp_path, loader):
 
 
 def unshare(tmp_path, monkeypatch, script):
-    """Put a program of that name where it is found first."""
+    """Put a program of that name where the system's are looked for first."""
     folder = tmp_path / "bin"
     folder.mkdir()
     path = folder / "unshare"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr(load, "_PATH", f"{folder}:{load._PATH}")
 
 
 def test_our_loader_gives_the_segments_to_kexec_load(machine, tmp_path, calls):
@@ -117,6 +116,28 @@ def test_what_is_kept_is_read_back_and_a_folder_that_is_none_is_told(machine, tm
         load.keep_handoff(plan, tmp_path / "file")
 
 
+def test_nothing_that_was_left_in_the_state_folder_is_followed(machine, tmp_path):
+    plan, state = plan_for(machine, tmp_path, "ours"), tmp_path / "state"
+    load.keep_handoff(plan, state)
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    victim = tmp_path / "passwd"
+    victim.write_text("root")
+    for name in ("handoff.new", "handoff.json"):
+        (state / name).unlink(missing_ok=True)
+        (state / name).symlink_to(victim)
+    load.keep_handoff(plan, state)
+    assert victim.read_text() == "root"
+    assert read_kept(state) == plan.kept
+
+
+def test_programs_are_the_system_s_whatever_path_root_has(tmp_path, monkeypatch):
+    (tmp_path / "uname").write_text("#!/bin/sh\necho trapped\n")
+    (tmp_path / "uname").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert load._run(["uname"]) == "Linux"
+    assert load._run(["sh", "-c", "uname"]) == "Linux"
+
+
 def test_without_a_command_the_kernel_is_started_by_reboot(machine, tmp_path, calls):
     plan = replace(plan_for(machine, tmp_path, "ours"), execute=())
     load.execute_loaded(plan)
@@ -129,6 +150,10 @@ def test_systemd_stops_everything_first_where_it_runs():
     assert execute_argv(has_systemd=False, kexec=None) == ()
 
 
+def allowing():
+    pass
+
+
 class TestAttempt:
     @pytest.fixture
     def asked(self, monkeypatch):
@@ -139,23 +164,58 @@ class TestAttempt:
         return words
 
     def test_a_dry_run_only_asks(self, asked, calls):
-        with attempt("agent", acts=False):
+        with attempt("agent", acts=False, gates=allowing):
             pass
         assert (asked, calls) == (["deposits"], [])
 
     def test_a_load_freezes_the_agent_for_good(self, asked, calls):
-        with attempt("agent", acts=True) as trial:
+        with attempt("agent", acts=True, gates=allowing) as trial:
             trial.succeeded = True
         assert (asked, calls) == (["freeze"], [])
 
     def test_a_failure_thaws_it_and_unloads_what_was_loaded_before(self, asked, calls):
-        with pytest.raises(InputError), attempt("agent", acts=True):
+        with pytest.raises(InputError), attempt("agent", acts=True, gates=allowing):
             raise InputError("no")
         assert asked == ["freeze", "thaw"]
         assert calls == [("kexec_load", 246, 0, 0, 0, 0)]
 
+    def test_a_gate_that_is_shut_leaves_nothing_loaded_either(self, asked, calls):
+        """What had been loaded does not know of the deposits made since."""
+
+        def shut():
+            raise MachineError("no kexec-tools")
+
+        with pytest.raises(MachineError), attempt("agent", acts=True, gates=shut):
+            pytest.fail("the gate is shut")
+        assert asked == ["thaw"]
+        assert calls == [("kexec_load", 246, 0, 0, 0, 0)]
+
+    @pytest.mark.parametrize("how", ["error", "refusal"])
+    def test_what_stays_loaded_is_said_and_the_agent_stays_frozen(
+        self, asked, how, monkeypatch, tmp_path
+    ):
+        """kernel.kexec_load_disabled, set after a load, forbids the unload as well."""
+
+        def refuse(name, *_):
+            raise MachineError(f"{name}(2): operation not permitted")
+
+        monkeypatch.setattr(kexec_syscall, "_call", refuse)
+        monkeypatch.setattr(load, "_LOADED", tmp_path / "kexec_loaded")
+        load._LOADED.write_text("1\n")
+
+        def try_it():
+            with attempt("agent", acts=True, gates=allowing):
+                if how == "error":
+                    raise InputError("no")
+
+        with pytest.raises(E820PoolError) as caught:
+            try_it()
+        words = str(caught.value) + "".join(getattr(caught.value, "__notes__", ()))
+        assert "is still loaded" in words
+        assert asked == ["freeze"]
+
     def test_so_does_a_refusal_that_is_no_error(self, asked, calls):
-        with attempt("agent", acts=True):
+        with attempt("agent", acts=True, gates=allowing):
             pass
         assert asked == ["freeze", "thaw"]
         assert len(calls) == 1

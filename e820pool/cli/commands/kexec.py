@@ -139,9 +139,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
     machine = read_live_machine(args.root or Path("/"))
     if args.unload:
         return _unloaded(machine, args)
-    if acts:
+
+    def gates() -> None:
         validate_can_load(machine.gates, args.loader)
-    with attempt(args.agent, acts=acts) as trial:
+
+    with attempt(args.agent, acts=acts, gates=gates) as trial:
         plan = _plan(machine, args, trial)
         if not acts or (plan.verdict.verdict != "safe" and not args.force):
             return _planned(plan, machine, args, console)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RAM
-from e820pool.extents import ByteRangeSet, round_up
+from e820pool.errors import CapacityError
+from e820pool.extents import ByteRangeSet
+from e820pool.handoff.placement import Room, entry_bounds
 from e820pool.handoff.strict import whole_table
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ ASSUMED_WINDOW = (16 << 20, 64 << 20)
 preferred address, and init_size of a stock 6.1, rounded."""
 
 _ALIGNMENT = 2 << 20
-_U64_MAX = (1 << 64) - 1
 
 
 def with_assumed_window(handoff: Handoff) -> Handoff:
@@ -53,30 +54,20 @@ def assumed_window(table: NDArray[Any], taken: ByteRangeSet) -> tuple[int, int] 
     is_ram = table["type"] == E820_TYPE_RAM
     if _is_whole(table, is_ram) and not taken.overlaps(*ASSUMED_WINDOW):
         return ASSUMED_WINDOW
-    free = _bytes_of(table[is_ram]) - _bytes_of(table[~is_ram]) - taken
     low, high = ASSUMED_WINDOW
-    for start, end in free:
-        at = max(low, round_up(start, _ALIGNMENT))
-        if at + high - low <= end:
-            return at, at + high - low
-    return None
+    room, limit = Room.in_table(table, taken), ByteRangeSet.LIMIT
+    try:
+        at = room.find("the kernel", high - low, align=_ALIGNMENT, low=low, high=limit)
+    except CapacityError:
+        return None
+    return at, at + high - low
 
 
 # The usual case, which costs no set algebra: one RAM entry, and no other over it.
 def _is_whole(table: NDArray[Any], is_ram: NDArray[np.bool_]) -> bool:
     low, high = (np.uint64(bound) for bound in ASSUMED_WINDOW)
-    starts, ends = _bounds(table)
+    starts, ends = entry_bounds(table)
     holds = is_ram & (starts <= low) & (ends >= high)
     return bool(holds.any()) and not bool(
         ((starts < high) & (ends > low) & ~is_ram).any()
     )
-
-
-def _bytes_of(table: NDArray[Any]) -> ByteRangeSet:
-    return ByteRangeSet.from_bounds(*_bounds(table))
-
-
-# An entry that wraps reaches to the top.
-def _bounds(table: NDArray[Any]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    starts = table["addr"].astype(np.uint64)
-    return starts, starts + np.minimum(table["size"], np.uint64(_U64_MAX) - starts)

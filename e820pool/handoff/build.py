@@ -288,7 +288,7 @@ def _placed(
     ledger: DepositLedger,
     options: BuildOptions,
 ) -> Handoff:
-    room = Room(ram=_free_ram(table, ledger), deposits=ledger.extents.to_bytes())
+    room = Room.in_table(table, ledger.extents.to_bytes())
     parts = _Parts(room=room, wanted=dict(options.addresses))
     window = None
     if options.kernel is not None:
@@ -320,14 +320,6 @@ def _placed(
         initrd=initrd,
         ledger=ledger,
     )
-
-
-# RAM of the table under no other entry: a rival may lay one over it.
-def _free_ram(table: NDArray[Any], ledger: DepositLedger) -> ByteRangeSet:
-    ends, is_ram = table["addr"] + table["size"], table["type"] == E820_TYPE_RAM
-    ram = ByteRangeSet.from_bounds(table["addr"][is_ram], ends[is_ram])
-    other = ByteRangeSet.from_bounds(table["addr"][~is_ram], ends[~is_ram])
-    return ram - other - ledger.extents.to_bytes()
 
 
 def _initrd(parts: _Parts, options: BuildOptions) -> tuple[int, int] | None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import CapacityError
-from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet, round_up
+from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet
 from e820pool.handoff.model import COMMAND_LINE_SIZE, Segment
+from e820pool.handoff.placement import PLACEMENT_LIMIT, Room
 from e820pool.handoff.strict import whole_table
 from e820pool.handoff.zero_page import bind_header
 from e820pool.loading.multiboot_stub import STUB_BYTES, KernelEntry
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
     from e820pool.abi.bzimage import BzImage
     from e820pool.handoff.model import Handoff
 
-__all__ = ("BoundKernel", "backed_pages", "bind_kernel", "free_ram", "kernel_bytes")
+__all__ = ("BoundKernel", "backed_pages", "bind_kernel", "kernel_bytes", "room_of")
 
-_FOUR_GIB = 1 << 32
 _ONE_MIB = 1 << 20
 _KIB = 1 << 10
 
@@ -67,13 +67,10 @@ def bind_kernel(
         CapacityError: command line, kernel, initrd or stub have no place.
     """
     cmdline = _longer_cmdline(handoff, image, extra_cmdline)
-    free = free_ram(handoff)
-    start, end = _kernel_place(handoff, image, len(kernel), free)
-    free -= ByteRangeSet([(start, end)])
-    top = min(image.initrd_addr_max + 1, _FOUR_GIB)
-    initrd_at = _initrd_place(handoff, len(initrd), free, top)
-    free -= ByteRangeSet([(initrd_at, initrd_at + len(initrd))])
-    stub_addr = _find(free, STUB_BYTES, what="boot stub")
+    room = room_of(handoff)
+    start, end = _kernel_place(handoff, image, len(kernel), room)
+    initrd_at = _initrd_place(handoff, image, len(initrd), room)
+    stub_addr = room.find("the boot stub", STUB_BYTES)
     page = bind_header(handoff.boot_params, image, start)
     hdr = replace(
         page.hdr,
@@ -103,22 +100,17 @@ def kernel_bytes(image: BzImage, data: bytes) -> bytes:
     return data[image.protected_mode_offset :]
 
 
-def free_ram(handoff: Handoff) -> ByteRangeSet:
-    """Return RAM from 1 MiB to 4 GiB that no entry, deposit or part contradicts.
+def room_of(handoff: Handoff) -> Room:
+    """Return where more can be placed: RAM that no entry, deposit or part contradicts.
 
     The table may be any: overlapping, unsorted, wrapping.
     """
-    table = whole_table(handoff)
-    ends = table["addr"] + table["size"]
-    ram = (table["type"] == E820_TYPE_RAM) & (ends > table["addr"])
-    other = (table["type"] != E820_TYPE_RAM) & (ends > table["addr"])
-    free = ByteRangeSet.from_bounds(table["addr"][ram], ends[ram])
-    free &= ByteRangeSet([(_ONE_MIB, _FOUR_GIB)])
-    free -= ByteRangeSet.from_bounds(table["addr"][other], ends[other])
-    free -= handoff.ledger.extents.to_bytes()
-    taken = [(s.addr, s.end) for s in handoff.segments() if s.what != "cmdline"]
-    taken.append((handoff.cmdline_addr, handoff.cmdline_addr + COMMAND_LINE_SIZE))
-    return free - ByteRangeSet(taken)
+    room = Room.in_table(whole_table(handoff), handoff.ledger.extents.to_bytes())
+    for part in handoff.segments():
+        if part.what != "cmdline":
+            room.occupy(part.what, part.addr, len(part.data))
+    room.occupy("cmdline", handoff.cmdline_addr, COMMAND_LINE_SIZE)
+    return room
 
 
 def backed_pages(bound: BoundKernel) -> ExtentSet:
@@ -153,40 +145,25 @@ def _longer_cmdline(handoff: Handoff, image: BzImage, extra: str) -> bytes:
 
 
 def _kernel_place(
-    handoff: Handoff, image: BzImage, file_bytes: int, free: ByteRangeSet
+    handoff: Handoff, image: BzImage, file_bytes: int, room: Room
 ) -> tuple[int, int]:
     start, end = image.kernel_window(image.pref_address)
     size = max(end - start, file_bytes)
-    if handoff.kernel_window is not None:
-        at = handoff.kernel_window[0]
-        fits = image.kernel_window(at)[0] == at
-        if fits and free.contains(at, at + size):
-            return at, at + size
-    if free.contains(start, start + size) or not image.relocatable:
-        return start, start + size
-    step = max(image.kernel_alignment, PAGE_SIZE)
-    at = _find(free, size, step=step, low=start, what="kernel")
+    at = start
+    wanted = handoff.kernel_window[0] if handoff.kernel_window else start
+    if image.kernel_window(wanted)[0] == wanted and room.is_free(wanted, size):
+        at = wanted
+    elif image.relocatable and not room.is_free(start, size):
+        step = max(image.kernel_alignment, PAGE_SIZE)
+        at = room.find("the kernel", size, align=step, low=start)
+        return at, at + size
+    # A kernel that cannot be moved is put where it must be, whatever lies there.
+    room.occupy("the kernel", at, size)
     return at, at + size
 
 
-def _initrd_place(handoff: Handoff, size: int, free: ByteRangeSet, top: int) -> int:
-    if handoff.initrd is not None and free.contains(
-        handoff.initrd[0], handoff.initrd[0] + size
-    ):
-        return handoff.initrd[0]
-    return _find(free & ByteRangeSet([(0, top)]), size, what="initrd")
-
-
-def _find(
-    free: ByteRangeSet, size: int, *, what: str, step: int = PAGE_SIZE, low: int = 0
-) -> int:
-    largest = 0
-    for start, end in free:
-        at = round_up(max(start, low), step)
-        if at + size <= end:
-            return at
-        largest = max(largest, end - at)
-    raise CapacityError(
-        f"no place for the {what}: {size:#x} bytes aligned to {step:#x} in free RAM "
-        f"below 4 GiB, the largest run has {largest:#x}"
-    )
+def _initrd_place(handoff: Handoff, image: BzImage, size: int, room: Room) -> int:
+    if handoff.initrd is not None and room.is_free(handoff.initrd[0], size):
+        return room.claim("the initrd", handoff.initrd[0], size)
+    top = min(image.initrd_addr_max + 1, PLACEMENT_LIMIT)
+    return room.find("the initrd", size, high=top)

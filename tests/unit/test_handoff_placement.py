@@ -1,9 +1,11 @@
 """Room: what is given out is RAM, free, and nobody else's."""
 
+import numpy as np
 import pytest
 import rawbytes
 
 from e820pool.abi.bzimage import parse_bzimage
+from e820pool.abi.e820 import E820_DTYPE
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ByteRangeSet
 from e820pool.handoff.kernel_window import place_kernel
@@ -99,6 +101,45 @@ def test_a_refused_claim_takes_nothing():
     with pytest.raises(InputError):
         free.claim("one", 8 * MIB - 1, 2)
     assert free.claim("two", 8 * MIB - 1, 1)
+
+
+def test_what_is_occupied_is_not_given_out_wherever_it_lies():
+    free = room()
+    free.occupy("a part", MIB, 5000)
+    free.occupy("another", (1 << 64) - 1, 10)
+    assert free.find("a part", 4096) == MIB + 0x2000
+    assert not free.is_free(MIB + 4999, 1)
+
+
+@pytest.mark.parametrize(
+    ("addr", "size", "is_free"),
+    [
+        (MIB, 7 * MIB, True),
+        (MIB - 1, 2, False),
+        (8 * MIB - 1, 2, False),
+        (9 * MIB, 55 * MIB, True),
+        (9 * MIB, 55 * MIB + 1, False),
+    ],
+)
+def test_a_place_is_free_that_could_be_claimed(addr, size, is_free):
+    assert room().is_free(addr, size) == is_free
+
+
+def test_there_is_no_free_place_for_a_part_above_4_gib():
+    free = room((MIB, 8 << 30))
+    assert free.is_free(PLACEMENT_LIMIT - 4096, 4096)
+    assert not free.is_free(PLACEMENT_LIMIT - 4096, 4097)
+
+
+def test_ram_of_a_table_is_what_no_entry_contradicts():
+    rows = [(MIB, 63 * MIB, 1), (4 * MIB, MIB, 2), ((1 << 64) - 4096, 8192, 1)]
+    free = Room.in_table(np.array(rows, E820_DTYPE), ByteRangeSet([DEPOSIT]))
+    assert list(free.ram) == [
+        (MIB, 4 * MIB),
+        (5 * MIB, 8 * MIB),
+        (9 * MIB, 64 * MIB),
+        ((1 << 64) - 4096, (1 << 64) - 1),
+    ]
 
 
 def image(**fields):

@@ -10,7 +10,7 @@ from e820pool.deposits import DepositLedger
 from e820pool.errors import CapacityError
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.handoff.build import BuildOptions, build_handoff
-from e820pool.loading.bind import backed_pages, bind_kernel, free_ram, kernel_bytes
+from e820pool.loading.bind import backed_pages, bind_kernel, kernel_bytes, room_of
 from e820pool.loading.multiboot_stub import STUB_BYTES
 from e820pool.memory_map import MemoryMap
 
@@ -89,10 +89,14 @@ def test_free_ram_of_an_unruly_table_leaves_out_whatever_contradicts():
     handoff = handoff_of()
     rows = [(MIB, 319 * MIB, 1), (64 * MIB, MIB, 2), ((1 << 64) - 4096, 8192, 1)]
     page = handoff.boot_params.with_table(MemoryMap.of(rows).entries)
-    free = free_ram(replace(handoff, boot_params=page))
-    assert not free & ByteRangeSet([(64 * MIB, 65 * MIB)])
-    assert free.contains(65 * MIB, 320 * MIB)
-    assert not free & ByteRangeSet([(handoff.boot_params_addr, handoff.cmdline_addr)])
+    room = room_of(replace(handoff, boot_params=page))
+    assert not room.is_free(64 * MIB - 1, 2)
+    assert not room.is_free(65 * MIB - 1, 2)
+    assert room.is_free(65 * MIB, 255 * MIB)
+    assert not room.is_free(65 * MIB, 255 * MIB + 1)
+    assert not room.is_free(handoff.boot_params_addr, 1)
+    assert not room.is_free(handoff.cmdline_addr + 2047, 1)
+    assert room.is_free(handoff.cmdline_addr + 2048, 1)
 
 
 def test_deposits_need_memory_behind_them_or_nobody_sees_them_touched():

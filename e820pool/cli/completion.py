@@ -106,6 +106,7 @@ def _named(what: str, function: str) -> dict[str, str]:
 _BY_OPTION = {
     "confirm": "limits",
     "encoding": "encodings",
+    "finding": "findings",
     "loader": "loaders",
     "policy": "policies",
     "release": "releases",
@@ -130,6 +131,12 @@ def _encodings() -> Iterable[str]:
     return ENCODINGS
 
 
+def _findings() -> Iterable[str]:
+    from e820pool.report.explanations import explanations  # noqa: PLC0415  on use
+
+    return explanations()
+
+
 def _limits() -> Iterable[str]:
     from e820pool.stress.confirm import limits_named  # noqa: PLC0415  numpy
 
@@ -148,6 +155,7 @@ def _loaders() -> Iterable[str]:
 
 NAMES: dict[str, Callable[[], Iterable[str]]] = {
     "encodings": _encodings,
+    "findings": _findings,
     "kernels": _kernels,
     "limits": _limits,
     "loaders": _loaders,

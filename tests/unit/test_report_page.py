@@ -320,3 +320,11 @@ def test_shapes_are_in_order_inside_the_bar_and_keep_every_deposit(bounds, looks
     if any(one.look == Look.DEPOSITED for one in ranges):
         assert "deposited" in {shape.look for shape in bar.shapes}
     assert len(bar.shapes) <= 100 / LEAST + 1
+
+
+def test_findings_link_to_what_they_mean_in_the_page_itself():
+    html = html_report(every_chapter())
+    links = set(re.findall(r'href="#(finding-[^"]+)"', html))
+    assert links
+    assert links <= set(re.findall(r'id="(finding-[^"]+)"', html))
+    assert "specs/findings.md" not in html

@@ -21,6 +21,7 @@ COMMANDS = MappingProxyType(
         "predict": "show what a kernel would make of a handoff",
         "boot": "boot a real kernel with a handoff, see which pages it touches",
         "check": "say which kernels leave the deposits alone",
+        "explain": "say what a finding means and what to do about it",
         "rebuild": "rebuild the pool after a boot",
         "compare": "set the ways to tell the next kernel against each other, by kernel",
         "chain": "carry deposits made at run time over real kexecs",

@@ -68,7 +68,7 @@ def mail_report(chapters: Sequence[Chapter], *, title: str = "") -> str:
     for one in chapters:
         lines += ["", "", *headline(heading(one))] if lines else headline(heading(one))
         lines += ["", *wrapped(summary(one)), *_body(one)]
-    end = "Findings are explained in specs/findings.md and specs/pool.md of e820pool"
+    end = "`e820pool explain ID` says what a finding means. Written by e820pool"
     lines += ["", *wrapped(f"{end} {__version__}.")]
     return "\n".join(lines) + "\n"
 

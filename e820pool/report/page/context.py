@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from e820pool.report.page.views import View
     from e820pool.report.results.model import Chapter
 
-__all__ = ("MapRow", "MapShown", "Shown", "shown")
+__all__ = ("MapRow", "MapShown", "Shown", "finding_ids", "shown")
 
 _Map = tuple["MemoryMap", "Sequence[str]"]
 
@@ -94,6 +94,17 @@ class Shown:
     costs: tuple[EncodingCost, ...] = ()
     loaders: tuple[str, ...] = ()
     findings: tuple[Told, ...] = ()
+
+
+def finding_ids(shown_chapters: Sequence[Shown]) -> set[str]:
+    """Return the ids of all findings that the chapters name."""
+    ids = {finding.id for one in shown_chapters for finding, _ in one.findings}
+    for one in shown_chapters:
+        if isinstance(one.chapter, ChainChapter):
+            for hop in one.chapter.hops:
+                predicted = hop.predicted.findings if hop.predicted else ()
+                ids |= {finding.id for finding in (*predicted, *hop.pool_findings)}
+    return ids
 
 
 @singledispatch

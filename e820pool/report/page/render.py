@@ -11,7 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from e820pool import __version__
-from e820pool.report.page.context import shown
+from e820pool.report.explanations import explanations
+from e820pool.report.page.context import finding_ids, shown
 from e820pool.report.summary import counted, pages_text
 from e820pool.report.table import human_size
 from e820pool.report.zones import LABELS
@@ -36,9 +37,11 @@ def html_report(chapters: Sequence[Chapter], *, title: str = "") -> str:
     pages = _pages()
     told = [shown(one) for one in chapters]
     script = _source(pages, _SCRIPT)
+    ids = finding_ids(told)
     return pages.get_template("page.html").render(
         title=title or (told[0].heading if len(told) == 1 else _SEVERAL),
         chapters=told,
+        explained={key: one for key, one in explanations().items() if key in ids},
         script=Markup(script),  # noqa: S704  our own
         script_digest=_digest(script),
         looks=[(look.name.lower(), label) for look, label in LABELS.items()],

@@ -1,0 +1,144 @@
+"""What each finding means: its cause, consequence, remedy and source as text."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from e820pool.errors import InputError
+from e820pool.report.jsons import document, json_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = (
+    "Explanation",
+    "explanation_json",
+    "explanation_text",
+    "explanations",
+    "list_json",
+    "list_text",
+)
+
+# In the wheel the text lies in the package, in a source tree beside it.
+_PLACES = (
+    Path(__file__).parents[1] / "_specs" / "findings.md",
+    Path(__file__).parents[2] / "specs" / "findings.md",
+)
+_GROUP = re.compile(r"^## (?P<group>.+)$", re.MULTILINE)
+_SECTION = re.compile(r"^### (?P<id>\S+)\n(?P<body>(?:(?!##).*\n?)*)", re.MULTILINE)
+_PART = re.compile(
+    r"^- \*\*(?P<name>\w+):\*\* (?P<text>(?:(?!- ).*\n?)*)", re.MULTILINE
+)
+_LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+_PARTS = ("cause", "consequence", "remedy", "source")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """The section of one finding.
+
+    Attributes:
+        id: the finding's.
+        group: the heading that it stands under: ``Unsafe``, ``Degraded`` ...
+        cause, consequence, remedy, source: plain text, each in one line.
+    """
+
+    id: str
+    group: str
+    cause: str
+    consequence: str
+    remedy: str
+    source: str
+
+
+@cache
+def explanations() -> Mapping[str, Explanation]:
+    """Return every finding's explanation by its id, in the order of the page.
+
+    Raises:
+        InputError: this installation has no specs/findings.md.
+    """
+    return MappingProxyType({one.id: one for one in _parse(_read())})
+
+
+def explanation_text(found: Explanation, width: int) -> str:
+    """Return one explanation as text of at most ``width`` columns."""
+    lines = [f"{found.id} ({found.group.lower()})"]
+    for name in _PARTS:
+        lines += ["", name.capitalize() + ":"]
+        lines += textwrap.wrap(
+            getattr(found, name),
+            width,
+            initial_indent="  ",
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines)
+
+
+def explanation_json(found: Explanation) -> str:
+    """Return the JSON twin, kind ``finding-explained``."""
+    return json_text(document("finding-explained", **_value(found)))
+
+
+def list_text(found: Iterable[Explanation], width: int) -> str:
+    """Return the ids, group by group, as text of at most ``width`` columns."""
+    groups: dict[str, list[str]] = {}
+    for one in found:
+        groups.setdefault(one.group, []).append(one.id)
+    lines = []
+    for group, ids in groups.items():
+        lines.append(f"{group}:")
+        lines += textwrap.wrap(
+            "  ".join(ids),
+            width,
+            initial_indent="  ",
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines)
+
+
+def list_json(found: Iterable[Explanation]) -> str:
+    """Return all of them as JSON, kind ``findings-explained``."""
+    rows = [_value(one) for one in found]
+    return json_text(document("findings-explained", findings=rows))
+
+
+def _value(found: Explanation) -> dict[str, str]:
+    return {name: getattr(found, name) for name in ("id", "group", *_PARTS)}
+
+
+def _read() -> str:
+    for path in _PLACES:
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    raise InputError(f"this installation has no {_PLACES[0]}: install e820pool again")
+
+
+def _parse(text: str) -> Iterable[Explanation]:
+    groups = [(match.start(), match["group"]) for match in _GROUP.finditer(text)]
+    for match in _SECTION.finditer(text):
+        before = [group for start, group in groups if start < match.start()]
+        parts = {
+            part["name"].lower(): _plain(part["text"])
+            for part in _PART.finditer(match["body"])
+        }
+        yield Explanation(
+            id=match["id"],
+            group=before[-1] if before else "",
+            **{name: parts.get(name, "") for name in _PARTS},
+        )
+
+
+# Markdown as people read it: no marks of code, links by their words.
+def _plain(text: str) -> str:
+    return " ".join(_LINK.sub(r"\1", text).replace("`", "").split())

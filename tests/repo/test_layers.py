@@ -1,6 +1,7 @@
 """The rooms and their order, read from the imports."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,9 +54,13 @@ def room_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@cache
+def nodes_of(path):
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports_of(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -66,14 +71,21 @@ def imports_of(path):
 
 
 def calls_of(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func)
 
 
-@pytest.fixture(params=MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def module(request):
-    return request.param
+def outside(*rooms):
+    return [path for path in MODULES if room_of(path) not in rooms]
+
+
+def top_imports_of(path):
+    return {name.split(".")[0] for name in imports_of(path)}
+
+
+def named(paths):
+    return [str(path.relative_to(PACKAGE)) for path in paths]
 
 
 def test_every_room_is_in_the_list():
@@ -81,53 +93,51 @@ def test_every_room_is_in_the_list():
     assert found <= set(ROOMS)
 
 
-def test_a_module_imports_only_from_rooms_above(module):
-    room = room_of(module)
-    if room in {"__init__", "__main__"}:
-        return
-    for name in imports_of(module):
-        parts = name.split(".")
-        if parts[0] == "e820pool" and len(parts) > 1 and parts[1] in ROOMS:
-            assert ROOMS.index(parts[1]) <= ROOMS.index(room), name
+def test_a_module_imports_only_from_rooms_above():
+    wrong = []
+    for path in outside("__init__", "__main__"):
+        for name in imports_of(path):
+            package, _, rest = name.partition(".")
+            room = rest.partition(".")[0]
+            if package != "e820pool" or room not in ROOMS:
+                continue
+            if ROOMS.index(room) > ROOMS.index(room_of(path)):
+                wrong.append((*named([path]), name))
+    assert wrong == []
 
 
-def test_construct_is_used_only_in_abi(module):
-    if room_of(module) != "abi":
-        assert not any(n.split(".")[0] == "construct" for n in imports_of(module))
+# A library, and the rooms that may import it.
+ONLY_IN = {
+    "construct": ("abi",),
+    "subprocess": ("lab", "live"),
+    "hypothesis": ("strategies",),
+    "pytest": ("pytest_plugin",),
+}
 
 
-def test_subprocess_is_used_only_in_the_lab_and_on_this_machine(module):
-    if room_of(module) not in {"lab", "live"}:
-        assert "subprocess" not in set(imports_of(module))
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_a_library_is_used_only_in_its_room(library):
+    others = outside(*ONLY_IN[library])
+    assert named(path for path in others if library in top_imports_of(path)) == []
 
 
-def test_hypothesis_is_used_only_in_the_strategies(module):
-    used = {name.split(".")[0] for name in imports_of(module)}
-    assert "hypothesis" not in used or room_of(module) == "strategies"
+def test_no_other_room_needs_the_strategies():
+    def needs_them(path):
+        return any(name.startswith("e820pool.strategies") for name in imports_of(path))
+
+    assert named(filter(needs_them, outside("strategies"))) == []
 
 
-def test_pytest_is_used_only_in_its_plugin(module):
-    used = {name.split(".")[0] for name in imports_of(module)}
-    assert "pytest" not in used or room_of(module) == "pytest_plugin"
+def test_only_the_command_line_prints_and_exits():
+    words = {"print", "exit", "quit", "sys.exit", "os._exit"}
+    others = outside("cli")
+    assert named(path for path in others if words & set(calls_of(path))) == []
 
 
-def test_no_other_room_needs_the_strategies(module):
-    if room_of(module) != "strategies":
-        used = {".".join(name.split(".")[:2]) for name in imports_of(module)}
-        assert "e820pool.strategies" not in used
+def test_rooms_of_values_are_pure():
+    def reaches_out(path):
+        return top_imports_of(path) & IMPURE or "open" in set(calls_of(path))
 
-
-def test_only_the_command_line_prints_and_exits(module):
-    if room_of(module) == "cli":
-        return
-    used = set(calls_of(module)) & {"print", "exit", "quit", "sys.exit", "os._exit"}
-    assert not used
-
-
-def test_rooms_of_values_are_pure(module):
     # kernel/profiles.py reads the package's own data files, which never change.
-    if room_of(module) in IMPURE_ROOMS or module.name == "profiles.py":
-        return
-    used = {n.split(".")[0] for n in imports_of(module)} & IMPURE
-    assert not used
-    assert "open" not in set(calls_of(module))
+    pure = [path for path in outside(*IMPURE_ROOMS) if path.name != "profiles.py"]
+    assert named(filter(reaches_out, pure)) == []

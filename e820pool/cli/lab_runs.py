@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from e820pool.loading.kernel_file import KernelFile
 
 __all__ = (
+    "add_device_option",
     "add_lab_options",
     "binder_of",
     "boot_options",
@@ -55,12 +56,26 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--ram-folder", metavar="DIR", type=Path, help="a tmpfs for guest RAM"
     )
+    add_device_option(group)
     group.add_argument("--keep", metavar="DIR", help="keep console and report there")
+
+
+def add_device_option(group: argparse._ArgumentGroup) -> None:
+    """Add the memory devices of a machine that is to be booted."""
+    group.add_argument(
+        "--memory-device",
+        metavar="RANGE",
+        action="append",
+        default=[],
+        help="the machine has an ACPI memory device there, START-END or START+SIZE; "
+        "may be repeated",
+    )
 
 
 def boot_options(args: argparse.Namespace) -> BootOptions:
     """Return the lab's options; InputError for a deadline that is not positive."""
-    from e820pool.lab.boot import BootOptions  # noqa: PLC0415  numpy
+    from e820pool.deposits import parse_range  # noqa: PLC0415  numpy
+    from e820pool.lab.boot import BootOptions  # noqa: PLC0415
     from e820pool.lab.machine import PHASES, Deadlines  # noqa: PLC0415
 
     deadlines = Deadlines()
@@ -74,6 +89,7 @@ def boot_options(args: argparse.Namespace) -> BootOptions:
         accelerator=args.accel,
         deadlines=deadlines,
         ram_folder=args.ram_folder,
+        memory_devices=tuple(parse_range(text) for text in args.memory_device),
     )
 
 

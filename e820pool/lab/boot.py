@@ -56,6 +56,8 @@ class BootOptions:
         accelerator: ``auto`` takes KVM only where it was seen to boot a kernel.
         deadlines: seconds for each phase.
         ram_folder: a folder on a tmpfs for guest RAM, None for memory.
+        memory_devices: ``[start, end)`` in bytes of each ACPI memory device that is
+            plugged in at power-on. The guest onlines what its kernel adds.
     """
 
     pressure: bool = True
@@ -63,6 +65,7 @@ class BootOptions:
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     deadlines: Deadlines = field(default_factory=Deadlines)
     ram_folder: Path | None = None
+    memory_devices: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +188,7 @@ def _spec(bound: BoundKernel, image: bytes, options: BootOptions) -> VmSpec:
     if accelerator == "auto":
         accelerator = choose_accelerator(image)
     return VmSpec(
-        ram=layout_for(backed_pages(bound)),
+        ram=layout_for(backed_pages(bound), options.memory_devices),
         parts=bound.parts,
         entry=bound.entry,
         stub_addr=bound.stub_addr,
@@ -214,10 +217,11 @@ def _touched(ram: GuestRam, before: _Before, bound: BoundKernel) -> TouchedPages
 def validate_host_memory(spec: VmSpec) -> None:
     """Raise LabError unless this host has the memory that a guest is to fill."""
     have = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    need = spec.ram.total_bytes + _QEMU_BYTES
+    fills = sum(spec.ram.file_sizes)
+    need = fills + _QEMU_BYTES
     if need > have:
         raise LabError(
-            f"a guest that fills {spec.ram.total_bytes:#x} bytes needs {need:#x} here, "
+            f"a guest that fills {fills:#x} bytes needs {need:#x} here, "
             f"and {have:#x} are free: boot without memory pressure, or a smaller map"
         )
 

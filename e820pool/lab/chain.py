@@ -238,7 +238,7 @@ def _spec(first: NextKernel, image: bytes, options: ChainOptions) -> VmSpec:
     if accelerator == "auto":
         accelerator = choose_accelerator(image)
     return VmSpec(
-        ram=layout_for(backed_pages(first.bound)),
+        ram=layout_for(backed_pages(first.bound), options.memory_devices),
         parts=first.bound.parts,
         entry=first.bound.entry,
         stub_addr=first.bound.stub_addr,

@@ -60,6 +60,7 @@ class ChainOptions:
         accelerator: ``auto`` takes KVM only where it was seen to boot a kernel.
         deadlines: seconds for each phase of each kernel.
         ram_folder: a folder on a tmpfs for guest RAM, None for memory.
+        memory_devices: as of :class:`e820pool.lab.boot.BootOptions`.
 
     Raises:
         InputError: pages are to be withdrawn of a region, which ``pmpool=`` names in
@@ -77,6 +78,7 @@ class ChainOptions:
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     deadlines: Deadlines = field(default_factory=Deadlines)
     ram_folder: Path | None = None
+    memory_devices: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if self.carrier == "pmpool" and self.nr_withdrawn:

@@ -30,6 +30,8 @@ _DYNAMIC_LOADER = b"/ld-linux"
 # Frames: guest_report.py reads them. Binary files travel as base64 between a line
 # with length and checksum and a line that closes, so that a report cut anywhere is
 # known to be cut. The port is set raw, or the line discipline would add returns.
+# Hot-added memory is brought online first, as the udev rules of distributions do
+# (SUBSYSTEM=="memory", ATTR{state}="online"): many kernels are configured not to.
 _REPORT = r"""#!/bin/busybox sh
 export PATH=/bin
 busybox mount -t proc proc /proc
@@ -52,6 +54,10 @@ send() {
 }
 
 mark hello
+for block in /sys/devices/system/memory/memory*; do
+    read -r state <"$block/state" || continue
+    [ "$state" = offline ] && echo online >"$block/state"
+done 2>/dev/null
 send iomem /proc/iomem
 (cd /sys/firmware/memmap && busybox grep -r . .) >/tmp/memmap 2>/dev/null
 send memmap /tmp/memmap

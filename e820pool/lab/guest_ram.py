@@ -1,4 +1,4 @@
-"""Guest RAM in an anonymous sparse file: its layout, patterns, and touched pages."""
+"""Guest RAM in anonymous sparse files: its layout, patterns, and touched pages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import mmap
 import os
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
@@ -15,11 +15,13 @@ from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ExtentSet, round_up
 from e820pool.lab.touched import data_runs, punch_hole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 __all__ = (
+    "DEVICE_BLOCK_BYTES",
     "FIRMWARE_SLACK_BYTES",
+    "FileRun",
     "GuestRam",
     "RamLayout",
     "layout_for",
@@ -44,58 +46,103 @@ _HUGE_PAGE = 2 * _MIB
 _READ_BYTES = 4 * _MIB
 
 
+DEVICE_BLOCK_BYTES = 128 * _MIB
+"""A memory device of which start or end is no multiple of this is added by no kernel:
+check_hotplug_memory_range() (mm/memory_hotplug.c, 5.10 to 7.3) wants whole memory
+blocks, and x86 has none that are smaller (arch/x86/mm/init_64.c)."""
+
+# pc_get_device_memory_range() in hw/i386/pc.c (QEMU 7.2): memory devices lie above RAM,
+# from a multiple of 1 GiB on.
+_DEVICE_BASE_BYTES = 1 << 30
+
+
+class FileRun(NamedTuple):
+    """Say where consecutive pages lie in one of the files."""
+
+    file: int
+    offset: int
+    size: int
+    start_pfn: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RamLayout:
-    """Say where the bytes of the RAM file lie in guest-physical memory.
+    """Say where the bytes of the RAM files lie in guest-physical memory.
 
-    The file's first ``low_bytes`` are at address 0, the rest at 4 GiB.
+    Of the first file ``low_bytes`` are at address 0, the rest at 4 GiB; each memory
+    device has a file of its own.
+
+    Attributes:
+        low_bytes: RAM below 4 GiB.
+        high_bytes: RAM from 4 GiB on.
+        devices: ``[start, end)`` in bytes of each memory device, sorted.
     """
 
     low_bytes: int
     high_bytes: int = 0
+    devices: tuple[tuple[int, int], ...] = ()
 
     @property
     def total_bytes(self) -> int:
-        """Return the size of the file."""
+        """Return the size of the first file: RAM that is there at power-on."""
         return self.low_bytes + self.high_bytes
 
+    @property
+    def file_sizes(self) -> tuple[int, ...]:
+        """Return the size of each file."""
+        return self.total_bytes, *(end - start for start, end in self.devices)
+
+    @property
+    def device_base(self) -> int:
+        """Return the lowest address that a memory device can have."""
+        return round_up(_FOUR_GIB + self.high_bytes, _DEVICE_BASE_BYTES)
+
     def pages(self) -> ExtentSet:
-        """Return the guest-physical pages that are RAM of the machine."""
-        high = (_FOUR_GIB, _FOUR_GIB + self.high_bytes)
+        """Return the guest-physical pages that the machine has memory for."""
         return ExtentSet(
-            (start >> PAGE_SHIFT, end >> PAGE_SHIFT)
-            for start, end in ((0, self.low_bytes), high)
+            (addr >> PAGE_SHIFT, (addr + size) >> PAGE_SHIFT)
+            for _, _, addr, size in self._pieces()
         )
 
-    def file_runs(self, pages: ExtentSet) -> Iterator[tuple[int, int, int]]:
-        """Yield ``(file_offset, size, start_pfn)`` of those pages that are RAM."""
-        boundary = _FOUR_GIB >> PAGE_SHIFT
-        for start, end in pages & self.pages():
-            shift = _FOUR_GIB - self.low_bytes if start >= boundary else 0
-            yield (
-                (start << PAGE_SHIFT) - shift,
-                (end - start) << PAGE_SHIFT,
-                start,
-            )
+    def file_runs(self, pages: ExtentSet) -> Iterator[FileRun]:
+        """Yield those of the pages that the machine has, as runs of its files."""
+        for file, offset, addr, size in self._pieces():
+            piece = (addr >> PAGE_SHIFT, (addr + size) >> PAGE_SHIFT)
+            for start, end in pages & ExtentSet([piece]):
+                at = offset + (start << PAGE_SHIFT) - addr
+                yield FileRun(file, at, (end - start) << PAGE_SHIFT, start)
 
-    def pages_of_file(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Yield half-open PFN ranges of the file's bytes ``[start, end)``."""
-        low = (start, min(end, self.low_bytes))
-        high = (max(start, self.low_bytes), end)
-        for (first, after), shift in (
-            (low, 0),
-            (high, _FOUR_GIB - self.low_bytes),
-        ):
-            if first < after:
+    def pages_of_file(
+        self, start: int, end: int, file: int = 0
+    ) -> Iterator[tuple[int, int]]:
+        """Yield half-open PFN ranges of a file's bytes ``[start, end)``."""
+        for number, offset, addr, size in self._pieces():
+            first, after = max(start, offset), min(end, offset + size)
+            if number == file and first < after:
+                shift = addr - offset
                 yield (first + shift) >> PAGE_SHIFT, (after + shift) >> PAGE_SHIFT
 
+    # (file, offset in it, guest-physical address, bytes)
+    def _pieces(self) -> Iterator[tuple[int, int, int, int]]:
+        yield 0, 0, 0, self.low_bytes
+        if self.high_bytes:
+            yield 0, self.low_bytes, _FOUR_GIB, self.high_bytes
+        for file, (start, end) in enumerate(self.devices, 1):
+            yield file, 0, start, end - start
 
-def layout_for(ram: ExtentSet) -> RamLayout:
+
+def layout_for(ram: ExtentSet, devices: Sequence[tuple[int, int]] = ()) -> RamLayout:
     """Return the smallest layout that backs every page of ``ram``, with slack.
 
+    Args:
+        ram: pages that need memory; those inside a device have the device's.
+        devices: ``[start, end)`` in bytes of each memory device.
+
     Raises:
-        LabError: QEMU's PC has no RAM there.
+        LabError: QEMU's PC has no RAM, or no memory device, there.
     """
+    for start, end in devices:
+        ram -= ExtentSet([(start >> PAGE_SHIFT, end >> PAGE_SHIFT)])
     below = ram & ExtentSet([(0, _FOUR_GIB >> PAGE_SHIFT)])
     above = ram - below
     if not below:
@@ -108,24 +155,50 @@ def layout_for(ram: ExtentSet) -> RamLayout:
             f"RAM up to {low:#x} cannot be built in QEMU: its PC has "
             f"{limit - FIRMWARE_SLACK_BYTES:#x} bytes of it below 4 GiB"
         )
-    return RamLayout(
+    layout = RamLayout(
         low_bytes=round_up(low, _MIB) + FIRMWARE_SLACK_BYTES,
         high_bytes=round_up(high, _MIB),
+        devices=tuple(sorted(devices)),
     )
+    _validate_devices(layout)
+    return layout
+
+
+def _validate_devices(layout: RamLayout) -> None:
+    floor = layout.device_base
+    for start, end in layout.devices:
+        place = f"memory device [{start:#x}, {end:#x})"
+        if start % DEVICE_BLOCK_BYTES or end % DEVICE_BLOCK_BYTES:
+            raise LabError(
+                f"{place}: start and end must be multiples of {DEVICE_BLOCK_BYTES:#x}, "
+                "or no kernel adds it"
+            )
+        if start < floor:
+            raise LabError(
+                f"{place} cannot be built in QEMU: below {floor:#x} is RAM, or another "
+                "memory device"
+            )
+        floor = end
 
 
 class GuestRam:
-    """Own the RAM file of one run; nameless, so that nothing is left behind.
+    """Own the RAM files of one run; nameless, so that nothing is left behind.
 
     Use as a context manager, or call :meth:`close`.
     """
 
-    __slots__ = ("_fd", "layout")
+    __slots__ = ("_fds", "layout")
 
     def __init__(self, layout: RamLayout, folder: Path | None = None) -> None:
-        """Create the file: in memory, or nameless in a folder on a tmpfs."""
+        """Create the files: in memory, or nameless in a folder on a tmpfs."""
         self.layout = layout
-        self._fd = _sparse_file(layout.total_bytes, folder)
+        self._fds: list[int] = []
+        try:
+            for size in layout.file_sizes:
+                self._fds.append(_sparse_file(size, folder))
+        except LabError:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -135,27 +208,32 @@ class GuestRam:
 
     @property
     def fileno(self) -> int:
-        """Return the file descriptor, to be handed to QEMU."""
-        return self._fd
+        """Return the descriptor of the first file, that of RAM at power-on."""
+        return self._fds[0]
+
+    @property
+    def filenos(self) -> tuple[int, ...]:
+        """Return the file descriptors, to be handed to QEMU; the devices' last."""
+        return tuple(self._fds)
 
     def close(self) -> None:
         """Give the memory back."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        while self._fds:
+            os.close(self._fds.pop())
 
     def touched(self) -> ExtentSet:
         """Return the pages ever read or written since they were last holes."""
         return ExtentSet(
             pages
-            for start, end in data_runs(self._fd, self.layout.total_bytes)
-            for pages in self.layout.pages_of_file(start, end)
+            for file, size in enumerate(self.layout.file_sizes)
+            for start, end in data_runs(self._fds[file], size)
+            for pages in self.layout.pages_of_file(start, end, file)
         )
 
     def clear(self, pages: ExtentSet) -> None:
         """Make pages holes again: untouched, and zero to whoever looks."""
-        for offset, size, _ in self.layout.file_runs(pages):
-            punch_hole(self._fd, offset, size)
+        for file, offset, size, _ in self.layout.file_runs(pages):
+            punch_hole(self._fds[file], offset, size)
 
     def restore(self, addr: int, data: bytes) -> bool:
         """Write ``data`` at a guest-physical address unless it is there; return if so.
@@ -165,21 +243,29 @@ class GuestRam:
         was_there = True
         end_pfn = (addr + len(data) + PAGE_SIZE - 1) >> PAGE_SHIFT
         pages = ExtentSet([(addr >> PAGE_SHIFT, end_pfn)] if data else [])
-        for offset, size, start_pfn in self.layout.file_runs(pages):
+        for file, offset, size, start_pfn in self.layout.file_runs(pages):
             first = max(addr, start_pfn << PAGE_SHIFT)
             last = min(addr + len(data), (start_pfn << PAGE_SHIFT) + size)
             at = offset + first - (start_pfn << PAGE_SHIFT)
             part = data[first - addr : last - addr]
-            if os.pread(self._fd, len(part), at) != part:
+            if os.pread(self._fds[file], len(part), at) != part:
                 was_there = False
-                os.pwrite(self._fd, part, at)
+                os.pwrite(self._fds[file], part, at)
         return was_there
+
+    def write(self, start_pfn: int, data: bytes) -> int:
+        """Write bytes into consecutive pages; return how many the machine has."""
+        nr_pages = -(-len(data) // PAGE_SIZE)
+        pages, done = ExtentSet([(start_pfn, start_pfn + nr_pages)]), 0
+        for file, offset, size, _ in self.layout.file_runs(pages):
+            done += os.pwrite(self._fds[file], data[done : done + size], offset)
+        return done
 
     def fill(self, pages: ExtentSet, pattern: bytes) -> None:
         """Write a page-sized pattern to each page."""
-        for offset, size, _ in self.layout.file_runs(pages):
+        for file, offset, size, _ in self.layout.file_runs(pages):
             for at in range(offset, offset + size, PAGE_SIZE):
-                os.pwrite(self._fd, pattern, at)
+                os.pwrite(self._fds[file], pattern, at)
 
     def differing(self, pages: ExtentSet, pattern: bytes) -> ExtentSet:
         """Return those pages whose content is not the page-sized pattern.
@@ -188,9 +274,10 @@ class GuestRam:
         """
         expected = np.frombuffer(pattern, np.uint8)
         found: list[tuple[int, int]] = []
-        for offset, size, start_pfn in self.layout.file_runs(pages):
+        for file, offset, size, start_pfn in self.layout.file_runs(pages):
             for at in range(0, size, _READ_BYTES):
-                data = os.pread(self._fd, min(_READ_BYTES, size - at), offset + at)
+                nr_bytes = min(_READ_BYTES, size - at)
+                data = os.pread(self._fds[file], nr_bytes, offset + at)
                 rows = np.frombuffer(data, np.uint8).reshape(-1, PAGE_SIZE) != expected
                 first = start_pfn + (at >> PAGE_SHIFT)
                 found += [

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from e820pool.errors import LabError
-from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ExtentSet
+from e820pool.extents import PAGE_SIZE
 from e820pool.lab.chain_port import runs_of
 
 if TYPE_CHECKING:
@@ -46,14 +45,5 @@ def write_pages(ram: GuestRam, start_pfn: int, data: bytes) -> None:
     Raises:
         LabError: the machine has no RAM there.
     """
-    done = 0
-    for offset, size in _file_runs(ram, start_pfn, len(data)):
-        done += os.pwrite(ram.fileno, data[done : done + size], offset)
-    if done < len(data):
+    if ram.write(start_pfn, data) < len(data):
         raise LabError(f"PFN {start_pfn:#x} on: {len(data):#x} bytes are not all RAM")
-
-
-def _file_runs(ram: GuestRam, start_pfn: int, size: int) -> list[tuple[int, int]]:
-    end_pfn = start_pfn + (size + PAGE_SIZE - 1 >> PAGE_SHIFT)
-    pages = ExtentSet([(start_pfn, end_pfn)])
-    return [(offset, length) for offset, length, _ in ram.layout.file_runs(pages)]

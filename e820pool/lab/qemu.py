@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from e820pool.errors import LabError
+from e820pool.extents import round_up
 from e820pool.loading.multiboot_stub import build_stub_elf
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = (
 Accelerator = Literal["kvm", "tcg"]
 """Hardware, or emulation."""
 
+_GIB = 1 << 30
 _QEMU = "qemu-system-x86_64"
 
 
@@ -60,6 +62,7 @@ class VmChannels:
 
     Attributes:
         ram: path of the RAM file.
+        devices: path of each memory device's file, in the layout's order.
         stub: path of the stub's ELF file.
         parts: path of each part, in the order of the spec.
         console: QEMU character device (without its id) of the first serial port.
@@ -71,6 +74,7 @@ class VmChannels:
     parts: tuple[str, ...]
     console: str
     report: str
+    devices: tuple[str, ...] = ()
 
 
 def find_qemu() -> str:
@@ -101,9 +105,10 @@ def qemu_argv(spec: VmSpec, channels: VmChannels, *, qemu: str = _QEMU) -> list[
     argv += ["-cpu", spec.cpu] if spec.cpu else []
     argv += [
         "-m",
-        f"size={ram.total_bytes}B",
+        f"size={ram.total_bytes}B{_slots(ram)}",
         "-object",
         backend,
+        *_device_options(ram, channels.devices),
         # No default devices: less to boot, and no option ROMs but the loader's.
         "-nodefaults",
         "-display",
@@ -125,6 +130,25 @@ def qemu_argv(spec: VmSpec, channels: VmChannels, *, qemu: str = _QEMU) -> list[
         # force-raw: a kernel or initrd must not be taken for an ELF file.
         loader = f"loader,file={path},addr={part.addr:#x},force-raw=on"
         argv += ["-device", loader]
+    return argv
+
+
+# Each device may be aligned to 1 GiB: QEMU wants as much room beyond its size.
+def _slots(ram: RamLayout) -> str:
+    if not ram.devices:
+        return ""
+    room = ram.devices[-1][1] - ram.device_base + ram.total_bytes
+    return f",slots={len(ram.devices)},maxmem={round_up(room, _GIB)}B"
+
+
+# A pc-dimm is a PNP0C80 device in the tables that SeaBIOS passes on, present at boot.
+def _device_options(ram: RamLayout, paths: Sequence[str]) -> list[str]:
+    argv = []
+    for number, ((start, end), path) in enumerate(zip(ram.devices, paths, strict=True)):
+        backend = f"id=mem{number},size={end - start}B,mem-path={path},share=on"
+        dimm = f"id=dimm{number},memdev=mem{number},addr={start:#x}"
+        argv += ["-object", f"memory-backend-file,{backend}"]
+        argv += ["-device", f"pc-dimm,{dimm}"]
     return argv
 
 
@@ -158,6 +182,10 @@ def write_dry_run(spec: VmSpec, folder: Path) -> str:
         parts=tuple(_escaped(folder / name) for name in names),
         console=f"file,path={_escaped(folder / 'console.log')}",
         report=f"file,path={_escaped(folder / 'report.txt')}",
+        devices=tuple(
+            _escaped(folder / f"device-{number}")
+            for number in range(len(spec.ram.devices))
+        ),
     )
     return _shell_command(qemu_argv(spec, channels))
 

@@ -52,13 +52,14 @@ def started_vm(spec: VmSpec, ram: GuestRam) -> Iterator[StartedVm]:
         files += [_memory_file(stack, p.what, p.data) for p in spec.parts]
         channels = VmChannels(
             ram=_fd_path(ram.fileno),
+            devices=tuple(_fd_path(fd) for fd in ram.filenos[1:]),
             stub=_fd_path(files[0]),
             parts=tuple(_fd_path(fd) for fd in files[1:]),
             console=f"file,path={_fd_path(console.fileno)}",
             report=f"socket,fd={report_far.fileno()}",
         )
         argv = [*_die_with_parent(), *qemu_argv(spec, channels, qemu=find_qemu())]
-        inherited = [ram.fileno, *files, console.fileno, report_far.fileno()]
+        inherited = [*ram.filenos, *files, console.fileno, report_far.fileno()]
         process = stack.enter_context(_process(argv, inherited))
         report_far.close()
         yield StartedVm(process=process, console=console, report=report)

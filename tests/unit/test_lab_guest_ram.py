@@ -32,7 +32,7 @@ def test_ram_above_4_gib_follows_the_low_part_in_the_file():
     layout = RamLayout(low_bytes=64 * MIB, high_bytes=64 * MIB)
     high = ExtentSet([(FOUR_GIB_PFN + 1, FOUR_GIB_PFN + 3)])
     assert list(layout.file_runs(high)) == [
-        (64 * MIB + 4096, 8192, FOUR_GIB_PFN + 1),
+        (0, 64 * MIB + 4096, 8192, FOUR_GIB_PFN + 1),
     ]
     # A run of the file over the seam is two runs of memory.
     pages = list(layout.pages_of_file(64 * MIB - 4096, 64 * MIB + 4096))
@@ -135,6 +135,56 @@ def test_a_closed_file_is_closed_once():
     ram.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
+
+
+DEVICES = ((4 * GIB, 4 * GIB + 128 * MIB), (5 * GIB, 5 * GIB + 256 * MIB))
+
+
+def test_each_memory_device_is_a_file_of_its_own():
+    layout = RamLayout(low_bytes=4 * MIB, devices=DEVICES)
+    assert layout.file_sizes == (4 * MIB, 128 * MIB, 256 * MIB)
+    pages = ExtentSet([(1, 2), (FOUR_GIB_PFN + 7, FOUR_GIB_PFN + 9)])
+    last = (5 * GIB + 256 * MIB - 4096) >> 12
+    with GuestRam(layout) as ram:
+        assert len(ram.filenos) == 3
+        assert ram.write(1, b"a") == 1
+        assert ram.write(FOUR_GIB_PFN + 7, b"b" * 4097) == 4097
+        assert ram.write(last, b"c" * 8192) == 4096
+        assert os.pread(ram.filenos[1], 2, 7 * 4096) == b"bb"
+        assert os.pread(ram.filenos[2], 2, 256 * MIB - 4096) == b"cc"
+        assert ram.touched() == pages | ExtentSet([(last, last + 1)])
+        ram.clear(pages)
+        assert ram.touched() == ExtentSet([(last, last + 1)])
+        assert ram.differing(ExtentSet([(last - 1, last + 1)]), bytes(4096)) == (
+            ExtentSet([(last, last + 1)])
+        )
+
+
+def test_what_lies_in_a_memory_device_is_no_ram_at_power_on():
+    ram = ExtentSet([(0, 64 * MIB >> 12), (FOUR_GIB_PFN, FOUR_GIB_PFN + 1024)])
+    layout = layout_for(ram, DEVICES[::-1])
+    assert layout.high_bytes == 0
+    assert layout.devices == DEVICES
+    assert layout.pages().covers(ram)
+
+
+@pytest.mark.parametrize(
+    ("high", "device", "reason"),
+    [
+        ([], (4 * GIB, 4 * GIB + 64 * MIB), "multiples of 0x8000000"),
+        ([], (3 * GIB, 4 * GIB), "below 0x100000000 is RAM"),
+        # QEMU begins the room for devices at a multiple of 1 GiB.
+        (
+            [(4 * GIB, 5 * GIB + MIB)],
+            (5 * GIB + 128 * MIB, 6 * GIB),
+            "below 0x180000000",
+        ),
+    ],
+)
+def test_a_memory_device_where_no_pc_has_it_is_a_lab_error(high, device, reason):
+    ram = [(0, 64 * MIB), *high]
+    with pytest.raises(LabError, match=reason):
+        layout_for(ExtentSet((a >> 12, b >> 12) for a, b in ram), [device])
 
 
 def test_bytes_are_put_back_where_they_are_not_as_they_should_be():

@@ -1,9 +1,11 @@
 """The QEMU command line, and the one that a user can paste."""
 
 import shlex
+from dataclasses import replace
 
 import pytest
 
+from e820pool.extents import round_up
 from e820pool.handoff.model import Segment
 from e820pool.lab.guest_ram import RamLayout
 from e820pool.lab.qemu import VmChannels, VmSpec, qemu_argv, write_dry_run
@@ -68,6 +70,26 @@ def test_with_ram_above_4_gib_the_low_part_ends_where_the_layout_says():
     assert "max-ram-below-4g" not in values(alone, "-machine")[0]
     assert f"max-ram-below-4g={64 * MIB}" in values(both, "-machine")[0]
     assert values(both, "-m") == [f"size={192 * MIB}B"]
+
+
+def test_each_memory_device_is_a_pc_dimm_on_a_shared_file():
+    gib = 1 << 30
+    ram = RamLayout(
+        low_bytes=64 * MIB,
+        devices=((4 * gib, 5 * gib), (6 * gib, 6 * gib + 128 * MIB)),
+    )
+    argv = qemu_argv(spec(ram), replace(CHANNELS, devices=("/d0", "/d1")))
+    # Room from 4 GiB to the last device's end, beside the RAM at power-on.
+    room = round_up(2 * gib + 192 * MIB, gib)
+    assert values(argv, "-m") == [f"size={64 * MIB}B,slots=2,maxmem={room}B"]
+    assert values(argv, "-object")[1:] == [
+        f"memory-backend-file,id=mem0,size={gib}B,mem-path=/d0,share=on",
+        f"memory-backend-file,id=mem1,size={128 * MIB}B,mem-path=/d1,share=on",
+    ]
+    assert values(argv, "-device")[:2] == [
+        "pc-dimm,id=dimm0,memdev=mem0,addr=0x100000000",
+        "pc-dimm,id=dimm1,memdev=mem1,addr=0x180000000",
+    ]
 
 
 def test_a_dry_run_leaves_files_and_a_command_that_names_them(tmp_path):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.cli import status
 from e820pool.cli.inputs import add_source_argument, source_map, whole_number
-from e820pool.cli.lab_runs import boot_options, lab_kernels
+from e820pool.cli.lab_runs import add_device_option, boot_options, lab_kernels
 from e820pool.cli.progress import Progress
 from e820pool.errors import InputError, LabError
 
@@ -102,6 +102,7 @@ def _add_lab_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--ram-folder", metavar="DIR", type=Path, help="a tmpfs for guest RAM"
     )
+    add_device_option(group)
     group.add_argument("--keep", metavar="DIR", type=Path, help="keep consoles there")
     parser.set_defaults(pattern=False)
 
@@ -159,6 +160,7 @@ def _options(args: argparse.Namespace) -> ChainOptions:
         accelerator=lab.accelerator,
         deadlines=lab.deadlines,
         ram_folder=lab.ram_folder,
+        memory_devices=lab.memory_devices,
     )
 
 

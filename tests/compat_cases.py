@@ -1,10 +1,9 @@
 """Handoffs as rows, judged by the model: what the tests of findings share."""
 
 from e820pool.abi.e820 import table_of
-from e820pool.compat import check_pages
+from e820pool.compat import check_input
 from e820pool.extents import ExtentSet
 from e820pool.kernel.boot_input import BootInput, SetupDataSpan
-from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.profiles import profile_for
 
 M, G = 1 << 20, 1 << 30
@@ -25,7 +24,7 @@ def verdict(
     ext = tuple(table_of(part) for part in ext)
     given = BootInput(table=table_of(rows), ext=ext, **rest)
     pages = ExtentSet((addr >> 12, (addr + size) >> 12) for addr, size in deposits)
-    return check_pages(pages, predict_input(given, profile), given, profile)
+    return check_input(pages, given, profile)
 
 
 def found(ident, *args, **kwargs):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +15,9 @@ if TYPE_CHECKING:
     from e820pool.cli.console import Console
     from e820pool.compat import Judgement, Verdict
     from e820pool.handoff.model import Handoff
-    from e820pool.kernel.profiles import Profile
-    from e820pool.kernel.view import KernelView
     from e820pool.lab.several import Outcome
 
-__all__ = ("check_machines", "judged")
+__all__ = ("check_machines",)
 
 
 def check_machines(handoff: Handoff, args: argparse.Namespace, console: Console) -> int:
@@ -51,8 +48,8 @@ def _word(one: Judgement | Verdict) -> str:
 
 
 def _of_outcome(outcome: Outcome) -> Judgement | Verdict:
-    from e820pool.compat import verdict_unknown  # noqa: PLC0415  numpy
-    from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415  numpy
+    from e820pool.compat import judge_boot, verdict_unknown  # noqa: PLC0415  numpy
+    from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415
 
     name, record = outcome.kernel.name, outcome.record
     if record is None:
@@ -61,25 +58,17 @@ def _of_outcome(outcome: Outcome) -> Judgement | Verdict:
         profile = profile_of(outcome.kernel)
     except InputError as exc:
         return verdict_unknown(name, str(exc))
-    return judged(record.handoff, record.view, profile)
-
-
-def judged(handoff: Handoff, view: KernelView, profile: Profile) -> Judgement:
-    """Return what model and machine say of a boot of this handoff."""
-    from e820pool.compat import judge_both  # noqa: PLC0415  numpy
-    from e820pool.kernel.early_boot import predict  # noqa: PLC0415
-    from e820pool.kernel.reading import boot_input  # noqa: PLC0415
-
-    model = replace(predict(handoff, profile), kernel=view.kernel)
-    return judge_both(handoff.ledger, model, view, boot_input(handoff), profile)
+    return judge_boot(record, profile)
 
 
 def _of_console(handoff: Handoff, path: str) -> Judgement:
-    from e820pool.kernel.profiles import profile_for  # noqa: PLC0415  numpy
-    from e820pool.lab.machine_view import view_of_console  # noqa: PLC0415
+    from e820pool.compat import judge_boot  # noqa: PLC0415  numpy
+    from e820pool.kernel.profiles import profile_for  # noqa: PLC0415
+    from e820pool.lab.machine_view import SeenBoot, view_of_console  # noqa: PLC0415
     from e820pool.sources.files import read_file  # noqa: PLC0415
     from e820pool.sources.log_text import decode_text  # noqa: PLC0415
 
     text = decode_text(read_file(Path(path)), path)
     view = view_of_console(handoff, text)
-    return judged(handoff, view, profile_for(view.kernel))
+    record = SeenBoot(handoff=handoff, view=view)
+    return judge_boot(record, profile_for(view.kernel))

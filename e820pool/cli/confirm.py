@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from e820pool.cli import status
 from e820pool.cli.boot_progress import boot_progress
-from e820pool.cli.check_machines import judged
 from e820pool.cli.lab_runs import binder_of, lab_kernels, run_pairs
 from e820pool.errors import E820PoolError
 
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
     from e820pool.errors import LabError
-    from e820pool.kernel.profiles import Profile
-    from e820pool.lab.boot import BootRecord
     from e820pool.lab.several import Outcome
     from e820pool.loading.kernel_file import KernelFile
     from e820pool.stress.confirm import ConfirmCase, ObservableLimit
@@ -91,8 +87,9 @@ def _booted(
 def _judged_row(
     outcome: Outcome, case: ConfirmCase, row: dict[str, Any]
 ) -> dict[str, Any]:
-    from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415  numpy
-    from e820pool.stress.confirm import loss_ids, losses_of  # noqa: PLC0415  numpy
+    from e820pool.compat import judge_boot  # noqa: PLC0415  numpy
+    from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415
+    from e820pool.stress.confirm import loss_ids, losses_of  # noqa: PLC0415
 
     record, profile, loses = (
         outcome.record,
@@ -105,10 +102,10 @@ def _judged_row(
         if not word:
             return _row(row, error=f"VM lost: {outcome.failure}")
         return _row(row, model=list(model), machine=[word], agree=True)
-    found = judged(record.handoff, record.view, profile)
+    found = judge_boot(record, profile)
     model = loss_ids(found.model.findings, loses)
     machine = loss_ids(found.machine.findings, case.limit.shows or loses)
-    differs = _differences(record, profile)
+    differs = [one.field for one in found.differences]
     return _row(
         row,
         model=list(model),
@@ -130,18 +127,6 @@ def _end_of_lost(limit: ObservableLimit, failure: LabError | None) -> str:
         return "silent"
     last = console.strip().rpartition(b"\n")[2]
     return "hung" if limit.hangs_after and limit.hangs_after in last else ""
-
-
-# Where KASLR put the kernel is not the model's to know: the machine says it.
-def _differences(record: BootRecord, profile: Profile) -> list[str]:
-    from e820pool.compat.diff import diff  # noqa: PLC0415  numpy
-    from e820pool.kernel.early_boot import predict_input  # noqa: PLC0415
-    from e820pool.kernel.reading import boot_input  # noqa: PLC0415
-
-    given = boot_input(record.handoff)
-    if record.view.kernel_range is not None:
-        given = replace(given, kernel_range=record.view.kernel_range)
-    return [one.field for one in diff(predict_input(given, profile), record.view)]
 
 
 def _row(row: dict[str, Any], **told: Any) -> dict[str, Any]:

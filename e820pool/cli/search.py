@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from e820pool.cli import status
 from e820pool.cli.boot_progress import boot_progress
-from e820pool.cli.check_machines import judged
 from e820pool.cli.lab_runs import lab_kernels, run_boots
 
 if TYPE_CHECKING:
@@ -72,15 +71,16 @@ def _failure(
     console: Console,
     seen: BootProgress,
 ) -> str:
-    from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415  numpy
-    from e820pool.stress.confirm import loss_ids  # noqa: PLC0415  numpy
+    from e820pool.compat import judge_boot  # noqa: PLC0415  numpy
+    from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415
+    from e820pool.stress.confirm import loss_ids  # noqa: PLC0415
     from e820pool.stress.search import handoff_of  # noqa: PLC0415
 
     (outcome,) = run_boots(handoff_of(extents), [kernel], args, console, seen)
     if outcome.record is None:
         return f"VM lost: {outcome.failure}"
     record = outcome.record
-    both = judged(record.handoff, record.view, profile_of(kernel))
+    both = judge_boot(record, profile_of(kernel))
     unsafe = [one.id for one in both.verdict.findings if one.level == "unsafe"]
     lost = [*loss_ids(both.machine.findings), *unsafe]
     lost += ["model-differs"] if both.differences else []

@@ -24,6 +24,7 @@ __all__ = (
     "add_kernel_option",
     "configured",
     "default_kernel",
+    "loaded",
     "one_target",
     "targets",
     "view_of",
@@ -141,16 +142,23 @@ def view_of(handoff: Handoff, target: Target) -> tuple[Handoff, KernelView]:
 
     if target.profile is None:
         raise UnknownKernelError(target.reason)
-    given = handoff if target.image is None else _loaded(handoff, target.image)
+    given = loaded(handoff, target)
     return given, predict(given, target.profile)
 
 
-def _loaded(handoff: Handoff, image: bytes) -> Handoff:
+def loaded(handoff: Handoff, target: Target) -> Handoff:
+    """Return the handoff as the target's loader completes it, if it is an image.
+
+    Raises:
+        CapacityError: the image has no place outside deposits.
+    """
+    if target.image is None:
+        return handoff
     from e820pool.abi.bzimage import parse_bzimage  # noqa: PLC0415  construct
     from e820pool.loading.bind import bind_kernel, kernel_bytes  # noqa: PLC0415
 
-    header = parse_bzimage(image)
-    parts = kernel_bytes(header, image)
+    header = parse_bzimage(target.image)
+    parts = kernel_bytes(header, target.image)
     return bind_kernel(handoff, header, parts).handoff
 
 

@@ -1,28 +1,32 @@
 """Judge whether a kernel's view of a handoff leaves deposited pages alone."""
 
-from e820pool.compat.both import Judgement, judge_both
-from e820pool.compat.check import check, check_pages
+from e820pool.compat.check import check, check_input
 from e820pool.compat.diff import Difference, diff
-from e820pool.compat.verdict import (
-    Verdict,
-    VerdictWord,
-    profile_notes,
-    verdict_of,
-    verdict_unknown,
-    window_notes,
+from e820pool.compat.judge import (
+    BootedHandoff,
+    Judgement,
+    judge,
+    judge_boot,
+    judge_each,
+    judge_input,
+    model_of_boot,
 )
+from e820pool.compat.verdict import Verdict, VerdictWord, verdict_of, verdict_unknown
 
 __all__ = (
+    "BootedHandoff",
     "Difference",
     "Judgement",
     "Verdict",
     "VerdictWord",
     "check",
-    "check_pages",
+    "check_input",
     "diff",
-    "judge_both",
-    "profile_notes",
+    "judge",
+    "judge_boot",
+    "judge_each",
+    "judge_input",
+    "model_of_boot",
     "verdict_of",
     "verdict_unknown",
-    "window_notes",
 )

@@ -103,8 +103,6 @@ def _ends_at_the_top(case: Situation) -> Iterator[Finding]:
 
 
 def _count(case: Situation) -> Iterator[Finding]:
-    if case.given is None:
-        return
     count = case.given.table.size
     if count < 2:
         refused = case.view.map_source != "BIOS-e820"

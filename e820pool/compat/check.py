@@ -1,4 +1,4 @@
-"""check(ledger, view): every way in which a deposited page can be touched."""
+"""check(handoff, profile): every way in which a deposited page can be touched."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from e820pool.compat.situation import situation_of
 from e820pool.compat.touch import findings_of_touch
 from e820pool.compat.verdict import Verdict, verdict_of
 from e820pool.findings import Finding
+from e820pool.kernel.early_boot import predict_input
+from e820pool.kernel.reading import boot_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from e820pool.compat.situation import Situation
-    from e820pool.deposits import DepositLedger
     from e820pool.extents import ExtentSet
+    from e820pool.handoff.model import Handoff
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
 
-__all__ = ("check", "check_pages")
+__all__ = ("check", "check_input")
 
 
 def _of_engine(case: Situation) -> Iterator[Finding]:
@@ -36,7 +38,7 @@ def _of_engine(case: Situation) -> Iterator[Finding]:
         yield Finding(id="no-deposits", level="note", message=message)
 
 
-# In the order in which findings of one level are told.
+# In the order in which findings of one level are listed.
 _GROUPS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     _of_engine,
     findings_of_touch,
@@ -51,42 +53,44 @@ _GROUPS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
 
 
 def check(
-    ledger: DepositLedger,
-    view: KernelView,
-    given: BootInput | None = None,
-    profile: Profile | None = None,
+    handoff: Handoff, profile: Profile, view: KernelView | None = None
 ) -> Verdict:
-    """Return the verdict on one kernel's view.
+    """Return the findings about one kernel's view of a handoff, summed up.
+
+    The handoff is taken as it is: :func:`e820pool.compat.judge.judge` asks with a
+    place for the kernel, and says what is assumed.
 
     Args:
-        ledger: the deposits that must stay untouched.
-        view: what the kernel, modelled or real, made of the handoff.
-        given: what the handoff says, for findings about the handoff itself
-            (``not-monotone``, ``ram-lost``); left out when it is not at hand.
-        profile: how that kernel reads, with its configuration; without it the
-            profile of the view's release, if there is one.
+        handoff: what the kernel is given, with the deposits that must stay untouched.
+        profile: how that kernel reads, with its configuration.
+        view: what the kernel made of the handoff; without it the model is asked.
 
     Example:
         A page that is RAM in the kernel's memory is allocated sooner or later.
 
+        >>> from dataclasses import replace
         >>> from e820pool.deposits import DepositLedger, parse_range
-        >>> from e820pool.kernel.view import KernelView
-        >>> ledger = DepositLedger.of_ranges([parse_range("1G+2M")])
-        >>> view = KernelView(kernel="6.1", memory=((0x10_0000, 0x7FF0_0000),))
-        >>> verdict = check(ledger, view)
+        >>> from e820pool.handoff.build import build_handoff
+        >>> from e820pool.kernel.profiles import profile_for
+        >>> from e820pool.memory_map import MemoryMap
+        >>> machine = MemoryMap.of([(0x0, 0x9F000, 1), (0x10_0000, 0x7FF0_0000, 1)])
+        >>> later = DepositLedger.of_ranges([parse_range("1G+2M")])
+        >>> handoff = replace(build_handoff(machine, DepositLedger()), ledger=later)
+        >>> verdict = check(handoff, profile_for("6.1"))
         >>> verdict.verdict, verdict.findings[0].id
         ('unsafe', 'usable-as-ram')
     """
-    return check_pages(ledger.extents, view, given, profile)
+    return check_input(handoff.ledger.extents, boot_input(handoff), profile, view)
 
 
-def check_pages(
+def check_input(
     deposits: ExtentSet,
-    view: KernelView,
-    given: BootInput | None = None,
-    profile: Profile | None = None,
+    given: BootInput,
+    profile: Profile,
+    view: KernelView | None = None,
 ) -> Verdict:
-    """Return the same for deposited pages of which no owner is known."""
+    """Return the same where what a kernel reads is at hand, and no handoff."""
+    view = predict_input(given, profile) if view is None else view
     case = situation_of(deposits, view, given, profile)
-    found = [finding for group in _GROUPS for finding in group(case)]
-    return verdict_of(view.kernel, found)
+    findings = [finding for group in _GROUPS for finding in group(case)]
+    return verdict_of(view.kernel, findings, view)

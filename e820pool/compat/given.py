@@ -34,7 +34,7 @@ _COPY = "arch/x86/kernel/head64.c copy_bootdata(), setup.c parse_setup_data()"
 
 def findings_of_given(case: Situation) -> Iterator[Finding]:
     """Yield what is wrong with the handoff for every kernel."""
-    if case.given is not None and case.deposits:
+    if case.deposits:
         yield from _of_table(case.deposits, case.told)
         yield from _of_parts(case.deposits, case.given)
         yield from _of_low_memory(case.deposits)

@@ -8,19 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e820pool.abi.e820 import E820_DTYPE
-from e820pool.compat.check import check_pages
-from e820pool.compat.verdict import (
-    Verdict,
-    profile_notes,
-    verdict_of,
-    verdict_unknown,
-    verdict_value,
-    window_notes,
-)
+from e820pool.compat.judge import judge_input
+from e820pool.compat.verdict import Verdict, verdict_unknown, verdict_value
 from e820pool.errors import E820PoolError, InputError
-from e820pool.extents import MAX_PFN, ByteRangeSet, ExtentSet
-from e820pool.handoff.assumed_window import assumed_window
-from e820pool.kernel.early_boot import predict_input
+from e820pool.extents import MAX_PFN, ExtentSet
 from e820pool.kernel.jsonl import (
     boot_of_record,
     encode_line,
@@ -32,8 +23,6 @@ from e820pool.kernel.profiles import profile_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-    from e820pool.kernel.boot_input import BootInput
 
 __all__ = ("check_line", "check_lines", "check_record")
 
@@ -80,26 +69,7 @@ def check_record(record: Mapping[str, Any]) -> Verdict:
         table=np.array(boot.given, E820_DTYPE),
         ext=tuple(np.array(rows, E820_DTYPE) for rows in boot.extended),
     )
-    is_assumed = boot.inp.kernel_range is None
-    if is_assumed:
-        given = replace(given, load_window=_window_of(given, deposits))
-    view = predict_input(given, boot.profile)
-    found = check_pages(deposits, view, given, boot.profile)
-    notes = profile_notes(boot.profile)
-    if is_assumed and given.load_window is not None:
-        notes += window_notes(found.findings, given.load_window)
-    return verdict_of(found.kernel, (*found.findings, *notes)) if notes else found
-
-
-# No record says where its kernel is unpacked, unless it says where it has been.
-def _window_of(given: BootInput, deposits: ExtentSet) -> tuple[int, int] | None:
-    limit = ByteRangeSet.LIMIT
-    nodes = ByteRangeSet(
-        (min(n.addr, limit), min(n.addr + n.size, limit))
-        for n in given.setup_data or ()
-    )
-    table = np.concatenate((given.table, *given.ext))
-    return assumed_window(table, deposits.to_bytes() | nodes)
+    return judge_input(deposits, given, boot.profile)
 
 
 def _deposits(rows: list[Any]) -> ExtentSet:

@@ -37,7 +37,7 @@ _KHO = "7.3 kernel/liveupdate/kexec_handover.c kho_populate()"
 def findings_of_kaslr_rules(case: Situation) -> Iterator[Finding]:
     """Yield what overrides, or escapes, the table in the decompressor."""
     given, profile = case.given, case.profile
-    if not case.deposits or given is None or profile is None:
+    if not case.deposits:
         return
     scratch = kho_scratch(given, profile)
     yield from _scratch(case, given, scratch)
@@ -71,7 +71,9 @@ def _scratch(
             "table says",
             _KHO,
         )
-    enabled = case.has("kho-scratch-is-memory") and _config(case, "KEXEC_HANDOVER")
+    enabled = (
+        case.has("kho-scratch-is-memory") and case.profile.config["KEXEC_HANDOVER"]
+    )
     nodes = given.setup_data or ()
     named = any(node.type == SETUP_KEXEC_KHO for node in nodes)
     if enabled and named and not scratch:
@@ -82,10 +84,6 @@ def _scratch(
         yield Finding(
             id="kho-scratch-overlap", level="degraded", message=message, source=_KHO
         )
-
-
-def _config(case: Situation, option: str) -> bool:
-    return case.profile is not None and bool(case.profile.config[option])
 
 
 def _spans(spans: tuple[tuple[int, int], ...]) -> ExtentSet:

@@ -54,13 +54,12 @@ def _fallback(case: Situation) -> Iterator[Finding]:
 def _cut(case: Situation) -> Sequence[Row]:
     if not case.view.dropped or not case.has("sanitize-in-place"):
         return ()
-    if case.given is None or case.given.table.size > E820_MAX_ENTRIES_ZEROPAGE:
+    if case.given.table.size > E820_MAX_ENTRIES_ZEROPAGE:
         return ()
-    never_merge = case.profile.never_merge if case.profile else ()
     return sanitize_rows(
         case.given.table.tolist(),
         capacity=E820_MAX_ENTRIES_ZEROPAGE,
-        never_merge=never_merge,
+        never_merge=case.profile.never_merge,
     ).cut
 
 
@@ -98,10 +97,9 @@ def _about_rows(ident: str, rows: Sequence[Row], what: str, source: str) -> Find
 
 
 def _type_128(case: Situation) -> Iterator[Finding]:
-    if case.profile is None or not case.told.size:
-        return
     rows = case.told[case.told["type"] == E820_TYPE_RESERVED_KERN]
-    if not rows.size:
+    # Of a kernel without a model nobody can say.
+    if not rows.size or not case.profile.behaviours:
         return
     is_memory = case.has("type-128-is-memory") and case.has("memblock")
     if is_memory:
@@ -122,7 +120,7 @@ def _type_128(case: Situation) -> Iterator[Finding]:
 def _ram_lost(case: Situation) -> Iterator[Finding]:
     # With mem= or memmap= the user asked for less; a dead boot lost all of it.
     view, both = case.view, case.told
-    if case.given is None or view.user_map is not None or view.fatal is not None:
+    if view.user_map is not None or view.fatal is not None:
         return
     if bool((both["addr"] + both["size"] < both["addr"]).any()):
         return
@@ -149,7 +147,7 @@ def _ram_lost(case: Situation) -> Iterator[Finding]:
 
 
 def _pages_of_nodes(case: Situation) -> ExtentSet:
-    nodes = () if case.given is None else case.given.setup_data or ()
+    nodes = case.given.setup_data or ()
     limit = ByteRangeSet.LIMIT
     spans = ((one.addr, min(one.addr + one.size, limit)) for one in nodes)
     return ByteRangeSet(spans).pages_touched()

@@ -60,8 +60,6 @@ def _gap_of(case: Situation, rows: Sequence[Row]) -> Span:
 
 
 def _moved(case: Situation, gap: Span) -> Iterator[Finding]:
-    if case.given is None:
-        return
     told, deposits = case.told, case.deposits.to_bytes() & _BELOW_4_GIB
     if bool(np.any(told["addr"] + told["size"] < told["addr"])):
         return

@@ -26,7 +26,7 @@ _PROTOCOL_2_09 = 0x0209
 
 def findings_of_record(case: Situation) -> Iterator[Finding]:
     """Yield each reason why no pool can be rebuilt from what this kernel has."""
-    if case.given is None or not case.deposits or case.view.fatal is not None:
+    if not case.deposits or case.view.fatal is not None:
         return
     for node in case.given.setup_data or ():
         if node.type == SETUP_E820POOL:

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet, ExtentSet
-from e820pool.kernel.profiles import profile_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,47 +28,36 @@ class Situation:
     Attributes:
         deposits: the pages that must stay untouched.
         view: what the kernel, modelled or real, made of the handoff.
-        given: what the handoff says, None when it is not at hand.
-        profile: how that kernel reads, None when it is not known.
-        told: the entries of zero page and SETUP_E820_EXT, empty without ``given``.
+        given: what the handoff says.
+        profile: how that kernel reads, with its configuration.
+        told: the entries of zero page and SETUP_E820_EXT.
         usable: the pages that the kernel gives to its allocators.
     """
 
     deposits: ExtentSet
     view: KernelView
-    given: BootInput | None
-    profile: Profile | None
+    given: BootInput
+    profile: Profile
     told: NDArray[Any]
     usable: ExtentSet
 
     def has(self, behaviour: str) -> bool:
         """Return whether the kernel is known to show the behaviour."""
-        return self.profile is not None and self.profile.has(behaviour)
+        return self.profile.has(behaviour)
 
 
 def situation_of(
-    deposits: ExtentSet,
-    view: KernelView,
-    given: BootInput | None = None,
-    profile: Profile | None = None,
+    deposits: ExtentSet, view: KernelView, given: BootInput, profile: Profile
 ) -> Situation:
-    """Return the situation; without ``profile`` the one of the view's release."""
-    tables = () if given is None else (given.table, *given.ext)
+    """Return the situation of one kernel's view."""
     return Situation(
         deposits=deposits,
         view=view,
         given=given,
-        profile=profile or _known(view.kernel),
-        told=np.concatenate(tables) if tables else np.empty(0),
+        profile=profile,
+        told=np.concatenate((given.table, *given.ext)),
         usable=view.usable_pages(),
     )
-
-
-def _known(release: str) -> Profile | None:
-    try:
-        return profile_for(release)
-    except InputError:
-        return None
 
 
 def bytes_named(rows: Iterable[Row], *kinds: int) -> ByteRangeSet:

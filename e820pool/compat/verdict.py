@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from e820pool.findings import Finding, finding_value, worst_level
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from e820pool.kernel.profiles import Profile
+    from e820pool.kernel.view import KernelView
 
 __all__ = (
     "Verdict",
@@ -28,27 +29,31 @@ VerdictWord = Literal["safe", "degraded", "unsafe", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Hold what is said about one kernel.
+    """All findings about one kernel.
 
     Attributes:
         kernel: its release, as asked for.
         verdict: ``safe``, ``degraded`` (RAM or the pool is lost, no page is
             touched), ``unsafe`` (a deposited page can be touched) or ``unknown``.
         findings: the worst first.
+        view: what they are about, None where nothing was judged.
     """
 
     kernel: str
     verdict: VerdictWord
     findings: tuple[Finding, ...] = ()
+    view: KernelView | None = field(default=None, repr=False, compare=False)
 
 
-def verdict_of(kernel: str, findings: Iterable[Finding]) -> Verdict:
+def verdict_of(
+    kernel: str, findings: Iterable[Finding], view: KernelView | None = None
+) -> Verdict:
     """Return the verdict that the highest level among ``findings`` decides."""
     rank = {"unsafe": 0, "degraded": 1, "note": 2}
     ordered = tuple(sorted(findings, key=lambda finding: rank[finding.level]))
     words: dict[str | None, VerdictWord] = {"unsafe": "unsafe", "degraded": "degraded"}
     word = words.get(worst_level(ordered), "safe")
-    return Verdict(kernel=kernel, verdict=word, findings=ordered)
+    return Verdict(kernel=kernel, verdict=word, findings=ordered, view=view)
 
 
 def verdict_unknown(kernel: str, reason: str) -> Verdict:
@@ -65,7 +70,7 @@ def window_notes(
         return ()
     start, end = window
     message = (
-        f"no image says where the kernel is unpacked: [{start:#x}, {end:#x}) is "
+        f"nothing says where the kernel is unpacked: [{start:#x}, {end:#x}) is "
         "assumed; with an image as --kernel its own size and place count"
     )
     return (Finding(id="window-assumed", level="note", message=message),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +10,11 @@ from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import CapacityError
 from e820pool.extents import ByteRangeSet
 from e820pool.handoff.placement import Room, entry_bounds
-from e820pool.handoff.strict import whole_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from e820pool.handoff.model import Handoff
-
-__all__ = ("ASSUMED_WINDOW", "assumed_window", "with_assumed_window")
+__all__ = ("ASSUMED_WINDOW", "assumed_window")
 
 ASSUMED_WINDOW = (16 << 20, 64 << 20)
 """Where a kernel without an image at hand is taken to work before it reads a map: its
@@ -27,25 +23,10 @@ preferred address, and init_size of a stock 6.1, rounded."""
 _ALIGNMENT = 2 << 20
 
 
-def with_assumed_window(handoff: Handoff) -> Handoff:
-    """Return the handoff with a window for its kernel, as a loader would choose it.
-
-    Nothing can be said of KASLR without one. It is :data:`ASSUMED_WINDOW`, or as many
-    bytes above it, in RAM outside deposits and the handoff's own parts; where there is
-    no such place, or a window is known already, the handoff is as it was.
-    """
-    if handoff.kernel_window is not None:
-        return handoff
-    limit = ByteRangeSet.LIMIT
-    parts = ByteRangeSet(
-        (min(part.addr, limit), min(part.end, limit)) for part in handoff.segments()
-    )
-    taken = handoff.ledger.extents.to_bytes() | parts
-    return replace(handoff, kernel_window=assumed_window(whole_table(handoff), taken))
-
-
 def assumed_window(table: NDArray[Any], taken: ByteRangeSet) -> tuple[int, int] | None:
     """Return :data:`ASSUMED_WINDOW`, or as many bytes in RAM above it; None if none.
+
+    Nothing can be said of KASLR without a window.
 
     Args:
         table: entries in any order (:data:`~e820pool.abi.e820.E820_DTYPE`).

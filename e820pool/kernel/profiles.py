@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from e820pool.kernel.behaviour import Behaviour
     from e820pool.kernel.config import ConfigValue
 
-__all__ = ("Profile", "all_behaviours", "known_releases", "profile_for")
+__all__ = (
+    "Profile",
+    "all_behaviours",
+    "known_releases",
+    "profile_for",
+    "profile_without_model",
+)
 
 # In the wheel the data lies in the package, in a source tree beside it.
 _PLACES = (
@@ -92,6 +98,15 @@ def profile_for(release: str, config: Mapping[str, Any] | None = None) -> Profil
     """
     changed = config_of(config or {}, _data().config)
     return _profile(release, tuple(sorted(changed.items())))
+
+
+def profile_without_model(release: str) -> Profile:
+    """Return the profile of a release that is not known: it shows no behaviour.
+
+    What a real kernel was seen to do can be judged by it; predicting takes a model.
+    """
+    config = MappingProxyType(dict(_data().config))
+    return Profile(release=release, behaviours=frozenset(), config=config)
 
 
 @lru_cache(maxsize=256)

@@ -9,11 +9,10 @@ from e820pool.abi.boot_params import parse_boot_params
 from e820pool.abi.e820 import E820_ENTRY_BYTES, parse_table
 from e820pool.abi.pool_record import SETUP_E820POOL
 from e820pool.abi.setup_data import SETUP_E820_EXT
-from e820pool.compat import Difference, check, diff
+from e820pool.compat import Difference, diff, judge_input, model_of_boot
 from e820pool.errors import LabError
 from e820pool.handoff.model import Handoff
 from e820pool.handoff.strict import whole_table
-from e820pool.kernel.early_boot import predict, predict_input
 from e820pool.kernel.reading import boot_input
 from e820pool.lab.chain_model import Hop
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
@@ -76,20 +75,22 @@ def hop_of(facts: HopFacts) -> Hop:
     )
     text = facts.console.decode("utf-8", "replace")
     view = view_of_machine(seen, text, facts.report, touched)
-    given, model = _model(facts)
+    given, profile = _given(facts), known_profile(facts.kernel)
     differences: tuple[Difference, ...] = ()
     verdict = None
-    if model is not None and given is not None:
-        differences = (*_table_differences(given, seen, facts), *diff(model, view))
-        verdict = check(facts.started.bound.handoff.ledger, model, given)
+    if given is not None and profile is not None:
+        deposits = facts.started.bound.handoff.ledger.extents
+        verdict = judge_input(deposits, given, profile)
         verdict = replace(verdict, kernel=facts.kernel.name)
+        reading = diff(model_of_boot(given, profile, view), view)
+        differences = (*_table_differences(given, seen, facts), *reading)
     return Hop(
         kernel=facts.kernel.name,
         entered=facts.entered,
         given=facts.started.bound.handoff.ledger,
         nr_entries=len(_rows(seen, facts)),
         view=view,
-        model=model,
+        model=verdict.view if verdict else None,
         predicted=verdict,
         differences=differences,
         rebuilt=_rebuilt(facts, view),
@@ -126,18 +127,15 @@ def _rows(seen: Handoff, facts: HopFacts) -> list[Row]:
     return rows
 
 
-def _model(facts: HopFacts) -> tuple[BootInput | None, KernelView | None]:
-    profile = known_profile(facts.kernel)
-    if profile is None:
-        return None, None
+# What this kernel was to read; None where its loader cannot be followed.
+def _given(facts: HopFacts) -> BootInput | None:
     handoff = facts.started.bound.handoff
     if facts.entered in {"boot", "ours"}:
-        return boot_input(handoff), predict(handoff, profile)
+        return boot_input(handoff)
     handed = _handed_over(facts)
     if handed is None:
-        return None, None
-    given = handed.boot_input(handoff.cmdline.decode("latin-1"))
-    return given, predict_input(given, profile)
+        return None
+    return handed.boot_input(handoff.cmdline.decode("latin-1"))
 
 
 def _handed_over(facts: HopFacts) -> HandedOver | None:

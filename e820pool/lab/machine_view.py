@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from e820pool.lab.guest_report import GuestReport
     from e820pool.sources.console import ConsoleFacts
 
-__all__ = ("TouchedPages", "view_of_console", "view_of_machine")
+__all__ = ("SeenBoot", "TouchedPages", "view_of_console", "view_of_machine")
 
 _KERNEL_PART = re.compile(r"^ +([0-9a-f]+)-([0-9a-f]+) : Kernel \w+", re.MULTILINE)
 _RELEASE = re.compile(r"Linux version (\S+)")
@@ -42,6 +42,14 @@ class TouchedPages:
     deposits: ExtentSet
     changed: ExtentSet
     pattern: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenBoot:
+    """A boot of which only the console was kept, with the handoff it was given."""
+
+    handoff: Handoff
+    view: KernelView
 
 
 def view_of_console(handoff: Handoff, text: str) -> KernelView:

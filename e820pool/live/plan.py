@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.setup_header import XLF_KERNEL_64
-from e820pool.compat import check, profile_notes, verdict_of, verdict_unknown
+from e820pool.compat import judge_input, verdict_unknown
 from e820pool.deposits import DepositLedger
 from e820pool.errors import BadImageError
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet
 from e820pool.findings import LISTED, Finding
 from e820pool.handoff.build import BuildOptions, build_handoff, encode_pool_record
 from e820pool.handoff.strict import whole_table
-from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.reading import boot_input
 from e820pool.live.carried import (
     findings_of_firmware,
@@ -238,8 +237,8 @@ def _verdict(
         release = parse_bzimage(kernel.image).release or "without a version text"
         known = verdict_unknown(kernel.name, f"no profile of the release {release}")
         return replace(known, findings=(*known.findings, *findings))
-    found = check(ledger, predict_input(given, profile), given, profile).findings
-    return verdict_of(kernel.name, (*found, *profile_notes(profile), *findings))
+    verdict = judge_input(ledger.extents, given, profile, findings)
+    return replace(verdict, kernel=kernel.name)
 
 
 # Of an EFI firmware stock kexec-tools pass on what our own loader cannot.

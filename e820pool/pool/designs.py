@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RESERVED_KERN
-from e820pool.compat import Verdict, check
+from e820pool.compat import Verdict, judge
 from e820pool.errors import CapacityError, InputError, MachineError
 from e820pool.extents import PAGE_SHIFT
-from e820pool.handoff.assumed_window import with_assumed_window
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.handoff.strict import whole_table
-from e820pool.kernel.early_boot import predict, predict_input
-from e820pool.kernel.reading import boot_input
+from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.trim import TRIMMED_PAGES
 from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
 from e820pool.pool.rebuild import rebuild
@@ -73,14 +71,11 @@ def design_handoff(
 ) -> Handoff:
     """Return the handoff of one encoding for one kernel.
 
-    Without an image its window is assumed: or nothing could be said of KASLR.
-
     Raises:
         InputError, CapacityError: it cannot be built.
     """
     options = BuildOptions(encoding=encoding, kernel=image)
-    handoff = build_handoff(memory_map, ledger, options)
-    return with_assumed_window(handoff)
+    return build_handoff(memory_map, ledger, options)
 
 
 def design_cell(
@@ -102,12 +97,14 @@ def design_cell(
         return DesignCell(
             encoding=encoding, kernel=profile.release, verdict=None, reason=str(exc)
         )
-    view, given = predict(handoff, profile), boot_input(handoff)
+    verdict = judge(handoff, profile)
+    view = verdict.view
+    assert view is not None  # noqa: S101  for the type checker
     result = rebuild(view, handoff.record_bytes(), memory_map)
     return DesignCell(
         encoding=encoding,
         kernel=profile.release,
-        verdict=check(ledger, view, given),
+        verdict=verdict,
         handoff=handoff,
         nr_entries=int(whole_table(handoff).size),
         nr_words_bytes=len(handoff.cmdline),

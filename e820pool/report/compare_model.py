@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from e820pool.compat import check, diff
-from e820pool.extents import ByteRangeSet
-from e820pool.kernel.early_boot import predict
+from e820pool.compat import judge_boot
 from e820pool.pool.designs import contradiction
 
 if TYPE_CHECKING:
     from e820pool.compat import Difference, Verdict
     from e820pool.kernel.profiles import Profile
-    from e820pool.lab.boot import BootRecord
     from e820pool.lab.several import Outcome
     from e820pool.pool.designs import DesignCell
 
@@ -96,27 +93,11 @@ def booted_of(cell: DesignCell, outcome: Outcome, profile: Profile) -> Booted:
         return Booted(failure=str(outcome.failure))
     record = outcome.record
     touched = record.view.touched_deposits
+    both = judge_boot(record, profile)
     return Booted(
         kernel=record.view.kernel,
-        verdict=check(record.handoff.ledger, record.view),
+        verdict=both.machine,
         nr_touched=touched.nr_pages if touched else 0,
-        differences=_differences(record, profile),
+        differences=both.differences,
         contradiction=contradiction(cell, record.view),
     )
-
-
-# A kernel that KASLR put over deposits makes them RAM: where it went the model cannot
-# know, that it may the model has said.
-def _differences(record: BootRecord, profile: Profile) -> tuple[Difference, ...]:
-    model, machine = predict(record.handoff, profile), record.view
-    found = diff(model, machine)
-    window, image = record.handoff.kernel_window, machine.kernel_range
-    if window is None or image is None:
-        return found
-    size = window[1] - window[0]
-    under = ByteRangeSet([(image[0], image[0] + size)]).pages_touched()
-    forced = under & record.handoff.ledger.extents
-    told, seen = model.usable_pages(), machine.usable_pages()
-    if told - seen or not forced.covers(seen - told):
-        return found
-    return tuple(one for one in found if not one.field.startswith("memory"))

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE
-from e820pool.compat.check import check
+from e820pool.compat.judge import judge
 from e820pool.errors import InputError
 from e820pool.handoff.build import MAX_TABLE_ENTRIES
 from e820pool.handoff.strict import whole_table
-from e820pool.kernel.early_boot import predict
-from e820pool.kernel.reading import boot_input
 from e820pool.stress.limit_handoffs import (
     cleared_handoff,
     fragment_handoff,
@@ -238,9 +236,7 @@ def losses_of(
     handoff: Handoff, profile: Profile, among: Iterable[str] = _LOSSES
 ) -> tuple[str, ...]:
     """Return the ids of what the modelled kernel loses or fails at, sorted."""
-    view = predict(handoff, profile)
-    found = check(handoff.ledger, view, boot_input(handoff), profile).findings
-    return loss_ids(found, among)
+    return loss_ids(judge(handoff, profile).findings, among)
 
 
 def loss_ids(

@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from e820pool.compat import check
+from e820pool.compat import judge_each
 from e820pool.deposits import DepositLedger
 from e820pool.errors import E820PoolError
 from e820pool.extents import PAGE_SHIFT, ExtentSet
 from e820pool.handoff.build import build_handoff
 from e820pool.handoff.strict import whole_table
-from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.profiles import profile_for
-from e820pool.kernel.reading import boot_input
 from e820pool.memory_map import MemoryMap
 from e820pool.stress.draws import Draws
 
 if TYPE_CHECKING:
+    from e820pool.compat import Verdict
     from e820pool.handoff.model import Handoff
-    from e820pool.kernel.boot_input import BootInput
 
 __all__ = ("Captured", "check_captured", "scattered_pages")
 
@@ -60,8 +58,8 @@ def check_captured(host: Captured) -> dict[str, Any]:
         return {"id": host.id, "error": host.error}
     try:
         handoff = _handoff_of(host)
-        given, ledger = boot_input(handoff), handoff.ledger
-        verdicts = {kernel: _verdict(given, ledger, kernel) for kernel in host.kernels}
+        profiles = [profile_for(kernel) for kernel in host.kernels]
+        verdicts = {one.kernel: _value(one) for one in judge_each(handoff, profiles)}
     except E820PoolError as exc:
         return {"id": host.id, "error": str(exc)}
     return {
@@ -102,8 +100,6 @@ def _handoff_of(host: Captured) -> Handoff:
     return build_handoff(memory_map, ledger)
 
 
-def _verdict(given: BootInput, ledger: DepositLedger, kernel: str) -> dict[str, Any]:
-    profile = profile_for(kernel)
-    found = check(ledger, predict_input(given, profile), given, profile)
-    ids = dict.fromkeys(finding.id for finding in found.findings)
-    return {"verdict": found.verdict, "findings": list(ids)}
+def _value(verdict: Verdict) -> dict[str, Any]:
+    ids = dict.fromkeys(finding.id for finding in verdict.findings)
+    return {"verdict": verdict.verdict, "findings": list(ids)}

@@ -12,9 +12,7 @@ from e820pool.compat import check
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.handoff.budget import budget_curve, fit_table
 from e820pool.handoff.build import BuildOptions, build_handoff
-from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
-from e820pool.kernel.reading import boot_input
 from e820pool.memory_map import MemoryMap
 from e820pool.sweep import sweep_arrays, sweep_rows
 
@@ -155,8 +153,7 @@ def test_a_handoff_and_its_check_cost_less_than_fifty_argsorts(benchmark):
 
     def build_and_check():
         handoff = build_handoff(memory_map, ledger, options)
-        view = predict(handoff, profile)
-        return check(ledger, view, boot_input(handoff), profile)
+        return check(handoff, profile)
 
     assert build_and_check().verdict != "unsafe"
     assert ratio(benchmark, build_and_check, lambda: np.argsort(chosen), 9) < 50

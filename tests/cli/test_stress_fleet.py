@@ -136,7 +136,7 @@ class TestKept:
         kept = tmp_path / "kept.jsonl"
         words = ("fleet", lines, *KERNELS, "--results", kept)
         first = run(*words)
-        monkeypatch.setattr("e820pool.stress.fleet.predict_input", None)
+        monkeypatch.setattr("e820pool.stress.fleet.judge_each", None)
         assert run(*words) == first
 
     @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import rawbytes
 
-from e820pool.cli.check_machines import judged
+from e820pool.compat import judge_boot
 from e820pool.errors import LabError
 from e820pool.findings import Finding
 from e820pool.kernel.early_boot import predict
@@ -65,15 +65,15 @@ def test_a_machine_that_does_what_the_model_says_confirms_it(ok, machine):
 
 @pytest.mark.usefixtures("machine")
 def test_all_limits_are_confirmed_by_one_word(ok, monkeypatch):
-    monkeypatch.setattr("e820pool.cli.confirm.judged", judged_as_touched)
+    monkeypatch.setattr("e820pool.compat.judge_boot", judged_as_touched)
     done = ok("stress", "--confirm", "all", "--format", "json")
     assert {row["limit"] for row in done.json["boots"]} == set(OBSERVABLE)
     assert all(row["agree"] for row in done.json["boots"])
 
 
 # A view of the model says of no page that it was touched.
-def judged_as_touched(handoff, view, profile):
-    found = judged(handoff, view, profile)
+def judged_as_touched(record, profile):
+    found = judge_boot(record, profile)
     ids = {"memmap-limit", "touched-by-decompressor"}
     if not any(one.id in ids for one in found.model.findings):
         return found

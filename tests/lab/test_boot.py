@@ -89,9 +89,10 @@ def test_more_regions_than_memblock_holds_cost_ram_or_the_boot(kernel):
     assert "memblock-full" in view.warnings
     assert len(view.memory) == 128
     assert view.fatal == "Real mode trampoline was not allocated"
-    model = predict(handoff, profile_for(kernel.release))
+    profile = profile_for(kernel.release)
+    model = predict(handoff, profile)
     assert model.memory == view.memory
-    assert check(handoff.ledger, model).verdict == "degraded"
+    assert check(handoff, profile, model).verdict == "degraded"
 
 
 def test_a_handoff_built_for_no_kernel_boots_with_any(image, image_of):

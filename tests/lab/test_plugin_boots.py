@@ -43,7 +43,7 @@ def test_the_view_is_the_machine_s_and_no_deposit_was_touched(boot):
     assert view.kernel.startswith(RELEASE)
     assert view.touched.nr_pages > 1000
     assert not view.touched_deposits
-    assert check(handoff.ledger, view).verdict == "safe"
+    assert check(handoff, profile_for(RELEASE), view).verdict == "safe"
 
 
 def test_it_was_booted_once_and_agrees_with_the_model(boot):

@@ -13,7 +13,6 @@ from e820pool.abi.setup_data import SETUP_E820_EXT
 from e820pool.compat import check
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
-from e820pool.kernel.reading import boot_input
 from e820pool.pool.rebuild import rebuild
 from e820pool.strategies import handoffs
 
@@ -60,7 +59,7 @@ def test_whatever_entries_are_lost_no_deposit_is_usable(release, data):
     view = predict(part, profile)
     deposits = whole.ledger.extents
     assert not view.usable_pages() & deposits
-    found = check(whole.ledger, view, boot_input(part)).findings
+    found = check(part, profile, view).findings
     assert not {"not-monotone", "usable-as-ram"} & {one.id for one in found}
 
 
@@ -69,9 +68,9 @@ def test_no_chance_of_the_decompressor_falls_on_a_deposit(data):
     whole = data.draw(handoffs(kernel=IMAGE))
     part = data.draw(lossy(whole))
     for release in ("4.4", "6.1", "7.3"):
-        view = predict(part, profile_for(release))
-        assert view.load_window == whole.kernel_window
-        found = check(whole.ledger, view, boot_input(part)).findings
+        verdict = check(part, profile_for(release))
+        assert verdict.view.load_window == whole.kernel_window
+        found = verdict.findings
         assert not LANDINGS & {one.id for one in found}
 
 
@@ -105,6 +104,5 @@ def test_one_more_entry_of_ram_over_a_deposit_is_seen(whole):
     start, _ = next(iter(whole.ledger.extents.to_bytes()))
     rows = [(start, 4096, 1), *whole.boot_params.e820_map.tolist()][:128]
     part = replace(whole, boot_params=whole.boot_params.with_table(table_of(rows)))
-    view = predict(part, profile_for("6.1"))
-    found = check(whole.ledger, view, boot_input(part)).findings
+    found = check(part, profile_for("6.1")).findings
     assert "not-monotone" in {one.id for one in found}

@@ -3,11 +3,25 @@
 import pytest
 from compat_cases import AT, CARVED, LOW, RECORD, SIZE, G, M, found, levels
 
-from e820pool.compat import check_pages
+from e820pool.compat import check_input
 from e820pool.extents import ExtentSet
+from e820pool.kernel.boot_input import BootInput
+from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.view import KernelView
 
 TOP = 1 << 64
+
+
+def ids_of(view):
+    """Return the ids of what is said of a real kernel's view, with nothing given."""
+    return {
+        one.id
+        for one in check_input(
+            ExtentSet(), BootInput(), profile_for(view.kernel), view
+        ).findings
+    }
+
+
 RAM = [(M, AT - M, 1), (AT, SIZE, 2)]
 
 
@@ -72,14 +86,14 @@ class TestFragments:
             fatal="kernel BUG at arch/x86/kernel/setup.c:203 in extend_brk",
             warnings=("memblock-full",),
         )
-        told = {one.id for one in check_pages(ExtentSet(), died).findings}
+        told = ids_of(died)
         assert "reserved-array-stuck" in told
         assert "memblock-cannot-grow" not in told
 
     def test_a_real_kernel_that_booted_is_not_doubted(self):
         memory = tuple((2 * G + at * 4 * M, M) for at in range(250))
         booted = KernelView(kernel="6.1", engine="machine", memory=memory)
-        told = {one.id for one in check_pages(ExtentSet(), booted).findings}
+        told = ids_of(booted)
         assert "reserved-array-stuck" not in told
 
     def test_whole_pages_of_2_mib_were_seen_to_boot(self):

@@ -1,14 +1,15 @@
-"""check(ledger, view, given): from hand-made views, one way of touching at a time."""
+"""check_input() over hand-made views: one way of touching a deposit at a time."""
 
 import pytest
 from rawhandoff import GIB, MIB, ROWS, with_reserved
 
 from e820pool.abi.e820 import table_of
-from e820pool.compat import check
+from e820pool.compat import check_input
 from e820pool.deposits import DepositLedger
 from e820pool.extents import ExtentSet
 from e820pool.findings import Finding
 from e820pool.kernel.boot_input import BootInput, SetupDataSpan
+from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.view import KaslrSlots, KernelView
 
 LEDGER = DepositLedger.of_ranges([(GIB, GIB + 0x2000)])
@@ -27,11 +28,16 @@ def given(rows=TABLE, **changes):
 
 
 def found(seen, told=None, ledger=LEDGER):
-    return {f.id: f for f in check(ledger, seen, told).findings}
+    return {f.id: f for f in checked(seen, told, ledger).findings}
 
 
 def judged(seen, told=None, ledger=LEDGER):
-    return check(ledger, seen, told).verdict
+    return checked(seen, told, ledger).verdict
+
+
+def checked(seen, told, ledger):
+    told = given() if told is None else told
+    return check_input(ledger.extents, told, profile_for("6.1"), seen)
 
 
 def test_a_view_that_leaves_deposits_alone_is_safe():

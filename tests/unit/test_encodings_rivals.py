@@ -11,9 +11,7 @@ from e820pool.handoff.encodings import ENCODINGS
 from e820pool.handoff.encodings.memmap_words import joined_to
 from e820pool.handoff.encodings.retyped import E820_TYPE_POOL
 from e820pool.handoff.strict import whole_table
-from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
-from e820pool.kernel.reading import boot_input
 from e820pool.memory_map import MemoryMap
 
 pytest.importorskip("libfdt", reason="pip install pylibfdt")
@@ -41,8 +39,7 @@ def with_window(handoff):
 
 def verdict(name, release):
     handoff = with_window(built(name))
-    view = predict(handoff, profile_for(release))
-    return check(handoff.ledger, view, boot_input(handoff))
+    return check(handoff, profile_for(release))
 
 
 def bytes_of(handoff, kind):

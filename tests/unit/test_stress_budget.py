@@ -17,7 +17,6 @@ from e820pool.handoff.encodings import encoding_named
 from e820pool.handoff.strict import validate_handoff, whole_table
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
-from e820pool.kernel.reading import boot_input
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.rebuild import rebuild
 
@@ -280,8 +279,9 @@ class TestHybrid:
     def test_check_says_that_no_pool_is_rebuilt_from_bare_deposits(self):
         high = (4 * GIB + MIB, 4 * GIB + 2 * MIB)
         handoff = built(None, [APART[0], high], encoding="hybrid")
-        view = predict(handoff, profile_for("6.1"))
-        verdict = check(handoff.ledger, view, boot_input(handoff))
+        profile = profile_for("6.1")
+        view = predict(handoff, profile)
+        verdict = check(handoff, profile, view)
         assert verdict.verdict == "degraded"
         (finding,) = [one for one in verdict.findings if one.level == "degraded"]
         assert finding.id == "not-reserved"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
     from e820pool.handoff.model import Handoff
+    from e820pool.kernel.profiles import Profile
     from e820pool.lab.boot import BootRecord
     from e820pool.loading.kernel_file import KernelFile
 
@@ -63,15 +64,27 @@ def run(args: argparse.Namespace, console: Console) -> int:
     (outcome,) = run_boots(handoff, [kernel], args, console)
     if outcome.record is None:
         raise outcome.failure or InputError("no outcome")
-    return _told(outcome.record, args, console)
+    return _shown(outcome.record, _profile(kernel), args, console)
 
 
-def _told(record: BootRecord, args: argparse.Namespace, console: Console) -> int:
+# What a kernel touches can be seen without a model of it.
+def _profile(kernel: KernelFile) -> Profile:
+    from e820pool.abi.bzimage import parse_bzimage  # noqa: PLC0415  construct
+    from e820pool.kernel.profiles import profile_without_model  # noqa: PLC0415
+    from e820pool.loading.kernel_file import known_profile  # noqa: PLC0415
+
+    release = parse_bzimage(kernel.image).release
+    return known_profile(kernel) or profile_without_model(release)
+
+
+def _shown(
+    record: BootRecord, profile: Profile, args: argparse.Namespace, console: Console
+) -> int:
     from e820pool.compat import check  # noqa: PLC0415  numpy
     from e820pool.report.verdicts import verdicts_text  # noqa: PLC0415
     from e820pool.report.view import view_json, view_text  # noqa: PLC0415
 
-    verdict = check(record.handoff.ledger, record.view)
+    verdict = check(record.handoff, profile, record.view)
     if args.format == "json":
         console.result(view_json(record.view))
     else:

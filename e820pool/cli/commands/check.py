@@ -16,8 +16,8 @@ from e820pool.cli.targets import (
     add_config_option,
     add_kernel_option,
     configured,
+    loaded,
     targets,
-    view_of,
 )
 from e820pool.errors import CapacityError
 
@@ -113,31 +113,12 @@ def _one(args: argparse.Namespace, console: Console) -> int:
 
 def verdict_for(handoff: Handoff, target: Target) -> Verdict:
     """Return the model's verdict for one kernel; ``unknown`` without a profile."""
-    from e820pool.compat import (  # noqa: PLC0415  numpy
-        check,
-        profile_notes,
-        verdict_of,
-        verdict_unknown,
-        window_notes,
-    )
-    from e820pool.kernel.reading import boot_input  # noqa: PLC0415
+    from e820pool.compat import judge, verdict_unknown  # noqa: PLC0415  numpy
 
     if target.profile is None:
         return verdict_unknown(target.name, target.reason)
     try:
-        given, view = view_of(_located(handoff, target), target)
+        given = loaded(handoff, target)
     except CapacityError as exc:
         return verdict_unknown(target.name, f"it cannot be loaded: {exc}")
-    found = check(handoff.ledger, view, boot_input(given), target.profile).findings
-    noted = (*handoff.notes, *profile_notes(target.profile))
-    window = given.kernel_window
-    if handoff.kernel_window is None and target.image is None and window is not None:
-        noted += window_notes(found, window)
-    return verdict_of(target.name, (*found, *noted))
-
-
-# An image brings its window; a release alone is taken for one of usual size.
-def _located(handoff: Handoff, target: Target) -> Handoff:
-    from e820pool.handoff.assumed_window import with_assumed_window  # noqa: PLC0415
-
-    return handoff if target.image is not None else with_assumed_window(handoff)
+    return judge(given, target.profile, kernel=target.name)

@@ -1,0 +1,205 @@
+"""judge(handoff, profile) and judge_boot(record, profile): where verdicts are made.
+
+Whatever goes into a verdict is joined here and nowhere else: what the kernel reads of
+the handoff, the place at which it is unpacked (or is assumed to be), the release with
+its configuration, the findings, and what is assumed or not known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from e820pool.compat.check import check_input
+from e820pool.compat.diff import Difference, diff
+from e820pool.compat.verdict import Verdict, profile_notes, verdict_of, window_notes
+from e820pool.extents import ByteRangeSet
+from e820pool.findings import Finding
+from e820pool.handoff.assumed_window import assumed_window
+from e820pool.kernel.early_boot import predict_input
+from e820pool.kernel.reading import boot_input
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from e820pool.extents import ExtentSet
+    from e820pool.handoff.model import Handoff
+    from e820pool.kernel.boot_input import BootInput
+    from e820pool.kernel.profiles import Profile
+    from e820pool.kernel.view import KernelView
+
+__all__ = (
+    "BootedHandoff",
+    "Judgement",
+    "judge",
+    "judge_boot",
+    "judge_each",
+    "judge_input",
+    "model_of_boot",
+)
+
+
+class BootedHandoff(Protocol):
+    """A boot: the handoff as the kernel got it, and what the kernel made of it."""
+
+    @property
+    def handoff(self) -> Handoff:
+        """Return the handoff with header, initrd and command line of this boot."""
+
+    @property
+    def view(self) -> KernelView:
+        """Return the real kernel's view."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """The verdicts of model and machine on one boot.
+
+    Attributes:
+        verdict: decided by the findings of both; one boot shows one KASLR slot, the
+            model all of them.
+        model, machine: each side's own verdict.
+        differences: empty, or the model has a bug.
+    """
+
+    verdict: Verdict
+    model: Verdict
+    machine: Verdict
+    differences: tuple[Difference, ...]
+
+
+def judge(handoff: Handoff, profile: Profile, *, kernel: str = "") -> Verdict:
+    """Return the model's verdict for one kernel.
+
+    Where the handoff is bound to an image, its window counts; without one a place is
+    assumed, and findings that rest on it are marked by the note ``window-assumed``.
+
+    Args:
+        handoff: what the kernel is given, with the deposits that must stay untouched.
+        profile: how the kernel reads, with its configuration.
+        kernel: what the verdict calls it; "" for the profile's release.
+
+    Example:
+        >>> from e820pool.deposits import DepositLedger, parse_range
+        >>> from e820pool.handoff.build import build_handoff
+        >>> from e820pool.kernel.profiles import profile_for
+        >>> from e820pool.memory_map import MemoryMap
+        >>> machine = MemoryMap.of([(0x0, 0x9F000, 1), (0x10_0000, 0x7FF0_0000, 1)])
+        >>> ledger = DepositLedger.of_ranges([parse_range("1G+2M")])
+        >>> judge(build_handoff(machine, ledger), profile_for("6.1")).verdict
+        'safe'
+    """
+    (verdict,) = judge_each(handoff, (profile,))
+    return replace(verdict, kernel=kernel) if kernel else verdict
+
+
+def judge_each(handoff: Handoff, profiles: Iterable[Profile]) -> Iterator[Verdict]:
+    """Yield the verdict for each kernel; the handoff is read once."""
+    question = _question(handoff.ledger.extents, boot_input(handoff), handoff.notes)
+    for profile in profiles:
+        yield _answer(question, profile)
+
+
+def judge_input(
+    deposits: ExtentSet,
+    given: BootInput,
+    profile: Profile,
+    notes: Iterable[Finding] = (),
+) -> Verdict:
+    """Return the verdict where what the kernel reads is at hand, and no handoff.
+
+    Args:
+        deposits: the pages that must stay untouched.
+        given: what the kernel reads; its place is assumed where neither its load
+            window nor its range is known.
+        profile: how the kernel reads, with its configuration.
+        notes: what else is to be among the findings.
+    """
+    return _answer(_question(deposits, given, notes), profile)
+
+
+def judge_boot(record: BootedHandoff, profile: Profile) -> Judgement:
+    """Return what model and machine say of a boot.
+
+    A difference between them is a finding of its own, ``degraded``.
+
+    Args:
+        record: the boot.
+        profile: of the kernel that was booted, with its configuration.
+    """
+    handoff, machine = record.handoff, record.view
+    question = _question(handoff.ledger.extents, boot_input(handoff), handoff.notes)
+    model = model_of_boot(question.given, profile, machine)
+    modelled = _answer(question, profile, model)
+    seen = check_input(question.deposits, question.given, profile, machine)
+    differences = diff(model, machine)
+    told = [
+        Finding(
+            id="model-differs",
+            level="degraded",
+            message=f"{one.field}: the model says {one.one}, the kernel {one.other}",
+        )
+        for one in differences
+    ]
+    findings = dict.fromkeys((*seen.findings, *modelled.findings))
+    return Judgement(
+        verdict=verdict_of(machine.kernel, (*findings, *told), machine),
+        model=modelled,
+        machine=seen,
+        differences=differences,
+    )
+
+
+def model_of_boot(
+    given: BootInput, profile: Profile, machine: KernelView
+) -> KernelView:
+    """Return the model's counterpart of what a real kernel made of its input.
+
+    At which of its slots KASLR put the kernel only the machine can say: the model is
+    asked what follows from that.
+    """
+    if machine.kernel_range is not None:
+        given = replace(given, kernel_range=machine.kernel_range)
+    return replace(predict_input(given, profile), kernel=machine.kernel)
+
+
+# What is judged, whatever kernel it is for. ``window`` is set where it is assumed.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Question:
+    deposits: ExtentSet
+    given: BootInput
+    notes: tuple[Finding, ...]
+    window: tuple[int, int] | None
+
+
+def _question(
+    deposits: ExtentSet, given: BootInput, notes: Iterable[Finding]
+) -> _Question:
+    window = None
+    if given.load_window is None and given.kernel_range is None:
+        window = _window_for(given, deposits)
+        given = replace(given, load_window=window)
+    return _Question(deposits=deposits, given=given, notes=tuple(notes), window=window)
+
+
+def _window_for(given: BootInput, deposits: ExtentSet) -> tuple[int, int] | None:
+    limit = ByteRangeSet.LIMIT
+    parts = [given.boot_params_range, given.cmdline_range, given.initrd]
+    parts += [(node.addr, node.addr + node.size) for node in given.setup_data or ()]
+    taken = ByteRangeSet(
+        (min(part[0], limit), min(part[1], limit)) for part in parts if part
+    )
+    table = np.concatenate((given.table, *given.ext))
+    return assumed_window(table, deposits.to_bytes() | taken)
+
+
+def _answer(
+    question: _Question, profile: Profile, view: KernelView | None = None
+) -> Verdict:
+    bare = check_input(question.deposits, question.given, profile, view)
+    more = (*question.notes, *profile_notes(profile))
+    if question.window is not None:
+        more += window_notes(bare.findings, question.window)
+    return verdict_of(bare.kernel, (*bare.findings, *more), bare.view)

@@ -76,13 +76,13 @@ def configured(target: Target, path: str | None) -> Target:
     Raises:
         InputError, BadImageError: the file cannot be read, or is no configuration.
     """
-    from e820pool.kernel.profiles import profile_for  # noqa: PLC0415  numpy
+    from e820pool.kernel.profiles import with_config  # noqa: PLC0415  numpy
     from e820pool.sources.kernel_config import read_config  # noqa: PLC0415
 
     if path is None or target.profile is None:
         return target
     config = read_config(path)
-    return replace(target, profile=profile_for(target.profile.release, config))
+    return replace(target, profile=with_config(target.profile, config))
 
 
 def default_kernel(args: argparse.Namespace) -> str:

@@ -96,7 +96,7 @@ def _ends_at_the_top(case: Situation) -> Iterator[Finding]:
         yield _degraded(
             "entry-ends-at-2-64",
             f"the entry at {start:#x} with size {length:#x} reaches 2^64: the "
-            "whole table is refused before 4.12; later it is left unresolved, and the "
+            "whole table is refused before 4.9; later it is left unresolved, and the "
             "boot ends in a BUG",
             _FIRMWARE_MAP,
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from e820pool.errors import InputError
 from e820pool.kernel.config import config_of
 from e820pool.kernel.kernel_data import KernelData, NamedRelease, parse_kernel_data
-from e820pool.kernel.release import ReleaseKey, parse_release
+from e820pool.kernel.release import ReleaseKey, parse_release, stable_update
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +25,7 @@ __all__ = (
     "known_releases",
     "profile_for",
     "profile_without_model",
+    "with_config",
 )
 
 # In the wheel the data lies in the package, in a source tree beside it.
@@ -51,6 +52,7 @@ class Profile:
         checked: how the release is known: booted, read or unverified.
         capacity: entries that the kernel's own e820 table holds.
         never_merge: types whose entries the sanitiser never joins.
+        update: the z of X.Y.z, None where it is not known: then as the newest.
     """
 
     release: str
@@ -59,6 +61,7 @@ class Profile:
     checked: str = "unverified"
     capacity: int = _BASE_ENTRIES
     never_merge: frozenset[int] = frozenset()
+    update: int | None = None
 
     def has(self, behaviour: str) -> bool:
         """Return whether this kernel shows the behaviour."""
@@ -75,15 +78,20 @@ def known_releases() -> tuple[str, ...]:
     return tuple(r.name for r in _data().releases)
 
 
-def profile_for(release: str, config: Mapping[str, Any] | None = None) -> Profile:
+def profile_for(
+    release: str, config: Mapping[str, Any] | None = None, version: str = ""
+) -> Profile:
     """Return the profile of a release such as ``6.1`` or ``6.1.0-52-cloud-amd64``.
 
     A release between two named ones has the behaviours of its own range and the
-    configuration of the earlier one.
+    configuration of the earlier one. Where a stable update changed something,
+    ``6.12.60`` has what 6.12.60 had, and a bare ``6.12`` what the newest 6.12.y has.
 
     Args:
         release: X.Y with anything behind it, or 2.6.Z.
         config: options that differ from the default ones of that release.
+        version: the kernel's whole version text, where there is one: it may name the
+            stable update that ``6.1.0-52-cloud-amd64`` does not.
 
     Raises:
         InputError: no such release is known, or an option cannot have its value.
@@ -97,7 +105,18 @@ def profile_for(release: str, config: Mapping[str, Any] | None = None) -> Profil
         True
     """
     changed = config_of(config or {}, _data().config)
-    return _profile(release, tuple(sorted(changed.items())))
+    update = stable_update(version or release)
+    return _profile(release, update, tuple(sorted(changed.items())))
+
+
+def with_config(profile: Profile, config: Mapping[str, Any]) -> Profile:
+    """Return the profile of the same kernel built with other options.
+
+    Raises:
+        InputError: an option cannot have its value.
+    """
+    changed = config_of(config, _data().config)
+    return _profile(profile.release, profile.update, tuple(sorted(changed.items())))
 
 
 def profile_without_model(release: str) -> Profile:
@@ -110,11 +129,13 @@ def profile_without_model(release: str) -> Profile:
 
 
 @lru_cache(maxsize=256)
-def _profile(release: str, changed: tuple[tuple[str, ConfigValue], ...]) -> Profile:
+def _profile(
+    release: str, update: int | None, changed: tuple[tuple[str, ConfigValue], ...]
+) -> Profile:
     data, key = _data(), parse_release(release)
     named = _validate_known(data, release, key)
     config = MappingProxyType({**named.config, **dict(changed)})
-    held = frozenset(b.id for b in data.behaviours if b.holds_in(key))
+    held = frozenset(b.id for b in data.behaviours if b.holds_in(key, update))
     exact = named.key == key
     return Profile(
         release=release,
@@ -123,6 +144,7 @@ def _profile(release: str, changed: tuple[tuple[str, ConfigValue], ...]) -> Prof
         checked=named.checked if exact else "unverified",
         capacity=_capacity(held, config),
         never_merge=_never_merge(held),
+        update=update,
     )
 
 

@@ -72,8 +72,10 @@ def _mark_for_kexec(boot: EarlyBoot, spans: tuple[SetupDataSpan, ...]) -> None:
     skipped = set()
     if boot.profile.has("kexec-mark-skips-efi"):
         skipped.add(SETUP_EFI)
-    if boot.profile.has("kexec-mark-skips-ima-and-seed"):
-        skipped |= {SETUP_IMA, SETUP_RNG_SEED}
+    if boot.profile.has("kexec-mark-skips-ima"):
+        skipped.add(SETUP_IMA)
+    if boot.profile.has("kexec-mark-skips-seed"):
+        skipped.add(SETUP_RNG_SEED)
     for span in spans:
         if span.type not in skipped:
             _mark(boot.kexec, span, boot)

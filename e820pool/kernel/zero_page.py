@@ -48,7 +48,7 @@ def read_zero_page(boot: EarlyBoot) -> None:
 def accepted_rows(rows: list[Row], profile: Profile) -> tuple[list[Row], list[Row]]:
     """Return the rows before the first one that wraps, and the rest.
 
-    __append_e820_table(). From 4.12 on an entry that ends exactly at 2^64 passes.
+    __append_e820_table(). From 4.9 on an entry that ends exactly at 2^64 passes.
     """
     limit = _U64 - profile.has("append-refuses-end-at-2-64")
     if max([addr + size for addr, size, _ in rows], default=0) <= limit:

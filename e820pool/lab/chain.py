@@ -243,4 +243,5 @@ def _spec(first: NextKernel, image: bytes, options: ChainOptions) -> VmSpec:
         entry=first.bound.entry,
         stub_addr=first.bound.stub_addr,
         accelerator=accelerator,
+        cpu=options.cpu,
     )

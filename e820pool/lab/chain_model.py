@@ -58,6 +58,8 @@ class ChainOptions:
             lowest first, before the next hop.
         pressure: whether each kernel's memory is filled.
         accelerator: ``auto`` takes KVM only where it was seen to boot a kernel.
+        cpu: QEMU's name of the processor and its features (``qemu64,+la57`` has page
+            tables of five levels), "" for QEMU's default.
         deadlines: seconds for each phase of each kernel.
         ram_folder: a folder on a tmpfs for guest RAM, None for memory.
         memory_devices: as of :class:`e820pool.lab.boot.BootOptions`.
@@ -76,6 +78,7 @@ class ChainOptions:
     nr_withdrawn: int = 0
     pressure: bool = True
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
+    cpu: str = ""
     deadlines: Deadlines = field(default_factory=Deadlines)
     ram_folder: Path | None = None
     memory_devices: tuple[tuple[int, int], ...] = ()

@@ -74,9 +74,9 @@ def profile_of(kernel: KernelFile) -> Profile:
         InputError: no such kernel is known.
         BadImageError: it is no bzImage, or its configuration cannot be read.
     """
-    release = parse_bzimage(kernel.image).release
+    parsed = parse_bzimage(kernel.image)
     config = parse_config_text(kernel.config) if kernel.config else None
-    return profile_for(release, config)
+    return profile_for(parsed.release, config, parsed.version)
 
 
 def known_profile(kernel: KernelFile) -> Profile | None:

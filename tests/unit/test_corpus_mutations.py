@@ -38,11 +38,16 @@ UNTOLD = {
     "kexec-file-passes-saved-map": (NEXT_KERNEL, MAIN),
     "kexec-file-loads-at-pref-address": (NEXT_KERNEL, MAIN),
     "kexec-mark-skips-efi": (NEXT_KERNEL, MAIN),
-    "kexec-mark-skips-ima-and-seed": (NEXT_KERNEL, MAIN),
+    "kexec-mark-skips-ima": (NEXT_KERNEL, MAIN),
+    "kexec-mark-skips-seed": (NEXT_KERNEL, MAIN),
     "setup-data-marked-for-kexec": (NEXT_KERNEL, MAIN),
     "firmware-memmap-shows-kexec-table": (
         "the tables for kexec and for /sys/firmware/memmap differ by marked nodes only",
         ("6.12", "6.18", "7.3"),
+    ),
+    "direct-map-covers-high-holes": (
+        "what is mapped and not used shows nowhere: it says what old kernels do",
+        MAIN,
     ),
     "kaslr-kho-scratch-only": (NO_HANDOVER, MAIN),
     "kho-scratch-is-memory": (NO_HANDOVER, MAIN),

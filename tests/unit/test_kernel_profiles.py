@@ -8,8 +8,13 @@ import e820pool
 from e820pool.errors import InputError
 from e820pool.kernel.behaviour import behaviour_of
 from e820pool.kernel.kernel_data import parse_kernel_data
-from e820pool.kernel.profiles import all_behaviours, known_releases, profile_for
-from e820pool.kernel.release import parse_release
+from e820pool.kernel.profiles import (
+    all_behaviours,
+    known_releases,
+    profile_for,
+    with_config,
+)
+from e820pool.kernel.release import parse_release, stable_update
 
 SPECS = Path(__file__).parents[2] / "specs" / "kernels"
 CODE = Path(e820pool.__file__).parent
@@ -55,12 +60,66 @@ def test_every_release_of_the_list_is_known():
         assert profile_for(name).release == name
 
 
-@pytest.mark.parametrize(
-    "text", ["6.1", "6.1.187", "6.1.0-52-cloud-amd64", "6.1-rc3", "6.1.0+deb12"]
-)
-def test_what_stands_behind_the_release_does_not_matter(text):
+@pytest.mark.parametrize("text", ["6.1", "6.1.187", "6.1.0-52-cloud-amd64"])
+def test_a_release_that_names_no_update_is_taken_for_the_newest(text):
     assert profile_for(text).behaviours == profile_for("6.1").behaviours
     assert profile_for(text).checked == "booted"
+
+
+@pytest.mark.parametrize(
+    ("text", "update"),
+    [
+        ("6.12", None),
+        ("6.12.0", 0),
+        ("6.12.0+", 0),
+        ("6.12-rc3", 0),
+        ("6.12.0-rc3", 0),
+        ("6.12.60", 60),
+        ("6.12.117+deb13-cloud-amd64", 117),
+        ("5.14.21-150500.55-default", 21),
+        ("6.1.0-52-cloud-amd64", None),
+        ("5.15.0-91-generic (buildd@x) #101-Ubuntu SMP", None),
+        ("6.1.0-50-amd64 (x@y) #1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (z)", 176),
+        ("5.10.0-32-cloud-amd64 (x@y) #1 SMP Debian 5.10.223-1 (2024)", 223),
+        # A backport says its own release there, too; another one's says nothing.
+        ("6.1.0-9-amd64 (x@y) #1 SMP Debian 5.10.9-1", None),
+        ("2.6.32", None),
+    ],
+)
+def test_the_stable_update_is_recognised_where_it_is_said(text, update):
+    assert stable_update(text) == update
+
+
+def behaviour(**changes):
+    return behaviour_of({**RECORD, **changes}, "f")
+
+
+def test_a_behaviour_can_come_and_go_with_stable_updates():
+    one = behaviour(since="5.4", until="5.15", since_updates=["4.19.7"])
+    two = behaviour(since="5.4", until="5.15", until_updates=["5.10.9"])
+    held = [("4.19.6", one), ("4.19.7", one), ("4.19", one), ("4.18.9", one)]
+    assert [b.holds_in(parse_release(t), stable_update(t)) for t, b in held] == [
+        *(False, True, True, False)
+    ]
+    held = [
+        ("5.4", two),
+        ("5.10.8", two),
+        ("5.10.9", two),
+        ("5.10", two),
+        ("5.14", two),
+    ]
+    assert [b.holds_in(parse_release(t), stable_update(t)) for t, b in held] == [
+        *(True, True, False, False, True)
+    ]
+
+
+def test_the_version_text_decides_where_the_release_does_not():
+    text = "6.1.0-9-amd64 (x@y) #1 SMP Debian 6.1.27-1 (2023)"
+    profile = profile_for("6.1.0-9-amd64", version=text)
+    assert profile.update == 27
+    assert profile.behaviours == profile_for("6.1.27").behaviours
+    other = with_config(profile, {"NODES_SHIFT": 6})
+    assert (other.update, other.release, other.capacity) == (27, profile.release, 320)
 
 
 def test_a_release_between_two_named_ones_has_its_own_behaviours():
@@ -125,12 +184,27 @@ def test_options_that_change_nothing_are_ignored():
         ("sanitize-in-place", None, "2.6.32", "4.11", "4.12"),
         ("append-needs-two", None, "2.6.32", "6.19", "7.0"),
         ("append-needs-one", "6.19", "7.0", "7.3", None),
+        ("append-needs-one", "7.0.0", "7.0.13", "7.3", None),
         ("sanitizer-never-merges-pram", "3.10", "4.4", "7.3", None),
         ("sanitizer-never-merges-soft-reserved", "5.4", "5.10", "7.3", None),
         ("gaps-reserved", "4.14", "4.19", "4.19", "5.4"),
         ("memmap-retype", "4.14", "4.19", "7.3", None),
         ("setup-data-marked-for-kexec", "4.11", "4.14", "6.6", "6.12"),
         ("kho-scratch-is-memory", "6.12", "6.18", "7.3", None),
+        # As read in 4.9.115, 4.10.17 and 4.11.0; 4.4.70 and 4.9.115.
+        ("table-grows-only-with-efi", None, "2.6.32", "4.9", "4.10"),
+        ("append-refuses-end-at-2-64", None, "2.6.32", "4.4", "4.9"),
+        # 3.8.13 and 3.9.6; 3.2.7 and 3.8.13; 2.6.32.69 and 3.2.7.
+        ("memblock-array-grows-in-low-memory", "3.8", "3.9", "7.3", None),
+        ("direct-map-covers-holes", None, "2.6.32", "3.8", "3.9"),
+        ("direct-map-covers-high-holes", None, "2.6.32", "3.2", "3.8"),
+        ("no-trampoline-kills", "2.6.32", "3.2", "7.3", None),
+        # 6.6.47, 6.12.117.
+        ("kexec-file-loads-at-pref-address", "6.6", "6.12", "7.3", None),
+        ("kexec-mark-skips-ima", "5.15", "6.1", "6.6", "6.12"),
+        # By Debian's changelogs.
+        ("kexec-mark-skips-seed", "6.1.80", "6.1.81", "6.1.176", "6.12"),
+        ("kexec-mark-skips-seed", "6.7.8", "6.7.9", "6.9", "6.10"),
     ],
 )
 def test_a_behaviour_holds_in_its_range(behaviour, before, first, last, after):
@@ -170,6 +244,12 @@ def test_every_behaviour_has_a_source_and_says_what_is_uncertain():
         ({"what": ""}, "what"),
         ({"what": 3}, "what"),
         ({"colour": "red"}, "'colour'"),
+        ({"since_updates": ["4.3"]}, "no stable update"),
+        ({"since_updates": ["4.3.0"]}, "no stable update"),
+        ({"since_updates": "4.3.1"}, "no list of texts"),
+        ({"since_updates": ["4.4.1"]}, "since_updates 4.4.1 is not before since '4.4'"),
+        ({"until_updates": ["5.4.1"]}, "until_updates 5.4.1 is not before until '5.4'"),
+        ({"until": "", "until_updates": ["5.4.1"]}, "is not before until ''"),
     ],
 )
 def test_a_wrong_record_is_named(change, message):

@@ -53,12 +53,10 @@ man: $(CORE)
 	mkdir -p build
 	$(BIN)/e820pool man >build/e820pool.1
 
-# Debian packages for the lab and for the tests that ask gcc, and the Kaitai compiler
-# of npm; where root, apt or npm is not at hand this says what is missing, and the tests
-# that need it say so too.
+# Debian packages for the lab and for the tests that ask gcc; where root or apt is not at
+# hand this says what is missing, and the tests that need it say so too.
 packages:
 	sh tools/debian-packages.sh
-	@sh tools/kaitai-compiler.sh >/dev/null
 
 $(CORE): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

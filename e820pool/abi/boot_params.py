@@ -17,7 +17,6 @@ from e820pool.abi.e820 import (
     encode_table,
     parse_table,
 )
-from e820pool.abi.edd import EDD_MBR_SIG_MAX, EDDMAXNR, EddDeviceParams, EddInfo
 from e820pool.abi.firmware_info import (
     ApmBiosInfo,
     EdidInfo,
@@ -39,8 +38,6 @@ __all__ = (
     "E820_TABLE_OFFSET",
     "ApmBiosInfo",
     "BootParams",
-    "EddDeviceParams",
-    "EddInfo",
     "EdidInfo",
     "EfiInfo",
     "IstInfo",
@@ -96,7 +93,7 @@ class BootParams:
     _pad6: bytes = at(0x1F0, Bytes(1))
     hdr: SetupHeader = at(0x1F1, SetupHeader)
     _pad7: bytes = at(0x26C, Bytes(36))
-    edd_mbr_sig_buffer: tuple[int, ...] = at(0x290, Int32ul, count=EDD_MBR_SIG_MAX)
+    edd_mbr_sig_buffer: tuple[int, ...] = at(0x290, Int32ul, count=16)
     # All 128 slots as they are, filled or not; `e820_map` is the filled part.
     e820_table: bytes = at(
         E820_TABLE_OFFSET,
@@ -104,7 +101,8 @@ class BootParams:
         raw=True,
     )
     _pad8: bytes = at(0xCD0, Bytes(48))
-    eddbuf: tuple[EddInfo, ...] = at(0xD00, EddInfo, count=EDDMAXNR)
+    # Six times struct edd_info, 82 bytes each: carried, never looked into.
+    eddbuf: bytes = at(0xD00, Bytes(6 * 82))
     _pad9: bytes = at(0xEEC, Bytes(276))
 
     @classmethod

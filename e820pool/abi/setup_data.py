@@ -10,27 +10,10 @@ from typing import TYPE_CHECKING
 from construct import Int32ul, Int64ul
 
 from e820pool.abi.binding import at, encode_value, parse_value, struct_of
-from e820pool.abi.setup_payload import (
-    SETUP_APPLE_PROPERTIES,
-    SETUP_CC_BLOB,
-    SETUP_DTB,
-    SETUP_E820_EXT,
-    SETUP_EFI,
-    SETUP_IMA,
-    SETUP_INDIRECT,
-    SETUP_JAILHOUSE,
-    SETUP_KEXEC_KHO,
-    SETUP_NONE,
-    SETUP_PCI,
-    SETUP_RNG_SEED,
-    parse_payload,
-)
 from e820pool.errors import BadImageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from e820pool.abi.setup_payload import Payload
 
 __all__ = (
     "NODE_HEADER",
@@ -47,13 +30,32 @@ __all__ = (
     "SETUP_NONE",
     "SETUP_PCI",
     "SETUP_RNG_SEED",
+    "KhoData",
     "SetupDataNode",
+    "SetupIndirect",
     "encode_node",
     "node_size",
     "parse_chain",
+    "parse_indirect",
     "parse_node",
-    "payload_of",
 )
+
+# Node types: uapi asm/bootparam.h up to 6.6, asm/setup_data.h since. Kernels number
+# on from here; a type they do not know is skipped and its memory stays reserved, see
+# parse_setup_data() in arch/x86/kernel/setup.c.
+SETUP_NONE = 0  #: No type; kernels number their node types on from here.
+SETUP_E820_EXT = 1  #: e820 entries beyond 128.
+SETUP_DTB = 2  #: A device tree.
+SETUP_PCI = 3  #: A PCI option ROM.
+SETUP_EFI = 4  #: EFI tables for kexec.
+SETUP_APPLE_PROPERTIES = 5  #: Device properties.
+SETUP_JAILHOUSE = 6  #: A Jailhouse cell.
+SETUP_CC_BLOB = 7  #: Confidential computing.
+SETUP_IMA = 8  #: A measurement list.
+SETUP_RNG_SEED = 9  #: A seed of random bytes.
+SETUP_KEXEC_KHO = 10  #: A kexec handover.
+#: A flag in a struct setup_indirect's own type, and the type of the node around it.
+SETUP_INDIRECT = 1 << 31
 
 
 # struct setup_data before its flexible array.
@@ -66,6 +68,30 @@ class _NodeHeader:
 
 NODE_HEADER = struct_of(_NodeHeader)  #: struct setup_data before its array.
 NODE_HEADER_BYTES: int = NODE_HEADER.sizeof()  #: Its bytes, 16.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupIndirect:
+    """struct setup_indirect: a payload that lies elsewhere.
+
+    Kernels since 5.10 reserve its target and show it, but parse none: an E820_EXT
+    given this way is not read (parse_setup_data() in arch/x86/kernel/setup.c).
+    """
+
+    type: int = at(0x00, Int32ul)
+    reserved: int = at(0x04, Int32ul)
+    len: int = at(0x08, Int64ul)
+    addr: int = at(0x10, Int64ul)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KhoData:
+    """struct kho_data (asm/setup_data.h, 6.18): addresses and sizes in bytes."""
+
+    fdt_addr: int = at(0x00, Int64ul)
+    fdt_size: int = at(0x08, Int64ul)
+    scratch_addr: int = at(0x10, Int64ul)
+    scratch_size: int = at(0x18, Int64ul)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,16 +149,14 @@ def encode_node(node: SetupDataNode) -> bytes:
     return encode_value(header, "setup_data node") + node.data
 
 
-def payload_of(node: SetupDataNode) -> Payload:
-    """Return what a node carries, typed where its type has a layout.
-
-    See ``parse_payload`` for the types; bytes behind a fixed layout are left out
-    and stay in ``node.data``.
+def parse_indirect(data: bytes) -> SetupIndirect:
+    """Return what the data of a SETUP_INDIRECT node begins with.
 
     Raises:
-        BadImageError: the data is shorter than the layout.
+        BadImageError: the data is shorter than struct setup_indirect.
     """
-    return parse_payload(node.type, node.data)
+    size = struct_of(SetupIndirect).sizeof()
+    return parse_value(SetupIndirect, data[:size], "SETUP_INDIRECT")
 
 
 def parse_chain(

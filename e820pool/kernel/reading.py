@@ -14,8 +14,7 @@ from e820pool.abi.e820 import (
     E820_MAX_ENTRIES_ZEROPAGE,
     parse_table,
 )
-from e820pool.abi.setup_data import SETUP_E820_EXT, SETUP_INDIRECT, payload_of
-from e820pool.abi.setup_payload import SetupIndirect
+from e820pool.abi.setup_data import SETUP_E820_EXT, SETUP_INDIRECT, parse_indirect
 from e820pool.errors import BadImageError
 from e820pool.kernel.boot_input import BootInput, EfiMemmap, SetupDataSpan
 from e820pool.kernel.cmdline import COMMAND_LINE_CHARS
@@ -93,13 +92,11 @@ def _target(placed: PlacedNode) -> tuple[int, int, int] | None:
     if placed.node.type != SETUP_INDIRECT:
         return None
     try:
-        payload = payload_of(placed.node)
+        target = parse_indirect(placed.node.data)
     except BadImageError:
         # A kernel reads on into whatever follows; that is not in the handoff.
         return None
-    if not isinstance(payload, SetupIndirect):
-        return None
-    return payload.addr, payload.len, payload.type
+    return target.addr, target.len, target.type
 
 
 def _initrd(params: BootParams) -> tuple[int, int] | None:

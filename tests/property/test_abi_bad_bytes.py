@@ -12,7 +12,11 @@ from e820pool.abi.boot_params import parse_boot_params, validate_e820_count
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.e820 import parse_table
 from e820pool.abi.pool_record import BadRecordError, parse_record
-from e820pool.abi.setup_data import SetupDataNode, parse_chain, parse_node, payload_of
+from e820pool.abi.setup_data import (
+    parse_chain,
+    parse_indirect,
+    parse_node,
+)
 from e820pool.errors import BadImageError
 
 RECORD = rawbytes.pool_record([(16, 4, 7, 1), (32, 1, 8, 2)], generation=1)
@@ -26,9 +30,6 @@ MEMORY = b"".join(data for _, data in CHAIN)
 def read_page(data):
     page = parse_boot_params(data)
     assert len(page.e820_map) <= 128
-    # Each is parsed when it is asked for.
-    disks = [(one.params.interface, one.params.device) for one in page.eddbuf]
-    assert len(disks) == 6
     validate_e820_count(page)
 
 
@@ -90,10 +91,9 @@ def test_a_record_is_refused_with_a_finding_id(data):
     assert exc is None or (isinstance(exc, BadRecordError) and exc.id)
 
 
-@pytest.mark.parametrize("type_", [*range(12), 1 << 31, 0x6C703865])
-@given(data=st.binary(max_size=400))
-def test_any_payload_is_read_or_refused(type_, data):
-    refused_in_one_line(payload_of, SetupDataNode(type=type_, data=data))
+@given(data=st.binary(max_size=40))
+def test_any_indirect_node_is_read_or_refused(data):
+    refused_in_one_line(parse_indirect, data)
 
 
 words = st.sampled_from([0, 16, 32, 48, 64, 0x1000, 0x1010, 0x1020, 0xFFFF_FFFF])

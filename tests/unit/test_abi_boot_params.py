@@ -13,7 +13,6 @@ from e820pool.abi.boot_params import (
     validate_e820_count,
 )
 from e820pool.abi.e820 import table_of
-from e820pool.abi.edd import EddAta, EddInterfacePci, EddScsi, EddUnknown
 from e820pool.errors import BadImageError, CapacityError, InputError
 
 LIVE = Path("/sys/kernel/boot_params/data")
@@ -58,7 +57,7 @@ def test_every_header_field_is_read_from_its_place():
         (
             0xD18,
             struct.pack("<Q", 0xABCD),
-            lambda p: p.eddbuf[0].params.number_of_sectors,
+            lambda p: int.from_bytes(p.eddbuf[0x18:0x20], "little"),
         ),
     ],
 )
@@ -147,34 +146,6 @@ def test_a_value_that_does_not_fit_is_refused(changes, message):
     with pytest.raises(InputError) as caught:
         encode_boot_params(replace(BootParams(), **changes))
     assert str(caught.value).startswith(f"boot_params: {message}")
-
-
-def edd_params(bus, interface, paths):
-    disk = 0xD00 + 8
-    page = rawbytes.zero_page(
-        patches={disk + 0x24: bus, disk + 0x28: interface, disk + 0x30: paths},
-    )
-    return parse_boot_params(page).eddbuf[0].params
-
-
-def test_edd_unions_are_read_in_the_form_that_the_text_names():
-    pci = struct.pack("<BBBBI", 1, 2, 3, 4, 5)
-    scsi = struct.pack("<HQHI", 7, 8, 9, 10)
-    params = edd_params(b"PCI ", b"SCSI    ", pci + scsi)
-    assert params.interface == EddInterfacePci(
-        bus=1, slot=2, function=3, channel=4, reserved=5
-    )
-    assert params.device == EddScsi(id=7, lun=8, reserved1=9, reserved2=10)
-
-
-def test_a_sata_disk_has_the_form_of_an_ata_disk():
-    assert edd_params(b"PCIX", b"SATA    ", bytes(24)).device == EddAta()
-
-
-def test_edd_types_without_a_form_are_numbers():
-    params = edd_params(b"XPRS", b"NVME    ", struct.pack("<QQQ", 1, 2, 3))
-    assert params.interface.reserved == 1
-    assert params.device == EddUnknown(reserved1=2, reserved2=3)
 
 
 @pytest.mark.skipif(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from e820pool.abi import boot_params, edd, setup_data, setup_header, setup_payload
+from e820pool.abi import boot_params, setup_data, setup_header
 from e820pool.abi.binding import struct_of
 from e820pool.abi.e820 import E820_ENTRY, E820_MAX_ENTRIES_ZEROPAGE
 from e820pool.abi.layout import fields_of
@@ -19,32 +19,8 @@ LAYOUTS = {
     ("boot_params", ""): boot_params.BOOT_PARAMS,
     ("boot_e820_entry", ""): E820_ENTRY,
     ("setup_data", ""): setup_data.NODE_HEADER,
-    ("setup_indirect", ""): struct_of(setup_payload.SetupIndirect),
-    ("ima_setup_data", ""): struct_of(setup_payload.ImaSetupData),
-    ("kho_data", ""): struct_of(setup_payload.KhoData),
-    ("jailhouse_setup_data", "hdr"): struct_of(setup_payload.JailhouseHdr),
-    ("jailhouse_setup_data", "v1"): struct_of(setup_payload.JailhouseV1),
-    ("jailhouse_setup_data", "v2"): struct_of(setup_payload.JailhouseV2),
-} | {
-    ("edd_device_params", member): struct_of(cls)
-    for member, cls in {
-        "interface_path.isa": edd.EddInterfaceIsa,
-        "interface_path.pci": edd.EddInterfacePci,
-        "interface_path.ibnd": edd.EddInterfaceUnknown,
-        "interface_path.xprs": edd.EddInterfaceUnknown,
-        "interface_path.htpt": edd.EddInterfaceUnknown,
-        "interface_path.unknown": edd.EddInterfaceUnknown,
-        "device_path.ata": edd.EddAta,
-        "device_path.atapi": edd.EddAtapi,
-        "device_path.scsi": edd.EddScsi,
-        "device_path.usb": edd.EddUsb,
-        "device_path.i1394": edd.EddI1394,
-        "device_path.fibre": edd.EddFibre,
-        "device_path.i2o": edd.EddI2o,
-        "device_path.raid": edd.EddRaid,
-        "device_path.sata": edd.EddAta,
-        "device_path.unknown": edd.EddUnknown,
-    }.items()
+    ("setup_indirect", ""): struct_of(setup_data.SetupIndirect),
+    ("kho_data", ""): struct_of(setup_data.KhoData),
 }
 
 # Members that are in a header and not in our layout, each with its reason.
@@ -74,8 +50,6 @@ CONSTANTS = {
     and name != "BOOT_FLAG"  # a number of the protocol, in no header
 } | {
     "E820_MAX_ENTRIES_ZEROPAGE": E820_MAX_ENTRIES_ZEROPAGE,
-    "EDDMAXNR": edd.EDDMAXNR,
-    "EDD_MBR_SIG_MAX": edd.EDD_MBR_SIG_MAX,
 }
 
 HEADERS = """
@@ -206,12 +180,9 @@ def members(text, c_struct):
         ("edid_info", boot_params.EdidInfo),
         ("efi_info", boot_params.EfiInfo),
         ("setup_header", boot_params.SetupHeader),
-        ("edd_device_params", boot_params.EddDeviceParams),
-        ("edd_info", boot_params.EddInfo),
         ("boot_params", boot_params.BootParams),
         ("setup_data", setup_data.NODE_HEADER),
-        ("setup_indirect", setup_payload.SetupIndirect),
-        ("ima_setup_data", setup_payload.ImaSetupData),
+        ("setup_indirect", setup_data.SetupIndirect),
     ],
 )
 def test_no_member_of_the_header_is_left_out(c_struct, layout):
@@ -220,58 +191,6 @@ def test_no_member_of_the_header_is_left_out(c_struct, layout):
     ours = [sub.name for sub in struct.subcons]
     skipped = [name for of, name in SKIPPED if of == c_struct]
     assert ours + skipped == members(text, c_struct)
-
-
-class PciSetupRom(ctypes.Structure):
-    """After the 16 bytes of struct setup_data, which keep its alignment."""
-
-    _fields_ = (
-        ("vendor", ctypes.c_uint16),
-        ("devid", ctypes.c_uint16),
-        ("pcilen", ctypes.c_uint64),
-        ("segment", ctypes.c_uint64),
-        ("bus", ctypes.c_uint64),
-        ("device", ctypes.c_uint64),
-        ("function", ctypes.c_uint64),
-    )
-
-
-class EfiSetupData(ctypes.Structure):
-    """Of arch/x86/include/asm/efi.h."""
-
-    _fields_ = (
-        ("fw_vendor", ctypes.c_uint64),
-        ("unused", ctypes.c_uint64),
-        ("tables", ctypes.c_uint64),
-        ("smbios", ctypes.c_uint64),
-        ("reserved", ctypes.c_uint64 * 8),
-    )
-
-
-class PropertiesHeader(ctypes.Structure):
-    """Of drivers/firmware/efi/apple-properties.c."""
-
-    _fields_ = tuple(
-        (name, ctypes.c_uint32) for name in ("len", "version", "dev_count")
-    )
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        (setup_payload.PciSetupRom, PciSetupRom),
-        (setup_payload.EfiSetupData, EfiSetupData),
-        (setup_payload.ApplePropertiesHeader, PropertiesHeader),
-    ],
-    ids=lambda cls: cls.__name__,
-)
-def test_a_structure_of_no_exported_header_is_laid_out_by_the_rules_of_c(ours, theirs):
-    """Offsets of the kernel's private structures come from the compiler's rules."""
-    layout = struct_of(ours)
-    fields = [(f.name, f.offset, f.size) for f in fields_of(layout)]
-    # The pad is what alignment puts in front of pcilen.
-    named = [place for place in fields if place[0] != "pad"]
-    assert [*named, ("(whole)", 0, layout.sizeof())] == laid_out(theirs)
 
 
 def test_the_header_that_was_compared_is_the_systems():

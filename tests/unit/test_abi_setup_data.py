@@ -5,28 +5,14 @@ import pytest
 import rawbytes
 
 from e820pool.abi.setup_data import (
-    SETUP_CC_BLOB,
     SETUP_DTB,
-    SETUP_E820_EXT,
-    SETUP_JAILHOUSE,
-    SETUP_RNG_SEED,
     SetupDataNode,
+    SetupIndirect,
     encode_node,
     node_size,
     parse_chain,
+    parse_indirect,
     parse_node,
-    payload_of,
-)
-from e820pool.abi.setup_payload import (
-    ApplePropertiesHeader,
-    CcSetupData,
-    EfiSetupData,
-    ImaSetupData,
-    JailhouseHdr,
-    JailhouseV2,
-    KhoData,
-    PciSetupRom,
-    SetupIndirect,
 )
 from e820pool.errors import BadImageError, InputError
 
@@ -195,96 +181,11 @@ def test_ten_times_the_nodes_take_about_ten_times_as_long():
 U64 = struct.Struct("<Q").pack
 
 
-PAYLOADS = [
-    (
-        3,
-        b"\x86\x80\x34\x12pad!" + b"".join(map(U64, (512, 9, 1, 2, 3))) + b"the ROM",
-        PciSetupRom(
-            vendor=0x8086,
-            devid=0x1234,
-            pad=b"pad!",
-            pcilen=512,
-            segment=9,
-            bus=1,
-            device=2,
-            function=3,
-        ),
-    ),
-    (
-        4,
-        b"".join(map(U64, range(12))),
-        EfiSetupData(
-            fw_vendor=0, unused=1, tables=2, smbios=3, reserved=tuple(range(4, 12))
-        ),
-    ),
-    (
-        5,
-        struct.pack("<III", 100, 1, 2) + b"devices",
-        ApplePropertiesHeader(len=100, version=1, dev_count=2),
-    ),
-    (7, struct.pack("<II", 0xABC, 0), CcSetupData(cc_blob_address=0xABC)),
-    (8, U64(0x1000) + U64(0x20), ImaSetupData(addr=0x1000, size=0x20)),
-    (
-        10,
-        b"".join(map(U64, (1, 4096, 3, 4))),
-        KhoData(fdt_addr=1, fdt_size=4096, scratch_addr=3, scratch_size=4),
-    ),
-    (
-        1 << 31,
-        struct.pack("<IIQQ", 1, 0, 40, 0x5000),
-        SetupIndirect(type=1, len=40, addr=0x5000),
-    ),
-]
+def test_an_indirect_node_names_what_it_points_to():
+    data = struct.pack("<IIQQ", 1, 0, 40, 0x5000)
+    assert parse_indirect(data + b"more") == SetupIndirect(type=1, len=40, addr=0x5000)
 
 
-@pytest.mark.parametrize(("type_", "data", "value"), PAYLOADS)
-def test_a_known_type_has_a_typed_payload(type_, data, value):
-    assert payload_of(SetupDataNode(type=type_, data=data)) == value
-
-
-@pytest.mark.parametrize("type_", [0, SETUP_DTB, SETUP_RNG_SEED, UNKNOWN])
-def test_a_type_without_a_layout_gives_its_bytes(type_):
-    assert payload_of(SetupDataNode(type=type_, data=b"as is")) == b"as is"
-
-
-@pytest.mark.parametrize("remainder", [b"", b"x" * 19])
-def test_an_e820_ext_gives_its_whole_entries_as_kernels_read_it(remainder):
-    rows = [(0x1000, 0x2000, 1), (0x9000, 0x1000, 2)]
-    node = SetupDataNode(
-        type=SETUP_E820_EXT, data=rawbytes.e820_table(rows) + remainder
-    )
-    assert payload_of(node).tolist() == rows
-
-
-def jailhouse(version, more=b""):
-    v1 = struct.pack("<HHQIIB255s", 0x608, 2, 0xE0000000, 3, 4, 1, b"\0\x01")
-    return SetupDataNode(
-        type=SETUP_JAILHOUSE, data=struct.pack("<HH", version, 1) + v1 + more
-    )
-
-
-def test_a_jailhouse_node_of_version_1_has_no_second_part():
-    payload = payload_of(jailhouse(1))
-    assert payload.hdr == JailhouseHdr(version=1, compatible_version=1)
-    assert payload.v1.pm_timer_address == 0x608
-    assert payload.v1.cpu_ids[:3] == b"\0\x01\0"
-    assert payload.v2 is None
-
-
-def test_a_jailhouse_node_of_version_2_has_flags():
-    assert payload_of(jailhouse(2, struct.pack("<I", 7))).v2 == JailhouseV2(flags=7)
-
-
-@pytest.mark.parametrize(
-    ("node", "message"),
-    [
-        (SetupDataNode(type=SETUP_CC_BLOB, data=b"123"), "SETUP_CC_BLOB: 3 bytes"),
-        (jailhouse(2), "SETUP_JAILHOUSE version 2: 0 bytes"),
-        (SetupDataNode(type=6, data=b"1"), "SETUP_JAILHOUSE versions: 1 bytes"),
-        (SetupDataNode(type=6, data=b"1234"), "SETUP_JAILHOUSE version 1: 0 bytes"),
-    ],
-)
-def test_a_payload_that_is_cut_is_refused(node, message):
-    with pytest.raises(BadImageError) as caught:
-        payload_of(node)
-    assert str(caught.value).startswith(message)
+def test_an_indirect_node_that_is_cut_is_refused():
+    with pytest.raises(BadImageError, match="SETUP_INDIRECT: 23 bytes"):
+        parse_indirect(bytes(23))

@@ -241,7 +241,11 @@ class DepositLedger:
                 break
         else:
             there = f"[mem {start:#x}-{end - 1:#x}] is not whole pages of RAM"
-        raise InputError(f"deposit {whole} is not inside RAM: {there} in the map")
+        raise InputError(
+            f"deposit {whole} is not inside RAM: {there} in the map",
+            ident="deposit-outside-ram",
+            about=str(whole),
+        )
 
 
 def _extents_of(table: NDArray[Any]) -> ExtentSet:

@@ -13,10 +13,19 @@ __all__ = (
 
 
 class E820PoolError(Exception):
-    """Be the root of every error that this package raises on purpose.
+    """The root of every error that this package raises on purpose.
 
     The message is one line that shows the offending value and the limit.
+
+    Attributes:
+        id: a stable name where code has to tell errors of a class apart, else "".
+        about: the file or value that an error with an id is about.
     """
+
+    def __init__(self, *words: object, ident: str = "", about: str = "") -> None:
+        super().__init__(*words)
+        self.id = ident
+        self.about = about
 
 
 class InputError(E820PoolError):

@@ -121,7 +121,7 @@ def _judged_row(
 # as it died before it had one; or one last word, after which it hangs.
 def _end_of_lost(limit: ObservableLimit, failure: LabError | None) -> str:
     console = getattr(failure, "console", None)
-    if console is None or "phase kernel" not in str(failure):
+    if console is None or getattr(failure, "phase", "") != "kernel":
         return ""
     if limit.silent and console == b"":
         return "silent"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e820pool.errors import InputError
+from e820pool.errors import BadImageError, InputError
 
 if TYPE_CHECKING:
     from e820pool.cli.console import Console
@@ -81,7 +81,11 @@ def map_of(source: str, block: str | None, console: Console) -> MemoryMap:
 
     if source == "-" and sys.stdin is None:
         raise InputError("standard input is closed: SOURCE - has nothing to read")
-    found = read_map(source, block=block)
+    try:
+        found = read_map(source, block=block)
+    except BadImageError as exc:
+        exc.id = exc.id or "not-a-source"
+        raise
     console.findings(found.notes)
     return found
 

@@ -2,49 +2,46 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli.suggest import nearest
-from e820pool.errors import BadImageError
 
 if TYPE_CHECKING:
     import argparse
 
+    from e820pool.errors import E820PoolError
+
 __all__ = ("next_step",)
 
-_MISSING = re.compile(r"cannot read '([^']+)': no such file")
 _SOURCE_IS = (
     "a SOURCE is the output of dmesg, /proc/iomem, a boot_params or our JSON "
     "(see 'e820pool --help')"
 )
 
 
-def next_step(error: Exception, args: argparse.Namespace) -> str:
+def next_step(error: E820PoolError, args: argparse.Namespace) -> str:
     """Return what would help, for people; "" where the message says it already.
 
     Args:
-        error: as it is told.
+        error: which, by its id.
         args: of the command that failed.
     """
-    message = str(error)
-    found = _MISSING.match(message)
-    if found is not None:
-        return _missing(found[1], args)
-    if message.startswith("cannot write") and message.endswith("permission denied"):
-        return "choose a place that is yours"
-    handoff = _named(args, "handoff")
-    if "a boot_params has" in message and handoff in message:
-        return (
-            f"a map is no handoff yet: 'e820pool build {handoff} --deposit RANGE "
-            "-o DIR' makes one"
-        )
-    source = next((one for one in _sources(args) if one in message), "")
-    if source and isinstance(error, BadImageError):
-        return _SOURCE_IS
-    if "not inside RAM" in message and _sources(args):
-        return f"'e820pool show {_sources(args)[0]}' lists what is RAM"
+    handoff, sources = _named(args, "handoff"), _sources(args)
+    match error.id:
+        case "file-missing":
+            return _missing(error.about, args)
+        case "not-writable":
+            return "choose a place that is yours"
+        case "not-a-zero-page" if error.about == handoff:
+            return (
+                f"a map is no handoff yet: 'e820pool build {handoff} --deposit RANGE "
+                "-o DIR' makes one"
+            )
+        case "not-a-source":
+            return _SOURCE_IS
+        case "deposit-outside-ram" if sources:
+            return f"'e820pool show {sources[0]}' lists what is RAM"
     return ""
 
 

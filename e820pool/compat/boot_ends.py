@@ -9,58 +9,20 @@ import numpy as np
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE
 from e820pool.extents import ExtentSet
 from e820pool.findings import Finding
-from e820pool.kernel.page_tables import MOST_RESERVATIONS
-from e820pool.kernel.state import (
-    FATAL_BEYOND_MAX_PFN,
-    FATAL_COUNT,
-    FATAL_EXT_SIZE,
-    FATAL_EXTEND_BRK,
-    FATAL_FIRMWARE_MAP,
-    FATAL_FREED_ARRAY,
-    FATAL_INITRD_SIZE,
-    FATAL_KERNEL_UNMAPPED,
-    FATAL_LONG_LINE,
-    FATAL_NO_INITRD,
-    FATAL_NO_MEMORY,
-    FATAL_NO_TRAMPOLINE,
-    FATAL_RESERVED_SIZE,
-    FATAL_RETYPE,
-    FATAL_USER_MAP,
-)
+from e820pool.kernel.firmware_map import ENDS_AT_2_64
+from e820pool.kernel.free_memory import NO_FREE_MEMORY
+from e820pool.kernel.freed_array import FREED_ARRAY
+from e820pool.kernel.page_tables import MOST_RESERVATIONS, RESERVED_ARRAY_STUCK
+from e820pool.kernel.trampoline import NO_TRAMPOLINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from e820pool.compat.situation import Situation
-    from e820pool.kernel.view import KernelView
 
 __all__ = ("findings_of_boot_ends",)
 
-_FIRMWARE_MAP = "6.1 drivers/firmware/memmap.c firmware_map_add_entry()"
 _APPEND = "6.1, 7.3 arch/x86/kernel/e820.c append_e820_table()"
-_TRAMPOLINE = "6.1, 7.3 arch/x86/realmode/init.c reserve_real_mode(), init_real_mode()"
-_TOP_DOWN = "6.1 arch/x86/mm/init.c memory_map_top_down(), alloc_low_pages()"
-_FREED_ARRAY = (
-    "7.3 drivers/base/node.c register_memory_blocks_under_nodes(), "
-    "mm/memblock.c memblock_discard()"
-)
-_SOURCES = {
-    FATAL_BEYOND_MAX_PFN: "6.1 mm/page_alloc.c free_area_init()",
-    FATAL_COUNT: "4.4 arch/x86/kernel/e820.c sanitize_e820_map()",
-    FATAL_EXT_SIZE: "6.1 arch/x86/kernel/e820.c e820__memory_setup_extended()",
-    FATAL_EXTEND_BRK: _TOP_DOWN,
-    FATAL_FIRMWARE_MAP: _FIRMWARE_MAP,
-    FATAL_FREED_ARRAY: _FREED_ARRAY,
-    FATAL_INITRD_SIZE: "4.4, 4.19 arch/x86/kernel/setup.c reserve_initrd()",
-    FATAL_KERNEL_UNMAPPED: "arch/x86/kernel/setup.c e820_add_kernel_range()",
-    FATAL_LONG_LINE: "6.1 init/main.c setup_command_line()",
-    FATAL_NO_INITRD: "6.1 arch/x86/kernel/setup.c relocate_initrd()",
-    FATAL_NO_MEMORY: "6.1 arch/x86/mm/init.c alloc_low_pages()",
-    FATAL_NO_TRAMPOLINE: _TRAMPOLINE,
-    FATAL_RESERVED_SIZE: "4.19 mm/page_alloc.c reserve_bootmem_region()",
-    FATAL_RETYPE: "6.1 arch/x86/kernel/e820.c __e820__range_update()",
-    FATAL_USER_MAP: "6.1 arch/x86/kernel/e820.c e820__finish_early_params()",
-}
 _GROW = "6.1 mm/memblock.c memblock_double_array()"
 _MIB = 1 << 20
 _LOW_MEMORY = ExtentSet([(0, 0x100)])
@@ -68,9 +30,9 @@ _LOW_MEMORY = ExtentSet([(0, 0x100)])
 
 def findings_of_boot_ends(case: Situation) -> Iterator[Finding]:
     """Yield how the boot ends, and what ends it here or on other kernels."""
-    fatal = case.view.fatal
+    fatal, end = case.view.fatal, case.view.end
     if fatal is not None:
-        source = _SOURCES.get(fatal, "")
+        source = end.source if end else ""
         yield _degraded("boot-fails", f"the boot ends: {fatal}", source)
     yield from _ends_at_the_top(case)
     yield from _count(case)
@@ -78,7 +40,7 @@ def findings_of_boot_ends(case: Situation) -> Iterator[Finding]:
     yield from _cannot_grow(case)
     yield from _top_fragments(case)
     yield from _freed_array(case)
-    if fatal in (None, FATAL_NO_MEMORY):
+    if fatal is None or end == NO_FREE_MEMORY:
         yield from _no_memory(case)
 
 
@@ -98,7 +60,7 @@ def _ends_at_the_top(case: Situation) -> Iterator[Finding]:
             f"the entry at {start:#x} with size {length:#x} reaches 2^64: the "
             "whole table is refused before 4.9; later it is left unresolved, and the "
             "boot ends in a BUG",
-            _FIRMWARE_MAP,
+            ENDS_AT_2_64.source,
         )
 
 
@@ -123,19 +85,19 @@ def _count(case: Situation) -> Iterator[Finding]:
 
 
 def _no_low_ram(case: Situation) -> Iterator[Finding]:
-    if case.view.fatal == FATAL_NO_TRAMPOLINE:
+    if case.view.end == NO_TRAMPOLINE:
         low = case.usable & _LOW_MEMORY
         yield _degraded(
             "no-low-ram",
             f"{low.nr_pages} pages below 1 MiB are RAM: too few, or not free, for the "
             "real-mode trampoline of the other processors",
-            _TRAMPOLINE,
+            NO_TRAMPOLINE.source,
         )
 
 
 def _cannot_grow(case: Situation) -> Iterator[Finding]:
     # The array of reservations has a finding of its own.
-    stuck = _is_reserved_array_stuck(case.view)
+    stuck = case.view.end == RESERVED_ARRAY_STUCK
     if "memblock-full" in case.view.warnings and not stuck:
         yield _degraded(
             "memblock-cannot-grow",
@@ -145,30 +107,25 @@ def _cannot_grow(case: Situation) -> Iterator[Finding]:
         )
 
 
-# The model has counted (kernel/page_tables.py); a real kernel names where it died.
-def _is_reserved_array_stuck(view: KernelView) -> bool:
-    return "extend_brk" in (view.fatal or "")
-
-
 def _top_fragments(case: Situation) -> Iterator[Finding]:
-    if _is_reserved_array_stuck(case.view):
+    if case.view.end == RESERVED_ARRAY_STUCK:
         yield _degraded(
             "reserved-array-stuck",
             "the RAM above the last whole 2 MiB of memory lies in so many fragments "
             "that their page tables overflow memblock's array of reservations: about "
             f"{MOST_RESERVATIONS} fit, the others included",
-            _TOP_DOWN,
+            RESERVED_ARRAY_STUCK.source,
         )
 
 
 def _freed_array(case: Situation) -> Iterator[Finding]:
-    if case.view.fatal == FATAL_FREED_ARRAY:
+    if case.view.end == FREED_ARRAY:
         yield _degraded(
             "memblock-freed-array",
             f"{len(case.view.memory)} regions of RAM are more than memblock's first "
             "array holds; the larger one is freed, cleared, and then read: the boot "
             "hangs",
-            _FREED_ARRAY,
+            FREED_ARRAY.source,
         )
 
 

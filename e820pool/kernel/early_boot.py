@@ -120,10 +120,10 @@ def predict_input(inp: BootInput, profile: Profile) -> KernelView:
     if inp.kernel_range is None and stays:
         inp = replace(inp, kernel_range=inp.load_window)
     boot = run_early_boot(EarlyBoot.of(inp, profile))
-    if boot.fatal is None:
+    if boot.end is None:
         for look in _LATER:
             look(boot)
-    exported = firmware_rows(boot)
+    exported, end = firmware_rows(boot), boot.end or boot.later_end
     return KernelView(
         kernel=profile.release,
         map_source=boot.map_source,
@@ -137,7 +137,8 @@ def predict_input(inp: BootInput, profile: Profile) -> KernelView:
         kexec_map=tuple(boot.kexec.rows),
         dropped=boot.all_dropped(),
         warnings=tuple(boot.warnings),
-        fatal=boot.fatal or boot.dies_later,
+        fatal=end.words if end else None,
+        end=end,
         kernel_range=inp.kernel_range,
         load_window=inp.load_window,
         kaslr=slots,
@@ -149,7 +150,7 @@ def run_early_boot(boot: EarlyBoot) -> EarlyBoot:
     first = boot.profile.has("setup-data-marked-before-cmdline")
     for step in _STEPS_MARKED_FIRST if first else _STEPS:
         step(boot)
-        if boot.fatal is not None:
+        if boot.end is not None:
             return boot
     if boot.table.dropped:
         boot.warn("too-many-entries")

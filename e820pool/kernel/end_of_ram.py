@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_ACPI, E820_TYPE_RAM
 from e820pool.extents import PAGE_SHIFT
-from e820pool.kernel.state import FATAL_BEYOND_MAX_PFN
+from e820pool.kernel.boot_end import BootEnd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
     from e820pool.kernel.view import Row
 
-__all__ = ("find_memory_beyond", "max_pfn")
+__all__ = ("BEYOND_MAX_PFN", "find_memory_beyond", "max_pfn")
+
+#: Until 6.14, and beyond 64 TiB.
+BEYOND_MAX_PFN = BootEnd(
+    id="beyond-max-pfn",
+    words="crash in free_area_init: memory beyond max_pfn",
+    source="6.1 mm/page_alloc.c free_area_init()",
+)
 
 # MAX_ARCH_PFN with four-level page tables: 64 TiB (2.6.32 to 7.3).
 _MAX_PFN_LIMIT = 1 << 34
@@ -55,4 +62,4 @@ def find_memory_beyond(boot: EarlyBoot) -> None:
     boot.warn("memory-beyond-max-pfn")
     numa = bool(boot.profile.config["NUMA"])
     if numa and boot.profile.has("memory-beyond-max-pfn-kills"):
-        boot.end_later(FATAL_BEYOND_MAX_PFN)
+        boot.end_later(BEYOND_MAX_PFN)

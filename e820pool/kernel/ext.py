@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 from e820pool.abi.e820 import E820_ENTRY_BYTES
 from e820pool.abi.setup_data import NODE_HEADER_BYTES, SETUP_E820_EXT
 from e820pool.extents import PAGE_SIZE
-from e820pool.kernel.state import FATAL_EXT_SIZE, EarlyBoot
+from e820pool.kernel.boot_end import BootEnd
 from e820pool.kernel.zero_page import accepted_rows
 
 if TYPE_CHECKING:
+    from e820pool.kernel.state import EarlyBoot
     from e820pool.kernel.view import Row
 
-__all__ = ("EARLY_MAP_BYTES", "read_extended")
+__all__ = ("EARLY_MAP_BYTES", "NODE_TOO_LARGE", "read_extended")
+
+#: More than 64 pages.
+NODE_TOO_LARGE = BootEnd(
+    id="node-too-large",
+    words="SETUP_E820_EXT node too large to map",
+    source="6.1 arch/x86/kernel/e820.c e820__memory_setup_extended()",
+)
 
 EARLY_MAP_BYTES = 64 * PAGE_SIZE
 """NR_FIX_BTMAPS pages: what early_memremap() maps at once (2.6.32 to 7.3)."""
@@ -36,7 +44,7 @@ def read_extended(boot: EarlyBoot) -> None:
     for index, entries in enumerate(boot.extended):
         place = places[index] if index < len(places) else 0
         if mapped_whole and _too_large(len(entries), place):
-            boot.fatal = FATAL_EXT_SIZE
+            boot.end = NODE_TOO_LARGE
             return
         _append(boot, entries)
 

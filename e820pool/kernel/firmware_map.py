@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e820pool.kernel.state import FATAL_FIRMWARE_MAP
+from e820pool.kernel.boot_end import BootEnd
 
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
     from e820pool.kernel.view import Row
 
-__all__ = ("firmware_rows", "register_firmware_map")
+__all__ = ("ENDS_AT_2_64", "firmware_rows", "register_firmware_map")
+
+#: An entry of the firmware's map ends at 2^64.
+ENDS_AT_2_64 = BootEnd(
+    id="ends-at-2-64",
+    words="BUG in firmware_map_add_entry",
+    source="6.1 drivers/firmware/memmap.c firmware_map_add_entry()",
+)
 
 _U64_MAX = (1 << 64) - 1
 
@@ -35,4 +42,4 @@ def register_firmware_map(boot: EarlyBoot) -> None:
     rows = firmware_rows(boot) or ()
     reaches = max([addr + size for addr, size, _ in rows], default=0) > _U64_MAX
     if reaches and boot.profile.has("firmware-map-bug-at-2-64"):
-        boot.end_later(FATAL_FIRMWARE_MAP)
+        boot.end_later(ENDS_AT_2_64)

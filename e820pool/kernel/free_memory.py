@@ -5,19 +5,47 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ByteRangeSet
+from e820pool.kernel.boot_end import BootEnd
 from e820pool.kernel.end_of_ram import max_pfn
 from e820pool.kernel.memblock import reserved_while_mapping
-from e820pool.kernel.state import (
-    FATAL_INITRD_SIZE,
-    FATAL_NO_INITRD,
-    FATAL_NO_MEMORY,
-    FATAL_RESERVED_SIZE,
-)
 
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
 
-__all__ = ("find_endless_work", "find_no_free_memory", "find_no_place_for_initrd")
+__all__ = (
+    "ENDLESS_WORK",
+    "INITRD_TOO_LARGE",
+    "NO_FREE_MEMORY",
+    "NO_PLACE_FOR_INITRD",
+    "find_endless_work",
+    "find_no_free_memory",
+    "find_no_place_for_initrd",
+)
+
+#: Nothing is free above 1 MiB.
+NO_FREE_MEMORY = BootEnd(
+    id="no-free-memory",
+    words="alloc_low_pages: can not alloc memory",
+    source="6.1 arch/x86/mm/init.c alloc_low_pages()",
+)
+#: Nothing that is free is as large.
+NO_PLACE_FOR_INITRD = BootEnd(
+    id="no-place-for-initrd",
+    words="Cannot find place for new RAMDISK",
+    source="6.1 arch/x86/kernel/setup.c relocate_initrd()",
+)
+#: Before 5.10.
+INITRD_TOO_LARGE = BootEnd(
+    id="initrd-too-large",
+    words="initrd too large to handle: half of memory or more",
+    source="4.4, 4.19 arch/x86/kernel/setup.c reserve_initrd()",
+)
+#: 4.18 and 4.19.
+ENDLESS_WORK = BootEnd(
+    id="endless-work",
+    words="stuck in reserve_bootmem_region: too much is reserved",
+    source="4.19 mm/page_alloc.c reserve_bootmem_region()",
+)
 
 _PAGE_MASK = PAGE_SIZE - 1
 _LAST_PAGE = (1 << 64) - PAGE_SIZE
@@ -33,7 +61,7 @@ def find_no_free_memory(boot: EarlyBoot) -> None:
     Linux 6.1 arch/x86/mm/init.c alloc_low_pages(); 5.10 to 7.3 alike.
     """
     if boot.profile.has("memblock") and not _free(boot):
-        boot.end_later(FATAL_NO_MEMORY)
+        boot.end_later(NO_FREE_MEMORY)
 
 
 def find_no_place_for_initrd(boot: EarlyBoot) -> None:
@@ -49,12 +77,12 @@ def find_no_place_for_initrd(boot: EarlyBoot) -> None:
     if boot.profile.has("initrd-below-half-of-memory"):
         half = _mapped_bytes(boot) >> 1
         if where[1] - where[0] >= half:
-            boot.end_later(FATAL_INITRD_SIZE)
+            boot.end_later(INITRD_TOO_LARGE)
     start, end = where[0] & ~_PAGE_MASK, (where[1] + _PAGE_MASK) & ~_PAGE_MASK
     if boot.memory_bytes().contains(start, end):
         return
     if all(high - low < end - start for low, high in _free(boot)):
-        boot.end_later(FATAL_NO_INITRD)
+        boot.end_later(NO_PLACE_FOR_INITRD)
 
 
 def find_endless_work(boot: EarlyBoot) -> None:
@@ -67,7 +95,7 @@ def find_endless_work(boot: EarlyBoot) -> None:
         # The number of the page behind the last one wraps to 0: none is visited.
         sizes = (high - low for low, high in reserved if high <= _LAST_PAGE)
         if sum(sizes) >= _MOST_RESERVED_BYTES:
-            boot.end_later(FATAL_RESERVED_SIZE)
+            boot.end_later(ENDLESS_WORK)
 
 
 def _free(boot: EarlyBoot) -> ByteRangeSet:

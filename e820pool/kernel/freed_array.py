@@ -11,15 +11,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from e820pool.kernel.boot_end import BootEnd
 from e820pool.kernel.cmdline import options
 from e820pool.kernel.memblock import reserved_while_mapping
 from e820pool.kernel.memblock_array import array_bytes
-from e820pool.kernel.state import FATAL_FREED_ARRAY
 
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
 
-__all__ = ("SHORT_RUN", "clears_freed_pages", "find_freed_array")
+__all__ = ("FREED_ARRAY", "SHORT_RUN", "clears_freed_pages", "find_freed_array")
+
+#: From 6.17 on.
+FREED_ARRAY = BootEnd(
+    id="freed-array",
+    words="hang in register_memory_blocks_under_nodes: memblock's freed array",
+    source="7.3 drivers/base/node.c register_memory_blocks_under_nodes(), "
+    "mm/memblock.c memblock_discard()",
+)
 
 SHORT_RUN = 2 << 20
 """Bytes: an array in a run of RAM shorter than that was seen to be taken at once."""
@@ -52,7 +60,7 @@ def find_freed_array(boot: EarlyBoot) -> None:
     if clears_freed_pages(boot.inp.cmdline, default=default) or (
         taken and profile.has("freed-pages-taken-first")
     ):
-        boot.end_later(FATAL_FREED_ARRAY)
+        boot.end_later(FREED_ARRAY)
 
 
 def clears_freed_pages(cmdline: str, *, default: bool) -> bool:

@@ -117,7 +117,7 @@ def _answer(boot: EarlyBoot) -> dict[str, Any]:
         "user_map": _printed(boot.user_map, as_usable),
         "memory": boot.memory,
         "dropped": boot.all_dropped(),
-        "fatal": boot.fatal,
+        "fatal": boot.end.words if boot.end else None,
     }
 
 

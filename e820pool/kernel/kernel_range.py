@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM
-from e820pool.kernel.state import FATAL_KERNEL_UNMAPPED
+from e820pool.kernel.boot_end import BootEnd
 
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
 
-__all__ = ("find_unmapped_kernel", "force_kernel_range")
+__all__ = ("KERNEL_UNMAPPED", "find_unmapped_kernel", "force_kernel_range")
+
+#: A full table had no room for it.
+KERNEL_UNMAPPED = BootEnd(
+    id="kernel-unmapped",
+    words="crash in setup_arch: the kernel image is no memory",
+    source="6.1 arch/x86/kernel/setup.c e820_add_kernel_range()",
+)
 
 
 def force_kernel_range(boot: EarlyBoot) -> None:
@@ -41,4 +48,4 @@ def find_unmapped_kernel(boot: EarlyBoot) -> None:
     if where is None or boot.profile.has("direct-map-covers-holes"):
         return
     if not boot.memory_bytes().contains(*where):
-        boot.end_later(FATAL_KERNEL_UNMAPPED)
+        boot.end_later(KERNEL_UNMAPPED)

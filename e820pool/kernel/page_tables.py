@@ -14,16 +14,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.extents import ByteRangeSet
+from e820pool.kernel.boot_end import BootEnd
 from e820pool.kernel.memblock import reserved_while_mapping
 from e820pool.kernel.memblock_array import INIT_REGIONS
-from e820pool.kernel.state import FATAL_EXTEND_BRK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from e820pool.kernel.state import EarlyBoot
 
-__all__ = ("MOST_RESERVATIONS", "find_stuck_reservations", "fragments_with_tables")
+__all__ = (
+    "MOST_RESERVATIONS",
+    "RESERVED_ARRAY_STUCK",
+    "find_stuck_reservations",
+    "fragments_with_tables",
+)
+
+#: From 5.15 on.
+RESERVED_ARRAY_STUCK = BootEnd(
+    id="reserved-array-stuck",
+    words="BUG in extend_brk: no room for reservations",
+    source="6.1 arch/x86/mm/init.c memory_map_top_down(), alloc_low_pages()",
+)
 
 # Tables that fit into the kernel's own buffer (early_alloc_pgt_buf()) are none of
 # memblock's. Debian's 6.1 was seen to get by with 12 of them, its 7.3 with 8 to 11.
@@ -47,7 +59,7 @@ def find_stuck_reservations(boot: EarlyBoot) -> None:
     fragments = fragments_with_tables(boot.memory, taken)
     if len(taken) + fragments > MOST_RESERVATIONS:
         boot.warn("memblock-full")
-        boot.end_later(FATAL_EXTEND_BRK)
+        boot.end_later(RESERVED_ARRAY_STUCK)
 
 
 def fragments_with_tables(

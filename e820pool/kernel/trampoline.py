@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.extents import PAGE_SIZE, ByteRangeSet
+from e820pool.kernel.boot_end import BootEnd
 from e820pool.kernel.memblock import early_reservations
-from e820pool.kernel.state import FATAL_NO_TRAMPOLINE
 
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
 
-__all__ = ("find_no_trampoline",)
+__all__ = ("NO_TRAMPOLINE", "find_no_trampoline")
+
+#: No low RAM.
+NO_TRAMPOLINE = BootEnd(
+    id="no-trampoline",
+    words="Real mode trampoline was not allocated",
+    source="6.1, 7.3 arch/x86/realmode/init.c reserve_real_mode(), init_real_mode()",
+)
 
 # Whole pages of the real-mode code: Debian's 5.10 has 0x6000, 6.1 to 7.3 have 0x7000.
 _TRAMPOLINE_BYTES = 0x7000
@@ -38,4 +45,4 @@ def find_no_trampoline(boot: EarlyBoot) -> None:
         taken.append(boot.array_room)
     free = (boot.memory_bytes() & low) - ByteRangeSet(taken)
     if not any(end - start >= size for start, end in free):
-        boot.end_later(FATAL_NO_TRAMPOLINE)
+        boot.end_later(NO_TRAMPOLINE)

@@ -10,6 +10,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RAM,
     E820_TYPE_RESERVED,
 )
+from e820pool.kernel.boot_end import BootEnd
 from e820pool.kernel.cmdline import (
     COMMAND_LINE_CHARS,
     number_rules,
@@ -17,12 +18,37 @@ from e820pool.kernel.cmdline import (
     parse_number,
     parse_size,
 )
-from e820pool.kernel.state import FATAL_LONG_LINE, FATAL_RETYPE, FATAL_USER_MAP
 
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
 
-__all__ = ("apply_early_params", "find_endless_line", "finish_early_params")
+__all__ = (
+    "ENDLESS_LINE",
+    "TYPE_INTO_ITSELF",
+    "USER_MAP_EMPTY",
+    "apply_early_params",
+    "find_endless_line",
+    "finish_early_params",
+)
+
+#: Nothing is left of the map after mem= and memmap=.
+USER_MAP_EMPTY = BootEnd(
+    id="user-map-empty",
+    words="Invalid user supplied memory map",
+    source="6.1 arch/x86/kernel/e820.c e820__finish_early_params()",
+)
+#: BUG_ON in __e820__range_update().
+TYPE_INTO_ITSELF = BootEnd(
+    id="type-into-itself",
+    words="BUG: memmap= changes a type into itself",
+    source="6.1 arch/x86/kernel/e820.c __e820__range_update()",
+)
+#: 2048 bytes without a NUL.
+ENDLESS_LINE = BootEnd(
+    id="endless-line",
+    words="BUG in fortified strlen(): the command line has no end",
+    source="6.1 init/main.c setup_command_line()",
+)
 
 _U64_MAX = (1 << 64) - 1
 _U32_MASK = (1 << 32) - 1
@@ -48,7 +74,7 @@ def apply_early_params(boot: EarlyBoot) -> None:
             _mem(boot, value)
         elif name == "memmap":
             _memmap(boot, value)
-        if boot.fatal:
+        if boot.end:
             return
 
 
@@ -62,7 +88,7 @@ def finish_early_params(boot: EarlyBoot) -> None:
     if boot.sanitize():
         boot.user_map = tuple(boot.table.rows)
     else:
-        boot.fatal = FATAL_USER_MAP
+        boot.end = USER_MAP_EMPTY
 
 
 def find_endless_line(boot: EarlyBoot) -> None:
@@ -74,7 +100,7 @@ def find_endless_line(boot: EarlyBoot) -> None:
     """
     endless = len(boot.inp.cmdline.partition("\0")[0]) > COMMAND_LINE_CHARS
     if endless and boot.profile.has("endless-command-line-kills"):
-        boot.end_later(FATAL_LONG_LINE)
+        boot.end_later(ENDLESS_LINE)
 
 
 def _mem(boot: EarlyBoot, value: str) -> None:
@@ -91,7 +117,7 @@ def _memmap(boot: EarlyBoot, value: str) -> None:
     listed = boot.profile.has("memmap-list")
     for item in value.split(",") if listed else [value]:
         _memmap_item(boot, item)
-        if boot.fatal:
+        if boot.end:
             return
 
 
@@ -133,7 +159,7 @@ def _retype(boot: EarlyBoot, size: int, rest: str) -> None:
     old, new = old & _U32_MASK, new & _U32_MASK
     if old and old == new:
         # __e820__range_update() has a BUG_ON() for that.
-        boot.fatal = FATAL_RETYPE
+        boot.end = TYPE_INTO_ITSELF
     elif old and new:
         boot.table.retype(addr, size, old, new)
     elif new:

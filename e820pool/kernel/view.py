@@ -9,6 +9,7 @@ from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet, RangeSet
 
 if TYPE_CHECKING:
     from e820pool.findings import Finding
+    from e820pool.kernel.boot_end import BootEnd
 
 __all__ = ("KaslrSlots", "KernelView", "MapSource", "Row")
 
@@ -98,7 +99,9 @@ class KernelView:
         dropped: rows that were ignored or cut because a table was full, or
             because the kernel refused them.
         warnings: what the kernel printed about the table (stable words).
-        fatal: why the boot cannot go on, None when it does.
+        fatal: why the boot cannot go on, for people; None when it does.
+        end: which of the ends that are known it is; None also where a real kernel
+            said something else.
         kernel_range: bytes ``[start, end)`` that the running kernel image fills,
             and that it forces to RAM; None when not known.
         load_window: bytes in which the decompressor works before it has read any
@@ -123,6 +126,7 @@ class KernelView:
     dropped: tuple[Row, ...] = ()
     warnings: tuple[str, ...] = ()
     fatal: str | None = None
+    end: BootEnd | None = None
     kernel_range: tuple[int, int] | None = None
     load_window: tuple[int, int] | None = None
     kaslr: KaslrSlots | None = None

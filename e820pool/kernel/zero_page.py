@@ -5,14 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE, E820_TYPE_RAM
+from e820pool.kernel.boot_end import BootEnd
 from e820pool.kernel.sanitize import sanitize_rows
-from e820pool.kernel.state import FATAL_COUNT, EarlyBoot
 
 if TYPE_CHECKING:
     from e820pool.kernel.profiles import Profile
+    from e820pool.kernel.state import EarlyBoot
     from e820pool.kernel.view import MapSource, Row
 
-__all__ = ("accepted_rows", "read_zero_page")
+__all__ = ("COUNT_TOO_HIGH", "accepted_rows", "read_zero_page")
+
+#: Before 4.12.
+COUNT_TOO_HIGH = BootEnd(
+    id="count-too-high",
+    words="BUG: more than 128 entries in the zero page",
+    source="4.4 arch/x86/kernel/e820.c sanitize_e820_map()",
+)
 
 # LOWMEMSIZE(): conventional memory of the fallback map (2.6.32 to 7.3).
 _LOWMEM_BYTES = 0x9_F000
@@ -30,7 +38,7 @@ def read_zero_page(boot: EarlyBoot) -> None:
     given = boot.given
     if boot.profile.has("sanitize-in-place"):
         if len(given) > E820_MAX_ENTRIES_ZEROPAGE:
-            boot.fatal = FATAL_COUNT
+            boot.end = COUNT_TOO_HIGH
             return
         given = _sanitize_in_place(boot, given)
     taken, bad = accepted_rows(given, boot.profile)

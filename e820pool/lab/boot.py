@@ -17,6 +17,7 @@ from e820pool.lab.machine import Deadlines, LostVmError, run_vm
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
 from e820pool.lab.qemu import VmSpec, write_dry_run
 from e820pool.loading.bind import backed_pages, bind_kernel, kernel_bytes
+from e820pool.sources.console_fatal import OUT_OF_MEMORY
 
 if TYPE_CHECKING:
     import threading
@@ -229,10 +230,11 @@ def validate_host_memory(spec: VmSpec) -> None:
 def _validate_ended(view: KernelView, run: VmRun, report: GuestReport) -> None:
     if report.is_complete:
         return
-    if view.fatal is None or "deadlocked on memory" in view.fatal:
+    if view.fatal is None or view.end == OUT_OF_MEMORY:
         reason = view.fatal or "no reason given"
         raise LostVmError(
             f"VM lost: it ended in phase {run.phase}: {reason}",
             console=run.console,
             report=run.report,
+            phase=run.phase,
         )

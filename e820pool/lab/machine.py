@@ -166,7 +166,7 @@ class _Watch:
         limit = self._deadlines.seconds(self._phase)
         if time.monotonic() - self._phase_start > limit:
             raise self._ports.lost(
-                f"VM lost in phase {self._phase}: no end after {limit} s"
+                f"VM lost in phase {self._phase}: no end after {limit} s", self._phase
             )
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:

@@ -84,6 +84,7 @@ def _view(
     touched: TouchedPages | None,
 ) -> KernelView:
     firmware = _firmware_map(report)
+    ended = report is not None and report.is_complete
     return KernelView(
         kernel=facts.kernel or _release(report),
         engine="machine",
@@ -97,7 +98,8 @@ def _view(
         firmware_map=firmware,
         dropped=_dropped(handoff, facts),
         warnings=facts.warnings,
-        fatal=None if report and report.is_complete else facts.fatal,
+        fatal=None if ended else facts.fatal,
+        end=None if ended else facts.end,
         kernel_range=facts.kernel_range or _kernel_range(report),
         load_window=handoff.kernel_window,
         touched=touched.all if touched else None,

@@ -26,14 +26,22 @@ class LostVmError(LabError):
     Attributes:
         console: what it had written to its first serial port.
         report: the same of the second.
+        phase: in which it was lost (:data:`e820pool.lab.machine.PHASES`), "" where
+            none had begun.
     """
 
     def __init__(
-        self, message: str, *, console: bytes = b"", report: bytes = b""
+        self,
+        message: str,
+        *,
+        console: bytes = b"",
+        report: bytes = b"",
+        phase: str = "",
     ) -> None:
         super().__init__(message)
         self.console = console
         self.report = report
+        self.phase = phase
 
 
 class SerialPorts:
@@ -99,8 +107,11 @@ class SerialPorts:
         except OSError as exc:
             raise self.lost(f"VM lost: {exc}") from exc
 
-    def lost(self, message: str) -> LostVmError:
+    def lost(self, message: str, phase: str = "") -> LostVmError:
         """Return the error that keeps what the machine has said."""
         return LostVmError(
-            message, console=bytes(self.console), report=bytes(self.report)
+            message,
+            console=bytes(self.console),
+            report=bytes(self.report),
+            phase=phase,
         )

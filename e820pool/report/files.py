@@ -179,7 +179,11 @@ def _failing_as(target: Path) -> Iterator[None]:
         reason = (exc.strerror or str(exc)).lower()
         if isinstance(exc, FileNotFoundError):
             reason = f"there is no folder {str(target.parent)!r}, make it first"
-        raise InputError(f"cannot write {str(target)!r}: {reason}") from exc
+        raise InputError(
+            f"cannot write {str(target)!r}: {reason}",
+            ident="not-writable" if isinstance(exc, PermissionError) else "",
+            about=str(target),
+        ) from exc
     except ValueError as exc:
         # A NUL in the name.
         raise InputError(f"cannot write {str(target)!r}: {exc}") from exc

@@ -15,6 +15,7 @@ from e820pool.sources.log_text import clean_lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from e820pool.kernel.boot_end import BootEnd
     from e820pool.sources.log_blocks import Boot
     from e820pool.sources.log_entry import BlockName
     from e820pool.sources.log_text import LogLine
@@ -73,6 +74,7 @@ class ConsoleFacts:
         warnings: stable words for what the kernel complained of, once each.
         kernel_range: bytes of the kernel image, where a message names them.
         fatal: why the boot could not go on.
+        end: which of the ends that are known that is, None for others.
         reached_init: whether user space was started.
     """
 
@@ -90,6 +92,7 @@ class ConsoleFacts:
     warnings: tuple[str, ...]
     kernel_range: tuple[int, int] | None
     fatal: str | None
+    end: BootEnd | None
     reached_init: bool
 
 
@@ -121,6 +124,7 @@ def read_console(text: str) -> ConsoleFacts:
         warnings=_warnings(texts, boot),
         kernel_range=memory.kernel_range,
         fatal=fatal.reason,
+        end=fatal.end,
         reached_init=any(map(_INIT.search, texts)),
     )
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import re
 
-__all__ = ("FatalScan",)
+from e820pool.kernel.boot_end import BootEnd
+from e820pool.kernel.firmware_map import ENDS_AT_2_64
+from e820pool.kernel.free_memory import (
+    INITRD_TOO_LARGE,
+    NO_FREE_MEMORY,
+    NO_PLACE_FOR_INITRD,
+)
+from e820pool.kernel.page_tables import RESERVED_ARRAY_STUCK
+from e820pool.kernel.trampoline import NO_TRAMPOLINE
+from e820pool.kernel.user_map import TYPE_INTO_ITSELF, USER_MAP_EMPTY
+from e820pool.kernel.zero_page import COUNT_TOO_HIGH
+
+__all__ = ("OUT_OF_MEMORY", "FatalScan")
 
 _PANIC = re.compile(r"(?<!end )Kernel panic - not syncing: (.*)")
 _BUG = re.compile(r"kernel BUG at (\S+?)!")
@@ -22,6 +34,29 @@ _UPTIME = re.compile(r"^(?:<\d{1,2}>)?\[ *\d{1,7}\.\d{6}\] ")
 
 # Panics that only say that an oops, which was told before, hit the wrong task.
 _HOLLOW = re.compile(r"Attempted to kill|Fatal exception")
+
+#: What a guest that fills its memory may end with, whatever it was handed.
+OUT_OF_MEMORY = BootEnd(
+    id="out-of-memory",
+    words="System is deadlocked on memory",
+    source="6.1 mm/oom_kill.c out_of_memory()",
+)
+# By what a reason shows an end of the model: a panic's words, or where it crashed.
+_KNOWN = tuple(
+    (re.compile(shown), end)
+    for shown, end in (
+        (r"^Invalid user supplied memory map", USER_MAP_EMPTY),
+        (r"^Real mode trampoline was not allocated", NO_TRAMPOLINE),
+        (r"^alloc_low_pages: can not alloc memory", NO_FREE_MEMORY),
+        (r"^Cannot find place for new RAMDISK", NO_PLACE_FOR_INITRD),
+        (r"^initrd too large to handle", INITRD_TOO_LARGE),
+        (r"^System is deadlocked on memory", OUT_OF_MEMORY),
+        (r" in extend_brk$", RESERVED_ARRAY_STUCK),
+        (r" in firmware_map_add_entry$", ENDS_AT_2_64),
+        (r" in __?e820_+range_update$", TYPE_INTO_ITSELF),
+        (r" in sanitize_e820_map$", COUNT_TOO_HIGH),
+    )
+)
 
 
 class FatalScan:
@@ -55,6 +90,15 @@ class FatalScan:
             self._place = self._place or found[1]
         words = _UPTIME.sub("", line).strip()
         self._last = words or self._last
+
+    @property
+    def end(self) -> BootEnd | None:
+        """Return which of the ends that are known the reason is, None for others."""
+        reason = self.reason
+        if reason is None:
+            return None
+        known = (end for shown, end in _KNOWN if shown.search(reason))
+        return next(known, None)
 
     @property
     def reason(self) -> str | None:

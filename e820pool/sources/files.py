@@ -63,7 +63,11 @@ def read_file(path: Path, limit: int = INPUT_LIMIT, *, empty: bool = False) -> b
         with path.open("rb") as stream:
             return read_stream(stream, str(path), limit, empty=empty)
     except OSError as exc:
-        raise InputError(f"cannot read {_shown_path(path)}: {_reason(exc)}") from exc
+        raise InputError(
+            f"cannot read {_shown_path(path)}: {_reason(exc)}",
+            ident="file-missing" if isinstance(exc, FileNotFoundError) else "",
+            about=str(path),
+        ) from exc
     except ValueError as exc:
         # A NUL in the name.
         raise InputError(f"cannot read {_shown_path(path)}: {exc}") from exc

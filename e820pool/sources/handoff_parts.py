@@ -44,7 +44,9 @@ def parse_page(data: bytes, name: str) -> BootParams:
     if len(data) != BOOT_PARAMS_BYTES:
         raise BadImageError(
             f"{name!r} has {len(data):#x} bytes: a boot_params has "
-            f"{BOOT_PARAMS_BYTES:#x}"
+            f"{BOOT_PARAMS_BYTES:#x}",
+            ident="not-a-zero-page",
+            about=name,
         )
     page = parse_boot_params(data)
     validate_e820_count(page)

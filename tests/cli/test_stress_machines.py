@@ -105,7 +105,7 @@ def test_a_kernel_that_dies_before_it_has_a_console_is_not_heard_of(run, machine
     def boot(handoff):
         view = predict(handoff, PROFILE)
         if view.fatal:
-            raise LostVmError("VM lost in phase kernel: no end after 60 s")
+            raise LostVmError("VM lost: no end after 60 s", phase="kernel")
         return view
 
     machine.boot = boot
@@ -116,7 +116,7 @@ def test_a_kernel_that_dies_before_it_has_a_console_is_not_heard_of(run, machine
 
 def test_silence_below_a_limit_is_no_verdict(run, machine):
     def boot(_):
-        raise LostVmError("VM lost in phase kernel: no end after 60 s")
+        raise LostVmError("VM lost: no end after 60 s", phase="kernel")
 
     machine.boot = boot
     done = run("stress", "--confirm", "ext-node", "--format", "json")
@@ -130,7 +130,8 @@ def hangs_after(last_line):
         view = predict(handoff, NEWER)
         if view.fatal:
             raise LostVmError(
-                "VM lost in phase kernel: no end after 60 s",
+                "VM lost: no end after 60 s",
+                phase="kernel",
                 console=b"[0.1] devtmpfs: initialized\r\n" + last_line + b"\r\n",
             )
         return view

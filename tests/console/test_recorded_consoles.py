@@ -219,3 +219,23 @@ def test_the_image_is_named_where_it_lies_outside_ram(recording_of):
     assert 16 * MIB <= start < end
     assert "kernel-range-not-ram" in facts.warnings
     assert facts.memory == ()
+
+
+# By the name of the recording; table-full dies where no end of the model is.
+ENDS = {
+    "ends-at-2-64": {"ends-at-2-64"},
+    "memblock-full": {"no-trampoline"},
+    "one-entry": {"no-free-memory", "no-trampoline"},
+    "wraps": {"no-free-memory"},
+    "user-map-refused": {"user-map-empty"},
+    "islands": {"reserved-array-stuck"},
+    "table-full": {None},
+}
+
+
+def test_an_end_that_the_model_knows_is_recognised(recording):
+    facts = read_console(recording.text)
+    if facts.fatal is None:
+        assert facts.end is None
+    else:
+        assert (facts.end and facts.end.id) in ENDS[recording.name]

@@ -6,6 +6,7 @@ from compat_cases import AT, CARVED, LOW, RECORD, SIZE, G, M, found, levels
 from e820pool.compat import check_input
 from e820pool.extents import ExtentSet
 from e820pool.kernel.boot_input import BootInput
+from e820pool.kernel.page_tables import RESERVED_ARRAY_STUCK
 from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.view import KernelView
 
@@ -84,6 +85,7 @@ class TestFragments:
             kernel="6.1",
             engine="machine",
             fatal="kernel BUG at arch/x86/kernel/setup.c:203 in extend_brk",
+            end=RESERVED_ARRAY_STUCK,
             warnings=("memblock-full",),
         )
         told = ids_of(died)

@@ -9,9 +9,8 @@ from compat_cases import found, levels
 from e820pool.abi.e820 import table_of
 from e820pool.kernel.boot_input import BootInput
 from e820pool.kernel.early_boot import predict_input
-from e820pool.kernel.freed_array import clears_freed_pages
+from e820pool.kernel.freed_array import FREED_ARRAY, clears_freed_pages
 from e820pool.kernel.profiles import profile_for
-from e820pool.kernel.state import FATAL_FREED_ARRAY
 
 K, M, G = 1 << 10, 1 << 20, 1 << 30
 LOW = [(0, 0x9F000, 1), (M, 511 * M, 1)]
@@ -36,13 +35,13 @@ def ending(rows, release="7.3", cmdline="", **config):
     inp = BootInput(
         table=table_of(rows[:100]), ext=(table_of(rows[100:]),), cmdline=cmdline
     )
-    return predict_input(inp, profile_for(release, config)).fatal
+    return predict_input(inp, profile_for(release, config)).end
 
 
 @pytest.mark.parametrize("release", ["6.17", "6.18", "6.19", "7.0", "7.1", "7.2"])
 def test_a_grown_array_that_is_cleared_hangs_from_6_17_on(release):
     rows = runs(200, LOW)
-    assert ending(rows, release, CLEARS) == FATAL_FREED_ARRAY
+    assert ending(rows, release, CLEARS) == FREED_ARRAY
     assert ending(rows, release) is None
 
 
@@ -51,7 +50,7 @@ def test_before_6_17_the_array_is_not_read_any_more(release):
     assert ending(runs(200, LOW), release, CLEARS) is None
 
 
-@pytest.mark.parametrize(("count", "ends"), [(126, None), (127, FATAL_FREED_ARRAY)])
+@pytest.mark.parametrize(("count", "ends"), [(126, None), (127, FREED_ARRAY)])
 @pytest.mark.parametrize("release", ["6.17", "7.3"])
 def test_126_regions_are_in_an_array_that_is_not_freed(release, count, ends):
     assert ending(runs(count, LOW), release, CLEARS) == ends
@@ -63,7 +62,7 @@ def test_126_regions_are_in_an_array_that_is_not_freed(release, count, ends):
         ({"NUMA": False}, None),
         ({"MEMORY_HOTPLUG": False}, None),
         ({"ARCH_KEEP_MEMBLOCK": True}, None),
-        ({"MEMORY_HOTPLUG": True}, FATAL_FREED_ARRAY),
+        ({"MEMORY_HOTPLUG": True}, FREED_ARRAY),
     ],
 )
 def test_a_kernel_without_the_walk_or_with_the_array_kept_boots(config, ends):
@@ -72,7 +71,7 @@ def test_a_kernel_without_the_walk_or_with_the_array_kept_boots(config, ends):
 
 def test_a_kernel_may_clear_without_being_told():
     rows, on = runs(200, LOW), {"INIT_ON_FREE_DEFAULT_ON": True}
-    assert ending(rows, "7.3", "", **on) == FATAL_FREED_ARRAY
+    assert ending(rows, "7.3", "", **on) == FREED_ARRAY
     assert ending(rows, "7.3", "init_on_free=0", **on) is None
 
 
@@ -104,7 +103,7 @@ def test_an_array_that_grew_late_in_a_short_run_hangs_from_7_1_on(release, size)
     """1023 regions and no low RAM for more: nothing is lost, and it grows in NUMA."""
     for last in (60 * K, 1084 * K):
         rows = runs(1024, SCANT, size, last)
-        assert ending(rows, release) == FATAL_FREED_ARRAY
+        assert ending(rows, release) == FREED_ARRAY
         assert ending(rows, "7.0") is None
     assert ending(runs(1022, SCANT, size), release) is None
 
@@ -115,12 +114,12 @@ def test_in_a_long_run_it_is_still_there_when_it_is_read(last):
     assert ending(rows) is None
     # Cleared it is gone wherever it lies, from 6.17 on.
     for release in ("6.17", "7.3"):
-        assert ending(rows, release, CLEARS) == FATAL_FREED_ARRAY
+        assert ending(rows, release, CLEARS) == FREED_ARRAY
 
 
 def test_the_run_that_is_lost_is_none_for_the_array():
     rows = runs(1025, SCANT, last=448 * M)
-    assert ending(rows, "7.3") == FATAL_FREED_ARRAY
+    assert ending(rows, "7.3") == FREED_ARRAY
     assert ending(rows, "7.0") is None
 
 

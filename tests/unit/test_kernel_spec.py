@@ -1,25 +1,36 @@
 """specs/kernel-model.md names the steps, warnings and ends of the model."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import e820pool
-from e820pool.kernel import state
+from e820pool.kernel.boot_end import BootEnd
 from e820pool.kernel.profiles import profile_for
 
 SPEC = Path(__file__).parents[2] / "specs" / "kernel-model.md"
 TEXT = SPEC.read_text(encoding="utf-8")
 CODE = Path(e820pool.__file__).parent / "kernel"
 SOURCE = "".join(path.read_text(encoding="utf-8") for path in CODE.glob("*.py"))
-FATALS = [name for name in state.__all__ if name.startswith("FATAL_")]
+ENDS = [
+    value
+    for path in sorted(CODE.glob("*.py"))
+    for value in vars(import_module(f"e820pool.kernel.{path.stem}")).values()
+    if isinstance(value, BootEnd)
+]
 WARNED = sorted(set(re.findall(r'\bwarn\(\s*"([\w-]+)"', SOURCE)))
 
 
-@pytest.mark.parametrize("name", FATALS)
-def test_each_end_of_a_boot_is_in_the_table(name):
-    assert f"| `{getattr(state, name)}` |" in TEXT
+@pytest.mark.parametrize("end", ENDS, ids=[end.id for end in ENDS])
+def test_each_end_of_a_boot_is_in_the_table(end):
+    assert f"| `{end.id}` | `{end.words}` |" in TEXT
+    assert re.match(r"\d.* \S+\.c \w+\(\)", end.source)
+
+
+def test_an_end_has_an_id_of_its_own():
+    assert len({end.id for end in ENDS}) == len(set(ENDS)) == 15
 
 
 @pytest.mark.parametrize("word", WARNED)

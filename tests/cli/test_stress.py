@@ -171,8 +171,7 @@ class TestResultsFile:
 
     def test_writing_costs_a_twentieth_of_the_time_at_most(self, kept, monkeypatch):
         """Each write is of all results: one a result would cost their square."""
-        from e820pool.cli import sweeps
-        from e820pool.report import files
+        from e820pool.experiments import kept_results
 
         clock, writes = [1000.0], []
 
@@ -180,9 +179,9 @@ class TestResultsFile:
             clock[0] += 1.0
             writes.append(len(json.loads(text)["results"]))
 
-        monkeypatch.setattr(sweeps.time, "monotonic", lambda: clock[0])
-        monkeypatch.setattr(files, "write_file", write)
-        with sweeps.KeptResults(str(kept)) as results:
+        monkeypatch.setattr(kept_results.time, "monotonic", lambda: clock[0])
+        monkeypatch.setattr(kept_results, "write_file", write)
+        with kept_results.KeptResults(str(kept)) as results:
             for number in range(100):
                 clock[0] += 1.0
                 results.keep({"key": str(number)})

@@ -82,7 +82,7 @@ class TestCluster:
 
     def test_an_address_without_a_cluster_is_refused(self, refused):
         words = ("--backend", "dask", "--scheduler", "bogus://here")
-        assert "no dask cluster there" in refused(2, *CELLS, *words)
+        assert "no dask cluster there" in refused(4, *CELLS, *words)
 
 
 @pytest.mark.parametrize("command", [CELLS, ("fleet", "x.jsonl")])
@@ -105,7 +105,7 @@ def test_a_backend_that_is_not_installed_says_what_to_install(
     refused, monkeypatch, backend, missing, install
 ):
     monkeypatch.setitem(sys.modules, missing, None)
-    message = refused(2, *CELLS, "--jobs", "2", "--backend", backend)
+    message = refused(4, *CELLS, "--jobs", "2", "--backend", backend)
     assert install in message
     assert "--backend is one of loky, threading, dask, ray" in message
 
@@ -113,21 +113,20 @@ def test_a_backend_that_is_not_installed_says_what_to_install(
 @pytest.mark.extra
 def test_a_ray_cluster_is_asked_where_ray_is_installed(monkeypatch):
     """Not with ray itself: its work is to register with joblib and to connect."""
-    from argparse import Namespace
     from contextlib import nullcontext
     from types import SimpleNamespace
 
-    from e820pool.cli import backends
+    from e820pool.experiments import jobs
 
     calls = []
     ray = SimpleNamespace(
         register_ray=lambda: calls.append("register"),
         init=lambda address: calls.append(address) or nullcontext(),
     )
-    monkeypatch.setattr(backends, "_module", lambda *_: ray)
-    with backends._cluster(Namespace(backend="ray", scheduler="ray://here:1")):
+    monkeypatch.setattr(jobs, "_module", lambda *_: ray)
+    with jobs._cluster(jobs.JobOptions(backend="ray", scheduler="ray://here:1")):
         pass
-    with backends._cluster(Namespace(backend="ray", scheduler=None)):
+    with jobs._cluster(jobs.JobOptions(backend="ray")):
         pass
     assert calls == ["register", "ray://here:1", "register", "auto"]
 

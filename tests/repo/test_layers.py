@@ -30,6 +30,7 @@ ROOMS = (
     "live",
     "lab",
     "report",
+    "experiments",
     "data",
     "pytest_plugin",
     "cli",
@@ -42,6 +43,7 @@ IMPURE_ROOMS = {
     "lab",
     "live",
     "report",
+    "experiments",
     "pytest_plugin",
     "cli",
 }

@@ -6,11 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from e820pool.cli import status
-from e820pool.cli.backends import add_job_options
+from e820pool.cli.job_options import add_job_options, job_options
 from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
-from e820pool.cli.streams import FinishedLines, stream_all
 from e820pool.cli.targets import add_kernel_option, targets
+from e820pool.experiments.kept_results import FinishedLines, stream_missing
 
 if TYPE_CHECKING:
     import argparse
@@ -72,14 +72,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
     counts: Counter[tuple[str, str]] = Counter()
     findings: Counter[tuple[str, str]] = Counter()
     failed = 0
-    streams = args.format == "jsonl"
+    streams, options = args.format == "jsonl", job_options(args)
     with (
         FinishedLines(args.results) as finished,
         Progress(
             console, "judging hosts", _size(args, console), streams=streams
         ) as progress,
     ):
-        for answer in stream_all(check_captured, _hosts(args), args, finished):
+        for answer in stream_missing(check_captured, _hosts(args), options, finished):
             progress.step()
             failed += "error" in answer
             if "error" in answer and args.format == "table":

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from e820pool.cli import status
-from e820pool.cli.backends import add_job_options
 from e820pool.cli.confirm import confirm
 from e820pool.cli.inputs import add_source_argument, source_map
+from e820pool.cli.job_options import add_job_options, job_options
 from e820pool.cli.lab_runs import add_lab_options
+from e820pool.cli.progress import Progress
 from e820pool.cli.search import search
 from e820pool.cli.status import UsageError
-from e820pool.cli.sweeps import run_all
 from e820pool.cli.targets import add_kernel_option
+from e820pool.experiments.kept_results import KeptResults, run_missing
 
 if TYPE_CHECKING:
     import argparse
@@ -122,10 +123,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return _boot(args, console)
     from e820pool.report.stress_data import stress_csv, stress_json  # noqa: PLC0415
     from e820pool.report.stress_text import has_deposits, stress_text  # noqa: PLC0415
-    from e820pool.stress.cells import run_cell  # noqa: PLC0415  numpy
 
     workload = _workload(args)
-    results = run_all(run_cell, _cells(args, workload, console), args, console)
+    results = _simulated(_cells(args, workload, console), args, console)
     if args.plot:
         from e820pool.report.stress_plot import write_plot  # noqa: PLC0415  an extra
 
@@ -137,6 +137,23 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.result(render(results, workload))
     answered = any(one["reason"] or has_deposits(one) for one in results)
     return status.DONE if answered else status.NO_VERDICT
+
+
+def _simulated(
+    cells: tuple[Cell, ...], args: argparse.Namespace, console: Console
+) -> list[dict[str, Any]]:
+    from e820pool.stress.cells import run_cell  # noqa: PLC0415  numpy
+
+    options = job_options(args)
+    kept = KeptResults(args.results)
+    keys = {cell.key for cell in cells}
+    nr_missing = sum(key not in kept for key in keys)
+    if nr_missing < len(keys):
+        console.note(f"{len(keys) - nr_missing} of {len(keys)} are there already")
+    with kept, Progress(console, "simulating", nr_missing) as progress:
+        for _ in run_missing(run_cell, cells, options, kept, within=progress.within):
+            progress.step()
+    return [kept[cell.key] for cell in cells]
 
 
 def _boot(args: argparse.Namespace, console: Console) -> int:

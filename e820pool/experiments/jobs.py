@@ -5,16 +5,18 @@ from __future__ import annotations
 import signal
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from e820pool.cli.status import UsageError
+from e820pool.errors import MachineError
+from e820pool.report.scratch import STOPPING, undisturbed
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-__all__ = ("BACKENDS", "add_job_options", "is_here", "results_of")
+__all__ = ("BACKENDS", "JobOptions", "results_of")
 
 BACKENDS = ("loky", "threading", "dask", "ray")
 """Names that joblib knows: processes or threads here, or a cluster that is there."""
@@ -25,41 +27,35 @@ _CLUSTERS = {"dask": "e820pool[cluster]", "ray": "ray, next to e820pool[sweep]"}
 _ALL = -1
 
 
-def add_job_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--jobs``, ``--backend``, ``--scheduler`` and ``--results``."""
-    parser.add_argument(
-        "--jobs",
-        metavar="N",
-        type=int,
-        help="processes (default: 1 here, on a cluster all it has)",
-    )
-    parser.add_argument(
-        "--backend",
-        choices=BACKENDS,
-        default="loky",
-        help="where they run: here (default: loky), or on a dask or ray cluster",
-    )
-    parser.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="of the dask or ray cluster (default: the one that dask or ray finds)",
-    )
-    parser.add_argument(
-        "--results",
-        metavar="FILE",
-        help="keep what is finished here; what is there already is not run again",
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """Where work runs, and how much of it at one time.
 
+    Attributes:
+        jobs: workers; None takes one here, and on a cluster all that it has.
+        backend: one of :data:`BACKENDS`.
+        scheduler: the address of the cluster, None for the one that dask or ray finds.
+    """
 
-def is_here(args: argparse.Namespace) -> bool:
-    """Return whether one job is asked for, which needs no other process or thread."""
-    return args.jobs in (None, 1) and args.backend not in _CLUSTERS
+    jobs: int | None = None
+    backend: str = "loky"
+    scheduler: str | None = None
+
+    @property
+    def is_cluster(self) -> bool:
+        """Return whether the work goes to other machines."""
+        return self.backend in _CLUSTERS
+
+    @property
+    def is_here(self) -> bool:
+        """Return whether the work needs no other process or thread."""
+        return self.jobs in (None, 1) and not self.is_cluster
 
 
 def results_of(
     work: Callable[[Any], dict[str, Any]],
     items: Iterable[Any],
-    args: argparse.Namespace,
+    options: JobOptions,
     *,
     in_order: bool = False,
 ) -> Generator[dict[str, Any], None, None]:
@@ -67,17 +63,22 @@ def results_of(
 
     Only some items more than there are workers are taken from ``items`` at one time.
 
+    Args:
+        work: a function of a module, so that other processes can import it.
+        items: plain values.
+        options: where.
+        in_order: whether results come in the order of the items.
+
     Raises:
-        UsageError: a backend is not installed, or its cluster is not there.
+        MachineError: a backend is not installed, or its cluster is not there.
     """
-    _validate(args)
-    if is_here(args):
+    if options.is_here:
         yield from map(work, items)
         return
-    joblib = _module("joblib", args.backend)
-    jobs = args.jobs or _ALL
-    with _cluster(args), joblib.parallel_config(backend=args.backend):
-        if args.backend == "loky":
+    joblib = _module("joblib", options.backend)
+    jobs = options.jobs or _ALL
+    with _cluster(options), joblib.parallel_config(backend=options.backend):
+        if options.backend == "loky":
             _start_workers(joblib, jobs)
         form = "generator" if in_order else "generator_unordered"
         run = joblib.Parallel(n_jobs=jobs, return_as=form)
@@ -90,10 +91,6 @@ def results_of(
 # that unlinks their semaphores, would end with a traceback of its own; and so does a
 # worker whose parent is stopped while it starts it.
 def _start_workers(joblib: Any, jobs: int) -> None:
-    from multiprocessing import resource_tracker  # noqa: PLC0415  not for --help
-
-    from e820pool.report.scratch import STOPPING, undisturbed  # noqa: PLC0415
-
     with undisturbed():
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
@@ -116,22 +113,12 @@ def _until_closed(answers: Generator[_T, None, None]) -> Iterator[_T]:
             answers.close()
 
 
-def _validate(args: argparse.Namespace) -> None:
-    if args.jobs is not None and args.jobs < 1:
-        raise UsageError(f"--jobs {args.jobs}: the limit is 1")
-    if args.scheduler is not None and args.backend not in _CLUSTERS:
-        raise UsageError(
-            f"--scheduler {args.scheduler!r} needs --backend dask or ray: "
-            f"{args.backend} runs on this machine"
-        )
-
-
 def _module(name: str, backend: str) -> Any:
     try:
         return import_module(name)
     except ImportError as exc:
         what = _CLUSTERS.get(backend, "e820pool[sweep]")
-        raise UsageError(
+        raise MachineError(
             f"--backend {backend} needs {exc.name}: install {what}; --jobs 1 needs "
             "neither, and --backend is one of " + ", ".join(BACKENDS)
         ) from exc
@@ -140,15 +127,15 @@ def _module(name: str, backend: str) -> Any:
 # A cluster that is there; without an address the one that dask or ray finds, or
 # starts on this machine.
 @contextmanager
-def _cluster(args: argparse.Namespace) -> Iterator[None]:
-    if args.backend not in _CLUSTERS:
+def _cluster(options: JobOptions) -> Iterator[None]:
+    if not options.is_cluster:
         yield
         return
     try:
-        cluster = _connected(args.backend, args.scheduler)
+        cluster = _connected(options.backend, options.scheduler)
     except (OSError, RuntimeError, ValueError) as exc:
-        raise UsageError(
-            f"--scheduler {args.scheduler!r}: no {args.backend} cluster there: "
+        raise MachineError(
+            f"--scheduler {options.scheduler!r}: no {options.backend} cluster there: "
             f"{str(exc)[:120]}"
         ) from exc
     with cluster:

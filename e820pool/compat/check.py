@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.compat.boot_ends import findings_of_boot_ends
+from e820pool.compat.capture import findings_of_capture
 from e820pool.compat.given import findings_of_given
 from e820pool.compat.kaslr_rules import findings_of_kaslr_rules
 from e820pool.compat.losses import findings_of_losses
@@ -49,6 +50,7 @@ _GROUPS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     findings_of_boot_ends,
     findings_of_record,
     findings_of_next_kexec,
+    findings_of_capture,
 )
 
 

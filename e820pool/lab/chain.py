@@ -7,14 +7,14 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from e820pool.deposits import DepositLedger
 from e820pool.errors import BadImageError, CapacityError, InputError
 from e820pool.extents import PAGE_SIZE, ExtentSet
 from e820pool.lab.accel import choose_accelerator
 from e820pool.lab.boot import validate_host_memory
+from e820pool.lab.capture_hop import capture_hop_of
 from e820pool.lab.chain_guest import READY_MARK, build_chain_initramfs
 from e820pool.lab.chain_hop import REGION_RECORD, HopFacts, hop_of
-from e820pool.lab.chain_model import ChainOptions, ChainRecord, Hop
+from e820pool.lab.chain_model import ChainOptions, ChainRecord, Hop, is_panic
 from e820pool.lab.chain_plan import ChainPlan
 from e820pool.lab.chain_port import AgentError, ChainPort, runs_of
 from e820pool.lab.guest_ram import GuestRam, layout_for, validate_page_granularity
@@ -22,14 +22,17 @@ from e820pool.lab.guest_report import parse_guest_report
 from e820pool.lab.hop_loaders import load_next
 from e820pool.lab.hop_mailbox import write_pages
 from e820pool.lab.qemu import VmSpec
+from e820pool.lab.serial_ports import LostVmError
 from e820pool.lab.started_vm import restore_parts, started_vm
 from e820pool.loading.bind import backed_pages
+from e820pool.loading.capture import KCORE_BYTES, CrashFiles, crash_files
 from e820pool.loading.multiboot_stub import STUB_READY, STUB_RESUME
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
 
+    from e820pool.deposits import DepositLedger
     from e820pool.lab.hop_loaders import NextKernel
     from e820pool.loading.kernel_file import KernelFile
     from e820pool.memory_map import MemoryMap
@@ -40,6 +43,7 @@ _COMMAND_SECONDS = 120
 _GOING_SECONDS = 60
 _RESUME = b"!"
 _RECORD = "/tmp/record"  # noqa: S108  in the guest
+_KCORE = "/tmp/kcore"  # noqa: S108  in the guest
 
 
 def run_chain(
@@ -67,12 +71,18 @@ def run_chain(
     options = options or ChainOptions()
     if not kernels:
         raise InputError("a chain of 0 kernels: the limit is at least 1")
+    options.validate_kernels(len(kernels))
     validate_page_granularity(options.ram_folder)
     initrd = build_chain_initramfs(
         pressure=options.pressure, kexec_tools=set(options.loaders) != {"ours"}
     )
-    plan = ChainPlan(memory_map=memory_map, initrd=initrd, options=options)
-    first = plan.next_kernel(kernels[0].image, DepositLedger(), generation=0)
+    plan = ChainPlan(
+        memory_map=memory_map,
+        initrd=initrd,
+        options=options,
+        nr_kernels=len(kernels),
+    )
+    first = plan.next_kernel(kernels[0].image, options.inherited, generation=0)
     spec = _spec(first, kernels[0].image, options)
     if options.pressure:
         validate_host_memory(spec)
@@ -84,6 +94,7 @@ def run_chain(
         port.wait_for_bytes("boot stub", STUB_READY, options.deadlines.firmware)
         port.cut()
         restore_parts(spec, ram)
+        ram.clear(plan.clearable(options.inherited.extents))
         port.send(STUB_RESUME)
         return _Run(port, ram, plan, kernels, on_hop).all_hops(first)
 
@@ -113,9 +124,9 @@ class _Run:
         hops: list[Hop] = []
         following, stopped = first, ""
         for number in range(len(self._kernels)):
-            hop = self._arrived(number, following, hops)
             last = number + 1 == len(self._kernels)
             try:
+                hop = self._arrived(number, following, hops)
                 if not last:
                     hop, following = self._depart(number, hop, following)
             except (AgentError, InputError, CapacityError, BadImageError) as exc:
@@ -133,25 +144,27 @@ class _Run:
 
     # The kernel runs: wait until it has reported and filled its memory.
     def _arrived(self, number: int, started: NextKernel, hops: list[Hop]) -> Hop:
-        limits, begin = self._options.deadlines, time.monotonic()
-        for mark, seconds in (
-            ("hello", limits.kernel),
-            ("reported", limits.report),
-            (READY_MARK, limits.pressure),
-        ):
-            self._port.wait_for_mark(mark, seconds)
+        entered = self._options.loader_of(number - 1) if number else "boot"
+        begin, died = time.monotonic(), ""
+        try:
+            self._wait_until_done()
+            self._read_region_record(started)
+        except LostVmError as exc:
+            if not is_panic(entered):
+                raise
+            # A capture kernel that dies is an answer, too.
+            died = str(exc)
         seconds = time.monotonic() - begin
-        given = started.bound.handoff.ledger
         seen = self._ram.touched()
-        touched = seen & self._plan.clearable(given.extents)
-        self._read_region_record(started)
+        touched = seen & self._plan.clearable(started.bound.handoff.ledger.extents)
         logs = self._port.cut()
-        return hop_of(
+        return (capture_hop_of if is_panic(entered) else hop_of)(
             HopFacts(
                 kernel=self._kernels[number],
-                entered=self._options.loader_of(number - 1) if number else "boot",
+                entered=entered,
                 started=started,
                 before=hops[-1] if hops else None,
+                starter=self._kernels[number - 1] if number else None,
                 report=parse_guest_report(logs.report),
                 console=logs.console,
                 touched=touched,
@@ -160,8 +173,18 @@ class _Run:
                 withdrawn=self._withdrawn,
                 firmware_map=self._plan.memory_map,
                 seconds=seconds,
+                died=died,
             )
         )
+
+    def _wait_until_done(self) -> None:
+        limits = self._options.deadlines
+        for mark, seconds in (
+            ("hello", limits.kernel),
+            ("reported", limits.report),
+            (READY_MARK, limits.pressure),
+        ):
+            self._port.wait_for_mark(mark, seconds)
 
     # As root of any kernel can: /dev/mem shows what is no RAM.
     def _read_region_record(self, started: NextKernel) -> None:
@@ -184,14 +207,25 @@ class _Run:
         made = self._deposit() if number == 0 or not self._options.once else []
         hop = replace(hop, made=ExtentSet(made), nr_made=len(made))
         ledger = self._plan.grown(ledger.withdraw(gone), made, owner=number + 1)
+        loader = self._options.loader_of(number)
         following = self._plan.next_kernel(
-            self._kernels[number + 1].image, ledger, number + 1, before=started
+            self._kernels[number + 1].image,
+            ledger,
+            number + 1,
+            before=started,
+            crash=self._crash_files(hop, ledger) if loader == "panic-ours" else None,
         )
         self._write_region_record(following, number + 1)
-        load_next(self._port, self._ram, following, self._options.loader_of(number))
-        self._hop(ledger, made, gone)
+        load_next(self._port, self._ram, following, loader)
+        self._hop(ledger, made, gone, b"crash\n" if is_panic(loader) else b"go\n")
         self._withdrawn = gone
         return hop, following
+
+    def _crash_files(self, hop: Hop, ledger: DepositLedger) -> CrashFiles:
+        read = f"head -c {KCORE_BYTES} /proc/kcore >{_KCORE}"
+        self._port.command(f"run busybox {read}; send kcore {_KCORE}", _COMMAND_SECONDS)
+        kcore = parse_guest_report(self._port.report).frames.get("kcore", b"")
+        return crash_files(hop.report.text("iomem"), kcore, ledger.extents)
 
     def _deposit(self) -> list[tuple[int, int]]:
         options, made = self._options, []
@@ -221,12 +255,16 @@ class _Run:
     # From the moment when the deposits are holes only the next kernel can fill them;
     # what the old one still does to them counts as well.
     def _hop(
-        self, ledger: DepositLedger, made: list[tuple[int, int]], gone: ExtentSet
+        self,
+        ledger: DepositLedger,
+        made: list[tuple[int, int]],
+        gone: ExtentSet,
+        command: bytes,
     ) -> None:
         held = runs_of(self._port.command("held", _COMMAND_SECONDS))
         if ExtentSet(held) & ExtentSet(made) != ExtentSet(made):
             raise AgentError("deposited pages are not where they were")
-        self._port.send(b"go\n")
+        self._port.send(command)
         self._port.wait_for_mark("going", _GOING_SECONDS)
         self._port.cut()
         self._ram.clear(self._plan.clearable(ledger.extents | gone))

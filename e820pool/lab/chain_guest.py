@@ -24,6 +24,15 @@ READY_MARK: Final = "done"
 _END = r"""
 busybox umount /fill 2>/dev/null
 busybox rm -f /chunk /meminfo /tmp/devmem
+if [ -e /proc/vmcore ]; then
+    mark vmcore
+    # Elf64_Ehdr has 64 bytes, e_phnum is at 56, and an Elf64_Phdr has 56.
+    count=$(busybox od -A n -t u2 -j 56 -N 2 /proc/vmcore)
+    busybox head -c $((64 + 56 * count)) /proc/vmcore >/tmp/headers
+    send vmcore_headers /tmp/headers
+    agent /proc/vmcore >/tmp/size
+    send vmcore_size /tmp/size
+fi
 echo 0 >/proc/sys/vm/compact_unevictable_allowed
 echo 7 >/proc/sys/kernel/printk
 exec 3<>/dev/ttyS1

@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from e820pool.loading.kexec_loaders import HandedOver
     from e820pool.memory_map import MemoryMap
 
-__all__ = ("REGION_RECORD", "HopFacts", "hop_of")
+__all__ = (
+    "REGION_RECORD",
+    "HopFacts",
+    "hop_of",
+    "seen_handoff",
+    "seen_rows",
+    "touched_pages",
+)
 
 REGION_RECORD = "region_record"
 """The frame in which the guest sends the first page of the region."""
@@ -44,14 +51,17 @@ class HopFacts:
     Attributes:
         started: what it was started with, as our own loader places it.
         before: the hop before, None for the first.
+        starter: the kernel of that hop.
         touched: deposited pages that it touched.
         changed: those of them whose content is another now.
+        died: why the machine was lost, "" while it lives.
     """
 
     kernel: KernelFile
     entered: str
     started: NextKernel
     before: Hop | None
+    starter: KernelFile | None
     report: GuestReport
     console: bytes
     touched: ExtentSet
@@ -60,6 +70,7 @@ class HopFacts:
     touched_withdrawn: ExtentSet
     firmware_map: MemoryMap
     seconds: float
+    died: str = ""
 
 
 def hop_of(facts: HopFacts) -> Hop:
@@ -69,12 +80,9 @@ def hop_of(facts: HopFacts) -> Hop:
         LabError: the guest did not send its zero page.
         BadImageError: a part of its report is not what a kernel writes.
     """
-    seen = _seen(facts)
-    touched = TouchedPages(
-        all=facts.touched, deposits=facts.touched, changed=facts.changed
-    )
+    seen = seen_handoff(facts)
     text = facts.console.decode("utf-8", "replace")
-    view = view_of_machine(seen, text, facts.report, touched)
+    view = view_of_machine(seen, text, facts.report, touched_pages(facts))
     given, profile = _given(facts), known_profile(facts.kernel)
     differences: tuple[Difference, ...] = ()
     verdict = None
@@ -88,7 +96,7 @@ def hop_of(facts: HopFacts) -> Hop:
         kernel=facts.kernel.name,
         entered=facts.entered,
         given=facts.started.bound.handoff.ledger,
-        nr_entries=len(_rows(seen, facts)),
+        nr_entries=len(seen_rows(seen, facts)),
         view=view,
         model=verdict.view if verdict else None,
         predicted=verdict,
@@ -102,8 +110,19 @@ def hop_of(facts: HopFacts) -> Hop:
     )
 
 
-# The zero page that this kernel exports, as it was handed over.
-def _seen(facts: HopFacts) -> Handoff:
+def touched_pages(facts: HopFacts) -> TouchedPages:
+    """Return what the kernel touched, in the form that its view takes."""
+    return TouchedPages(
+        all=facts.touched, deposits=facts.touched, changed=facts.changed
+    )
+
+
+def seen_handoff(facts: HopFacts) -> Handoff:
+    """Return the zero page that this kernel exports, as it was handed over.
+
+    Raises:
+        LabError: it exports none.
+    """
     frame = facts.report.frames.get("boot_params")
     if frame is None:
         raise LabError(f"{facts.kernel.name} exports no boot_params")
@@ -118,7 +137,8 @@ def _seen(facts: HopFacts) -> Handoff:
     )
 
 
-def _rows(seen: Handoff, facts: HopFacts) -> list[Row]:
+def seen_rows(seen: Handoff, facts: HopFacts) -> list[Row]:
+    """Return the entries of the zero page and of SETUP_E820_EXT, as handed over."""
     rows: list[Row] = seen.boot_params.e820_map.tolist()
     for kind, data in facts.report.setup_data():
         if kind == SETUP_E820_EXT:
@@ -150,7 +170,7 @@ def _table_differences(
     given: BootInput, seen: Handoff, facts: HopFacts
 ) -> tuple[Difference, ...]:
     model = [tuple(row) for part in (given.table, *given.ext) for row in part.tolist()]
-    machine = [tuple(row) for row in _rows(seen, facts)]
+    machine = [tuple(row) for row in seen_rows(seen, facts)]
     for at, (one, two) in enumerate(zip(model, machine, strict=False)):
         if one != two:
             return (

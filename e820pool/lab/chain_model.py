@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from e820pool.deposits import DepositLedger
 from e820pool.errors import InputError
-from e820pool.extents import ExtentSet
+from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.lab.machine import Deadlines
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from e820pool.compat import Difference, Verdict
-    from e820pool.deposits import DepositLedger
     from e820pool.kernel.view import KernelView
     from e820pool.lab.guest_report import GuestReport
     from e820pool.memory_map import MemoryMap
@@ -25,22 +25,40 @@ __all__ = (
     "Carrier",
     "ChainOptions",
     "ChainRecord",
+    "Dump",
     "Hop",
     "Loader",
+    "is_panic",
 )
 
-LOADERS = ("ours", "kexec-load", "kexec-file")
+LOADERS = (
+    "ours",
+    "kexec-load",
+    "kexec-file",
+    "panic-file",
+    "panic-load",
+    "panic-ours",
+)
 """kexec_load(2) with exactly our parts; stock kexec-tools by kexec_load(2), reading a
-memmap tree of ours; stock kexec-tools by kexec_file_load(2)."""
+memmap tree of ours; stock kexec-tools by kexec_file_load(2). Then the last kernel is a
+capture kernel, and the one before crashes: loaded by stock kexec-tools and
+kexec_file_load(2), by them and kexec_load(2), by them with a /proc/iomem of ours."""
 
 CARRIERS = ("setup_data", "pmpool", "none")
 """How the record travels: a node of the chain, the first page of a region that the
 command line names, not at all."""
 
-Loader = Literal["ours", "kexec-load", "kexec-file"]
+Loader = Literal[
+    "ours", "kexec-load", "kexec-file", "panic-file", "panic-load", "panic-ours"
+]
 """One of :data:`LOADERS`."""
 Carrier = Literal["setup_data", "pmpool", "none"]
 """One of :data:`CARRIERS`."""
+
+
+def is_panic(loader: str) -> bool:
+    """Return whether what is loaded so starts when the kernel crashes."""
+    return loader.startswith("panic-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +71,9 @@ class ChainOptions:
         nr_pages: single pages that each kernel deposits.
         step: from one of them to the next, in pages, as the kernel hands them out.
         nr_huge: huge pages of 2 MiB that each kernel deposits.
+        inherited: what is deposited when the first kernel is started.
+        crash_mib: what a kernel that is to crash keeps for its capture kernel, in
+            MiB (``crashkernel=``).
         once: whether only the first kernel deposits.
         nr_withdrawn: of what a kernel finds deposited it withdraws so many pages, the
             lowest first, before the next hop.
@@ -66,7 +87,8 @@ class ChainOptions:
 
     Raises:
         InputError: pages are to be withdrawn of a region, which ``pmpool=`` names in
-            units of 2 MiB and which is one such unit.
+            units of 2 MiB and which is one such unit; a capture kernel is to be
+            followed by another.
     """
 
     loaders: tuple[Loader, ...] = ("ours",)
@@ -74,6 +96,8 @@ class ChainOptions:
     nr_pages: int = 20
     step: int = 8
     nr_huge: int = 1
+    inherited: DepositLedger = field(default_factory=DepositLedger)
+    crash_mib: int = 128
     once: bool = False
     nr_withdrawn: int = 0
     pressure: bool = True
@@ -89,10 +113,40 @@ class ChainOptions:
                 f"{self.nr_withdrawn} pages to withdraw: with carrier pmpool the limit "
                 "is 0, as pmpool= names units of 2 MiB and the chain's region is one"
             )
+        early = [name for name in self.loaders[:-1] if is_panic(name)]
+        if early:
+            raise InputError(
+                f"loader {early[0]!r} before another: a capture kernel is the last of "
+                "a chain"
+            )
+
+    def validate_kernels(self, count: int) -> None:
+        """Raise InputError unless a capture kernel is the last of ``count``."""
+        if is_panic(self.loaders[-1]) and count != len(self.loaders) + 1:
+            raise InputError(
+                f"a chain of {count} kernels with loader {self.loaders[-1]!r}: the "
+                f"capture kernel is the last, and the limit is {len(self.loaders) + 1}"
+            )
 
     def loader_of(self, hop: int) -> Loader:
         """Return the loader that leaves kernel number ``hop``, from 0 on."""
         return self.loaders[min(hop, len(self.loaders) - 1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dump:
+    """What a capture kernel reads of the memory of the kernel that crashed.
+
+    Attributes:
+        held: the physical bytes that its /proc/vmcore holds, by the ELF headers there;
+            empty where the kernel never came so far.
+        expected: what it should hold, by /proc/iomem of the kernel that crashed.
+        nr_bytes: how long the file was that the guest read to its end, 0 if it did not.
+    """
+
+    held: ByteRangeSet
+    expected: ByteRangeSet
+    nr_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +164,7 @@ class Hop:
         predicted: the model's verdict on it.
         differences: between the model's reading of that and this kernel's.
         rebuilt: the pool from what this kernel has, None where none was due.
+        dump: what it read as a capture kernel, None where it is none.
         made: what it deposited itself, in ``nr_made`` calls.
         withdrawn: pages that the kernel before had withdrawn.
         used_again: those of them that this kernel has touched.
@@ -126,6 +181,7 @@ class Hop:
     predicted: Verdict | None
     differences: tuple[Difference, ...]
     rebuilt: RebuildResult | None
+    dump: Dump | None = None
     made: ExtentSet = field(default_factory=ExtentSet)
     nr_made: int = 0
     withdrawn: ExtentSet = field(default_factory=ExtentSet)
@@ -141,8 +197,8 @@ class Hop:
 
     @property
     def is_rebuilt_equal(self) -> bool:
-        """Return whether the pool is what was deposited, or nothing was."""
-        if not len(self.given):
+        """Return whether the pool is what was deposited, or none was due."""
+        if not len(self.given) or self.dump is not None:
             return True
         found = self.rebuilt.ledger if self.rebuilt else None
         if self.rebuilt is None or found is None:
@@ -178,6 +234,8 @@ class ChainRecord:
 
     @property
     def is_intact(self) -> bool:
-        """Return whether no deposit was touched and every pool was rebuilt equal."""
-        whole = all(hop.is_rebuilt_equal for hop in self.hops)
+        """Return whether no deposit was touched, every pool equal, no kernel dead."""
+        whole = all(
+            hop.is_rebuilt_equal and hop.view.fatal is None for hop in self.hops
+        )
         return whole and not self.touched and not self.stopped

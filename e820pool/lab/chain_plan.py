@@ -14,6 +14,7 @@ from e820pool.handoff.build import (
     build_handoff,
     encode_pool_record,
 )
+from e820pool.lab.chain_model import is_panic
 from e820pool.lab.guest import LAB_CMDLINE
 from e820pool.lab.hop_loaders import NextKernel
 from e820pool.loading.bind import bind_kernel, kernel_bytes
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from e820pool.handoff.model import Handoff
     from e820pool.lab.chain_model import ChainOptions, Hop
+    from e820pool.loading.capture import CrashFiles
     from e820pool.memory_map import MemoryMap
 
 __all__ = ("ChainPlan",)
@@ -37,6 +39,7 @@ class ChainPlan:
     memory_map: MemoryMap
     initrd: bytes
     options: ChainOptions
+    nr_kernels: int = 1
 
     @property
     def record_bytes(self) -> int:
@@ -49,10 +52,12 @@ class ChainPlan:
         ledger: DepositLedger,
         generation: int,
         before: NextKernel | None = None,
+        crash: CrashFiles | None = None,
     ) -> NextKernel:
         """Return a kernel with the handoff that keeps it off the ledger's pages.
 
-        ``before`` is the kernel that will start it.
+        ``before`` is the kernel that will start it, ``crash`` what kexec-tools are to
+        read there.
 
         Raises:
             BadImageError, InputError, CapacityError: it cannot be built.
@@ -73,7 +78,7 @@ class ChainPlan:
             parsed,
             kernel_bytes(parsed, image),
             initrd=self.initrd,
-            extra_cmdline=LAB_CMDLINE,
+            extra_cmdline=self._lab_line(generation),
         )
         line = before.bound.handoff.cmdline if before is not None else None
         return NextKernel(
@@ -81,7 +86,14 @@ class ChainPlan:
             image=image,
             initrd=self.initrd,
             has_same_line=line == bound.handoff.cmdline,
+            crash=crash,
         )
+
+    # A generation is the kernel's number. Only who is to crash keeps memory for it.
+    def _lab_line(self, number: int) -> str:
+        if number < self.nr_kernels - 1 and is_panic(self.options.loader_of(number)):
+            return f"{LAB_CMDLINE} crashkernel={self.options.crash_mib}M"
+        return LAB_CMDLINE
 
     def ledger_of(self, hop: Hop) -> DepositLedger:
         """Return what the kernel that runs holds to be deposited.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from e820pool.lab.chain_port import ChainPort
     from e820pool.lab.guest_ram import GuestRam
     from e820pool.loading.bind import BoundKernel
+    from e820pool.loading.capture import CrashFiles
 
 __all__ = ("NextKernel", "load_next")
 
@@ -28,6 +29,8 @@ _LOAD_SECONDS = 180
 _NOT_QUOTABLE = "'\n"
 
 _TREE = "/tmp/memmap"  # noqa: S108  in the guest
+_IOMEM = "/tmp/iomem"  # noqa: S108  in the guest
+_KCORE = "/tmp/kcore.ours"  # noqa: S108  in the guest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +44,15 @@ class NextKernel:
         initrd: the next guest's user space.
         has_same_line: whether its command line is that of the running kernel, which
             kexec-tools can take over.
+        crash: what kexec-tools are to read in place of the kernel's own files, None
+            where they read those.
     """
 
     bound: BoundKernel
     image: bytes
     initrd: bytes
     has_same_line: bool = False
+    crash: CrashFiles | None = None
 
 
 def load_next(port: ChainPort, ram: GuestRam, following: NextKernel, how: str) -> None:
@@ -77,18 +83,43 @@ def _kexec_load(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
     _run(port, f"busybox mkdir -p {_TREE}")
     _run(port, f"busybox tar -x -f {_TREE}.tar -C {_TREE}")
     _run(port, f"busybox mount --bind {_TREE} /sys/firmware/memmap")
-    _run(port, f"{KEXEC_PATH} -c {_arguments(following)}")
+    _run(port, f"{KEXEC_PATH} -c -l {_arguments(following)}")
 
 
 def _kexec_file(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
     _save(port, ram, _files(following))
-    _run(port, f"{KEXEC_PATH} -s {_arguments(following)}")
+    _run(port, f"{KEXEC_PATH} -s -l {_arguments(following)}")
+
+
+def _panic_file(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
+    _save(port, ram, _files(following))
+    _run(port, f"{KEXEC_PATH} -s -p {_arguments(following)}")
+
+
+def _panic_load(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
+    _save(port, ram, _files(following))
+    _run(port, f"{KEXEC_PATH} -c -p {_arguments(following)}")
+
+
+# From these two files kexec-tools make the headers of the dump.
+def _panic_ours(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
+    crash = following.crash
+    if crash is None:
+        raise InputError("loader 'panic-ours' without files of the kernel to crash")
+    files = {_IOMEM: crash.iomem.encode(), _KCORE: crash.kcore}
+    _save(port, ram, _files(following) | files)
+    _run(port, f"busybox mount --bind {_IOMEM} /proc/iomem")
+    _run(port, f"busybox mount --bind {_KCORE} /proc/kcore")
+    _run(port, f"{KEXEC_PATH} -c -p {_arguments(following)}")
 
 
 _LOADERS: Mapping[str, Callable[[ChainPort, GuestRam, NextKernel], None]] = {
     "ours": _ours,
     "kexec-load": _kexec_load,
     "kexec-file": _kexec_file,
+    "panic-file": _panic_file,
+    "panic-load": _panic_load,
+    "panic-ours": _panic_ours,
 }
 
 
@@ -97,7 +128,7 @@ def _files(following: NextKernel) -> dict[str, bytes]:
 
 
 def _arguments(following: NextKernel) -> str:
-    files = "-l /tmp/kernel --initrd=/tmp/initrd"
+    files = "/tmp/kernel --initrd=/tmp/initrd"  # noqa: S108  in the guest
     if following.has_same_line:
         return f"{files} --reuse-cmdline"
     line = following.bound.handoff.cmdline.decode("latin-1")

@@ -11,7 +11,7 @@ from e820pool.report.jsons import document, extent_values, json_text
 from e820pool.report.verdicts import finding_line, verdict_value
 
 if TYPE_CHECKING:
-    from e820pool.lab.chain_model import ChainRecord, Hop
+    from e820pool.lab.chain_model import ChainRecord, Dump, Hop
 
 __all__ = ("chain_json", "chain_text", "hop_line")
 
@@ -79,7 +79,7 @@ def _row(hop: Hop) -> list[str]:
 
 
 def _pool_word(hop: Hop) -> str:
-    if not len(hop.given):
+    if not len(hop.given) or hop.dump is not None:
         return "-"
     if hop.is_rebuilt_equal:
         carrier = hop.rebuilt.carrier if hop.rebuilt else ""
@@ -95,6 +95,8 @@ def _remarks(hop: Hop) -> list[str]:
             f"{hop.kernel}: {hop.withdrawn.nr_pages} pages were withdrawn, "
             f"{hop.used_again.nr_pages} of them are in use again"
         )
+    if hop.dump is not None:
+        lines.append(_dump_line(hop, hop.dump))
     lines += [
         f"{hop.kernel}: model and machine differ in {one.field}: {one.one}; {one.other}"
         for one in hop.differences
@@ -111,11 +113,24 @@ def _remarks(hop: Hop) -> list[str]:
     return lines
 
 
+def _dump_line(hop: Hop, dump: Dump) -> str:
+    if not dump.held:
+        return f"{hop.kernel}: no dump: {hop.view.fatal or 'it made no /proc/vmcore'}"
+    pages = dump.held.pages_touched()
+    return (
+        f"{hop.kernel}: its dump holds {pages.nr_pages} pages of RAM, "
+        f"{(pages & hop.given.extents).nr_pages} of them deposited"
+    )
+
+
 def _end(record: ChainRecord) -> str:
     if record.stopped:
         return f"stopped: {record.stopped}"
     if record.is_intact:
         return f"intact over {len(record.hops)} kernels: no deposited page was touched"
+    dead = [hop.kernel for hop in record.hops if hop.view.fatal is not None]
+    if dead and not record.touched:
+        return f"not intact: {dead[0]} died; no deposited page was touched"
     return f"not intact: {record.touched.nr_pages} deposited pages were touched"
 
 
@@ -144,6 +159,14 @@ def _hop_value(hop: Hop) -> dict[str, Any]:
             {"field": one.field, "model": one.one, "machine": one.other}
             for one in hop.differences
         ],
+        "dump": None
+        if hop.dump is None
+        else {
+            "pages": extent_values(hop.dump.held.pages_touched()),
+            "expected_pages": extent_values(hop.dump.expected.pages_touched()),
+            "nr_bytes": hop.dump.nr_bytes,
+        },
+        "fatal": hop.view.fatal,
         "made": extent_values(hop.made),
         "withdrawn": extent_values(hop.withdrawn),
         "used_again": extent_values(hop.used_again),

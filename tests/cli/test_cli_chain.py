@@ -1,12 +1,14 @@
 """chain: what is refused before a machine is started, and how a record is told."""
 
+import json
+
 import pytest
 
 from e820pool.compat import Difference, verdict_of
 from e820pool.deposits import DepositLedger
-from e820pool.extents import ExtentSet
+from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.kernel.view import KernelView
-from e820pool.lab.chain_model import ChainOptions, ChainRecord, Hop
+from e820pool.lab.chain_model import ChainOptions, ChainRecord, Dump, Hop
 from e820pool.lab.guest_report import GuestReport
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.rebuild import rebuild
@@ -102,9 +104,26 @@ def test_a_touched_page_and_a_lost_pool_are_told():
     assert "3 touched" in hop_line(bad)
 
 
-def test_the_json_twin_has_every_hop():
-    import json
+def test_a_capture_kernel_says_what_its_dump_holds_or_that_there_is_none():
+    held = ByteRangeSet([(MIB, 2 * MIB + 4096)])
+    dump = Dump(held=held, expected=held, nr_bytes=MIB + 4096)
+    whole = record(hop(), hop(entered="panic-file", given=LEDGER, dump=dump))
+    assert "its dump holds 257 pages of RAM, 256 of them deposited" in chain_text(whole)
+    assert "refused" not in chain_text(whole)
+    value = json.loads(chain_json(whole))["hops"][1]["dump"]
+    assert value == {
+        "pages": [[0x100, 257]],
+        "expected_pages": [[0x100, 257]],
+        "nr_bytes": MIB + 4096,
+    }
+    died = KernelView(kernel="6.1", fatal="it died", touched_deposits=ExtentSet())
+    none = Dump(held=ByteRangeSet(), expected=held)
+    text = chain_text(record(hop(entered="panic-file", dump=none, view=died)))
+    assert "no dump: it died" in text
+    assert text.splitlines()[-1].startswith("not intact: 6.1 died; no deposited page")
 
+
+def test_the_json_twin_has_every_hop():
     told = json.loads(
         chain_json(record(hop(), hop(given=LEDGER, rebuilt=rebuilt(), nr_entries=4)))
     )

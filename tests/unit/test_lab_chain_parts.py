@@ -5,6 +5,7 @@ import os
 import socket
 import tarfile
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -216,6 +217,28 @@ def plan(**options):
 def test_a_hop_without_a_loader_of_its_own_takes_the_last():
     options = ChainOptions(loaders=("ours", "kexec-file"))
     assert [options.loader_of(n) for n in range(4)] == ["ours", *["kexec-file"] * 3]
+
+
+def test_only_the_kernel_that_is_to_crash_keeps_memory_for_its_capture_kernel():
+    whole = plan(loaders=("ours", "panic-file"), crash_mib=96)
+    lines = [replace(whole, nr_kernels=3)._lab_line(n) for n in range(3)]
+    assert [line.endswith(" crashkernel=96M") for line in lines] == [False, True, False]
+    assert "crashkernel" not in plan()._lab_line(0)
+
+
+@pytest.mark.parametrize(
+    ("loaders", "count", "said"),
+    [
+        (("panic-file",), 3, "a chain of 3 kernels with loader 'panic-file': .* is 2"),
+        (("ours", "panic-ours"), 2, "a chain of 2 kernels .* is 3"),
+    ],
+)
+def test_a_capture_kernel_is_the_last_of_a_chain(loaders, count, said):
+    with pytest.raises(InputError, match=said):
+        ChainOptions(loaders=loaders).validate_kernels(count)
+    ChainOptions(loaders=loaders).validate_kernels(len(loaders) + 1)
+    with pytest.raises(InputError, match="'panic-load' before another"):
+        ChainOptions(loaders=("panic-load", "ours"))
 
 
 def test_the_lowest_pages_are_withdrawn():

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
-from e820pool.cli.inputs import add_source_argument, source_map, whole_number
+from e820pool.cli.inputs import (
+    add_deposit_options,
+    add_source_argument,
+    deposits_of,
+    source_map,
+    whole_number,
+)
 from e820pool.cli.lab_runs import add_device_option, boot_options, lab_kernels
 from e820pool.cli.progress import Progress
 from e820pool.errors import InputError, LabError
@@ -25,16 +31,25 @@ DESCRIPTION = """\
 Boot the first kernel in QEMU, let it deposit pages at run time, start the next one by
 kexec, fill its memory, rebuild the pool from what it has, deposit more, and so on. For
 each kernel: the table that it was given, which deposited pages it ever read or wrote,
-and whether its pool is what was deposited.
+and whether its pool is what was deposited. With --loader panic-... the last kernel is
+a capture kernel: the one before crashes, and its dump is read.
 """
 EXAMPLE = "e820pool chain machine.txt --kernel 6.1 --kernel 5.10 --kernel 6.1"
 
-_LOADERS: tuple[Loader, ...] = ("ours", "kexec-load", "kexec-file")
+_LOADERS: tuple[Loader, ...] = (
+    "ours",
+    "kexec-load",
+    "kexec-file",
+    "panic-file",
+    "panic-load",
+    "panic-ours",
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``chain``."""
     add_source_argument(parser)
+    add_deposit_options(parser)
     parser.add_argument(
         "--kernel",
         metavar="KERNEL",
@@ -46,8 +61,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--loader",
         metavar="LIST",
         default="ours",
-        help="ours, kexec-load or kexec-file (stock kexec-tools); a comma list has one "
-        "for each hop (default: ours)",
+        help="ours, kexec-load or kexec-file (stock kexec-tools); for the last hop "
+        "also panic-file, panic-load (kexec-tools), panic-ours (they read files of "
+        "ours): the kernel crashes, and the last one reads the dump; a comma list has "
+        "one for each hop (default: ours)",
     )
     parser.add_argument(
         "--carrier",
@@ -146,7 +163,8 @@ def _hop_name(kernels: list[KernelFile], number: int) -> str:
 
 
 def _options(args: argparse.Namespace) -> ChainOptions:
-    from e820pool.lab.chain_model import ChainOptions  # noqa: PLC0415  numpy
+    from e820pool.deposits import DepositLedger  # noqa: PLC0415  numpy
+    from e820pool.lab.chain_model import ChainOptions  # noqa: PLC0415
 
     lab = boot_options(args)
     return ChainOptions(
@@ -154,6 +172,7 @@ def _options(args: argparse.Namespace) -> ChainOptions:
         carrier=args.carrier,
         nr_pages=args.pages,
         nr_huge=args.huge,
+        inherited=DepositLedger(deposits_of(args)),
         once=args.deposit_once,
         nr_withdrawn=args.withdraw,
         pressure=lab.pressure,

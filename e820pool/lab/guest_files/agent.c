@@ -1,5 +1,7 @@
 /*
  * The guest's last process: deposits pages at run time, and goes on to the next kernel.
+ * With an argument it is another: "agent FILE" reads every page of a dump, mapped as
+ * makedumpfile maps /proc/vmcore, and prints how many bytes it has read.
  *
  * It reads one command a line from the report channel (file descriptor 3) and answers
  * with lines, the last of which is "ok" or "error <what>: <why>". All decisions are the
@@ -13,6 +15,7 @@
  *   run COMMAND        let busybox sh run the rest of the line: "status N"
  *   load ENTRY COUNT   kexec_load(2); COUNT lines "AT BYTES ADDR SIZE" follow
  *   go                 say "mark going", wait for a byte, start the loaded kernel
+ *   crash              the same, by a crash of this kernel
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -274,12 +277,30 @@ static int load(unsigned long entry, unsigned long count)
 	return 0;
 }
 
-static int go(void)
+static int wait_for_byte(void)
 {
 	fprintf(out, "mark going\n");
 	fflush(out);
-	if (fgetc(in) == EOF)
-		return failed("read");
+	return fgetc(in) == EOF ? failed("read") : 0;
+}
+
+static int crash(void)
+{
+	int fd = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return failed("/proc/sysrq-trigger");
+	if (wait_for_byte())
+		return -1;
+	if (write(fd, "c", 1) != 1)
+		return failed("/proc/sysrq-trigger");
+	return refused("the kernel did not crash");
+}
+
+static int go(void)
+{
+	if (wait_for_byte())
+		return -1;
 	syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
 		LINUX_REBOOT_CMD_KEXEC, NULL);
 	return failed("reboot");
@@ -306,13 +327,44 @@ static int obey(char *line)
 		return load(one, two);
 	if (!strcmp(line, "go"))
 		return go();
+	if (!strcmp(line, "crash"))
+		return crash();
 	return refused("no such command");
 }
 
-int main(void)
+/* read(2) maps and unmaps each page in the kernel: minutes where this takes seconds. */
+static int read_dump(const char *path)
+{
+	const off_t step = 4L << 20;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	volatile unsigned char sum = 0;
+	off_t at, bytes, end;
+	long n, pages;
+
+	if (fd < 0 || (end = lseek(fd, 0, SEEK_END)) < 0)
+		return 1;
+	for (at = 0; at < end; at += step) {
+		const unsigned char *part;
+
+		bytes = end - at < step ? end - at : step;
+		part = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, at);
+		if (part == MAP_FAILED)
+			return 1;
+		pages = (bytes + PAGE_BYTES - 1) / PAGE_BYTES;
+		for (n = 0; n < pages; n++)
+			sum += part[n * PAGE_BYTES];
+		munmap((void *)part, bytes);
+	}
+	printf("%lld\n", (long long)end);
+	return 0;
+}
+
+int main(int argc, char **argv)
 {
 	char line[4096];
 
+	if (argc > 1)
+		return read_dump(argv[1]);
 	in = fdopen(3, "r");
 	out = fdopen(dup(3), "w");
 	if (!in || !out)

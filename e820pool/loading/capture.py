@@ -1,0 +1,264 @@
+"""What a capture kernel (kdump) is given, and which memory it will read as a dump."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from e820pool.abi.e820 import (
+    E820_MAX_ENTRIES_ZEROPAGE,
+    E820_TYPE_ACPI,
+    E820_TYPE_NVS,
+    E820_TYPE_PMEM,
+    E820_TYPE_PRAM,
+    E820_TYPE_RAM,
+    E820_TYPE_RESERVED,
+)
+from e820pool.extents import ByteRangeSet
+from e820pool.loading.kexec_loaders import HandedOver
+from e820pool.sources.elf_core import kernel_text, kernel_text_of_size
+from e820pool.sources.iomem import named_ranges
+from e820pool.type_words import resource_name, type_of_resource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from e820pool.extents import ExtentSet
+    from e820pool.kernel.profiles import Profile
+    from e820pool.kernel.view import Row
+
+__all__ = (
+    "KCORE_BYTES",
+    "TOOLS_CRASH_ENTRIES",
+    "CrashFiles",
+    "capture_by_file",
+    "capture_by_tools",
+    "crash_files",
+    "crash_ranges",
+    "dumped_by_file",
+    "dumped_by_tools",
+    "entries_before_own_ram",
+    "iomem_without",
+)
+
+KCORE_BYTES: Final = 1 << 16
+"""What kexec-tools read of /proc/kcore: KCORE_ELF_HEADERS_SIZE, 2.0.25
+kexec/crashdump.h. A kernel with more headers than that cannot be loaded for by them."""
+
+TOOLS_CRASH_ENTRIES: Final = 1024
+"""What kexec-tools hand over at the most: CRASH_MAX_MEMMAP_NR, 2.0.25
+kexec/arch/i386/crashdump-x86.h. RAM is put in first, so that only RESERVED is lost."""
+
+NamedRange = tuple[int, int, str]
+# One line of /proc/iomem: half-open bytes, and its name.
+
+_RAM = resource_name(E820_TYPE_RAM)
+_CRASH = "Crash kernel"
+_CODE = "Kernel code"
+_MIB = 1 << 20
+# The tools copy the first run of RAM that ends here or below (get_backup_area()).
+_BACKUP_END = 0xA_0000
+_ALIGN = 1024
+
+_FROM_IOMEM = (E820_TYPE_ACPI, E820_TYPE_NVS, E820_TYPE_RESERVED)
+_TOOLS_PASS = {*_FROM_IOMEM, E820_TYPE_PMEM, E820_TYPE_PRAM}
+
+
+def crash_ranges(ranges: Iterable[NamedRange]) -> tuple[tuple[int, int], ...]:
+    """Return what the kernel keeps for a capture kernel: ``[start, end)``, sorted."""
+    return tuple(sorted((start, end) for start, end, name in ranges if name == _CRASH))
+
+
+def capture_by_file(ranges: Sequence[NamedRange], profile: Profile) -> HandedOver:
+    """Return the table that kexec_file_load(2) makes for a capture kernel.
+
+    RAM below 1 MiB, then what is ACPI's, then all that is RESERVED, then the crash
+    kernel's own RAM; 128 entries fit and what follows is left out without a word, so
+    that the own RAM is what is lost (5.10, 6.1, 6.12, 7.2, 7.3 arch/x86/kernel/crash.c
+    crash_setup_memmap_entries()). Of the crash kernel's RAM the part with the ELF
+    headers of the dump is left in here.
+
+    Args:
+        ranges: /proc/iomem of the kernel that loads it.
+        profile: of that kernel.
+    """
+    rows = _before_own_ram(ranges, profile)
+    rows += [(start, end - start, E820_TYPE_RAM) for start, end in crash_ranges(ranges)]
+    limit = E820_MAX_ENTRIES_ZEROPAGE
+    return HandedOver(table=tuple(rows[:limit]), lost=tuple(rows[limit:]))
+
+
+def capture_by_tools(ranges: Sequence[NamedRange]) -> HandedOver:
+    """Return the table that kexec-tools make for a capture kernel, by kexec_load(2).
+
+    It is sorted; beyond 128 entries it goes on in SETUP_E820_EXT, beyond 1024
+    (:data:`TOOLS_CRASH_ENTRIES`) RESERVED ranges are left out. Of the crash kernel's
+    RAM the parts with the backup of low memory and with the ELF headers of the dump are
+    left in here. kexec-tools 2.0.25 kexec/arch/i386/crashdump-x86.c
+    load_crashdump_segments().
+    """
+    rows = [(start, end - start, E820_TYPE_RAM) for start, end in crash_ranges(ranges)]
+    rows = [*_backup(ranges), *rows]
+    lost: list[Row] = []
+    for start, end, name in ranges:
+        kind = type_of_resource(name)
+        if kind not in _TOOLS_PASS:
+            continue
+        if any(start < a + s and end > a for a, s, _ in rows):
+            continue
+        full = len(rows) >= TOOLS_CRASH_ENTRIES
+        (lost if full else rows).append((start, end - start, kind))
+    rows.sort()
+    limit = E820_MAX_ENTRIES_ZEROPAGE
+    return HandedOver(
+        table=tuple(rows[:limit]), ext=tuple(rows[limit:]), lost=tuple(lost)
+    )
+
+
+def dumped_by_file(ranges: Sequence[NamedRange]) -> ByteRangeSet:
+    """Return what /proc/vmcore holds after kexec_file_load(2): what is read of RAM.
+
+    All that /proc/iomem calls System RAM, deposits of the running kernel among it, but
+    the first MiB and the crash kernel's own (5.10 to 7.3 arch/x86/kernel/crash.c,
+    walk_system_ram_res()).
+    """
+    low = ByteRangeSet([(0, _MIB)])
+    return _system_ram(ranges) - low - _own(ranges)
+
+
+def dumped_by_tools(ranges: Sequence[NamedRange], text_bytes: int = 0) -> ByteRangeSet:
+    """Return what is read of RAM after a load by kexec-tools and kexec_load(2).
+
+    What the file that they take for /proc/iomem calls System RAM, but the crash
+    kernel's own. The lowest of it is read by their purgatory, which makes a copy. And
+    the kernel's own mapping, ``text_bytes`` long, from /proc/kcore: it has a header of
+    its own, and pages in it that were freed after boot are anybody's.
+    """
+    text = [(start, start + text_bytes) for start in _code_starts(ranges)]
+    return (_system_ram(ranges) - _own(ranges)) | ByteRangeSet(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrashFiles:
+    """What kexec-tools read of a kernel to make the headers of its dump, ours.
+
+    Attributes:
+        iomem: in place of /proc/iomem.
+        kcore: in place of /proc/kcore: its headers, which is all that they read.
+        text_bytes: length of the kernel's own mapping there.
+    """
+
+    iomem: str
+    kcore: bytes
+    text_bytes: int
+
+
+def crash_files(iomem: str, kcore: bytes, pages: ExtentSet) -> CrashFiles:
+    """Return both files without ``pages``.
+
+    Args:
+        iomem: text of /proc/iomem, read as root.
+        kcore: the beginning of /proc/kcore, :data:`KCORE_BYTES` of it.
+        pages: what the capture kernel must not read.
+
+    Raises:
+        BadImageError: kcore has no mapping of the kernel, or is cut.
+    """
+    size = kernel_text(kcore).size
+    for start in _code_starts(named_ranges(iomem)):
+        hit = ByteRangeSet([(start, start + size)]) & pages.to_bytes()
+        size = next((first - start for first, _ in hit), size)
+    return CrashFiles(
+        iomem=iomem_without(iomem, pages),
+        kcore=kernel_text_of_size(kcore, size),
+        text_bytes=size,
+    )
+
+
+_IOMEM_LINE = re.compile(
+    r"^(?P<indent> *)(?P<first>[0-9a-f]+)-(?P<last>[0-9a-f]+) : (?P<name>.*)$"
+)
+
+
+def iomem_without(text: str, pages: ExtentSet) -> str:
+    """Return the text of /proc/iomem with pages cut out of System RAM, as Reserved.
+
+    Lines that are no RAM stay as they are, those nested in RAM too.
+    """
+    cut = pages.to_bytes()
+    return "".join(f"{line}\n" for old in text.splitlines() for line in _cut(old, cut))
+
+
+def _cut(line: str, cut: ByteRangeSet) -> Iterator[str]:
+    match = _IOMEM_LINE.match(line)
+    if match is None or _RAM not in match["name"]:
+        yield line
+        return
+    whole = ByteRangeSet([(int(match["first"], 16), int(match["last"], 16) + 1)])
+    hit = whole & cut
+    if not hit:
+        yield line
+        return
+    reserved = resource_name(E820_TYPE_RESERVED)
+    pieces = [(start, end, match["name"]) for start, end in whole - hit]
+    pieces += [(start, end, reserved) for start, end in hit]
+    for start, end, name in sorted(pieces):
+        yield f"{match['indent']}{start:08x}-{end - 1:08x} : {name}"
+
+
+def entries_before_own_ram(ranges: Sequence[NamedRange], profile: Profile) -> int:
+    """Return how many entries kexec_file_load(2) writes before the crash kernel's RAM.
+
+    With 128 of them that RAM is lost.
+    """
+    return len(_before_own_ram(ranges, profile))
+
+
+def _before_own_ram(ranges: Sequence[NamedRange], profile: Profile) -> list[Row]:
+    rows = _low_ram(ranges, profile)
+    for kind in _FROM_IOMEM:
+        if kind != E820_TYPE_RESERVED or profile.has("capture-table-has-reserved"):
+            rows += _walked(ranges, kind)
+    return rows
+
+
+# As walk_iomem_res_desc() goes: what lies within a match is not looked at again.
+def _walked(ranges: Sequence[NamedRange], kind: int, limit: int = 1 << 64) -> list[Row]:
+    rows: list[Row] = []
+    at = 0
+    for start, end, name in sorted(ranges, key=lambda one: (one[0], -one[1])):
+        first, after = max(start, at), min(end, limit)
+        if type_of_resource(name) == kind and first < after:
+            rows.append((first, after - first, kind))
+            at = after
+    return rows
+
+
+def _low_ram(ranges: Sequence[NamedRange], profile: Profile) -> list[Row]:
+    if profile.has("capture-table-whole-first-mib"):
+        return _walked(ranges, E820_TYPE_RAM, _MIB)
+    return _walked(ranges, E820_TYPE_RAM, _BACKUP_END)[:1]
+
+
+def _backup(ranges: Sequence[NamedRange]) -> list[Row]:
+    for start, end, name in ranges:
+        if _RAM in name and end - 1 <= _BACKUP_END:
+            first = -(-start // _ALIGN) * _ALIGN
+            after = end // _ALIGN * _ALIGN
+            return [(first, after - first, E820_TYPE_RAM)] if first < after else []
+    return [(0, _BACKUP_END, E820_TYPE_RAM)]
+
+
+# With what a driver added: "System RAM (kmem)".
+def _system_ram(ranges: Iterable[NamedRange]) -> ByteRangeSet:
+    return ByteRangeSet((start, end) for start, end, name in ranges if _RAM in name)
+
+
+# What kexec-tools take for the physical address of the mapping (get_kernel_paddr()).
+def _code_starts(ranges: Iterable[NamedRange]) -> list[int]:
+    return [start for start, _, name in ranges if name == _CODE][:1]
+
+
+def _own(ranges: Iterable[NamedRange]) -> ByteRangeSet:
+    return ByteRangeSet(crash_ranges(ranges))

@@ -17,6 +17,7 @@ __all__ = (
     "COMMAND_LINE_CHARS",
     "NumberRules",
     "Option",
+    "line_that_counts",
     "number_rules",
     "options",
     "parse_number",
@@ -138,6 +139,26 @@ def _in_64_bits(number: int, rules: NumberRules) -> int:
     if rules.number_saturates:
         return min(number, _U64_MAX)
     return number & _U64_MAX
+
+
+def line_that_counts(line: str, profile: Profile) -> str:
+    """Return the command line that a kernel goes by, given the one it was handed.
+
+    A kernel that was built with a line of its own (CONFIG_CMDLINE) reads that first,
+    or that alone (CONFIG_CMDLINE_OVERRIDE). The decompressor, and so KASLR, reads the
+    one that was handed over only.
+    Linux 5.10 to 7.3 arch/x86/kernel/setup.c setup_arch(), boot/compressed/cmdline.c.
+    """
+    config = profile.config
+    built_in = str(config["CMDLINE"]) if config["CMDLINE_BOOL"] else ""
+    if config["CMDLINE_BOOL"] and config["CMDLINE_OVERRIDE"]:
+        return built_in
+    if not built_in:
+        return line
+    # One without an end, which is looked for, stays so.
+    endless = len(line) > COMMAND_LINE_CHARS
+    both = f"{built_in} {line}"
+    return both if endless else both[:COMMAND_LINE_CHARS]
 
 
 def parse_size(text: str, rules: NumberRules) -> tuple[int, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from e820pool.extents import ByteRangeSet
+from e820pool.kernel.cmdline import line_that_counts
 from e820pool.kernel.memblock_array import INIT_REGIONS
 from e820pool.kernel.table import Table
 
@@ -76,9 +77,13 @@ class EarlyBoot:
     ) -> EarlyBoot:
         """Return the same state where the entries are rows already.
 
-        ``inp`` tells the rest; its own entries are not looked at.
+        ``inp`` has the rest; its own entries are not looked at, and its command line
+        becomes the one that this kernel goes by.
         """
         table = Table(profile.capacity, profile.never_merge)
+        line = line_that_counts(inp.cmdline, profile)
+        if line != inp.cmdline:
+            inp = replace(inp, cmdline=line)
         return cls(
             inp=inp,
             profile=profile,

@@ -14,7 +14,12 @@ __all__ = ("parse_config_text", "read_config")
 _GZIP = b"\x1f\x8b"
 _MOST_BYTES = 16 << 20
 
-_SET = re.compile(r'^CONFIG_(?P<name>\w+)="?(?P<value>[^"\n]*)"?$', re.MULTILINE)
+_SET = re.compile(
+    r"^CONFIG_(?P<name>\w+)="
+    r'(?:"(?P<text>(?:[^"\\\n]|\\.)*)"|(?P<value>[^"\s]*))[ \t\r]*$',
+    re.MULTILINE,
+)
+_ESCAPED = re.compile(r"\\(.)")
 _UNSET = re.compile(r"^# CONFIG_(?P<name>[A-Z0-9_a-z]+) is not set$", re.MULTILINE)
 
 
@@ -24,8 +29,14 @@ def parse_config_text(text: str) -> dict[str, str]:
     The form is Kconfig's: ``/boot/config-*``, /proc/config.gz once unpacked.
     """
     found = {match["name"]: "n" for match in _UNSET.finditer(text)}
-    found |= {match["name"]: match["value"] for match in _SET.finditer(text)}
+    found |= {match["name"]: _value(match) for match in _SET.finditer(text)}
     return found
+
+
+# Kconfig writes a text in quotes, and a backslash before each of these two.
+def _value(match: re.Match[str]) -> str:
+    text: str | None = match["text"]
+    return match["value"] if text is None else _ESCAPED.sub(r"\1", text)
 
 
 def read_config(path: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -20,12 +20,24 @@ from e820pool.sources.boot_params import (
 )
 from e820pool.sources.dmesg import looks_like_dmesg, read_dmesg
 from e820pool.sources.files import is_directory, read_file, read_stream
+from e820pool.sources.foreign import name_of_foreign
 from e820pool.sources.handoff_dir import is_handoff_dir, read_handoff
+from e820pool.sources.hexdump import bytes_of_hexdump, looks_like_hexdump
 from e820pool.sources.iomem import looks_like_iomem, read_iomem
 from e820pool.sources.log_text import decode_text
 from e820pool.sources.map_json import read_map_json
+from e820pool.sources.memmap_text import looks_like_memmap_text, read_memmap_text
 from e820pool.sources.memmap_tree import is_memmap_tree, read_memmap_tree
-from e820pool.sources.oddities import oddities
+from e820pool.sources.oddities import note, oddities
+from e820pool.sources.packed import name_of_archive, unpacked
+from e820pool.sources.printed import printed_lists
+from e820pool.sources.xen_log import pseudo_physical
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e820pool.findings import Finding
+    from e820pool.sources.printed_map import PrintedMap
 
 __all__ = ("read_live", "read_map")
 
@@ -109,19 +121,65 @@ def _map_of_directory(path: Path) -> MemoryMap:
 
 
 def _map_of_bytes(data: bytes, block: str | None, origin: str) -> MemoryMap:
+    data, packed = unpacked(data, origin)
+    origin = f"{origin} ({packed})" if packed else origin
     if len(data) == BOOT_PARAMS_BYTES and b"\0" in data:
         return map_of_boot_params(data, origin=origin)
+    archive = name_of_archive(data)
+    if archive:
+        raise BadImageError(f"{origin!r} is {archive}")
     text = decode_text(data, origin)
     if text.lstrip()[:1] == "{":
         return read_map_json(text, origin=origin)
-    if looks_like_dmesg(text):
-        return read_dmesg(text, block=block, origin=origin)
+    return _map_of_text(text, block, origin, len(data))
+
+
+def _map_of_text(text: str, block: str | None, origin: str, size: int) -> MemoryMap:
+    lists = printed_lists(text)
+    if looks_like_dmesg(text) and (block is not None or not lists.is_machine):
+        found = read_dmesg(text, block=block, origin=origin)
+        domain = [pseudo_physical(len(found))] if _is_domain_map(found) else []
+        notes = (*domain, *found.notes, *lists.named(all_of_them=True))
+        return replace(found, notes=notes)
+    if lists.chosen is not None:
+        found = lists.read(origin)
+        return replace(found, notes=(*_kernel_beside(text, lists.chosen), *found.notes))
+    if block is not None:
+        raise InputError(f"{origin!r} has no {block} map: it is no kernel log")
+    if looks_like_memmap_text(text):
+        return read_memmap_text(text, origin=origin)
     if looks_like_iomem(text):
         return read_iomem(text, origin=origin)
+    if looks_like_hexdump(text):
+        page = bytes_of_hexdump(text, origin)
+        return map_of_boot_params(page, origin=f"{origin} (hexdump)")
+    foreign = name_of_foreign(text) or "no line of a form that `show --help` lists"
     raise BadImageError(
-        f"{origin!r}: {len(data):#x} bytes of text without a memory map: no line of a "
-        "kernel log's e820 map, none of /proc/iomem, no JSON object"
+        f"{origin!r}: {size:#x} bytes of text without a memory map: {foreign}"
     )
+
+
+# A kernel that calls its map "Xen" runs in a PV domain.
+def _is_domain_map(found: MemoryMap) -> bool:
+    return found.origin.endswith(", Xen)")
+
+
+# What a kernel printed under a hypervisor whose own map was read.
+def _kernel_beside(text: str, machine: PrintedMap) -> Iterator[Finding]:
+    if not (machine.form.is_machine and looks_like_dmesg(text)):
+        return
+    try:
+        found = read_dmesg(text)
+    except BadImageError:
+        return
+    if _is_domain_map(found):
+        yield pseudo_physical(len(found), machine)
+    else:
+        message = (
+            f"the text also has the BIOS map of a kernel ({len(found)} entries): not "
+            f"read, --block bios reads it; read was {machine}"
+        )
+        yield note("other-maps", message)
 
 
 def _judged(found: MemoryMap) -> MemoryMap:

@@ -28,6 +28,13 @@ DESCRIPTION = """\
 Read any source and show its map, in the order of the source. What the form cannot
 say, and what was odd in the source, is told on stderr.
 
+read: boot_params (a file, its hexdump, /sys/kernel/boot_params), kernel logs,
+/proc/iomem, /sys/firmware/memmap (the tree, or grep "" */* of it), Xen's log (xl
+dmesg), kexec -d, SeaBIOS, coreboot, GRUB (lsmmap, lsefimmap), FreeBSD (SMAP), an EFI
+memory map (efi=debug, memmap of the UEFI shell), our JSON, a handoff directory; also
+as gz, bz2, xz or zst. Where a source has several maps, the machine's is read and the
+others are named.
+
 forms: table, picture, json, dmesg (3.5 to 6.19), dmesg-7.0, dmesg-pre-3.5, dmesg-2.4,
 iomem, memmap (a memmap= option), c, svg, blob (a zero page); and, with -o DIR,
 memmap-tree (shaped as /sys/firmware/memmap) or boot-params-tree (as

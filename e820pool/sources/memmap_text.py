@@ -1,0 +1,225 @@
+"""Read /sys/firmware/memmap as text: what grep and head print of it, and a script."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from e820pool.abi.e820 import table_of
+from e820pool.errors import BadImageError
+from e820pool.memory_map import MemoryMap
+from e820pool.sources.log_text import LogLine, clean_lines
+from e820pool.sources.oddities import note
+from e820pool.sources.printed_map import PrintedForm, begun_pattern, cut_lines, rests_of
+from e820pool.type_words import TYPE_WITHOUT_NUMBER, type_of_resource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from e820pool.findings import Finding
+
+__all__ = ("MEMMAP_SCRIPT", "looks_like_memmap_text", "read_memmap_text")
+
+_WRAP = 1 << 64
+_DIGITS = re.compile("[0-9a-fA-F]{1,15}")
+# 0x and 16 digits.
+_VALUE_LIMIT = 18
+_KEYS = ("start", "end", "type")
+_HEX = "[0-9a-fA-F]{16}"
+
+# `grep "" */*`, `grep -r .`, also with -n, from any folder above N/; head and tail put
+# the name above the value. What a path may hold before N ends with a slash or a blank.
+_VALUE = re.compile(
+    r"(?:^|[^\w.-])(?P<number>[0-9]{1,9})/(?P<key>start|end|type):(?:[0-9]{1,2}:)?"
+    r"\s{0,4}(?P<value>0x[0-9a-fA-F]{1,16}(?![0-9a-fA-Fx])|[A-Za-z][^:/]{0,60}?"
+    r"(?=\s*$|\s+\S*[0-9]{1,9}/(?:start|end|type):))"
+)
+_LIKE = re.compile(r"(?:^|[^\w.-])[0-9]{1,9}/(?:start|end|type):")
+_NAME = re.compile(r"==> (?:\S{0,200}/)?([0-9]{1,9})/(start|end|type) <==")
+_NAMED_VALUE = re.compile(
+    r"[\s>|#*]*(0x[0-9a-fA-F]{1,16}|[A-Za-z][A-Za-z0-9 ()-]{2,60})\s*$"
+)
+
+
+def _script_type(match: re.Match[str]) -> int | None:
+    return type_of_resource(" ".join(match["words"].split()))
+
+
+# Documentation/ABI/testing/sysfs-firmware-memmap, 2.6.27 to 7.3, has the script; it
+# prints the byte after the last one.
+MEMMAP_SCRIPT = PrintedForm(
+    name="what the script of the kernel's sysfs-firmware-memmap page prints",
+    signs=(" (System RAM)", " (Reserved)", " (ACPI Tables)", " (ACPI Non-"),
+    hints=("0000",),
+    entry=re.compile(
+        rf"(?<![0-9a-fA-F-])(?P<start>{_HEX})-(?P<end>{_HEX})\s*"
+        r"\((?P<words>[A-Z][A-Za-z0-9 -]{2,40}(?:\(legacy\))?|reserved)\s*\)"
+    ),
+    begun=begun_pattern(
+        rf"(?:(?<![0-9a-zA-Z-])(?={_HEX}\s*(?:-|$)|0[0-9a-fA-F]{{6,14}}$)"
+        r"|(?:^|(?<=[\]>|] ))(?=0[0-9a-fA-F]{0,14}$))",
+        (_HEX, "[0-9a-fA-F]{0,15}"),
+        ("-", ""),
+        (_HEX, "[0-9a-fA-F]{0,15}"),
+        ("$", r"\(?[A-Za-z -]{0,40}(?:\(l?e?g?a?c?y?\)?)?"),
+    ),
+    like=re.compile(
+        rf"-{_HEX} ?\([A-Za-z]|(?<![0-9a-fA-F]){_HEX}-(?!{_HEX} ?(?::|\([0-9]))"
+    ),
+    type_of=_script_type,
+)
+
+
+@dataclass(slots=True)
+class _Entry:
+    # What is known of one number: values, and the lines they are in.
+    values: dict[str, str] = field(default_factory=dict)
+    lines: list[int] = field(default_factory=list)
+
+
+class _Last(NamedTuple):
+    # The value that a line ended with, and what stood before it in the line.
+    name: tuple[int, str]
+    before: str
+
+
+def looks_like_memmap_text(text: str) -> bool:
+    """Return whether the text has a file of /sys/firmware/memmap with its value."""
+    if "/start:" in text or "/end:" in text or "/type:" in text:
+        return re.search(_LIKE.pattern, text, re.MULTILINE) is not None
+    return "==> " in text and _NAME.search(text) is not None
+
+
+def read_memmap_text(text: str, *, origin: str = "") -> MemoryMap:
+    """Return the map of ``N/start``, ``N/end`` and ``N/type``, in the order of N.
+
+    ``end`` is inclusive, as in the files. The lines may be in any order.
+
+    Raises:
+        BadImageError: no entry is whole, one ends before it starts, or a file has two
+            values: then the text is of two machines.
+    """
+    try:
+        entries, cut = _gathered(_lines_of(text))
+    except BadImageError as exc:
+        raise BadImageError(f"{origin!r}: {exc}") from exc
+    whole = {at: one for at, one in entries.items() if len(one.values) == len(_KEYS)}
+    cut += [one.lines[0] for at, one in entries.items() if at not in whole]
+    if not whole:
+        raise BadImageError(
+            f"{origin!r} has files of /sys/firmware/memmap, and of 0 entries start, "
+            'end and type: give the output of grep "" /sys/firmware/memmap/*/*'
+        )
+    names = [whole[at].values["type"] for at in sorted(whole)]
+    kinds = [type_of_resource(name) for name in names]
+    ranges = [_range_of(at, whole[at], origin) for at in sorted(whole)]
+    rows = [
+        (addr, size, TYPE_WITHOUT_NUMBER if kind is None else kind)
+        for (addr, size), kind in zip(ranges, kinds, strict=True)
+    ]
+    return MemoryMap(
+        entries=table_of(rows),
+        origin=f"{origin} (text of /sys/firmware/memmap)",
+        notes=(*cut_lines(sorted(cut)), *_notes(entries, names)),
+    )
+
+
+def _lines_of(text: str) -> Iterator[LogLine]:
+    if "==> " not in text:
+        return clean_lines(text)
+    # Their names end with "<==", which is no soft break of quoted-printable.
+    lines = enumerate(text.split("\n"), 1)
+    return (LogLine(number, line.rstrip("\r")) for number, line in lines)
+
+
+def _gathered(lines: Iterable[LogLine]) -> tuple[dict[int, _Entry], list[int]]:
+    entries: dict[int, _Entry] = {}
+    cut: list[int] = []
+    named: tuple[int, str] | None = None
+    last: _Last | None = None
+    for line in lines:
+        if last is not None and _goes_on(entries[last.name[0]], last, line):
+            continue
+        last = None
+        name = _NAME.search(line.text)
+        if name is not None:
+            named = int(name[1]), name[2]
+            entries.setdefault(named[0], _Entry()).lines.append(line.number)
+            continue
+        if named is not None and line.text.strip():
+            value = _NAMED_VALUE.match(line.text)
+            if value is not None:
+                _set(entries[named[0]], named, value[1].strip(), line.number)
+                last = _Last(named, line.text[: value.start(1)])
+            named = None
+            continue
+        found = list(_VALUE.finditer(line.text)) if "/" in line.text else []
+        for match in found:
+            at, key = int(match["number"]), match["key"]
+            if (key == "type") == match["value"].startswith("0x"):
+                cut.append(line.number)
+            else:
+                entry = entries.setdefault(at, _Entry())
+                _set(entry, (at, key), match["value"].strip(), line.number)
+                if not line.text[match.end() :].strip():
+                    last = _Last((at, key), line.text[: match.start()])
+        if "/" in line.text and len(_LIKE.findall(line.text)) > len(found):
+            cut.append(line.number)
+    return entries, cut
+
+
+# Whether a line holds nothing but the rest of the value before it.
+def _goes_on(entry: _Entry, last: _Last, line: LogLine) -> bool:
+    value = entry.values[last.name[1]]
+    if _LIKE.search(line.text) or _NAME.search(line.text):
+        return False
+    for rest in rests_of(line.text, last.before):
+        part = rest.strip()
+        if last.name[1] != "type":
+            if _DIGITS.fullmatch(part) and len(value) + len(part) <= _VALUE_LIMIT:
+                entry.values[last.name[1]] = value + part
+                return True
+        elif part and type_of_resource(value) is None:
+            for whole in (value + part, f"{value} {part}"):
+                if type_of_resource(whole) is not None:
+                    entry.values["type"] = whole
+                    return True
+    return False
+
+
+def _set(entry: _Entry, name: tuple[int, str], value: str, line: int) -> None:
+    known = entry.values.setdefault(name[1], value)
+    if known != value:
+        raise BadImageError(
+            f"{name[0]}/{name[1]} is {known!r} and, in line {line}, {value!r}: the "
+            "text has the maps of two machines, give one"
+        )
+    entry.lines.append(line)
+
+
+def _range_of(at: int, entry: _Entry, origin: str) -> tuple[int, int]:
+    start, end = (int(entry.values[key], 16) for key in ("start", "end"))
+    # An empty range ends one byte before it starts.
+    if end + 1 < start:
+        raise BadImageError(
+            f"{origin!r}: entry {at} ends at {end:#x}, before its start {start:#x}"
+        )
+    return start, (end + 1 - start) % _WRAP
+
+
+def _notes(entries: dict[int, _Entry], names: list[str]) -> Iterator[Finding]:
+    missing = sorted(set(range(min(max(entries) + 1, 1 << 16))) - set(entries))
+    if missing:
+        yield note(
+            "entries-missing",
+            f"the text has {len(entries)} entries and no number {missing[0]}: some "
+            "are missing",
+        )
+    odd = [name for name in names if type_of_resource(name) is None]
+    if odd:
+        yield note(
+            "unknown-words",
+            f"{len(odd)} entries have a type name that no kernel has: first "
+            f"{odd[0][:40]!r}; they are not taken for RAM",
+        )

@@ -1,0 +1,106 @@
+"""Find the map in a text that another program than a Linux kernel printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from e820pool.errors import BadImageError
+from e820pool.sources.efi_text import EFI_FORMS, as_e820
+from e820pool.sources.kexec_debug import KEXEC, kexec_maps
+from e820pool.sources.loader_maps import COREBOOT, FREEBSD, GRUB, SEABIOS
+from e820pool.sources.log_text import clean_lines
+from e820pool.sources.memmap_text import MEMMAP_SCRIPT
+from e820pool.sources.oddities import note
+from e820pool.sources.printed_map import choose_map, map_of_printed, printed_maps
+from e820pool.sources.xen_log import SUSE_BIOS, XEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from e820pool.findings import Finding
+    from e820pool.memory_map import MemoryMap
+    from e820pool.sources.printed_map import PrintedForm, PrintedMap
+
+__all__ = ("PrintedLists", "printed_lists")
+
+# The best first: what shows the machine where a kernel's log does not, then the tables
+# that were handed on, then firmware's and loaders'.
+_FORMS = (
+    *(XEN, SUSE_BIOS, KEXEC, MEMMAP_SCRIPT, SEABIOS, COREBOOT, GRUB, FREEBSD),
+    *EFI_FORMS,
+)
+_OTHERS_SHOWN = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintedLists:
+    """Hold the maps that a text has in forms other than a kernel's log.
+
+    Attributes:
+        chosen: the one to read, None if there is none.
+        notes: which of several of its form it is.
+        others: the others, the best first.
+    """
+
+    chosen: PrintedMap | None = None
+    notes: tuple[Finding, ...] = ()
+    others: tuple[PrintedMap, ...] = ()
+
+    @property
+    def is_machine(self) -> bool:
+        """Return whether it is the machine's, and a kernel's beside it is not."""
+        return self.chosen is not None and self.chosen.form.is_machine
+
+    def read(self, origin: str) -> MemoryMap:
+        """Return the chosen map; BadImageError if it has no whole entry."""
+        if self.chosen is None:
+            raise BadImageError(f"{origin!r} has no printed map")
+        found = map_of_printed(self.chosen, origin)
+        return replace(found, notes=(*self.notes, *found.notes, *self.named()))
+
+    def named(self, *, all_of_them: bool = False) -> Iterator[Finding]:
+        """Yield the note that names the maps of the text that are not read."""
+        first = (self.chosen,) if all_of_them and self.chosen is not None else ()
+        others = [*first, *self.others]
+        if others:
+            shown = "; ".join(map(str, others[:_OTHERS_SHOWN]))
+            more = f" and {len(others) - _OTHERS_SHOWN} more" * (
+                len(others) > _OTHERS_SHOWN
+            )
+            yield note("other-maps", f"the text also has {shown}{more}: not read")
+
+
+def printed_lists(text: str) -> PrintedLists:
+    """Return the maps that a text has in any of the forms that are known here."""
+    forms = [one for one in _FORMS if any(sign in text for sign in one.signs)]
+    if not forms:
+        return PrintedLists()
+    found = printed_maps(clean_lines(text), forms)
+    groups = [
+        (best, rest)
+        for form in forms
+        for best, rest in [_sorted(form, [one for one in found if one.form is form])]
+        if best
+    ]
+    if not groups:
+        return PrintedLists()
+    # A form of which a text has only broken lines comes after one with entries.
+    groups.sort(key=lambda group: not any(one.rows for one in group[0]))
+    chosen, notes = choose_map(groups[0][0])
+    others = [*groups[0][1], *(choose_map(best)[0] for best, _ in groups[1:])]
+    return PrintedLists(chosen=chosen, notes=tuple(notes), others=tuple(others))
+
+
+def _sorted(
+    form: PrintedForm, maps: Sequence[PrintedMap]
+) -> tuple[list[PrintedMap], list[PrintedMap]]:
+    # The maps of which one is to be read, and those that are something else.
+    if form is KEXEC:
+        return kexec_maps(maps)
+    if form is XEN:
+        final = [one for one in maps if not one.title.startswith("Initial")]
+        return final or list(maps), [one for one in maps if final and one not in final]
+    if form in EFI_FORMS:
+        return [as_e820(one) for one in maps], []
+    return list(maps), []

@@ -56,9 +56,10 @@ def stable_update(text: str) -> int | None:
     major, minor, update, rest = _parts(text)
     if (major, minor) == (2, 6):
         return None
-    said = _DEBIAN.search(rest)
-    if said is not None and (int(said[1]), int(said[2])) == (major, minor):
-        return int(said[3])
+    # /proc/version names Debian's compiler in the same way, before the kernel.
+    ours = [z for *xy, z in _DEBIAN.findall(rest) if [*map(int, xy)] == [major, minor]]
+    if ours:
+        return int(ours[-1])
     if update:
         return update
     is_candidate = rest.startswith("-rc")

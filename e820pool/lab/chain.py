@@ -13,7 +13,12 @@ from e820pool.lab.accel import choose_accelerator
 from e820pool.lab.boot import validate_host_memory
 from e820pool.lab.capture_hop import capture_hop_of
 from e820pool.lab.chain_guest import READY_MARK, build_chain_initramfs
-from e820pool.lab.chain_hop import REGION_RECORD, HopFacts, hop_of
+from e820pool.lab.chain_hop import (
+    REGION_RECORD,
+    HopFacts,
+    findings_of_pair,
+    hop_of,
+)
 from e820pool.lab.chain_model import ChainOptions, ChainRecord, Hop, is_panic
 from e820pool.lab.chain_plan import ChainPlan
 from e820pool.lab.chain_port import AgentError, ChainPort, runs_of
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from e820pool.deposits import DepositLedger
+    from e820pool.findings import Finding
     from e820pool.lab.hop_loaders import NextKernel
     from e820pool.loading.kernel_file import KernelFile
     from e820pool.memory_map import MemoryMap
@@ -118,9 +124,14 @@ class _Run:
         self._on_hop = on_hop
         self._withdrawn = ExtentSet()
         self._has_region = False
+        self._expected: tuple[Finding, ...] = ()
 
     def all_hops(self, first: NextKernel) -> ChainRecord:
-        """Run every hop; stop where a pool is lost or a kernel refuses."""
+        """Run every hop; stop where a pool is lost or a kernel refuses.
+
+        Raises:
+            LostVmError: a kernel was not reached; says what was expected of the hop.
+        """
         hops: list[Hop] = []
         following, stopped = first, ""
         for number in range(len(self._kernels)):
@@ -151,7 +162,7 @@ class _Run:
             self._read_region_record(started)
         except LostVmError as exc:
             if not is_panic(entered):
-                raise
+                raise self._explained(exc, number) from exc
             # A capture kernel that dies is an answer, too.
             died = str(exc)
         seconds = time.monotonic() - begin
@@ -172,6 +183,7 @@ class _Run:
                 touched_withdrawn=seen & self._withdrawn,
                 withdrawn=self._withdrawn,
                 firmware_map=self._plan.memory_map,
+                expected=self._expected,
                 seconds=seconds,
                 died=died,
             )
@@ -185,6 +197,15 @@ class _Run:
             (READY_MARK, limits.pressure),
         ):
             self._port.wait_for_mark(mark, seconds)
+
+    def _explained(self, lost: LostVmError, number: int) -> LostVmError:
+        where = (
+            f"{lost}, kernel {number + 1} of the chain ({self._kernels[number].name})"
+        )
+        known = "".join(
+            f"; expected: {one.id}: {one.message}" for one in self._expected
+        )
+        return LostVmError(where + known, console=lost.console, report=lost.report)
 
     # As root of any kernel can: /dev/mem shows what is no RAM.
     def _read_region_record(self, started: NextKernel) -> None:
@@ -214,6 +235,12 @@ class _Run:
             number + 1,
             before=started,
             crash=self._crash_files(hop, ledger) if loader == "panic-ours" else None,
+        )
+        self._expected = findings_of_pair(
+            self._kernels[number],
+            hop,
+            self._kernels[number + 1],
+            following.bound.handoff.cmdline,
         )
         self._write_region_record(following, number + 1)
         load_next(self._port, self._ram, following, loader)

@@ -10,6 +10,10 @@ from e820pool.abi.e820 import E820_ENTRY_BYTES, parse_table
 from e820pool.abi.pool_record import SETUP_E820POOL
 from e820pool.abi.setup_data import SETUP_E820_EXT
 from e820pool.compat import Difference, diff, judge_input, model_of_boot
+from e820pool.compat.paging import (
+    RunningKernel,
+    findings_of_start,
+)
 from e820pool.errors import LabError
 from e820pool.handoff.model import Handoff
 from e820pool.handoff.strict import whole_table
@@ -23,6 +27,7 @@ from e820pool.pool.rebuild import RebuildResult, rebuild
 
 if TYPE_CHECKING:
     from e820pool.extents import ExtentSet
+    from e820pool.findings import Finding
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.view import KernelView, Row
     from e820pool.lab.guest_report import GuestReport
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = (
     "REGION_RECORD",
     "HopFacts",
+    "findings_of_pair",
     "hop_of",
     "seen_handoff",
     "seen_rows",
@@ -55,6 +61,7 @@ class HopFacts:
         touched: deposited pages that it touched.
         changed: those of them whose content is another now.
         died: why the machine was lost, "" while it lives.
+        expected: what was found about the pair of kernels before the hop.
     """
 
     kernel: KernelFile
@@ -69,8 +76,28 @@ class HopFacts:
     withdrawn: ExtentSet
     touched_withdrawn: ExtentSet
     firmware_map: MemoryMap
+    expected: tuple[Finding, ...] = ()
     seconds: float
     died: str = ""
+
+
+def findings_of_pair(
+    running: KernelFile, hop: Hop, following: KernelFile, cmdline: bytes
+) -> tuple[Finding, ...]:
+    """Return what is to be expected of a kexec from one kernel to the next.
+
+    Args:
+        running: the kernel that runs.
+        hop: what was seen of it.
+        following: the kernel that it is to start.
+        cmdline: that one's command line.
+    """
+    flags = hop.report.text("cpu_flags").split()
+    started_by = RunningKernel(
+        profile=known_profile(running), has_five_levels="la57" in flags
+    )
+    line, profile = cmdline.decode("latin-1"), known_profile(following)
+    return tuple(findings_of_start(started_by, profile, following.image, line))
 
 
 def hop_of(facts: HopFacts) -> Hop:
@@ -88,7 +115,7 @@ def hop_of(facts: HopFacts) -> Hop:
     verdict = None
     if given is not None and profile is not None:
         deposits = facts.started.bound.handoff.ledger.extents
-        verdict = judge_input(deposits, given, profile)
+        verdict = judge_input(deposits, given, profile, facts.expected)
         verdict = replace(verdict, kernel=facts.kernel.name)
         reading = diff(model_of_boot(given, profile, view), view)
         differences = (*_table_differences(given, seen, facts), *reading)

@@ -81,6 +81,7 @@ class ChainOptions:
         accelerator: ``auto`` takes KVM only where it was seen to boot a kernel.
         cpu: QEMU's name of the processor and its features (``qemu64,+la57`` has page
             tables of five levels), "" for QEMU's default.
+        cmdline: what each kernel's command line has besides the lab's own words.
         deadlines: seconds for each phase of each kernel.
         ram_folder: a folder on a tmpfs for guest RAM, None for memory.
         memory_devices: as of :class:`e820pool.lab.boot.BootOptions`.
@@ -103,6 +104,7 @@ class ChainOptions:
     pressure: bool = True
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     cpu: str = ""
+    cmdline: str = ""
     deadlines: Deadlines = field(default_factory=Deadlines)
     ram_folder: Path | None = None
     memory_devices: tuple[tuple[int, int], ...] = ()
@@ -161,7 +163,8 @@ class Hop:
         view: what it made of them; ``touched`` are deposited pages only.
         model: what the modelled kernel makes of what the loader was to hand over,
             None where kernel or loader are not known.
-        predicted: the model's verdict on it.
+        predicted: the model's verdict on it, and on its being started by the kernel
+            before it.
         differences: between the model's reading of that and this kernel's.
         rebuilt: the pool from what this kernel has, None where none was due.
         dump: what it read as a capture kernel, None where it is none.

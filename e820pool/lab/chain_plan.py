@@ -68,7 +68,7 @@ class ChainPlan:
             ledger,
             BuildOptions(
                 carrier="setup_data" if carrier == "setup_data" else "none",
-                cmdline="" if region is None else str(region),
+                cmdline=_joined(self.options.cmdline, region),
                 generation=generation,
             ),
         )
@@ -175,6 +175,10 @@ class ChainPlan:
                 "one"
             )
         return PmpoolOption.of_pages(start, end - start)
+
+
+def _joined(cmdline: str, region: PmpoolOption | None) -> str:
+    return " ".join(filter(None, (cmdline, "" if region is None else str(region))))
 
 
 # Every other page stays free, so that the record has something to tell.

@@ -69,9 +69,11 @@ for node in /sys/kernel/boot_params/setup_data/*; do
 done
 send version /proc/version
 send meminfo /proc/meminfo
+busybox grep -m 1 ^flags /proc/cpuinfo >/tmp/cpu
+send cpu_flags /tmp/cpu
 busybox dmesg -r >/tmp/dmesg
 send dmesg /tmp/dmesg
-busybox rm -f /tmp/part /tmp/memmap /tmp/dmesg
+busybox rm -f /tmp/part /tmp/memmap /tmp/dmesg /tmp/cpu
 mark reported
 """
 

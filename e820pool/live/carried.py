@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from e820pool.abi.setup_header import XLF_5LEVEL
 from e820pool.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from e820pool.abi.bzimage import BzImage
     from e820pool.handoff.model import Handoff
     from e820pool.sources.live_machine import LiveMachine
 
-__all__ = ("findings_of_firmware", "findings_of_paging", "with_platform")
+__all__ = ("findings_of_firmware", "with_platform")
 
 _FILE_LOAD = "arch/x86/kernel/kexec-bzimage64.c setup_boot_parameters()"
 
@@ -40,22 +38,6 @@ def with_platform(handoff: Handoff, machine: LiveMachine) -> Handoff:
         edd_mbr_sig_buffer=was.edd_mbr_sig_buffer,
     )
     return replace(handoff, boot_params=page)
-
-
-def findings_of_paging(machine: LiveMachine, image: BzImage) -> Iterator[Finding]:
-    """Yield whether the next kernel dies of the page tables that it is entered with.
-
-    With XLF_5LEVEL, from 4.17 on, it runs under five levels or takes one away.
-    """
-    if machine.has_five_levels and not image.xloadflags & XLF_5LEVEL:
-        yield Finding(
-            id="five-level-paging",
-            level="degraded",
-            message="this kernel's page tables have five levels, and the image "
-            f"(xloadflags {image.xloadflags:#x}) knows of four: it would hang at once; "
-            "boot this kernel with no5lvl first",
-            source="arch/x86/kernel/kexec-bzimage64.c bzImage64_probe()",
-        )
 
 
 def findings_of_firmware(machine: LiveMachine, page_rsdp: int) -> Iterator[Finding]:

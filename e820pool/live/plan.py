@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Literal
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.setup_header import XLF_KERNEL_64
 from e820pool.compat import judge_input, verdict_unknown
+from e820pool.compat.paging import (
+    findings_of_start,
+    running_kernel,
+)
 from e820pool.deposits import DepositLedger
 from e820pool.errors import BadImageError
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet
@@ -17,11 +21,7 @@ from e820pool.findings import LISTED, Finding
 from e820pool.handoff.build import BuildOptions, build_handoff, encode_pool_record
 from e820pool.handoff.strict import whole_table
 from e820pool.kernel.reading import boot_input
-from e820pool.live.carried import (
-    findings_of_firmware,
-    findings_of_paging,
-    with_platform,
-)
+from e820pool.live.carried import findings_of_firmware, with_platform
 from e820pool.live.commands import execute_argv, load_argv
 from e820pool.live.inherited import firmware_map_of, inherited_pool
 from e820pool.live.kept import KeptHandoff, kept_for
@@ -162,7 +162,7 @@ def plan_kexec(
     given, table = _handed_over(handoff, rows, bound)
     findings = (
         *(inherited.findings if inherited is not None else ()),
-        *_of_machine(machine, parsed, bound),
+        *_of_machine(machine, request, bound),
         *_own_ranges(machine, ledger.extents),
     )
     loaded = KeptHandoff(
@@ -243,12 +243,15 @@ def _verdict(
 
 # Of an EFI firmware stock kexec-tools pass on what our own loader cannot.
 def _of_machine(
-    machine: LiveMachine, parsed: BzImage, bound: BoundKernel | None
+    machine: LiveMachine, request: KexecRequest, bound: BoundKernel | None
 ) -> Iterator[Finding]:
     if bound is not None:
         rsdp = bound.handoff.boot_params.acpi_rsdp_addr
         yield from findings_of_firmware(machine, rsdp)
-    yield from findings_of_paging(machine, parsed)
+    running = running_kernel(machine.version, has_five_levels=machine.has_five_levels)
+    line = request.cmdline.decode("latin-1")
+    profile = known_profile(request.kernel)
+    yield from findings_of_start(running, profile, request.kernel.image, line)
 
 
 # What the kernel itself lies in is not free to be deposited: the list is suspect.

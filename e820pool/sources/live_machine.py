@@ -26,6 +26,7 @@ __all__ = (
     "KexecGates",
     "LiveMachine",
     "read_live_machine",
+    "read_live_processor",
     "reusable_cmdline",
     "running_as_root",
     "running_machine",
@@ -35,6 +36,7 @@ _ROOT = Path("/")
 _CMDLINE = "proc/cmdline"
 _IOMEM = "proc/iomem"
 _BOOT_PARAMS = "sys/kernel/boot_params"
+_VERSION = "proc/version"
 _BOOT_ID = "proc/sys/kernel/random/boot_id"
 _LOCKDOWN = "sys/kernel/security/lockdown"
 _SECURE_BOOT = (
@@ -85,6 +87,7 @@ class LiveMachine:
         own: ``(start, end, name)`` of what it uses itself, bytes, half-open; empty
             for readers that are not root.
         boot_id: names this boot, "" when it is not shown.
+        version: what /proc/version says, else the release alone.
         has_five_levels: whether its page tables have five levels: then the CPU's
             flags name la57 (arch/x86/kernel/cpu/common.c early_identify_cpu(), 4.17
             to 7.3, takes it off where they have four).
@@ -98,6 +101,7 @@ class LiveMachine:
     own: tuple[tuple[int, int, str], ...]
     gates: KexecGates
     boot_id: str = ""
+    version: str = ""
     has_five_levels: bool = False
     rsdp: int = 0
 
@@ -110,17 +114,26 @@ def read_live_machine(root: Path = _ROOT) -> LiveMachine:
         BadImageError: a file is not what a kernel writes.
     """
     cmdline = _cmdline(root / _CMDLINE)
+    view = read_live_view(root)
+    version, has_five_levels = read_live_processor(root)
     return LiveMachine(
         table=read_live(root),
-        view=read_live_view(root),
+        view=view,
         handoff=_handoff(root, cmdline),
         cmdline=cmdline,
         own=_own_ranges(root / _IOMEM),
         gates=_gates(root),
         boot_id=_attribute(root / _BOOT_ID),
-        has_five_levels=_has_flag(root / "proc/cpuinfo", "la57"),
+        version=version or view.kernel,
+        has_five_levels=has_five_levels,
         rsdp=_rsdp(root / _SYSTAB),
     )
+
+
+def read_live_processor(root: Path = _ROOT) -> tuple[str, bool]:
+    """Return what /proc/version says, and whether page tables have five levels."""
+    five = _has_flag(root / "proc/cpuinfo", "la57")
+    return _attribute(root / _VERSION), five
 
 
 def reusable_cmdline(line: bytes) -> bytes:

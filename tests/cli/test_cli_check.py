@@ -341,3 +341,22 @@ def test_a_configuration_is_for_the_model_only(run, tmp_path):
     assert "--config is for the model" in done.err
     done = run("check", "--jsonl", "-", "--config", "x")
     assert done.code == 2
+
+
+def test_the_kernel_that_starts_it_is_part_of_the_question(judge):
+    code, (old, new) = judge("--kernel", "5.10.223,6.1", "--from", "6.12")
+    assert code == 1
+    assert "five-level-paging" in ids(old)
+    assert old["verdict"] == "degraded"
+    assert "on a processor with la57" in old["findings"][0]["message"]
+    assert new["verdict"] == "safe"
+    code, (old,) = judge("--kernel", "5.10.223", "--from", "6.1")
+    assert (code, old["verdict"]) == (0, "safe")
+
+
+def test_the_kernel_that_starts_it_is_a_matter_of_the_model(run, tmp_path):
+    path = RawHandoff(rows=TABLE, deposits=PAGES).write(tmp_path / "h")
+    told = run("check", path, "--kernel", "6.1", "--from", "6.12", "--boot")
+    assert told.code == 2
+    assert "--from" in told.err
+    assert run("check", path, "--kernel", "6.1", "--from", "9.9").code == 4

@@ -12,12 +12,16 @@ from labbench import LOW, MIB, PATIENT
 from e820pool.errors import MachineError
 from e820pool.lab.chain import run_chain
 from e820pool.lab.chain_model import ChainOptions
+from e820pool.lab.serial_ports import LostVmError
 from e820pool.loading.kernel_file import KernelFile
 from e820pool.loading.kexec_loaders import find_kexec
 from e820pool.memory_map import MemoryMap
 
 # Room for a kernel, the copy of the next one, and the deposits of four.
 MACHINE = MemoryMap.of((*LOW, (MIB, 511 * MIB, 1)))
+
+# QEMU's default processor, with page tables of five levels.
+FIVE_LEVELS = "qemu64,+la57"
 
 LONG = (
     ("6.1", "5.10", "6.1"),
@@ -182,3 +186,24 @@ def test_grow_kexec_shrink(chain_of):
     assert last.used_again.nr_pages > 0.95 * 400
     assert last.view.usable_pages().covers(last.withdrawn)
     assert not last.given.extents & last.withdrawn
+
+
+@pytest.mark.parametrize("loader", ["ours", "kexec-load"])
+def test_a_reset_for_want_of_a_level_of_page_tables_is_what_the_model_expects(
+    chain_of, loader
+):
+    with pytest.raises(LostVmError, match=r"five-level-paging.*resets"):
+        chain_of(("6.12", "5.10"), cpu=FIVE_LEVELS, pressure=False, loaders=(loader,))
+
+
+@pytest.mark.parametrize(
+    ("releases", "cmdline"),
+    [(("6.12", "5.10"), "no5lvl"), (("6.1", "5.10"), ""), (("6.12", "6.1"), "")],
+    ids=["no5lvl", "6.1-5.10", "6.12-6.1"],
+)
+def test_other_pairs_go_through_with_five_levels(chain_of, releases, cmdline):
+    record = chain_of(releases, cpu=FIVE_LEVELS, cmdline=cmdline, pressure=False)
+    assert not record.stopped
+    assert ("la57" in record.hops[0].report.text("cpu_flags")) is not bool(cmdline)
+    assert record.hops[-1].predicted.verdict == "safe"
+    assert record.is_intact

@@ -208,6 +208,25 @@ def test_an_old_image_hangs_under_page_tables_of_five_levels(plan, loader):
     assert "five-level-paging" not in ids(plan(RawLive(files=four), asked))
 
 
+@pytest.mark.parametrize("loader", ["ours", "kexec-load"])
+def test_the_pair_of_kernels_decides_what_five_levels_do(plan, loader):
+    text = b"5.10.0-32-amd64 (a@b) #1 SMP Debian 5.10.223-1"
+    four = KernelFile(name="four", image=rawbytes.bzimage(text, xloadflags=0x3F))
+    asked = request((BASE, 4, 7), kernel=four, loader=loader)
+    flags = b"processor\t: 0\nflags\t\t: fpu la57 sse\n"
+    version = "Linux version {}-amd64 (a@b) (gcc (Debian 12.2.0-14)) #1 SMP"
+
+    def found(release):
+        said = version.format(release).encode()
+        files = {"proc/cpuinfo": flags, "proc/version": said}
+        return plan(RawLive(files=files), asked)
+
+    assert "five-level-paging" in ids(found("6.12.117+deb13"))
+    assert found("6.12.117+deb13").verdict.verdict == "degraded"
+    assert "five-level-paging" not in ids(found("6.12.3"))
+    assert "five-level-paging" not in ids(found("6.1.0-50"))
+
+
 def test_an_efi_machine_is_told_what_our_loader_leaves_behind(plan):
     systab = {"sys/firmware/efi/systab": b"ACPI20=0x7bfe014\nSMBIOS=0x1\n"}
     found = plan(RawLive(files=systab), request((BASE, 4, 7)))

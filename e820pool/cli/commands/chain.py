@@ -111,6 +111,15 @@ def _add_lab_options(parser: argparse.ArgumentParser) -> None:
         "--accel", choices=("auto", "kvm", "tcg"), default="auto", help="default: auto"
     )
     group.add_argument(
+        "--cpu",
+        metavar="MODEL",
+        default="",
+        help="QEMU's processor; qemu64,+la57 has page tables of five levels",
+    )
+    group.add_argument(
+        "--cmdline", metavar="TEXT", default="", help="for every kernel, as no5lvl"
+    )
+    group.add_argument(
         "--deadline",
         metavar="SECONDS",
         type=float,
@@ -180,6 +189,8 @@ def _options(args: argparse.Namespace) -> ChainOptions:
         deadlines=lab.deadlines,
         ram_folder=lab.ram_folder,
         memory_devices=lab.memory_devices,
+        cpu=args.cpu,
+        cmdline=args.cmdline,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
@@ -17,6 +18,7 @@ from e820pool.cli.targets import (
     add_kernel_option,
     configured,
     loaded,
+    one_target,
     targets,
 )
 from e820pool.errors import CapacityError
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from e820pool.cli.console import Console
     from e820pool.cli.targets import Target
     from e820pool.compat import Verdict
+    from e820pool.compat.paging import RunningKernel
     from e820pool.handoff.model import Handoff
 
 __all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run", "verdict_for")
@@ -48,6 +51,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_kernel_option(parser, many=True, default="all")
     add_config_option(parser)
+    parser.add_argument(
+        "--from",
+        dest="running",
+        metavar="KERNEL",
+        help="the kernel that starts it by kexec: a release or an image; "
+        "with HANDOFF live it is the one that runs",
+    )
     add_deposit_options(parser)
     parser.add_argument(
         "--boot",
@@ -97,12 +107,15 @@ def _one(args: argparse.Namespace, console: Console) -> int:
     if args.boot or args.console is not None:
         if args.config is not None:
             raise UsageError("--config is for the model: not with --boot or --console")
+        if args.running is not None:
+            raise UsageError("--from is for the model: not with --boot or --console")
         return check_machines(handoff, args, console)
     kernels = [configured(one, args.config) for one in targets(args.kernel)]
+    running = _running_kernel(args)
     found = []
     with Progress(console, "asking the models", len(kernels)) as progress:
         for target in kernels:
-            found.append(verdict_for(handoff, target))
+            found.append(verdict_for(handoff, target, running))
             progress.step()
     if args.format == "json":
         console.result(verdicts_json(found))
@@ -111,9 +124,27 @@ def _one(args: argparse.Namespace, console: Console) -> int:
     return status.status_of_verdicts(one.verdict for one in found)
 
 
-def verdict_for(handoff: Handoff, target: Target) -> Verdict:
-    """Return the model's verdict for one kernel; ``unknown`` without a profile."""
+def _running_kernel(args: argparse.Namespace) -> RunningKernel | None:
+    from e820pool.compat.paging import RunningKernel, running_kernel  # noqa: PLC0415
+    from e820pool.sources.live_machine import read_live_processor  # noqa: PLC0415
+
+    if args.running is not None:
+        return RunningKernel(profile=one_target(args.running).profile)
+    if args.handoff != "live":
+        return None
+    version, has_five_levels = read_live_processor()
+    return running_kernel(version, has_five_levels=has_five_levels)
+
+
+def verdict_for(
+    handoff: Handoff, target: Target, running: RunningKernel | None = None
+) -> Verdict:
+    """Return the model's verdict for one kernel; ``unknown`` without a profile.
+
+    ``running`` is the kernel that starts it, where it is known.
+    """
     from e820pool.compat import judge, verdict_unknown  # noqa: PLC0415  numpy
+    from e820pool.compat.paging import findings_of_start  # noqa: PLC0415
 
     if target.profile is None:
         return verdict_unknown(target.name, target.reason)
@@ -121,4 +152,8 @@ def verdict_for(handoff: Handoff, target: Target) -> Verdict:
         given = loaded(handoff, target)
     except CapacityError as exc:
         return verdict_unknown(target.name, f"it cannot be loaded: {exc}")
+    if running is not None:
+        image, line = target.image, given.cmdline.decode("latin-1")
+        pair = findings_of_start(running, target.profile, image, line)
+        given = replace(given, notes=(*given.notes, *pair))
     return judge(given, target.profile, kernel=target.name)

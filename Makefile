@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 # Both cores of a small machine; `make test WORKERS=0` runs in one process.
 WORKERS ?= 2
 
-.PHONY: demo test check docs dist-test lab bench man packages clean
+.PHONY: demo test check docs dist-test lab bench fuzz man packages clean
 
 demo: $(CORE)
 	$(BIN)/e820pool demo
@@ -38,6 +38,12 @@ dist-test: $(STAMP)
 # matrix of rival designs too.
 lab: $(STAMP) packages
 	$(BIN)/pytest -m lab
+
+# Property tests with fresh examples, fifty times as many as `make test` has; what it
+# finds becomes an example of its test.
+fuzz: $(STAMP)
+	HYPOTHESIS_PROFILE=search $(BIN)/pytest -n $(WORKERS) -m "not lab" tests/property \
+		-o faulthandler_timeout=0
 
 # Ratios with a limit want a quiet machine: `make bench` judges them, while `make test`
 # only runs the other benchmarks once, so that they stay runnable.

@@ -14,7 +14,8 @@ pytest_plugins = ("pytester",)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-settings.register_profile("dev", max_examples=40, deadline=None)
+# The suite says the same today and tomorrow; `make fuzz` is what searches.
+settings.register_profile("dev", max_examples=40, deadline=None, derandomize=True)
 settings.register_profile(
     "ci",
     max_examples=120,
@@ -22,7 +23,14 @@ settings.register_profile(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("ci" if os.environ.get("CI") else "dev")
+settings.register_profile(
+    "search",
+    max_examples=2000,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+_USUAL = "ci" if os.environ.get("CI") else "dev"
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", _USUAL))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,6 +3,7 @@
 import os
 import shlex
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -125,12 +126,13 @@ def test_boots_side_by_side_do_not_meet(image):
 
 
 def test_ram_in_a_folder_leaves_nothing_there(image):
-    before = set(SHM.iterdir())
-    record = boot_patiently(
-        handoff_of(deposits(1)), image, pressure=False, ram_folder=SHM
-    )
-    assert not record.view.touched_deposits
-    assert set(SHM.iterdir()) == before
+    with tempfile.TemporaryDirectory(dir=SHM) as made:
+        folder = Path(made)
+        record = boot_patiently(
+            handoff_of(deposits(1)), image, pressure=False, ram_folder=folder
+        )
+        assert not record.view.touched_deposits
+        assert list(folder.iterdir()) == []
 
 
 def test_a_guest_larger_than_this_host_is_refused_before_it_starts(image):

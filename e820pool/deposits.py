@@ -134,9 +134,8 @@ class DepositLedger:
     Touching deposits of one owner and type are one deposit.
 
     Example:
-        >>> from e820pool.deposits import DepositLedger, parse_range
-        >>> from e820pool.extents import ExtentSet
-        >>> ledger = DepositLedger.of_ranges([parse_range("1G+2M")], owner=7)
+        >>> from e820pool import DepositLedger, ExtentSet
+        >>> ledger = DepositLedger.of_ranges(["1G+2M"], owner=7)
         >>> ledger
         DepositLedger(1 deposits, 512 pages)
         >>> print(*ledger.withdraw(ExtentSet([(0x40000, 0x40100)])))
@@ -158,9 +157,18 @@ class DepositLedger:
         return made
 
     @classmethod
-    def of_ranges(cls, ranges: Iterable[tuple[int, int]], owner: int = 0) -> Self:
-        """Return the ledger of half-open byte ranges; InputError as Deposit says."""
-        return cls(Deposit.from_bytes(start, end, owner) for start, end in ranges)
+    def of_ranges(cls, ranges: Iterable[tuple[int, int] | str], owner: int = 0) -> Self:
+        """Return the ledger of byte ranges.
+
+        Args:
+            ranges: ``(start, end)``, half-open, or text as :func:`parse_range` takes.
+            owner: who deposited them all.
+
+        Raises:
+            InputError: a range is not whole pages, overlaps another, or is none.
+        """
+        spans = (parse_range(one) if isinstance(one, str) else one for one in ranges)
+        return cls(Deposit.from_bytes(start, end, owner) for start, end in spans)
 
     @property
     def extents(self) -> ExtentSet:

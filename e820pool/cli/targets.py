@@ -154,12 +154,10 @@ def loaded(handoff: Handoff, target: Target) -> Handoff:
     """
     if target.image is None:
         return handoff
-    from e820pool.abi.bzimage import parse_bzimage  # noqa: PLC0415  construct
-    from e820pool.loading.bind import bind_kernel, kernel_bytes  # noqa: PLC0415
+    from e820pool.loading.bind import bind  # noqa: PLC0415  construct
+    from e820pool.loading.kernel_file import KernelFile  # noqa: PLC0415
 
-    header = parse_bzimage(target.image)
-    parts = kernel_bytes(header, target.image)
-    return bind_kernel(handoff, header, parts).handoff
+    return bind(handoff, KernelFile(name=target.name, image=target.image))
 
 
 def _target(text: str) -> Target:

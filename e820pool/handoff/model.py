@@ -11,6 +11,8 @@ from e820pool.abi.setup_data import SetupDataNode, encode_node, node_size
 from e820pool.deposits import DepositLedger
 
 if TYPE_CHECKING:
+    from _typeshed import StrPath
+
     from e820pool.findings import Finding
     from e820pool.memory_map import MemoryMap
 
@@ -90,6 +92,19 @@ class Handoff:
         return (
             max(found, key=_generation) if len(found) > 1 else next(iter(found), None)
         )
+
+    def write(self, path: StrPath) -> None:
+        """Write a handoff directory whole or not at all; an older one is replaced.
+
+        Raises:
+            InputError: something that is no handoff directory is there, or it cannot
+                be written.
+        """
+        # The only import from a room below: the front door's word for a function
+        # that needs files.
+        from e820pool.report.handoff_dir import write_handoff  # noqa: PLC0415
+
+        write_handoff(self, path)
 
     def segments(self) -> tuple[Segment, ...]:
         """Return what a loader places: boot_params, nodes, command line."""

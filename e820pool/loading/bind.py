@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import CapacityError
 from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet
@@ -17,8 +18,16 @@ from e820pool.loading.multiboot_stub import STUB_BYTES, KernelEntry
 if TYPE_CHECKING:
     from e820pool.abi.bzimage import BzImage
     from e820pool.handoff.model import Handoff
+    from e820pool.loading.kernel_file import KernelFile
 
-__all__ = ("BoundKernel", "backed_pages", "bind_kernel", "kernel_bytes", "room_of")
+__all__ = (
+    "BoundKernel",
+    "backed_pages",
+    "bind",
+    "bind_kernel",
+    "kernel_bytes",
+    "room_of",
+)
 
 _ONE_MIB = 1 << 20
 _KIB = 1 << 10
@@ -93,6 +102,17 @@ def bind_kernel(
     return BoundKernel(
         handoff=bound, parts=tuple(parts), entry=entry, stub_addr=stub_addr
     )
+
+
+def bind(handoff: Handoff, kernel: KernelFile) -> Handoff:
+    """Return the handoff as a loader of this kernel completes it: header and place.
+
+    Raises:
+        BadImageError: it is no bzImage.
+        CapacityError: it has no place in RAM outside deposits.
+    """
+    image = parse_bzimage(kernel.image)
+    return bind_kernel(handoff, image, kernel_bytes(image, kernel.image)).handoff
 
 
 def kernel_bytes(image: BzImage, data: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e820pool.errors import E820PoolError
@@ -21,7 +22,7 @@ from e820pool.sources.handoff_dir import MANIFEST
 from e820pool.sources.manifest import parse_manifest
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from _typeshed import StrPath
 
     from e820pool.handoff.model import Handoff, Segment
 
@@ -63,14 +64,16 @@ def _handoff_files(handoff: Handoff) -> dict[str, bytes]:
     return files
 
 
-def write_handoff(handoff: Handoff, path: str | Path) -> None:
+def write_handoff(handoff: Handoff, path: StrPath) -> None:
     """Write the directory whole or not at all; an older handoff there is replaced.
 
     Raises:
         InputError: a directory is there whose manifest is not a handoff's, or that
             has a file which no handoff has; or it cannot be written.
     """
-    write_tree(path, _handoff_files(handoff), ours=_OURS, is_ours=_has_our_manifest)
+    write_tree(
+        Path(path), _handoff_files(handoff), ours=_OURS, is_ours=_has_our_manifest
+    )
 
 
 def _has_our_manifest(path: Path) -> bool:

@@ -49,13 +49,13 @@ _ROOT = Path("/")
 
 
 def read_map(
-    source: str, *, block: str | None = None, stdin: IO[bytes] | None = None
+    source: str | Path, *, block: str | None = None, stdin: IO[bytes] | None = None
 ) -> MemoryMap:
     """Return the memory map of a source, with notes of what is cut or odd in it.
 
     Args:
-        source: a path, a directory, ``-`` for standard input, or ``live`` for this
-            machine (``./live`` is a file of that name).
+        source: a file or a directory; as text also ``-`` for standard input, or
+            ``live`` for this machine (``./live`` is a file of that name).
         block: which map of a kernel log: ``bios``, ``extended``, ``setup_data``,
             ``user`` or ``modified``; None for the BIOS map, or, with a note, the
             first that the log has. Other sources have only one map.

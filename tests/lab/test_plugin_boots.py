@@ -1,10 +1,13 @@
 """The fixture ``boot``, as another project uses it, on a real kernel."""
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from documented import listings
+from documented import ROOT, listings
 from labbench import PATIENT, deposits, handoff_of
 
 from e820pool.compat import check, diff
@@ -65,3 +68,19 @@ def test_the_listing_in_the_documentation_boots_a_kernel(pytester, fetched):
         "--e820pool-require", "--e820pool-cache", fetched.parents[1]
     )
     result.assert_outcomes(passed=1)
+
+
+def test_the_program_of_the_api_page_boots_a_kernel(tmp_path, fetched):
+    for name, text in listings("docs/api-in-five-minutes.md").items():
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    shutil.copy(ROOT / "tests/data/maps/dmesg/008.txt", tmp_path / "dmesg.txt")
+    for words in (["first.py"], ["real.py", fetched]):
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{fetched} safe\n"

@@ -4,8 +4,6 @@ import re
 import tomllib
 from pathlib import Path
 
-import pytest
-
 from e820pool.deposits import DepositLedger
 from e820pool.handoff.build import build_handoff
 from e820pool.handoff.encodings import ENCODINGS
@@ -71,11 +69,3 @@ def test_the_shown_records_fit_into_the_kernel_data():
     data = parse_kernel_data(files)
     assert data.releases[-1].name == f"{major}.{minor}"
     assert behaviour.strip() in "".join(files.values())
-
-
-@pytest.mark.parametrize("page", ["api/index.md"])
-def test_the_shown_program_says_safe(page, monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
-    (code,) = blocks(page, "python")
-    names_of(code)
-    assert capsys.readouterr().out == "safe\n"

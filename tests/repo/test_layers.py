@@ -35,6 +35,8 @@ ROOMS = (
     "pytest_plugin",
     "cli",
 )
+# The one arrow against the order: a word of the front door for a function of report/.
+UPWARDS = ("handoff/model.py", "e820pool.report.handoff_dir")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 IMPURE_ROOMS = {
     "atomic",
@@ -103,6 +105,8 @@ def test_a_module_imports_only_from_rooms_above():
             room = rest.partition(".")[0]
             if package != "e820pool" or room not in ROOMS:
                 continue
+            if (*named([path]), name) == UPWARDS:
+                continue
             if ROOMS.index(room) > ROOMS.index(room_of(path)):
                 wrong.append((*named([path]), name))
     assert wrong == []
@@ -127,7 +131,7 @@ def test_no_other_room_needs_the_strategies():
     def needs_them(path):
         return any(name.startswith("e820pool.strategies") for name in imports_of(path))
 
-    assert named(filter(needs_them, outside("strategies"))) == []
+    assert named(filter(needs_them, outside("strategies", "__init__"))) == []
 
 
 def test_only_the_command_line_prints_and_exits():

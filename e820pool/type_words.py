@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from e820pool.abi.e820 import (
     E820_TYPE_ACPI,
@@ -22,10 +22,14 @@ __all__ = (
     "LOG_DIALECTS",
     "TYPE_WITHOUT_NUMBER",
     "LogDialect",
+    "LogWords",
+    "are_words_begun",
     "log_words",
+    "match_log_words",
     "parse_log_words",
     "resource_name",
     "type_of_resource",
+    "type_text",
 )
 
 LogDialect = Literal["2.4", "pre-3.5", "3.5", "7.0"]
@@ -91,24 +95,30 @@ _MODERN = {
 _LOG_WORDS = {"2.4": _OLDEST, "pre-3.5": _OLD, "3.5": _CLASSIC, "7.0": _MODERN}
 
 _TYPE_OF_WORDS = {
-    words: kind
+    words.replace(" ", ""): kind
     for table in (_CLASSIC, _MODERN)
     for kind, words in table.items()
     if kind != E820_TYPE_RESERVED_KERN and "(" not in words
 }
+# Where a line was broken its blanks are gone, so that all of them may be missing.
+_SPACED = {
+    words.replace(" ", r"\s*")
+    for words in (*_CLASSIC.values(), *_MODERN.values())
+    if "(" not in words
+}
 _WORDS = re.compile(
-    r"\(?(?:(?P<before>(?:persistent(?: RAM)? \()?type )(?P<number>[0-9]{1,10})"
-    rf"|(?P<words>{'|'.join(sorted(_TYPE_OF_WORDS, key=len, reverse=True))}))"
-    r"(?![A-Za-z0-9])"
+    r"\(?\s*(?:(?:(?P<persistent>persistent)\s*(?P<ram>RAM)?\s*\(\s*)?"
+    r"type\s*(?P<number>[0-9]{1,10})(?![0-9])"
+    rf"|(?P<words>{'|'.join(sorted(_SPACED, key=len, reverse=True))})(?![a-z]))\)?"
 )
+_BEGUN = (*_TYPE_OF_WORDS, "type", "persistent(type", "persistentRAM(type")
+_BEGUN_NUMBER = re.compile(r"\(?(?:persistent(?:RAM)?\()?type[0-9]{0,10}")
 # Words that only one of the two dialects with inclusive ends has.
 _ONLY_IN: dict[str, LogDialect] = {
     "usable": "3.5",
     "reserved": "3.5",
-    "persistent (type ": "3.5",
-    "System RAM": "7.0",
-    "device reserved": "7.0",
-    "persistent RAM (type ": "7.0",
+    "SystemRAM": "7.0",
+    "devicereserved": "7.0",
 }
 
 # e820_type_to_string(), arch/x86/kernel/e820.c: /proc/iomem, /sys/firmware/memmap.
@@ -134,19 +144,67 @@ def log_words(kind: int, dialect: LogDialect) -> str:
     return _LOG_WORDS[dialect].get(kind, f"type {kind}")
 
 
-def parse_log_words(text: str) -> tuple[int | None, LogDialect | None]:
-    """Return the type that ``text`` begins with, and the one dialect that says so.
+class LogWords(NamedTuple):
+    """Hold the type that a text begins with.
 
-    The type is None for words that no kernel prints, the dialect None for words
-    that several have. Parentheses, as before 3.5, may be there or not.
+    Attributes:
+        kind: e820 type, None for words that no kernel prints.
+        dialect: the one dialect that says so, None where several do.
+        length: characters that say it; 0 where ``kind`` is None.
+    """
+
+    kind: int | None
+    dialect: LogDialect | None
+    length: int
+
+
+_NO_WORDS = LogWords(None, None, 0)
+
+
+def match_log_words(text: str) -> LogWords:
+    """Return the type that ``text`` begins with, whatever follows it.
+
+    Parentheses, as before 3.5, may be there or not, and so may the blanks between
+    words. No kernel prints ``type 1`` to ``type 4``: these have words in all of them.
     """
     match = _WORDS.match(text)
     if match is None:
-        return None, None
+        return _NO_WORDS
     if match["number"] is None:
-        return _TYPE_OF_WORDS[match["words"]], _ONLY_IN.get(match["words"])
+        words = "".join(match["words"].split())
+        return LogWords(_TYPE_OF_WORDS[words], _ONLY_IN.get(words), match.end())
     kind = int(match["number"])
-    return kind if kind < 1 << 32 else None, _ONLY_IN.get(match["before"])
+    if 0 < kind <= E820_TYPE_NVS or kind >= 1 << 32:
+        return _NO_WORDS
+    only: LogDialect | None = None
+    if match["persistent"]:
+        only = "7.0" if match["ram"] else "3.5"
+    return LogWords(kind, only, match.end())
+
+
+def parse_log_words(text: str) -> tuple[int | None, LogDialect | None]:
+    """Return the type that ``text`` begins with, and the one dialect that says so."""
+    found = match_log_words(text)
+    return found.kind, found.dialect
+
+
+def are_words_begun(text: str) -> bool:
+    """Return whether ``text``, without blanks, is the start of a type's words.
+
+    A number at its end may go on.
+    """
+    bare = text.removeprefix("(")
+    begun = any(words.startswith(bare) for words in _BEGUN)
+    return begun or _BEGUN_NUMBER.fullmatch(text) is not None
+
+
+def type_text(kind: int) -> str:
+    """Return a type in words, for messages; of one without words the number in hex."""
+    if kind == TYPE_WITHOUT_NUMBER:
+        return f"of an unknown type ({kind:#x})"
+    if kind == E820_TYPE_RESERVED_KERN:
+        return f"kernel reserved ({kind:#x})"
+    return _CLASSIC.get(kind, f"of type {kind:#x}")
 
 
 def resource_name(kind: int) -> str:

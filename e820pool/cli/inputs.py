@@ -51,7 +51,7 @@ def whole_number(text: str) -> int:
 def add_source_argument(
     parser: argparse.ArgumentParser, *, optional: bool = False
 ) -> None:
-    """Add SOURCE, which may be left out, and the choice of a log's block."""
+    """Add SOURCE, which may be left out, and the choice of a log's boot and block."""
     parser.add_argument(
         "source",
         metavar="SOURCE",
@@ -62,27 +62,40 @@ def add_source_argument(
 
 
 def add_block_option(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of a log's block."""
+    """Add the choice of a log's boot and block."""
     parser.add_argument(
         "--block",
         choices=_BLOCKS,
         help="which map of a kernel log to read (default: bios, or the first it has)",
     )
+    parser.add_argument(
+        "--log-boot",
+        metavar="N",
+        type=whole_number,
+        help="which boot of a kernel log to read, 1 is the first (default: the last "
+        "whole one that is no capture kernel's)",
+    )
 
 
 def source_map(args: argparse.Namespace, console: Console) -> MemoryMap:
-    """Return the map that SOURCE and --block name; its notes go to the console."""
-    return map_of(args.source, args.block, console)
+    """Return the map that SOURCE and its options name; notes go to the console."""
+    return map_of(args.source, args, console)
 
 
-def map_of(source: str, block: str | None, console: Console) -> MemoryMap:
-    """Return the map of a source; what was odd in it goes to the console."""
+def map_of(source: str, args: argparse.Namespace, console: Console) -> MemoryMap:
+    """Return the map of a source; what was odd in it goes to the console.
+
+    Args:
+        source: what to read.
+        args: has ``block`` and ``log_boot``.
+        console: takes the notes.
+    """
     from e820pool.sources import read_map  # noqa: PLC0415  numpy
 
     if source == "-" and sys.stdin is None:
         raise InputError("standard input is closed: SOURCE - has nothing to read")
     try:
-        found = read_map(source, block=block)
+        found = read_map(source, block=args.block, boot=args.log_boot)
     except BadImageError as exc:
         exc.id = exc.id or "not-a-source"
         raise

@@ -11,11 +11,11 @@ from e820pool.memory_map import MemoryMap
 from e820pool.sources.log_blocks import Boot, LogBlock, boots_of
 from e820pool.sources.log_entry import BLOCKS, BlockName
 from e820pool.sources.log_notes import log_notes
-from e820pool.sources.log_text import clean_lines
+from e820pool.sources.log_text import Piece, clean_lines
 from e820pool.sources.oddities import note
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from e820pool.findings import Finding
 
@@ -28,6 +28,8 @@ _HEADLINES: dict[BlockName, str] = {
     "user": "user-defined",
     "modified": "modified",
 }
+# Of more boots the first and the last are named.
+_LISTED = 8
 # The start of a line of a map, or of its headline: enough to tell a log from another
 # text. What is looked for first is a plain word, which is fast.
 _WORDS = (
@@ -53,36 +55,63 @@ def _looks_at(text: str, word: str) -> bool:
     return at >= 0
 
 
-def read_dmesg(text: str, *, block: str | None = None, origin: str = "") -> MemoryMap:
+def read_dmesg(
+    text: str | Sequence[Piece],
+    *,
+    block: str | None = None,
+    boot: int | None = None,
+    origin: str = "",
+) -> MemoryMap:
     """Return the map that a kernel log shows, with notes of what is cut or odd.
 
-    Of several boots the last whole one is read. Without ``block`` the BIOS map is
-    read, or if the log has none, the first that it has, and a note says so.
+    Of several boots the last whole one is read that is no capture kernel's. Without
+    ``block`` the BIOS map is read, or if the log has none, the first that it has, and
+    a note says so.
 
     Args:
         text: the log, with any prefixes.
         block: one of ``BLOCKS``. A log without an ``extended`` map gives its
             ``setup_data`` map, which kernels print under the same headline.
+        boot: which of several boots, from 1; None to choose as above.
         origin: the name of the source, for messages.
 
     Raises:
-        InputError: ``block`` is no name of a block, or not in the log.
+        InputError: ``block`` is no name of a block, or not in the log; the log has no
+            such boot.
         BadImageError: the log has no map.
     """
     if block is not None and block not in get_args(BlockName):
         raise InputError(f"block {block!r} is none of {', '.join(BLOCKS)}")
     boots = boots_of(clean_lines(text))
-    shown = [boot for boot in boots if any(b.ranges() for b in boot.blocks.values())]
+    shown = [found for found in boots if any(map(_has_ranges, found.blocks.values()))]
     if not shown:
-        raise BadImageError(f"{origin!r} is a kernel log with 0 entries of a map")
-    name, notes = _choose_block(shown, block, origin)
-    boot, chosen, about = _choose_boot(shown, name)
-    who = chosen.ranges()[0].who
+        raise BadImageError(_without_entries(boots, origin))
+    if boot is not None and not 1 <= boot <= len(shown):
+        raise InputError(
+            f"{origin!r} has no boot {boot}: it shows {len(shown)}, {_listed(shown)}"
+        )
+    among = shown if boot is None else [shown[boot - 1]]
+    name, notes = _choose_block(among, block, origin)
+    chosen = _choose_boot(among, name)
+    notes += _note_boots(shown, chosen, name)
+    who = chosen.blocks[name].ranges()[0].who
     return MemoryMap(
-        entries=table_of(_rows(chosen)),
-        origin=f"{origin} ({_HEADLINES[chosen.name]} map of a kernel log, {who})",
-        notes=(*notes, *about, *log_notes(boot, chosen)),
+        entries=table_of(_rows(chosen.blocks[name])),
+        origin=f"{origin} ({_HEADLINES[name]} map of a kernel log, {who})",
+        notes=(*notes, *log_notes(chosen, chosen.blocks[name])),
     )
+
+
+def _has_ranges(block: LogBlock) -> bool:
+    return bool(block.ranges())
+
+
+def _without_entries(boots: Sequence[Boot], origin: str) -> str:
+    cut = [one.line for found in boots for one in found.cut]
+    told = f"{origin!r} is a kernel log with 0 entries of a map"
+    if not cut:
+        return told
+    return f"{told}: {len(cut)} are cut, the first in line {cut[0]}"
 
 
 def _rows(block: LogBlock) -> list[tuple[int, int, int]]:
@@ -106,25 +135,52 @@ def _choose_block(
 
 
 def _shows(boot: Boot, name: BlockName) -> bool:
-    return name in boot.blocks and bool(boot.blocks[name].ranges())
+    return name in boot.blocks and _has_ranges(boot.blocks[name])
 
 
-def _choose_boot(
-    boots: Sequence[Boot], name: BlockName
-) -> tuple[Boot, LogBlock, list[Finding]]:
+# The last that is the machine's own and whole; failing that, the last at all.
+def _choose_boot(boots: Sequence[Boot], name: BlockName) -> Boot:
     having = [boot for boot in boots if _shows(boot, name)]
-    chosen = next((b for b in reversed(having) if _is_whole(b, name)), having[-1])
-    block = chosen.blocks[name]
-    if len(having) == 1:
-        return chosen, block, []
-    same = all(_rows(boot.blocks[name]) == _rows(block) for boot in having)
-    message = (
-        f"{len(having)} boots show this map{', all the same' if same else ''}: read "
-        f"was number {having.index(chosen) + 1}, from line {block.lines[0]}"
-    )
-    return chosen, block, [note("several-boots", message)]
+    own = [boot for boot in having if not boot.is_capture] or having
+    return next((boot for boot in reversed(own) if _is_whole(boot, name)), own[-1])
 
 
 def _is_whole(boot: Boot, name: BlockName) -> bool:
     block = boot.blocks[name]
-    return block.has_header and boot.last_line > block.lines[-1]
+    return block.has_header and block.is_followed
+
+
+def _note_boots(
+    shown: Sequence[Boot], chosen: Boot, name: BlockName
+) -> Iterator[Finding]:
+    if len(shown) > 1:
+        rows = _rows(chosen.blocks[name])
+        having = [boot for boot in shown if _shows(boot, name)]
+        same = all(_rows(boot.blocks[name]) == rows for boot in having)
+        yield note(
+            "several-boots",
+            f"{len(shown)} boots show a map{', all the same' * same}: read was number "
+            f"{shown.index(chosen) + 1}, from line {chosen.first_line}; "
+            f"--log-boot N reads another: {_listed(shown)}",
+        )
+    if chosen.is_capture:
+        yield note(
+            "capture-kernel",
+            f"boot {shown.index(chosen) + 1} is a capture kernel's (elfcorehdr= is in "
+            "its command line): its RAM is what a crashed kernel kept for it, and not "
+            "the machine's",
+        )
+
+
+def _listed(boots: Sequence[Boot]) -> str:
+    numbered = [_named(at, boot) for at, boot in enumerate(boots, 1)]
+    if len(numbered) > _LISTED:
+        half = _LISTED // 2
+        numbered = [*numbered[:half], "...", *numbered[-half:]]
+    return ", ".join(numbered)
+
+
+def _named(at: int, boot: Boot) -> str:
+    release = f" Linux {boot.release}" * bool(boot.release)
+    capture = ", a capture kernel" * boot.is_capture
+    return f"{at} (line {boot.first_line}{release}{capture})"

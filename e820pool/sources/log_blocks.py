@@ -3,42 +3,108 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from e820pool.sources.log_entry import (
+    HEAD,
+    HEADLINE,
     BlockName,
     LogEntry,
-    block_of_header,
-    is_cut_entry,
+    begins_entry,
+    begun_head,
+    block_of_headline,
+    block_of_who,
+    body_starts,
+    entry_state,
+    fragments,
+    is_surely_entry,
     parse_entry,
 )
+from e820pool.type_words import match_log_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from e820pool.sources.log_text import LogLine
 
-__all__ = ("Boot", "LogBlock", "boots_of")
+__all__ = ("Boot", "CutEntry", "LaterEdit", "LogBlock", "boots_of")
 
-# A line without any of these is of no interest. Looking for each in turn is several
-# times faster than one pattern of them all, and most lines of a log have none.
+# A line without any of these is of no interest, unless it stands near to one that
+# is. Looking for each in turn is several times faster than one pattern of them all,
+# and most lines of a log have none.
 _HINTS = (
-    *("e820", "BIOS-", "RAM map", "setup_data: ", "user: ", "modified: "),
-    *("extended: ", "Xen: ", "LGUEST: ", "Linux version ", "ntries", "table full"),
-    *("last_pfn = ", "econdary CPUs", "Booting SMP"),
+    *("e820", "BIOS-", "RAM map", "setup_data:", "user:", "modified", "extended"),
+    *("Xen:", "LGUEST:", "Linux version ", "ntries", "table full", "-defined"),
+    *("last_pfn", "econdary CPUs", "Booting SMP", "elfcorehdr=", "physical"),
+    *("ommand line:",),
 )
-_BANNER = re.compile(r"(?:^|[^\w-])Linux version [0-9]")
-# "Ooops! Too many entries in the memory map!" to 3.4; "too many entries; ignoring
-# [mem ..]" to 6.19; "E820 table full; ignoring [mem ..]" since 7.0.
-_DROPPED = re.compile(
-    r"[Tt]oo many entries(?: in the memory map|; ignoring)|E820 table full; ignoring"
+# So many lines after a piece of a map are looked at without a hint, since a broken
+# line has none: an entry that is broken at every sixth column has as many.
+_NEAR = 16
+# An entry is put together from no more lines, in no more ways at a time.
+_LINES_JOINED = 16
+_WAYS_LIMIT = 4
+# Of a line that may go on with an entry so much is looked at: a log has no longer one.
+_BODY_LIMIT = 400
+
+# What a line can say, in the order in which it stands there: transports put several
+# lines on one. "Ooops! Too many entries in the memory map!" to 3.4; "too many entries;
+# ignoring [mem ..]" to 6.19; "E820 table full; ignoring [mem ..]" since 7.0. Edits of
+# the table: __e820__range_update() and __e820__range_remove(), arch/x86/kernel/e820.c;
+# with "range:" from 2.6.27 to 3.4.
+_HEX = "[0-9a-fA-F]{1,16}"
+_EVENT = re.compile(
+    rf"(?P<banner>(?<![\w-])Linux version (?P<release>[0-9]\S{{0,80}}))"
+    rf"|{HEADLINE}"
+    rf"|e820:? (?P<edit>update|remove) (?:range: )?(?:\[mem 0x(?P<start>{_HEX})-"
+    rf"0x(?P<last>{_HEX})\]|(?P<from>{_HEX}) - (?P<to>{_HEX}))"
+    rf"|(?P<dropped>[Tt]oo many entries(?: in the memory map|; ignoring)"
+    r"|E820 table full; ignoring)"
+    r"|last_pfn = (?P<pfn>0x[0-9a-fA-F]{1,16})(?= |$)"
+    r"|(?P<smp>Bringing up secondary CPUs|Booting SMP configuration)"
+    r"|(?P<cmdline>ommand line:)|(?P<corehdr>\belfcorehdr=)"
+    rf"|{HEAD}"
 )
-_LAST_PFN = re.compile(r"last_pfn = (0x[0-9a-fA-F]{1,16}) ")
-_SMP = re.compile(r"Bringing up secondary CPUs|Booting SMP configuration")
+# What the hypervisor prints of its own map is no piece of a kernel's.
+_HYPERVISOR = "(XEN)"
+# A command line that a transport wrapped has no more lines.
+_CMDLINE_LINES = 16
 # What mail, comments and markup put before a line.
 _QUOTED = re.compile(r"\s*[>|#*]")
-_LEADING_WORDS = re.compile(r"[\s>|#*]*")
+# What goes on behind the last entry of a line is another message.
+_MORE = re.compile(r"\w\w")
+_NUMBER_AT_END = re.compile(r"\btype\s*[0-9]{1,9}$")
+_NUMBER = re.compile(r"[0-9]{1,9}\s*")
+
+
+class CutEntry(NamedTuple):
+    """Name a line on which a piece of an entry stands that cannot be read.
+
+    Attributes:
+        line: its number.
+        block: the map it belongs to, None where that is not known.
+    """
+
+    line: int
+    block: BlockName | None
+
+
+class LaterEdit(NamedTuple):
+    """Hold what a kernel did to its table after a map was printed.
+
+    Attributes:
+        line: number of the line that says so.
+        addr, size: bytes.
+        before, after: types; ``after`` is None where the range was removed.
+    """
+
+    line: int
+    addr: int
+    size: int
+    before: int | None
+    after: int | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,7 +116,8 @@ class LogBlock:
         lines: the line numbers of the entries.
         has_header: whether the kernel's headline stood before it.
         changes: what transport had done to its lines.
-        odd_words: words that are no type, as printed.
+        last_pfn: the end of RAM that the kernel named next, before another map.
+        is_followed: whether the log goes on after its last line.
     """
 
     name: BlockName
@@ -58,6 +125,8 @@ class LogBlock:
     entries: list[LogEntry] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     changes: set[str] = field(default_factory=set)
+    last_pfn: int | None = None
+    is_followed: bool = False
 
     def ranges(self) -> list[LogEntry]:
         """Return the entries that are no gap lines."""
@@ -82,111 +151,294 @@ class Boot:
     """Gather what one boot printed.
 
     Attributes:
+        first_line: number of the line with the banner, or of what was seen first.
+        release: of the kernel, "" where its banner is not there.
+        is_capture: a crashed kernel started it (``elfcorehdr=``, kdump): what it
+            calls its memory is a corner that was kept for it.
         blocks: the last map of each name.
         dropped: numbers of the lines that say a table was full.
-        cut: numbers of the lines that begin as an entry and end too early.
-        last_pfn: the first number so called after the BIOS map: the end of RAM.
-        last_line: number of the last line that is not blank.
+        cut: what looks like an entry and cannot be read.
+        edits: what the kernel did to its table after its first map.
         has_hole: CPUs are started after the map with no last_pfn in between, which
             every kernel prints.
     """
 
+    first_line: int = 0
+    release: str = ""
+    is_capture: bool = False
     blocks: dict[BlockName, LogBlock] = field(default_factory=dict)
     dropped: list[int] = field(default_factory=list)
-    cut: list[int] = field(default_factory=list)
-    last_pfn: int | None = None
-    last_line: int = 0
+    cut: list[CutEntry] = field(default_factory=list)
+    edits: list[LaterEdit] = field(default_factory=list)
     has_hole: bool = False
 
 
 def boots_of(lines: Iterable[LogLine]) -> list[Boot]:
     """Return the boots of a log that printed a map or began one, in order."""
-    gather = _Gather()
-    for line in lines:
-        gather.take(line)
-    gather.end()
+    gather = _Gather(lines)
+    gather.run()
     return [boot for boot in gather.boots if boot.blocks or boot.cut]
 
 
-class _Gather:
-    # The state of one reading: which boot, which map, a line that may go on.
+def _has_hint(text: str) -> bool:
+    for hint in _HINTS:  # noqa: SIM110  twice as fast as any()
+        if hint in text:
+            return True
+    return False
 
-    def __init__(self) -> None:
+
+class _Joined(NamedTuple):
+    # A text that was put together, of how many lines after the first, and where it
+    # ends in the last of them.
+    text: str
+    nr_lines: int
+    end: int
+
+
+class _Gather:
+    # The state of one reading: which boot, which map, how far from its last piece.
+
+    def __init__(self, lines: Iterable[LogLine]) -> None:
+        self.rest = iter(lines)
+        self.ahead: deque[LogLine] = deque()
         self.boots = [Boot()]
         self.block: LogBlock | None = None
         self.header: BlockName | None = None
-        self.pending: tuple[LogLine, LogEntry] | None = None
+        self.near = 0
+        self.prefix = ""
+        self.who = ""
+        self.cmdline = 0
+        self.seen_pfn = False
+        self.cut_before = 0
 
     @property
     def boot(self) -> Boot:
         return self.boots[-1]
 
-    def take(self, line: LogLine) -> None:
-        if line.text.strip():
-            if self.pending is not None and self._continues(line, *self.pending):
-                return
-            self.boot.last_line = line.number
-        for hint in _HINTS:
-            if hint in line.text:
+    def run(self) -> None:
+        while (line := self._next()) is not None:
+            text = line.text
+            if not text or text.isspace():
+                continue
+            if self.block is not None:
+                self.block.is_followed = True
+            if self.near:
+                self.near -= 1
                 self._read(line)
-                break
+            elif _has_hint(text) or self._is_before_hint():
+                self._read(line)
+
+    def _next(self) -> LogLine | None:
+        return self.ahead.popleft() if self.ahead else next(self.rest, None)
+
+    # What names a map may be broken, so that the hint is on the second line of it.
+    def _is_before_hint(self) -> bool:
+        if not self.ahead:
+            line = next(self.rest, None)
+            if line is None:
+                return False
+            self.ahead.append(line)
+        return _has_hint(self.ahead[0].text)
+
+    # The lines after the current one that are not blank, as far as is looked.
+    def _following(self) -> Iterator[LogLine]:
+        at = 0
+        for _ in range(_LINES_JOINED):
+            while True:
+                if at == len(self.ahead):
+                    line = next(self.rest, None)
+                    if line is None:
+                        return
+                    self.ahead.append(line)
+                at += 1
+                if self.ahead[at - 1].text.strip():
+                    break
+                if at > 4 * _LINES_JOINED:
+                    return
+            yield self.ahead[at - 1]
 
     def _read(self, line: LogLine) -> None:
-        entry = parse_entry(line.text)
-        if entry is not None and entry.has_words:
-            self._add(line, entry)
-        elif entry is not None:
-            self.pending = (line, entry)
-        elif is_cut_entry(line.text):
-            self.boot.cut.append(line.number)
+        events = list(_EVENT.finditer(line.text))
+        spans: list[tuple[int, int]] = []
+        stops = [*(event.start() for event in events[1:]), len(line.text)]
+        for event, stop in zip(events, stops, strict=False):
+            if event["who"] is not None:
+                span = self._entry(line, event, stop, events[0].start())
+                spans += [span] if span else []
+            else:
+                if self.block is not None:
+                    self.block.is_followed = True
+                self._tell(line, event, stop)
+                spans.append((event.start(), stop))
+        if not events or not spans:
+            self._begin(line)
+        elif self.block is not None and _MORE.search(line.text, spans[-1][1]):
+            self.block.is_followed = True
+        if "RAM map" in line.text and not self.near:
+            # The end of a headline that was broken.
+            self.near = _NEAR
+        if self.near and _HYPERVISOR not in line.text:
+            self._look_for_fragments(line, spans)
+
+    # An entry, whole or broken; where it stands in the line, if it is one.
+    def _entry(
+        self, line: LogLine, head: re.Match[str], stop: int, first: int
+    ) -> tuple[int, int] | None:
+        start, is_last = head.start(), stop == len(line.text)
+        prefix = line.text[:first]
+        text = line.text[start : min(stop, start + _BODY_LIMIT)]
+        found = parse_entry(text, prefix)
+        is_read = found is not None and found[0].is_read
+        joined = None
+        if is_last and (not is_read or _ends_in_number(text)):
+            joined = self._joined(text, prefix)
+        if found and is_read and (joined is None or not joined.nr_lines):
+            self._add(line, found[0], prefix)
+            return start, start + found[1]
+        if joined is not None and (whole := parse_entry(joined.text)) is not None:
+            self._add(line, whole[0], prefix, "wrapped line")
+            self._consume(joined)
+        elif found:
+            self._add(line, found[0], prefix)
+        elif is_surely_entry(text) or self._was_entry(text, head["who"], is_last):
+            self._cut(line.number, block_of_who(head["who"]))
         else:
-            self._read_around(line)
+            return None
+        return start, stop
 
-    def _read_around(self, line: LogLine) -> None:
-        # Lines that are no entries and tell something of the map.
-        header = block_of_header(line.text)
-        if header is not None:
-            if header == "bios" and "bios" in self.boot.blocks:
-                self._next_boot(line)
-            self.header, self.block = header, None
-        elif _BANNER.search(line.text) and self.boot.blocks:
-            self._next_boot(line)
-        elif _DROPPED.search(line.text):
-            self.boot.dropped.append(line.number)
-        elif "bios" in self.boot.blocks and self.boot.last_pfn is None:
-            match = _LAST_PFN.search(line.text)
-            if match:
-                self.boot.last_pfn = int(match[1], 16)
-            elif _SMP.search(line.text):
-                self.boot.has_hole = True
+    # Among the entries of a map a line with their name is one, or was.
+    def _was_entry(self, text: str, who: str, is_last: bool) -> bool:
+        named = who == self.who or who.startswith("BIOS-")
+        talks = who in ("e820", "Xen", "LGUEST")  # these begin other messages as well
+        begun = is_last and begins_entry(text)
+        return bool(self.near) and (begun or (named and not talks))
 
-    def _next_boot(self, line: LogLine) -> None:
-        self.boots.append(Boot(last_line=line.number))
+    # What a line starts, put together with what the next lines say of it.
+    def _joined(self, text: str, prefix: str) -> _Joined | None:
+        if len(text) > _BODY_LIMIT or entry_state(text) == "other":
+            return None
+        ways = [text.rstrip().removesuffix("=20")]
+        found: _Joined | None = None
+        if entry_state(text) == "whole":
+            found = _Joined(ways[0], 0, len(text))
+        for nr_lines, line in enumerate(self._following(), 1):
+            body = line.text[:_BODY_LIMIT]
+            if found is not None:
+                return _with_digits(found, body, prefix)
+            ways, found = _ways_on(ways, body, prefix, nr_lines)
+            if found is not None and not _ends_in_number(found.text):
+                return found
+            if found is None and not ways:
+                return None
+        return found
+
+    def _consume(self, joined: _Joined) -> None:
+        # Blank lines among them are consumed as well.
+        count = 0
+        while count < joined.nr_lines:
+            line = self.ahead.popleft()
+            count += bool(line.text.strip())
+        rest = line.text[joined.end :]
+        if rest.strip():
+            self.ahead.appendleft(line._replace(text=rest))
+
+    # A line that ends inside of a name or of a headline.
+    def _begin(self, line: LogLine) -> None:
+        at = begun_head(line.text, self.who)
+        prefix = line.text[:at]
+        joined = None if at is None else self._joined(line.text[at:], prefix)
+        if joined is None:
+            return
+        found = parse_entry(joined.text)
+        headline = re.match(HEADLINE, joined.text)
+        if found:
+            self._add(line, found[0], prefix, "wrapped line")
+        elif headline:
+            self._open_headline(line, headline["what"])
+        self._consume(joined)
+
+    def _look_for_fragments(self, line: LogLine, spans: list[tuple[int, int]]) -> None:
+        for start, end in fragments(line.text[:_BODY_LIMIT]):
+            if not any(start < until and since < end for since, until in spans):
+                # The end of an entry whose start was counted on the line before.
+                if self.cut_before:
+                    self.cut_before = 0
+                else:
+                    name = self.block.name if self.block else self.header
+                    self.boot.cut.append(CutEntry(line.number, name))
+                return
+        if not spans:
+            self.cut_before = 0
+
+    def _cut(self, number: int, block: BlockName) -> None:
+        self.boot.cut.append(CutEntry(number, block))
+        self.cut_before = number
+        self.near = _NEAR
+
+    # What is no entry and tells something of the map.
+    def _tell(self, line: LogLine, event: re.Match[str], stop: int) -> None:
+        boot = self.boot
+        if event["what"] is not None:
+            self._open_headline(line, event["what"])
+        elif event["banner"] is not None:
+            self._banner(line, event["release"])
+        elif event["pfn"] is not None:
+            self._last_pfn(int(event["pfn"], 16))
+        elif event["cmdline"] is not None:
+            self.cmdline = line.number
+        elif event["corehdr"] is not None:
+            near = line.number - self.cmdline <= _CMDLINE_LINES
+            boot.is_capture |= bool(self.cmdline) and near
+        elif event["dropped"] is not None:
+            boot.dropped.append(line.number)
+        elif boot.blocks and event["edit"] is not None:
+            boot.edits.append(_edit(line, event, stop))
+        elif "bios" in boot.blocks and event["smp"] is not None:
+            boot.has_hole |= not self.seen_pfn
+
+    def _open_headline(self, line: LogLine, what: str) -> None:
+        header = block_of_headline(what)
+        if header == "bios" and "bios" in self.boot.blocks:
+            self._next_boot()
+        self._begin_boot(line)
+        self.header, self.block = header, None
+        self.near = _NEAR
+
+    def _banner(self, line: LogLine, release: str) -> None:
+        if self.boot.blocks or self.boot.cut:
+            self._next_boot()
+        self.boots[-1] = Boot(first_line=line.number, release=release)
         self.header = self.block = None
+        self.cmdline, self.seen_pfn = 0, False
 
-    def _continues(self, line: LogLine, started: LogLine, entry: LogEntry) -> bool:
-        # A line that ends after its range goes on where mail wrapped it; if not,
-        # its type is missing.
-        rest = _LEADING_WORDS.sub("", line.text, count=1)
-        whole = parse_entry(f"{started.text.removesuffix('=20')} {rest}")
-        if whole is None or not whole.has_words or whole.words:
-            self._add(started, entry)
-            self.pending = None
-            return False
-        self.pending = None
-        self._add(started, whole, "wrapped line")
-        self.boot.last_line = line.number
-        return True
+    def _last_pfn(self, pfn: int) -> None:
+        self.seen_pfn = True
+        blocks = list(self.boot.blocks.values())
+        if not blocks or blocks[-1].last_pfn is not None:
+            return
+        blocks[-1].last_pfn = pfn
+        # Marking setup_data nodes leaves the end of RAM where it was.
+        if blocks[-1].name == "setup_data" and len(blocks) > 1:
+            blocks[-2].last_pfn = pfn
 
-    def end(self) -> None:
-        if self.pending is not None:
-            self._add(*self.pending)
+    def _begin_boot(self, line: LogLine) -> None:
+        if not self.boot.first_line:
+            self.boot.first_line = line.number
 
-    def _add(self, line: LogLine, entry: LogEntry, change: str = "") -> None:
+    def _next_boot(self) -> None:
+        self.boots.append(Boot())
+        self.header = self.block = None
+        self.cmdline, self.seen_pfn = 0, False
+
+    def _add(
+        self, line: LogLine, entry: LogEntry, prefix: str, change: str = ""
+    ) -> None:
+        self.near, self.prefix, self.who = _NEAR, prefix, entry.who
         block = self.block
         if block is None or block.name != entry.block or block.restarts_with(entry):
             block = self._open(line, entry)
         block.entries.append(entry)
+        block.is_followed = False
         block.lines.append(line.number)
         block.changes |= line.changes | ({change} if change else set())
         if _QUOTED.match(line.text):
@@ -194,10 +446,69 @@ class _Gather:
 
     def _open(self, line: LogLine, entry: LogEntry) -> LogBlock:
         if entry.block == "bios" and "bios" in self.boot.blocks:
-            self._next_boot(line)
+            self._next_boot()
+        self._begin_boot(line)
         headers = {"extended", "setup_data"}
         has_header = self.header == entry.block or {self.header, entry.block} == headers
         self.block = LogBlock(name=entry.block, has_header=has_header)
+        # Last, also where it takes the place of one of that name.
+        self.boot.blocks.pop(entry.block, None)
         self.boot.blocks[entry.block] = self.block
         self.header = None
         return self.block
+
+
+# The texts that go on with a line and are still begun, and the one that became whole.
+def _ways_on(
+    ways: list[str], body: str, prefix: str, nr_lines: int
+) -> tuple[list[str], _Joined | None]:
+    more: list[str] = []
+    for base in ways:
+        for at in body_starts(body, prefix):
+            whole = base.rstrip() + body[at:]
+            state = entry_state(whole)
+            if state == "begun":
+                more.append(whole)
+            elif state == "whole":
+                end = at + _length(whole) - len(base.rstrip())
+                if end > at:
+                    return [], _Joined(whole, nr_lines, end)
+    return list(dict.fromkeys(more))[:_WAYS_LIMIT], None
+
+
+# A number at the end of a line may have more digits on the next.
+def _with_digits(found: _Joined, body: str, prefix: str) -> _Joined:
+    for at in body_starts(body, prefix, like=True):
+        if _NUMBER.fullmatch(body, at):
+            text = found.text.rstrip() + body[at:]
+            return _Joined(text, found.nr_lines + 1, len(body))
+    return found
+
+
+# Of the entry or headline that starts a text.
+def _length(text: str) -> int:
+    found = parse_entry(text)
+    if found is not None:
+        return found[1]
+    headline = re.match(HEADLINE, text)
+    return headline.end() if headline else 0
+
+
+def _ends_in_number(text: str) -> bool:
+    return _NUMBER_AT_END.search(text.rstrip()) is not None
+
+
+def _edit(line: LogLine, event: re.Match[str], stop: int) -> LaterEdit:
+    if event["start"] is not None:
+        addr, end = int(event["start"], 16), int(event["last"], 16) + 1
+    else:
+        addr, end = int(event["from"], 16), int(event["to"], 16)
+    words = line.text[event.end() : stop]
+    before, _, after = words.partition("==>")
+    return LaterEdit(
+        line.number,
+        addr,
+        max(end - addr, 0),
+        match_log_words(before.strip()).kind,
+        match_log_words(after.strip()).kind if after else None,
+    )

@@ -1,23 +1,36 @@
-"""Read one line of a kernel log as a piece of a memory map."""
+"""Read one line of a kernel log as a piece of a memory map, whole or broken."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
 
 from e820pool.type_words import (
     TYPE_WITHOUT_NUMBER,
     LogDialect,
-    parse_log_words,
+    are_words_begun,
+    match_log_words,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = (
     "BLOCKS",
+    "HEAD",
+    "HEADLINE",
     "BlockName",
     "LogEntry",
-    "block_of_header",
-    "is_cut_entry",
+    "begins_entry",
+    "begun_head",
+    "block_of_headline",
+    "block_of_who",
+    "body_starts",
+    "entry_state",
+    "fragments",
+    "is_surely_entry",
     "parse_entry",
 )
 
@@ -26,6 +39,9 @@ BlockName = Literal["bios", "extended", "setup_data", "user", "modified"]
 
 BLOCKS: tuple[BlockName, ...] = ("bios", "extended", "setup_data", "user", "modified")
 """In the order in which a kernel prints them."""
+
+State = Literal["whole", "begun", "other"]
+"""What a text is that starts with the name before an entry, or with a part of it."""
 
 # The name before the colon: memory_setup() returns the first ones, the rest are
 # what the later stages call themselves (arch/x86/kernel/e820.c, 2.4 to 7.3).
@@ -41,29 +57,73 @@ _BLOCK_OF_WHO: dict[str, BlockName] = {
     "user": "user",
     "modified": "modified",
 }
-_WHO = "|".join(_BLOCK_OF_WHO)
-_HEAD = rf"(?:^|[^\w-])(?P<who>{_WHO}): {{1,4}}"
+# A name is no part of a longer word, but where two lines were joined with nothing
+# between them the end of an entry or of a headline stands before it.
+_JOINED = ("usable", "served", "data", "NVS", "RAM", "map:", "\\)", "\\d")
+_AFRESH = rf"(?:(?<![\w-])|{'|'.join(f'(?<={end})' for end in _JOINED)})"
+_PLAIN = "BIOS-e820|BIOS-e801|BIOS-88"
+_WHO = r"Xen|LGUEST|e820|extended|reserve\s{0,4}setup_data|user|modified"
+
+#: The name before an entry, as a pattern with the group ``who``.
+HEAD = rf"(?P<who>{_PLAIN}|{_AFRESH}(?:{_WHO})):\s{{0,40}}"
+_HEAD = re.compile(HEAD)
+
 _HEX = "[0-9a-fA-F]"
-_ENTRY = re.compile(
-    rf"{_HEAD}(?:"
-    rf"\[(?P<kind>mem|gap) 0x(?P<first>{_HEX}{{1,16}})-0x(?P<last>{_HEX}{{1,16}})\]"
-    rf"|(?P<left>{_HEX}{{8,16}}) (?P<mark>[-@]) (?P<right>{_HEX}{{8,16}})(?= |$)"
-    r")(?P<words>.{0,80})"
+_RANGE = re.compile(
+    rf"\[\s*(?P<kind>mem|gap)\s*0x(?P<first>{_HEX}{{1,16}})\s*-"
+    rf"\s*0x(?P<last>{_HEX}{{1,16}})\s*\]"
+    rf"|(?P<left>{_HEX}{{8,16}})\s*(?P<mark>[-@])\s*(?P<right>{_HEX}{{8,16}})"
+    r"(?!(?!type)[0-9A-Za-z])"
 )
-# A line that set out to be one of the above.
-_CUT = re.compile(_HEAD + r"(?:\[(?:mem|gap) 0x|0[0-9a-fA-F]{7})")
+
+
+# A pattern for every start of what the parts form, down to nothing.
+def _any_start_of(*parts: str) -> str:
+    pattern = ""
+    for part in reversed(parts):
+        pattern = rf"(?:{part}{pattern})?"
+    return pattern
+
+
+# Between characters of one word nothing may stand, between words blanks may.
+_BEGUN_RANGE = re.compile(
+    _any_start_of(
+        *(r"\[\s*", "[mg]", "[ea]", r"[mp]\s*", "0", "x", rf"{_HEX}{{1,16}}\s*"),
+        *(r"-\s*", "0", "x", rf"{_HEX}{{1,16}}\s*"),
+    )
+    + "|"
+    + _any_start_of(rf"{_HEX}{{1,16}}\s*", r"[-@]\s*", rf"{_HEX}{{1,16}}\s*")
+)
+# So much of a range that it is no other message.
+_SURELY = re.compile(rf"\[\s*(?:mem|gap)\s*0x|0{_HEX}{{7}}")
 
 # "provied" is how 2.4 spelled it for a while.
-_HEADER = re.compile(
-    r"(?P<what>BIOS-provid?ed|extended|user-defined|modified) physical RAM map"
+_WHAT = r"BIOS-provid?ed|extended|user-defined|modified"
+#: The headline of a map, as a pattern with the group ``what``.
+HEADLINE = rf"(?P<what>{_WHAT})\s{{0,40}}physical\s{{0,40}}RAM\s{{0,40}}map:?"
+_HEADLINE = re.compile(HEADLINE)
+_HEADLINES = tuple(
+    f"{what}physicalRAMmap"
+    for what in (
+        "BIOS-provided",
+        "BIOS-provied",
+        "extended",
+        "user-defined",
+        "modified",
+    )
 )
-_BLOCK_OF_HEADER: dict[str, BlockName] = {
+_BEGUN_WHAT = re.compile(r"BIOS-p|user-d|extended|modified")
+_BLOCK_OF_HEADLINE: dict[str, BlockName] = {
     "extended": "extended",
     "user-defined": "user",
     "modified": "modified",
 }
 
 _WRAP = 1 << 64
+# What is read of a line to tell the words of a type.
+_WORDS_LIMIT = 80
+# A blank at the end of a line, as quoted-printable has it.
+_CODED_BLANK = "=20"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,52 +149,70 @@ class LogEntry:
     words: str = ""
     has_words: bool = True
 
+    @property
+    def is_read(self) -> bool:
+        """Return whether the type, or that it is a gap, was understood."""
+        return self.has_words and not self.words
 
-def block_of_header(text: str) -> BlockName | None:
-    """Return which map a line such as ``BIOS-provided physical RAM map:`` opens.
 
-    ``extended`` stands for both maps that are printed under that header: after
+def block_of_headline(what: str) -> BlockName:
+    """Return which map the group ``what`` of :data:`HEADLINE` opens.
+
+    ``extended`` stands for both maps that are printed under that headline: after
     SETUP_E820_EXT, and with the setup_data nodes marked.
     """
-    match = _HEADER.search(text)
-    return _BLOCK_OF_HEADER.get(match["what"], "bios") if match else None
+    return _BLOCK_OF_HEADLINE.get(what, "bios")
 
 
-def is_cut_entry(text: str) -> bool:
-    """Return whether a line begins as an entry does, and is not a whole one."""
-    match = _CUT.search(text)
-    if match is None or (match["who"] == "e820" and "[" in match[0]):
-        return False
-    return parse_entry(text) is None
+def block_of_who(who: str) -> BlockName:
+    """Return the map of the group ``who`` of :data:`HEAD`."""
+    return _BLOCK_OF_WHO[_known(who)]
 
 
-def parse_entry(text: str) -> LogEntry | None:
-    """Return the entry that a line holds, whatever stands before it.
+def _known(who: str) -> str:
+    return "reserve setup_data" if who.startswith("reserve") else who
+
+
+def parse_entry(text: str, prefix: str = "") -> tuple[LogEntry, int] | None:
+    """Return the entry that starts a text with its name, and where it ends.
 
     Words that no kernel prints give ``TYPE_WITHOUT_NUMBER``, so that a range is
-    never lost and never RAM by mistake.
+    never lost and never RAM by mistake; they are all there is in ``text``.
+
+    Args:
+        text: from the name on.
+        prefix: what stands before the name; where it comes again, the next line was
+            joined to this one.
     """
-    match = _ENTRY.search(text)
-    if match is None:
+    head = _HEAD.match(text)
+    match = _RANGE.match(text, head.end()) if head else None
+    if head is None or match is None:
         return None
-    who, kind = match["who"], match["kind"]
+    who = _known(head["who"])
     if who == "e820" and match["mark"] != "@":
         # 3.5 to 4.x: "e820: [mem ..] available for PCI devices" is no entry.
         return None
-    words = match["words"].removesuffix("=20").strip()
-    type_, only = parse_log_words(words)
-    known = kind == "gap" or type_ is not None
+    rest = text[match.end() : match.end() + _WORDS_LIMIT]
+    rest = _without_prefix(rest, prefix).rstrip()
+    words = rest.removesuffix(_CODED_BLANK).strip()
+    if not words and match["mark"] and len(match["left"]) != len(match["right"]):
+        return None  # the line ends inside of the second number
+    found = match_log_words(words)
+    is_gap = match["kind"] == "gap"
+    known = is_gap or found.kind is not None
     addr, size = _range_of(match)
-    return LogEntry(
+    entry = LogEntry(
         block=_BLOCK_OF_WHO[who],
         who=who,
         addr=addr,
         size=size,
-        type=None if kind == "gap" else _or_unknown(type_),
-        dialects=_dialects_of(match, only),
+        type=None if is_gap else _or_unknown(found.kind),
+        dialects=_dialects_of(match, found.dialect),
         words="" if known else words[:40],
         has_words=known or bool(words),
     )
+    skipped = len(rest) - len(rest.lstrip()) if found.length else 0
+    return entry, match.end() + skipped + found.length
 
 
 def _or_unknown(kind: int | None) -> int:
@@ -163,3 +241,149 @@ def _dialects_of(
     if match["kind"] == "gap":
         return frozenset({"7.0"})
     return frozenset({only}) if only else frozenset({"3.5", "7.0"})
+
+
+def entry_state(text: str) -> State:
+    """Return what a text is that starts with a name, a headline or a part of either.
+
+    ``begun`` is every text that more characters could make whole.
+    """
+    text = text.rstrip().removesuffix(_CODED_BLANK)
+    if _HEADLINE.match(text):
+        return "whole"
+    head = _HEAD.match(text)
+    if head is None:
+        names = (f"{who}:".startswith(text) for who in _BLOCK_OF_WHO)
+        begun = any(names) or _is_begun_headline(text)
+    elif _BEGUN_RANGE.fullmatch(text, head.end()):
+        begun = True
+    else:
+        match = _RANGE.match(text, head.end())
+        if match is None or (head["who"] == "e820" and match["mark"] != "@"):
+            return "other"
+        words = text[match.end() :].strip()
+        if match["kind"] == "gap" or match_log_words(words).kind is not None:
+            return "whole" if _has_equal_numbers(match) else "other"
+        begun = are_words_begun("".join(words.split()))
+    return "begun" if begun else "other"
+
+
+def _is_begun_headline(text: str) -> bool:
+    bare = "".join(text.split()).removesuffix(":")
+    return any(headline.startswith(bare) for headline in _HEADLINES)
+
+
+# Kernels print both with as many digits: a number that was put together from two
+# lines that do not belong together has too many.
+def _has_equal_numbers(match: re.Match[str]) -> bool:
+    names = ("left", "right") if match["mark"] else ("first", "last")
+    return len({len(match[name]) for name in names}) == 1
+
+
+def is_surely_entry(text: str) -> bool:
+    """Return whether a text that starts with a name is the start of an entry."""
+    head = _HEAD.match(text)
+    return head is not None and _SURELY.match(text, head.end()) is not None
+
+
+def begins_entry(text: str) -> bool:
+    """Return whether a line ends inside of the entry that it starts with a name."""
+    return _HEAD.match(text) is not None and entry_state(text) == "begun"
+
+
+def begun_head(text: str, who: str) -> int | None:
+    """Return where the end of a line is the start of a name; None if nowhere.
+
+    Args:
+        text: the line.
+        who: the name of the entries around it, "" where none was seen.
+    """
+    text = text.rstrip().removesuffix(_CODED_BLANK)
+    for match in _BEGUN_WHAT.finditer(text, max(len(text) - _WORDS_LIMIT, 0)):
+        if _is_begun_headline(text[match.start() :]):
+            return match.start()
+    names = (*((who,) if who else _BLOCK_OF_WHO), *_HEADLINES)
+    longest = max(_overlap(text, f"{name}:") for name in names)
+    return len(text) - longest if longest else None
+
+
+# So many characters at the end of a text are the start of a name.
+def _overlap(text: str, name: str) -> int:
+    for length in range(min(len(name), len(text)), 0, -1):
+        if text.endswith(name[:length]):
+            return length
+    return 0
+
+
+# What may stand before a line: quote and comment marks; a level, facility and time
+# stamp, a caller; syslog's date, host and tag; what grep -n, grep -H and cat -n add.
+_QUOTES = r"[\s>|#*;]{0,40}"
+_STAMP = r"(?:\[(?!\s{0,4}(?:mem|gap))[^\[\]]{1,40}\]\s{0,8}){0,3}"
+_PREFIXES = (
+    re.compile(
+        _QUOTES + r"[^\[\]]{0,100}?\b(?:kernel|klogd)(?:\[[0-9]{1,9}\])?:\s*" + _STAMP
+    ),
+    re.compile(_QUOTES + r"(?:<[0-9]{1,3}>)?(?:\w+\s*:\w+\s*:\s*)?" + _STAMP),
+    re.compile(_QUOTES + r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]\S+\s+"),
+    re.compile(_QUOTES + r"[^\s:]{0,200}:(?:[0-9]{1,9}[:-])?\s*"),
+    re.compile(_QUOTES + r"[0-9]{1,8}(?:[:|)]\s*|\s+)"),
+    re.compile(_QUOTES),
+    re.compile(r"\s*"),
+)
+_SURE_PREFIXES = (*_PREFIXES[:2], *_PREFIXES[-2:])
+_RUNS = re.compile(r"[\s0-9]+|[^\s0-9]+")
+_PREFIX_LIMIT = 160
+
+
+@lru_cache(maxsize=64)
+def _like(prefix: str) -> re.Pattern[str]:
+    # A prefix with other numbers: times go on, and blanks make room for them. A year
+    # at its start stays as long as it is, since a number may end right before it.
+    year = re.match(r"[0-9]{4}", prefix)
+    runs = _RUNS.findall(prefix[4:] if year else prefix)
+    return re.compile("[0-9]{4}" * bool(year) + "".join(map(_like_run, runs)))
+
+
+def _like_run(run: str) -> str:
+    if run[0].isdigit() or run[0].isspace():
+        return r"[\s0-9]+" if any(map(str.isdigit, run)) else r"\s+"
+    return re.escape(run)
+
+
+def body_starts(text: str, prefix: str, *, like: bool = False) -> Iterator[int]:
+    """Yield where what a line says may start, the likeliest first.
+
+    Args:
+        text: the line.
+        prefix: what stands before the entry that the line may go on with.
+        like: no prefix that may end in a number.
+    """
+    seen: set[int] = set()
+    patterns = (_like(prefix[:_PREFIX_LIMIT]),) if prefix.strip() else ()
+    for pattern in (*patterns, *(_SURE_PREFIXES if like else _PREFIXES)):
+        match = pattern.match(text)
+        if match and match.end() not in seen:
+            seen.add(match.end())
+            yield match.end()
+
+
+def _without_prefix(text: str, prefix: str) -> str:
+    if not prefix.strip() or len(prefix) > _PREFIX_LIMIT:
+        return text
+    match = _like(prefix).search(text)
+    return text[: match.start()] if match else text
+
+
+# What looks like an entry, or like what a broken line left of one: the end of a range
+# beside a word for a type.
+_LOOKS = re.compile(
+    rf"(?:{_HEX}\s*\]|{_HEX}{{4}}(?=\s*\())\s*\(?\s*"
+    r"(?:usable|reserved|unusable|ACPI|persistent|soft|type\s*[0-9]|System\s*RAM"
+    rf"|device\s*reserved)|{_HEX}{{4}}\s+type\s*[0-9]"
+)
+
+
+def fragments(text: str) -> Iterator[tuple[int, int]]:
+    """Yield ``(start, end)`` of what looks like the end of an entry, with its type."""
+    for match in _LOOKS.finditer(text):
+        yield match.span()

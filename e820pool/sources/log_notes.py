@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ("log_notes",)
 
+# So many lines are listed, the rest is counted.
+_SHOWN = 8
+
 # What kernels print when the BIOS map was refused (setup_memory_region of 2.4,
 # e820__memory_setup_default of 7.3).
 _FALLBACK = ("BIOS-e801", "BIOS-88")
@@ -51,7 +54,7 @@ def _start(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
 
 def _end(boot: Boot, block: LogBlock) -> Iterator[Finding]:
     last = block.lines[-1]
-    if boot.last_line <= last:
+    if not block.is_followed:
         yield note(
             "end-unseen",
             f"the log ends with line {last} of the map: its end may be cut",
@@ -64,10 +67,10 @@ def _end(boot: Boot, block: LogBlock) -> Iterator[Finding]:
         )
     ends = [e.addr + e.size for e in block.ranges() if e.type == E820_TYPE_RAM]
     ram_end_pfn = max(ends, default=0) >> PAGE_SHIFT
-    if boot.last_pfn is not None and boot.last_pfn > ram_end_pfn:
+    if block.last_pfn is not None and block.last_pfn > ram_end_pfn:
         yield note(
             "ram-missing",
-            f"the kernel saw RAM up to PFN {boot.last_pfn:#x}, the map's RAM ends at "
+            f"the kernel saw RAM up to PFN {block.last_pfn:#x}, the map's RAM ends at "
             f"PFN {ram_end_pfn:#x}: entries are missing",
         )
 
@@ -81,11 +84,13 @@ def _inside(boot: Boot, block: LogBlock) -> Iterator[Finding]:
             f"{_shown(gaps[0])}",
         )
         yield from _missing(block)
-    if boot.cut:
+    cut = [one.line for one in boot.cut if one.block in (None, block.name)]
+    if cut:
+        lines = ", ".join(map(str, cut[:_SHOWN])) + ", ..." * (len(cut) > _SHOWN)
         yield note(
             "line-cut",
-            f"{len(boot.cut)} lines begin as an entry and hold no whole range: first "
-            f"line {boot.cut[0]}",
+            f"{len(cut)} entries of the map cannot be read, only pieces of them are "
+            f"there: line {lines}; they are missing",
         )
 
 

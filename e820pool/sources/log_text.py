@@ -1,16 +1,26 @@
-"""Turn the bytes of a kernel log into lines, free of what transport added."""
+"""Turn the bytes of a log into lines, free of what transport added."""
 
 from __future__ import annotations
 
+import html
+import json
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from e820pool.errors import BadImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-__all__ = ("LogLine", "clean_lines", "decode_text")
+__all__ = (
+    "LogLine",
+    "Piece",
+    "clean_lines",
+    "decode_text",
+    "encoding_of",
+    "messages_of_json",
+)
 
 # Bytes that are looked at to tell text from noise, and the share of control
 # characters (or of bytes that are not UTF-8) from which on it is noise. A serial
@@ -19,17 +29,80 @@ _PROBE_BYTES = 1 << 16
 _NOISE_SHARE = 0.1
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
 
+# UTF-32 before UTF-16: the mark of the one begins with that of the other.
+_MARKS = (
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+# Without a mark the NULs tell: which bytes of a character hold its ASCII code.
+_WIDE = (
+    *(("utf-32-le", 4, 0), ("utf-32-be", 4, 3)),
+    *(("utf-16-le", 2, 0), ("utf-16-be", 2, 1)),
+)
+_WIDE_SHARE = 0.8
+
 # Lines of the longest text that is read; a log of the largest size has fewer.
 _LINES_LIMIT = 1 << 21
 
-_COLOUR = re.compile(r"\x1b\[[0-9;?]{0,16}[ -/]?[@-~]")
+# Colour and other sequences of a terminal, as the byte 27 or as loggers write it:
+# JSON \u001b, C \x1b \033 \e, rsyslog #033, cat -v ^[.
+_COLOUR = re.compile(
+    r"(?:\x1b|\\{1,2}u001[bB]|\\{1,2}x1[bB]|\\{1,2}033|\\{1,2}e|#033|\^\[)"
+    r"(?:\[[0-9;?]{0,16}[ -/]?[@-~]|\(B)"
+)
+# A line end that was written out: \n (JSON and C; twice escaped also), rsyslog #012,
+# markup that breaks a line.
+_LINE_END = re.compile(
+    r"\r|(?:\\{1,4}r)?\\{1,4}n|(?:#015)?#012"
+    r"|</?(?:br|p|div|pre|tr|li|code|blockquote)(?:\s[^<>]{0,200})?\s{0,4}/?>",
+    re.IGNORECASE,
+)
+_TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]{0,10}(?:\s[^<>]{0,200})?/?>")
+_ENTITY = re.compile(r"&(?:#[0-9]{1,5}|#x[0-9a-fA-F]{1,4}|[a-z]{2,6});")
+# Quoted-printable. Only this one: what else a log has coded is a blank at the end of
+# a line, and that might be the end of an option such as nr_cpus=20.
+_QUOTED_SIGN = re.compile(r"=3D")
+_TAB = re.compile(r"\\{1,4}t|#011")
+# None of the above is in a line that has none of these.
+_DECORATED = re.compile(r"[\x00\r\x1b\\<&=#^]")
 
 # A soft break joins at most so many lines: mail wraps at 76 columns, and one
 # line of the map has 80.
 _JOIN_LIMIT = 4
 
-
 _NOTHING: frozenset[str] = frozenset()
+
+# Under which key a record of a log holds what was printed, the best first: journald
+# MESSAGE, dmesg -J msg, container runtimes log, Google textPayload, AWS message and
+# Output, serial port contents, Splunk _raw, Loki line.
+_MESSAGE_KEYS = (
+    *("message", "msg", "log", "textpayload", "text", "line", "_raw", "output"),
+    *("contents", "content", "body", "event", "data"),
+)
+_TIME_KEYS = (
+    *("__monotonic_timestamp", "__realtime_timestamp", "timestamp", "@timestamp"),
+    *("time", "ts"),
+)
+# Deeper than any logger nests its records; more broken records than a log has.
+_DEPTH_LIMIT = 16
+_BROKEN_LIMIT = 64
+# What may stand between two values: blanks, commas, RFC 7464's record separator,
+# the field name of server-sent events.
+_BETWEEN = re.compile(r"(?:[\s,\x1e]|data:)*")
+
+
+class Piece(NamedTuple):
+    """Hold a run of lines of a log; a log is some of them, in their order.
+
+    Attributes:
+        number: of its first line, from 1.
+        text: whole lines.
+    """
+
+    number: int
+    text: str
 
 
 class LogLine(NamedTuple):
@@ -38,7 +111,8 @@ class LogLine(NamedTuple):
     Attributes:
         number: of its first physical line, from 1.
         text: without line ending, colour codes and soft breaks.
-        changes: what was removed: ``colour``, ``CR LF``, ``soft break``.
+        changes: what was removed: ``colour``, ``CR LF``, ``soft break``, ``markup``,
+            ``line end written out``, ``quoted-printable``.
     """
 
     number: int
@@ -46,13 +120,35 @@ class LogLine(NamedTuple):
     changes: frozenset[str] = _NOTHING
 
 
+def encoding_of(data: bytes) -> str:
+    """Return the encoding of a text: by its mark, or by where its NULs are.
+
+    UTF-8, with a mark or without, where nothing else shows.
+    """
+    for mark, name in _MARKS:
+        if data.startswith(mark):
+            return name
+    probe = data[:_PROBE_BYTES]
+    for name, width, at in _WIDE:
+        columns = [probe[n::width] for n in range(width)]
+        if len(probe) < 4 * width or not columns[-1]:
+            continue
+        nuls = [column.count(0) / len(column) for column in columns]
+        codes = nuls.pop(at)
+        if codes < 1 - _WIDE_SHARE and min(nuls) > _WIDE_SHARE:
+            return name
+    return "utf-8-sig"
+
+
 def decode_text(data: bytes, name: str) -> str:
-    """Return the text of ``data``; bytes that are not UTF-8 become U+FFFD.
+    """Return the text of ``data``; what is no character becomes U+FFFD.
+
+    UTF-8, UTF-16 and UTF-32 are told apart, with a byte order mark or without.
 
     Raises:
         BadImageError: it is binary, or has absurdly many lines.
     """
-    text = data.decode("utf-8-sig", "replace")
+    text = data.decode(encoding_of(data), "replace")
     lines = text.count("\n")
     if lines > _LINES_LIMIT:
         raise BadImageError(
@@ -69,37 +165,165 @@ def decode_text(data: bytes, name: str) -> str:
     return text
 
 
-def clean_lines(text: str) -> Iterator[LogLine]:
-    """Yield the lines, quoted-printable soft breaks joined."""
+def messages_of_json(text: str) -> list[Piece]:
+    """Return what the records of a JSON log say, each with the number of its line.
+
+    JSON Lines (journalctl -o json, container runtimes), one document (dmesg -J, an
+    array from a cloud) or several in a row (journalctl -o json-pretty). Records that
+    come newest first are turned round. A text that is no JSON log gives an empty list,
+    and so does a document of this package, which has a ``schema``.
+    """
+    decoder = json.JSONDecoder()
+    records: list[tuple[int, dict[str, Any]]] = []
+    at, number, broken = 0, 1, 0
+    while broken < _BROKEN_LIMIT:
+        start = _after_blanks(text, at)
+        number += text.count("\n", at, start)
+        if start >= len(text) or text[start] not in "{[":
+            break
+        try:
+            value, at = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            # A record that is cut in the midst of a log: the next line is another.
+            at, broken = text.find("\n", start), broken + 1
+            if at < 0:
+                break
+            continue
+        if not records and isinstance(value, dict) and "schema" in value:
+            return []
+        records += ((number, record) for record in _records(value, 0))
+        number += text.count("\n", start, at)
+    if _is_newest_first(records):
+        records.reverse()
+    return [
+        Piece(line, message) for line, record in records for message in _said(record)
+    ]
+
+
+def _after_blanks(text: str, at: int) -> int:
+    match = _BETWEEN.match(text, at)
+    return match.end() if match else at
+
+
+# The objects that say something, those inside others before what is around them.
+def _records(value: Any, depth: int) -> Iterator[dict[str, Any]]:
+    if depth > _DEPTH_LIMIT:
+        return
+    if isinstance(value, dict):
+        if _message(value) is not None:
+            yield value
+        else:
+            for inner in value.values():
+                yield from _records(inner, depth + 1)
+    elif isinstance(value, list):
+        if value and all(isinstance(one, str) for one in value):
+            # Loki's [time, line], or an array of lines.
+            yield {"message": "\n".join(value)}
+        else:
+            for inner in value:
+                yield from _records(inner, depth + 1)
+
+
+def _message(record: dict[str, Any]) -> str | None:
+    lower = {key.lower(): value for key, value in record.items()}
+    for key in _MESSAGE_KEYS:
+        value = lower.get(key)
+        if isinstance(value, str):
+            return value
+        # journald gives what is not UTF-8 as an array of bytes.
+        if isinstance(value, list) and value and all(map(_is_byte, value)):
+            return bytes(value).decode("utf-8", "replace")
+    return None
+
+
+def _is_byte(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= 0xFF
+
+
+def _said(record: dict[str, Any]) -> Iterator[str]:
+    message = _message(record)
+    if message:
+        yield message if message.endswith("\n") else f"{message}\n"
+
+
+def _is_newest_first(records: list[tuple[int, dict[str, Any]]]) -> bool:
+    times = [_time(record) for _, record in records]
+    known = [time for time in times if time is not None]
+    pairs = list(pairwise(known))
+    falls = sum(one > other for one, other in pairs)
+    return falls > 0 and all(one >= other for one, other in pairs)
+
+
+def _time(record: dict[str, Any]) -> tuple[int, str] | None:
+    lower = {key.lower(): value for key, value in record.items()}
+    for key in _TIME_KEYS:
+        value = lower.get(key)
+        if isinstance(value, (str, int, float)):
+            shown = str(value)
+            # Numbers of unequal length in the order of their values.
+            return (len(shown.partition(".")[0]) if shown[:1].isdigit() else 0, shown)
+    return None
+
+
+def clean_lines(text: str | Iterable[Piece]) -> Iterator[LogLine]:
+    """Yield the lines, with what transport did to them undone.
+
+    Soft breaks are joined, and a line is divided where its line ends were written out.
+    """
+    pieces = (Piece(1, text),) if isinstance(text, str) else text
+    for number, piece in pieces:
+        yield from _lines_of(number, piece)
+
+
+def _lines_of(first: int, text: str) -> Iterator[LogLine]:
     started: LogLine | None = None
     joined = 0
-    for number, raw in enumerate(text.split("\n"), 1):
-        line = _clean(number, raw)
+    for number, raw in enumerate(text.split("\n"), first):
+        line = LogLine(number, raw)
         if started is not None:
             line = LogLine(
-                number=started.number,
-                text=started.text + line.text,
-                changes=started.changes | line.changes | {"soft break"},
+                started.number, started.text + raw, frozenset({"soft break"})
             )
-        if line.text.endswith("=") and joined < _JOIN_LIMIT:
-            started, joined = _without_break(line), joined + 1
+        bare = line.text.rstrip("\r")
+        if bare.endswith("=") and joined < _JOIN_LIMIT:
+            started, joined = line._replace(text=bare[:-1]), joined + 1
+            continue
+        started, joined = None, 0
+        if _DECORATED.search(line.text):
+            yield from _cleaned(line)
         else:
-            started, joined = None, 0
             yield line
     if started is not None:
-        yield started
+        yield from _cleaned(started)
 
 
-def _clean(number: int, raw: str) -> LogLine:
-    if not raw.endswith("\r") and "\x1b" not in raw:
-        return LogLine(number, raw)
-    text = raw.rstrip("\r")
-    changes = {"CR LF"} if text != raw else set()
-    if "\x1b" in text:
-        text = _COLOUR.sub("", text)
-        changes.add("colour")
-    return LogLine(number, text, frozenset(changes))
+def _cleaned(line: LogLine) -> Iterator[LogLine]:
+    number, text, before = line
+    changes = set(before)
+    stripped = text.rstrip("\r")
+    if stripped != text:
+        changes.add("CR LF")
+    for pattern, with_, change in _UNDONE:
+        found = pattern.sub(with_, stripped)
+        if found != stripped:
+            changes.add(change)
+            stripped = found
+    told = frozenset(changes)
+    for part in stripped.split("\n"):
+        yield LogLine(number, part, told)
 
 
-def _without_break(line: LogLine) -> LogLine:
-    return line._replace(text=line.text[:-1])
+def _character(match: re.Match[str]) -> str:
+    found = html.unescape(match[0])
+    return " " if found == "\xa0" else found
+
+
+# In this order: what is escaped inside of markup comes after the markup.
+_UNDONE: tuple[tuple[re.Pattern[str], Any, str], ...] = (
+    (_COLOUR, "", "colour"),
+    (_QUOTED_SIGN, "=", "quoted-printable"),
+    (_LINE_END, "\n", "line end written out"),
+    (_TAG, "", "markup"),
+    (_ENTITY, _character, "markup"),
+    (_TAB, "\t", "tab written out"),
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,12 @@ from e820pool.sources.foreign import name_of_foreign
 from e820pool.sources.handoff_dir import is_handoff_dir, read_handoff
 from e820pool.sources.hexdump import bytes_of_hexdump, looks_like_hexdump
 from e820pool.sources.iomem import looks_like_iomem, read_iomem
-from e820pool.sources.log_text import decode_text
+from e820pool.sources.log_text import (
+    Piece,
+    decode_text,
+    encoding_of,
+    messages_of_json,
+)
 from e820pool.sources.map_json import read_map_json
 from e820pool.sources.memmap_text import looks_like_memmap_text, read_memmap_text
 from e820pool.sources.memmap_tree import is_memmap_tree, read_memmap_tree
@@ -48,8 +53,21 @@ _LIVE = ("/sys/firmware/memmap", "/sys/kernel/boot_params", "/proc/iomem")
 _ROOT = Path("/")
 
 
+class _Choice(NamedTuple):
+    # Which of the maps of a kernel log.
+    block: str | None = None
+    boot: int | None = None
+
+
+_ANY = _Choice()
+
+
 def read_map(
-    source: str | Path, *, block: str | None = None, stdin: IO[bytes] | None = None
+    source: str | Path,
+    *,
+    block: str | None = None,
+    boot: int | None = None,
+    stdin: IO[bytes] | None = None,
 ) -> MemoryMap:
     """Return the memory map of a source, with notes of what is cut or odd in it.
 
@@ -59,19 +77,22 @@ def read_map(
         block: which map of a kernel log: ``bios``, ``extended``, ``setup_data``,
             ``user`` or ``modified``; None for the BIOS map, or, with a note, the
             first that the log has. Other sources have only one map.
+        boot: which of several boots of a kernel log, from 1; None for the last whole
+            one that is no capture kernel's.
         stdin: what ``-`` reads; the process's standard input if None.
 
     Raises:
-        InputError: the source cannot be read, or ``block`` is not in it.
+        InputError: the source cannot be read, or has no such ``block`` or ``boot``.
         BadImageError: its content is no memory map.
     """
+    choice = _Choice(block, boot)
     if source == "live":
         found = read_live()
     elif source == "-":
         data = read_stream(stdin or sys.stdin.buffer, "standard input")
-        found = _map_of_bytes(data, block, "standard input")
+        found = _map_of_bytes(data, choice, "standard input")
     else:
-        found = _map_of_path(Path(source), block)
+        found = _map_of_path(Path(source), choice)
     return _judged(found)
 
 
@@ -87,21 +108,21 @@ def read_live(root: Path = _ROOT) -> MemoryMap:
     refusals = []
     for name in _LIVE:
         try:
-            return _map_of_path(root / name.lstrip("/"), None)
+            return _map_of_path(root / name.lstrip("/"))
         except (InputError, BadImageError) as exc:
             refusals.append(str(exc))
     raise InputError(f"this machine shows no map: {'; '.join(refusals)}")
 
 
-def _map_of_path(path: Path, block: str | None) -> MemoryMap:
+def _map_of_path(path: Path, choice: _Choice = _ANY) -> MemoryMap:
     if is_directory(path):
         return _map_of_directory(path)
     data = read_file(path)
-    if len(data) == BOOT_PARAMS_BYTES and b"\0" in data:
+    if _is_zero_page(data):
         beside = path.parent / "setup_data"
         ext = read_ext_payloads(beside) if beside.is_dir() else None
         return map_of_boot_params(data, ext=ext, origin=str(path))
-    return _map_of_bytes(data, block, str(path))
+    return _map_of_bytes(data, choice, str(path))
 
 
 def _map_of_directory(path: Path) -> MemoryMap:
@@ -113,31 +134,43 @@ def _map_of_directory(path: Path) -> MemoryMap:
             entries=whole_table(read_handoff(path)), origin=f"{origin} (handoff)"
         )
     if is_boot_params_dir(path):
-        return _map_of_path(path / "data", None)
+        return _map_of_path(path / "data")
     raise BadImageError(
         f"{origin!r} is a directory of another shape: want a handoff directory, "
         "/sys/firmware/memmap (0/start ...) or /sys/kernel/boot_params (data)"
     )
 
 
-def _map_of_bytes(data: bytes, block: str | None, origin: str) -> MemoryMap:
+def _map_of_bytes(data: bytes, choice: _Choice, origin: str) -> MemoryMap:
     data, packed = unpacked(data, origin)
     origin = f"{origin} ({packed})" if packed else origin
-    if len(data) == BOOT_PARAMS_BYTES and b"\0" in data:
+    if _is_zero_page(data):
         return map_of_boot_params(data, origin=origin)
     archive = name_of_archive(data)
     if archive:
         raise BadImageError(f"{origin!r} is {archive}")
     text = decode_text(data, origin)
-    if text.lstrip()[:1] == "{":
+    messages = messages_of_json(text)
+    if not messages and text.lstrip()[:1] == "{":
         return read_map_json(text, origin=origin)
-    return _map_of_text(text, block, origin, len(data))
+    return _map_of_text(messages or [Piece(1, text)], choice, origin, len(data))
 
 
-def _map_of_text(text: str, block: str | None, origin: str, size: int) -> MemoryMap:
+# Text in UTF-16 has NULs as well.
+def _is_zero_page(data: bytes) -> bool:
+    is_text = encoding_of(data) != "utf-8-sig"
+    return len(data) == BOOT_PARAMS_BYTES and b"\0" in data and not is_text
+
+
+def _map_of_text(
+    pieces: list[Piece], choice: _Choice, origin: str, size: int
+) -> MemoryMap:
+    block, boot = choice
+    text = "".join(piece.text for piece in pieces)
     lists = printed_lists(text)
-    if looks_like_dmesg(text) and (block is not None or not lists.is_machine):
-        found = read_dmesg(text, block=block, origin=origin)
+    is_chosen = choice != _ANY
+    if looks_like_dmesg(text) and (is_chosen or not lists.is_machine):
+        found = read_dmesg(pieces, block=block, boot=boot, origin=origin)
         domain = [pseudo_physical(len(found))] if _is_domain_map(found) else []
         notes = (*domain, *found.notes, *lists.named(all_of_them=True))
         return replace(found, notes=notes)
@@ -146,6 +179,8 @@ def _map_of_text(text: str, block: str | None, origin: str, size: int) -> Memory
         return replace(found, notes=(*_kernel_beside(text, lists.chosen), *found.notes))
     if block is not None:
         raise InputError(f"{origin!r} has no {block} map: it is no kernel log")
+    if boot is not None:
+        raise InputError(f"{origin!r} has no boot {boot}: it is no kernel log")
     if looks_like_memmap_text(text):
         return read_memmap_text(text, origin=origin)
     if looks_like_iomem(text):

@@ -284,7 +284,7 @@ class TestBoots:
     def test_the_last_whole_boot_is_read(self):
         found = read_dmesg(log([*LINES, *OTHER]))
         assert found.rows()[2] == (0x100000, 0x3FF00000, 1)
-        assert "2 boots show this map: read was number 2, from line 7" in message(
+        assert "2 boots show a map: read was number 2, from line 6;" in message(
             found, "several-boots"
         )
 

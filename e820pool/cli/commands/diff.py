@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     if args.a == args.b == "-":
         raise UsageError("standard input holds one map: name a file for A or for B")
-    a, b = (map_of(one, args.block, console) for one in (args.a, args.b))
+    a, b = (map_of(one, args, console) for one in (args.a, args.b))
     found = diff_maps(a, b)
     if args.format == "json":
         console.result(diff_json(found))

@@ -22,6 +22,7 @@ _KASLR = "arch/x86/boot/compressed/kaslr.c process_e820_entries()"
 _IMAGE = "arch/x86/kernel/setup.c e820_add_kernel_range()"
 _HEAD = "arch/x86/boot/compressed/head_64.S startup_32"
 _PMEM = "arch/x86/kernel/pmem.c register_e820_pmem()"
+_TABLES = "5.14 arch/x86/mm/init.c alloc_low_pages()"
 _HOTPLUG = "drivers/dax/hmem/hmem.c hmem_register_device(), kmem.c dev_dax_kmem_probe()"
 
 # Memory is added in blocks of this size, or larger ones on large machines.
@@ -41,6 +42,7 @@ def findings_of_touch(case: Situation) -> Iterator[Finding]:
     yield from _slots(case)
     yield from _driver(case)
     yield from _hotplugged(case)
+    yield from _page_tables(case)
 
 
 def _touched(case: Situation) -> Iterator[Finding]:
@@ -123,6 +125,19 @@ def _hotplugged(case: Situation) -> Iterator[Finding]:
             "memory"
         )
         yield finding_about("driver-takes-deposit", "unsafe", hit, text, _HOTPLUG)
+
+
+# Whatever a stray entry of a page table names is written to.
+def _page_tables(case: Situation) -> Iterator[Finding]:
+    if "page-tables-unreserved" in case.view.warnings:
+        text = (
+            "fragments of RAM at the top of memory leave page tables in memory that is "
+            "given away: what is written there next decides which pages the kernel's "
+            "own mapping shows, and {pages} may be among them"
+        )
+        yield finding_about(
+            "page-tables-unreserved", "unsafe", case.deposits, text, _TABLES
+        )
 
 
 # A table that no kernel resolves can have an entry up to 2^64.

@@ -74,6 +74,15 @@ class TestFragments:
             assert told == ["degraded"]
         assert levels("reserved-array-stuck", release="5.10", **given) == []
 
+    def test_what_5_15_ends_at_makes_5_14_write_wherever_it_may(self):
+        given = self.rows(250, M)
+        for release in ("5.13", "5.14"):
+            assert levels("boot-fails", release=release, **given) == []
+            told = levels("page-tables-unreserved", release=release, **given)
+            assert told == ["unsafe"]
+        assert levels("page-tables-unreserved", release="5.12", **given) == []
+        assert levels("page-tables-unreserved", release="5.15", **given) == []
+
     @pytest.mark.parametrize(("count", "ends"), [(130, False), (142, True)])
     def test_it_is_said_where_the_model_says_that_the_boot_ends(self, count, ends):
         given = self.rows(count, M)

@@ -49,6 +49,10 @@ UNTOLD = {
         "what is mapped and not used shows nowhere: it says what old kernels do",
         MAIN,
     ),
+    "page-tables-unreserved": (
+        "only 5.13 and 5.14 have it, and neither was booted",
+        MAIN,
+    ),
     "kaslr-kho-scratch-only": (NO_HANDOVER, MAIN),
     "kho-scratch-is-memory": (NO_HANDOVER, MAIN),
     "setup-data-reserved-early": (

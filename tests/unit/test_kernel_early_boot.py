@@ -458,6 +458,23 @@ def test_fragments_at_the_top_need_reservations(release, count, ends):
     assert ("extend_brk" in str(seen.fatal)) == ends
 
 
+@pytest.mark.parametrize(
+    ("release", "count", "unreserved"),
+    [
+        ("5.14", 130, True),
+        ("5.13.19", 250, True),
+        ("5.14", 100, False),
+        ("5.12", 250, False),
+        ("5.15", 250, False),
+    ],
+)
+def test_two_releases_go_on_with_page_tables_in_free_memory(release, count, unreserved):
+    top = [(1 << 32 | n * 2 * M, 0x5000, 1) for n in range(count)]
+    seen = view(PLAIN, release, ext=[top])
+    assert ("page-tables-unreserved" in seen.warnings) is unreserved
+    assert (seen.fatal is None) is (release != "5.15")
+
+
 def test_fragments_below_the_last_large_block_need_none():
     low = [(600 * M + n * 2 * M, 0x5000, 1) for n in range(200)]
     above = (1 << 32, 64 * M, 1)

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from e820pool.abi.e820 import E820_TYPE_RAM, encode_table, table_of
+from e820pool.abi.e820 import E820_TYPE_RAM, encode_table
 from e820pool.abi.pool_record import MAP_DIGEST_BYTES
-from e820pool.errors import InputError
-from e820pool.extents import ByteRangeSet, ExtentSet
-from e820pool.sweep import sweep_arrays
+from e820pool.table import E820Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,49 +18,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from e820pool.extents import ByteRangeSet, ExtentSet
     from e820pool.findings import Finding
 
-__all__ = ("MemoryMap", "table_bytes", "validate_no_wrap")
-
-
-def validate_no_wrap(table: NDArray[Any]) -> None:
-    """Raise InputError for an entry whose end reaches 2^64.
-
-    Linux e820__update_table() (arch/x86/kernel/e820.c, 2.6.32 to 7.3) refuses a
-    whole table that holds one.
-    """
-    ends = table["addr"] + table["size"]
-    for at in np.flatnonzero(ends < table["addr"])[:1].tolist():
-        addr, size, _ = table[at].tolist()
-        raise InputError(
-            f"entry {at} at {addr:#x} with size {size:#x} reaches 2^64: the limit "
-            f"of an entry's end is {(1 << 64) - 1:#x}"
-        )
-
-
-def table_bytes(table: NDArray[Any], kind: int | None = None) -> ByteRangeSet:
-    """Return the bytes that entries name as they stand, overlaps and all.
-
-    An entry that reaches 2^64 or wraps there covers all from its start on.
-
-    Args:
-        table: E820_DTYPE.
-        kind: only entries of this type; None for all.
-    """
-    rows = table if kind is None else table[table["type"] == kind]
-    ends = rows["addr"] + rows["size"]
-    ends[ends < rows["addr"]] = ByteRangeSet.LIMIT
-    return ByteRangeSet.from_bounds(rows["addr"], ends)
+__all__ = ("MemoryMap",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MemoryMap:
-    """Hold e820 entries in the order of their source, overlaps and all.
+    """The e820 entries of a machine in the order of their source, overlaps and all.
 
     Attributes:
         entries: E820_DTYPE array (addr, size in bytes; type), read-only.
         origin: what it was read from, for people.
         notes: what was odd or cut in the source.
+        table: the same entries, with what they name as sets.
 
     Example:
         >>> from e820pool.memory_map import MemoryMap
@@ -77,11 +47,16 @@ class MemoryMap:
     entries: NDArray[Any]
     origin: str = ""
     notes: tuple[Finding, ...] = field(default=())
+    table: E820Table = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # The one place at which a frozen value is completed.
+        object.__setattr__(self, "table", E820Table(self.entries))
 
     @classmethod
     def of(cls, rows: Iterable[tuple[int, int, int]], origin: str = "") -> Self:
         """Return the map of ``(addr, size, type)`` rows; InputError if too large."""
-        return cls(entries=table_of(rows), origin=origin)
+        return cls(entries=E820Table.of(rows).entries, origin=origin)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MemoryMap):
@@ -96,7 +71,7 @@ class MemoryMap:
 
     def rows(self) -> list[tuple[int, int, int]]:
         """Return ``(addr, size, type)`` as plain integers, in source order."""
-        return [(a, s, t) for a, s, t in self.entries.tolist()]
+        return self.table.rows()
 
     def flatten(self) -> MemoryMap:
         """Return the sorted, disjoint map: where entries overlap, the highest type.
@@ -104,17 +79,16 @@ class MemoryMap:
         Raises:
             InputError: an entry reaches 2^64.
         """
-        validate_no_wrap(self.entries)
-        columns = sweep_arrays(
-            self.entries["addr"], self.entries["size"], self.entries["type"]
-        )
-        flat = np.empty(columns[0].size, self.entries.dtype)
-        flat["addr"], flat["size"], flat["type"] = columns
+        flat = self.table.resolved().entries
         return MemoryMap(entries=flat, origin=self.origin, notes=self.notes)
 
-    def bytes_of(self, kind: int) -> ByteRangeSet:
-        """Return the bytes whose type is ``kind`` once overlaps are resolved."""
-        return table_bytes(self.flatten().entries, kind)
+    def bytes_of(self, *types: int) -> ByteRangeSet:
+        """Return the bytes that are of these types once overlaps are resolved.
+
+        Raises:
+            InputError: an entry reaches 2^64.
+        """
+        return self.table.resolved().bytes_of(*types)
 
     def ram_pages(self) -> ExtentSet:
         """Return the whole pages that are RAM in every byte."""
@@ -122,5 +96,5 @@ class MemoryMap:
 
     def digest(self) -> bytes:
         """Return 16 bytes that name this map: SHA-256 over the flattened table."""
-        flat = encode_table(self.flatten().entries)
+        flat = encode_table(self.table.resolved().entries)
         return hashlib.sha256(flat).digest()[:MAP_DIGEST_BYTES]

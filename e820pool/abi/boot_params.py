@@ -30,7 +30,7 @@ from e820pool.abi.setup_header import SetupHeader
 from e820pool.errors import BadImageError, CapacityError
 
 if TYPE_CHECKING:
-    from e820pool.abi.e820 import E820Table
+    from e820pool.abi.e820 import E820Array
 
 __all__ = (
     "BOOT_PARAMS",
@@ -111,7 +111,7 @@ class BootParams:
         return cls()
 
     @property
-    def e820_map(self) -> E820Table:
+    def e820_map(self) -> E820Array:
         """Return the first ``min(e820_entries, 128)`` slots, read-only.
 
         A count beyond 128 is not judged here; see ``validate_e820_count``.
@@ -119,7 +119,7 @@ class BootParams:
         count = min(self.e820_entries, E820_MAX_ENTRIES_ZEROPAGE)
         return parse_table(self.e820_table)[:count]
 
-    def with_table(self, table: E820Table) -> Self:
+    def with_table(self, table: E820Array) -> Self:
         """Return this page with ``table`` as its map, the slots behind it zero.
 
         Raises:

@@ -28,7 +28,7 @@ __all__ = (
     "E820_TYPE_RESERVED_KERN",
     "E820_TYPE_SOFT_RESERVED",
     "E820_TYPE_UNUSABLE",
-    "E820Table",
+    "E820Array",
     "encode_table",
     "parse_table",
     "table_of",
@@ -60,13 +60,13 @@ E820_ENTRY = Struct(
 E820_DTYPE = dtype_of(E820_ENTRY)
 E820_ENTRY_BYTES = E820_DTYPE.itemsize  #: Bytes of one entry, 20.
 #: A table of any length, rows of E820_DTYPE.
-E820Table: TypeAlias = npt.NDArray[np.void]
+E820Array: TypeAlias = npt.NDArray[np.void]
 
-_U64_LIMIT = 1 << 64
-_U32_LIMIT = 1 << 32
+# What a number of an entry must be below.
+_LIMITS = (("addr", 1 << 64), ("size", 1 << 64), ("type", 1 << 32))
 
 
-def parse_table(data: bytes) -> E820Table:
+def parse_table(data: bytes) -> E820Array:
     """Return the entries as a read-only view of ``data``, in its order.
 
     Nothing is judged but the length: entries may overlap, wrap or be empty.
@@ -82,7 +82,7 @@ def parse_table(data: bytes) -> E820Table:
     return np.frombuffer(data, dtype=E820_DTYPE)
 
 
-def encode_table(table: E820Table) -> bytes:
+def encode_table(table: E820Array) -> bytes:
     """Return the packed entries, 20 bytes each.
 
     Raises:
@@ -96,14 +96,30 @@ def encode_table(table: E820Table) -> bytes:
     return table.tobytes()
 
 
-def table_of(rows: Iterable[tuple[int, int, int]]) -> E820Table:
+def table_of(rows: Iterable[tuple[int, int, int]]) -> E820Array:
     """Return a table of ``(addr, size, type)`` rows, addr and size in bytes.
 
     Raises:
         InputError: a row has another shape or a number does not fit its field.
     """
-    checked = [_checked_row(index, row) for index, row in enumerate(rows)]
-    return np.array(checked, dtype=E820_DTYPE)
+    rows = list(rows)
+    table = np.empty(len(rows), E820_DTYPE)
+    # By columns, as that is cheaper; row by row only to say what is wrong.
+    if rows and not _fill_columns(table, rows):
+        table[:] = [_checked_row(index, row) for index, row in enumerate(rows)]
+    return table
+
+
+def _fill_columns(table: E820Array, rows: list[tuple[int, int, int]]) -> bool:
+    try:
+        columns = tuple(zip(*rows, strict=True))
+        for (name, limit), column in zip(_LIMITS, columns, strict=True):
+            if min(column) < 0 or max(column) >= limit:
+                return False
+            table[name] = column
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _checked_row(index: int, row: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -113,11 +129,7 @@ def _checked_row(index: int, row: tuple[int, int, int]) -> tuple[int, int, int]:
         raise InputError(
             f"entry {index} is {row!r}, not three numbers addr, size, type",
         ) from exc
-    for name, value, limit in (
-        ("addr", addr, _U64_LIMIT),
-        ("size", size, _U64_LIMIT),
-        ("type", type_, _U32_LIMIT),
-    ):
+    for (name, limit), value in zip(_LIMITS, (addr, size, type_), strict=True):
         if not 0 <= value < limit:
             raise InputError(
                 f"entry {index}: {name} {value:#x} is outside 0..{limit - 1:#x}",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE
 from e820pool.extents import ExtentSet
 from e820pool.findings import Finding
@@ -49,12 +47,7 @@ def _degraded(ident: str, message: str, source: str) -> Finding:
 
 
 def _ends_at_the_top(case: Situation) -> Iterator[Finding]:
-    if not case.told.size:
-        return
-    addr, size = case.told["addr"], case.told["size"]
-    top = np.flatnonzero((addr + size <= addr) & (size != 0))
-    if top.size:
-        start, length = int(addr[top[0]]), int(size[top[0]])
+    for start, length, _ in case.told.where(case.told.reaches_top).rows()[:1]:
         yield _degraded(
             "entry-ends-at-2-64",
             f"the entry at {start:#x} with size {length:#x} reaches 2^64: the "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import (
     E820_TYPE_RAM,
@@ -13,17 +13,15 @@ from e820pool.compat.about import finding_about
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet
 from e820pool.handoff.low_memory import SCAN_SOURCE, SCANNED_PAGES
 from e820pool.handoff.model import COMMAND_LINE_SIZE
-from e820pool.memory_map import table_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
     from e820pool.compat.situation import Situation
     from e820pool.extents import ExtentSet
     from e820pool.findings import Finding
     from e820pool.kernel.boot_input import BootInput
+    from e820pool.table import E820Table
 
 __all__ = ("findings_of_given",)
 
@@ -40,10 +38,9 @@ def findings_of_given(case: Situation) -> Iterator[Finding]:
         yield from _of_low_memory(case.deposits)
 
 
-def _of_table(deposits: ExtentSet, both: NDArray[Any]) -> Iterator[Finding]:
+def _of_table(deposits: ExtentSet, told: E820Table) -> Iterator[Finding]:
     # Memory to memblock: RAM, and up to 6.12 type 128 too.
-    memory = table_bytes(both, E820_TYPE_RAM)
-    memory |= table_bytes(both, E820_TYPE_RESERVED_KERN)
+    memory = told.bytes_of(E820_TYPE_RAM, E820_TYPE_RESERVED_KERN)
     entries = memory.pages_touched()
     exposed = deposits & entries
     if exposed:
@@ -55,15 +52,11 @@ def _of_table(deposits: ExtentSet, both: NDArray[Any]) -> Iterator[Finding]:
             "them, and where that entry is lost or not looked at they are RAM",
             _KASLR,
         )
-    yield from _not_reserved(deposits - entries if exposed else deposits, both)
+    yield from _not_reserved(deposits - entries if exposed else deposits, told)
 
 
-def _not_reserved(deposits: ExtentSet, both: NDArray[Any]) -> Iterator[Finding]:
-    rows = both[both["type"] == E820_TYPE_RESERVED]
-    ends = rows["addr"] + rows["size"]
-    sound = ends >= rows["addr"]
-    reserved = ByteRangeSet.from_bounds(rows["addr"][sound], ends[sound])
-    missing = deposits - reserved.pages_inside()
+def _not_reserved(deposits: ExtentSet, told: E820Table) -> Iterator[Finding]:
+    missing = deposits - told.bytes_of(E820_TYPE_RESERVED).pages_inside()
     if missing:
         yield finding_about(
             "not-reserved",

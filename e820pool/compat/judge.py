@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from e820pool.compat.check import check_input
 from e820pool.compat.diff import Difference, diff
 from e820pool.compat.verdict import Verdict, profile_notes, verdict_of, window_notes
@@ -191,8 +189,7 @@ def _window_for(given: BootInput, deposits: ExtentSet) -> tuple[int, int] | None
     taken = ByteRangeSet(
         (min(part[0], limit), min(part[1], limit)) for part in parts if part
     )
-    table = np.concatenate((given.table, *given.ext))
-    return assumed_window(table, deposits.to_bytes() | taken)
+    return assumed_window(given.whole_table(), deposits.to_bytes() | taken)
 
 
 def _answer(

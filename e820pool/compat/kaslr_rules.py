@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.abi.setup_data import SETUP_KEXEC_KHO
 from e820pool.compat.about import finding_about
-from e820pool.compat.situation import bytes_named
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet
 from e820pool.findings import Finding, Level
 from e820pool.kernel.decompressor import MAXMEM
@@ -18,6 +17,7 @@ from e820pool.kernel.kaslr_cmdline import (
     read_mem_options,
 )
 from e820pool.kernel.kho import kho_scratch
+from e820pool.table import E820Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,8 +118,8 @@ def _efi(case: Situation, efi: EfiMemmap) -> Iterator[Finding]:
 
 # Deposits that mem= and memmap= keep from the kernel, but not from KASLR.
 def _memmap(case: Situation, given: BootInput, profile: Profile) -> Iterator[Finding]:
-    rows = [row for row in given.table.tolist() if row[2] == E820_TYPE_RAM]
-    exposed = case.deposits & bytes_named(rows, E820_TYPE_RAM).pages_touched()
+    ram = E820Table(given.table).bytes_of(E820_TYPE_RAM)
+    exposed = case.deposits & ram.pages_touched()
     if not exposed:
         return
     said = read_mem_options(given.cmdline, profile, MAXMEM)

@@ -13,7 +13,6 @@ from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.findings import LISTED, Finding
 from e820pool.kernel.sanitize import sanitize_rows
 from e820pool.kernel.trim import TRIMMED_PAGES
-from e820pool.sweep import sweep_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,7 +96,7 @@ def _about_rows(ident: str, rows: Sequence[Row], what: str, source: str) -> Find
 
 
 def _type_128(case: Situation) -> Iterator[Finding]:
-    rows = case.told[case.told["type"] == E820_TYPE_RESERVED_KERN]
+    rows = case.told.entries[case.told.is_of(E820_TYPE_RESERVED_KERN)]
     # Of a kernel without a model nobody can say.
     if not rows.size or not case.profile.behaviours:
         return
@@ -119,15 +118,13 @@ def _type_128(case: Situation) -> Iterator[Finding]:
 
 def _ram_lost(case: Situation) -> Iterator[Finding]:
     # With mem= or memmap= the user asked for less; a dead boot lost all of it.
-    view, both = case.view, case.told
+    view = case.view
     if view.user_map is not None or view.fatal is not None:
         return
-    if bool((both["addr"] + both["size"] < both["addr"]).any()):
+    if case.told.is_refused:
         return
-    addr, size, kind = sweep_arrays(both["addr"], both["size"], both["type"])
-    ram = kind == E820_TYPE_RAM
-    told = ByteRangeSet.from_bounds(addr[ram], addr[ram] + size[ram]).pages_inside()
-    lost = told - case.usable
+    told = case.told.resolved().bytes_of(E820_TYPE_RAM)
+    lost = told.pages_inside() - case.usable
     if TRIMMED_PAGES.covers(lost):
         return
     # Nodes are reserved for ever, and before memblock no memory at all.

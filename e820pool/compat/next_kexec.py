@@ -11,16 +11,14 @@ from e820pool.abi.e820 import (
     E820_TYPE_RESERVED_KERN,
 )
 from e820pool.compat.about import finding_about
-from e820pool.compat.situation import bytes_named
 from e820pool.findings import Finding
 from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
+from e820pool.table import E820Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from e820pool.compat.situation import Situation
-    from e820pool.extents import ExtentSet
-    from e820pool.kernel.view import Row
     from e820pool.loading.kexec_loaders import HandedOver
 
 __all__ = ("findings_of_next_kexec",)
@@ -77,9 +75,9 @@ def _by_tools(case: Situation) -> Iterator[Finding]:
 def _as_ram(
     case: Situation, passed: HandedOver, syscall: str, table: str, source: str
 ) -> Iterator[Finding]:
-    rows = (*passed.table, *passed.ext)
-    ram = bytes_named(rows, E820_TYPE_RAM, E820_TYPE_RESERVED_KERN).pages_touched()
-    reserved = _reserved(rows)
+    handed = E820Table.of((*passed.table, *passed.ext))
+    ram = handed.bytes_of(E820_TYPE_RAM, E820_TYPE_RESERVED_KERN).pages_touched()
+    reserved = handed.bytes_of(E820_TYPE_RESERVED).pages_inside()
     exposed = (case.deposits & ram) - case.usable - reserved
     if exposed:
         text = (
@@ -92,7 +90,8 @@ def _as_ram(
 def _cut_off(case: Situation, passed: HandedOver, table: str) -> Finding:
     kept, lost = len(passed.table), passed.lost
     ram = sum(size for _, size, kind in lost if kind == E820_TYPE_RAM)
-    gaps = case.deposits & _reserved(lost)
+    reserved = E820Table.of(lost).bytes_of(E820_TYPE_RESERVED)
+    gaps = case.deposits & reserved.pages_inside()
     text = (
         f"kexec_file_load passes on {kept} of the {kept + len(lost)} entries of "
         f"{table} and no SETUP_E820_EXT: {ram:#x} bytes of RAM are lost"
@@ -100,10 +99,6 @@ def _cut_off(case: Situation, passed: HandedOver, table: str) -> Finding:
     if gaps:
         text += ", and {pages} become a gap: no RAM, but no pool is rebuilt from it"
     return finding_about("lost-on-next-kexec", "note", gaps, text, _FILE_LOAD)
-
-
-def _reserved(rows: Sequence[Row]) -> ExtentSet:
-    return bytes_named(rows, E820_TYPE_RESERVED).pages_inside()
 
 
 # A node's RAM stays apart in what kexec_file_load() passes on, for ever.

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from e820pool.abi.e820 import E820_TYPE_RESERVED
 from e820pool.compat.about import finding_about
-from e820pool.compat.situation import bytes_named
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet
 from e820pool.findings import Finding
 from e820pool.kernel.end_of_ram import max_pfn
-from e820pool.sweep import sweep_arrays
+from e820pool.table import E820Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +37,7 @@ def findings_of_pci_gap(case: Situation) -> Iterator[Finding]:
     gap = _gap_of(case, view.table)
     hit = case.deposits & ByteRangeSet([gap]).pages_touched()
     # What an entry names is no place for a device, even where the gap is none.
-    hit -= bytes_named(view.table, *{row[2] for row in view.table}).pages_inside()
+    hit -= case.table.covered.pages_inside()
     if hit:
         text = (
             f"[{gap[0]:#x}, {gap[1]:#x}) becomes the gap for PCI devices, which can be "
@@ -60,17 +57,12 @@ def _gap_of(case: Situation, rows: Sequence[Row]) -> Span:
 
 
 def _moved(case: Situation, gap: Span) -> Iterator[Finding]:
-    told, deposits = case.told, case.deposits.to_bytes() & _BELOW_4_GIB
-    if bool(np.any(told["addr"] + told["size"] < told["addr"])):
+    if case.told.is_refused:
         return
-    reserved = np.full(len(deposits), E820_TYPE_RESERVED, np.uint32)
-    columns = sweep_arrays(
-        np.concatenate((told["addr"], deposits.starts)),
-        np.concatenate((told["size"], deposits.ends - deposits.starts)),
-        np.concatenate((told["type"], reserved)),
-    )
-    rows = list(zip(*(column.tolist() for column in columns), strict=True))
-    whole = _gap_of(case, rows)
+    deposits = case.deposits.to_bytes() & _BELOW_4_GIB
+    reserved = E820Table.of((s, e - s, E820_TYPE_RESERVED) for s, e in deposits)
+    table = E820Table.joined((case.told.entries, reserved.entries)).resolved()
+    whole = _gap_of(case, table.rows())
     if whole != gap:
         message = (
             f"the gap for PCI devices is {_shown(gap)} and not {_shown(whole)} as in "

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from e820pool.abi.e820 import E820_TYPE_RESERVED
 from e820pool.abi.pool_record import SETUP_E820POOL
 from e820pool.compat.about import finding_about
-from e820pool.compat.situation import bytes_named
 from e820pool.findings import Finding
 
 if TYPE_CHECKING:
@@ -63,11 +62,11 @@ def _not_believed(case: Situation) -> Iterator[Finding]:
     view = case.view
     if not view.table:
         return
-    table = bytes_named(view.table, E820_TYPE_RESERVED).pages_inside()
+    table = case.table.bytes_of(E820_TYPE_RESERVED).pages_inside()
     missing = case.deposits - table
     if not missing:
         return
-    told = bytes_named(case.told.tolist(), E820_TYPE_RESERVED).pages_inside()
+    told = case.told.bytes_of(E820_TYPE_RESERVED).pages_inside()
     gone = (missing & told) - case.usable
     if gone:
         text = (

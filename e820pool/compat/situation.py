@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.table import E820Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from numpy.typing import NDArray
-
+    from e820pool.extents import ExtentSet
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
-    from e820pool.kernel.view import KernelView, Row
+    from e820pool.kernel.view import KernelView
 
-__all__ = ("Situation", "bytes_named", "situation_of")
+__all__ = ("Situation", "situation_of")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Situation:
-    """Hold all that a check looks at, and what several of them need.
+    """All that a check looks at, and what several of them need.
 
     Attributes:
         deposits: the pages that must stay untouched.
@@ -31,6 +26,7 @@ class Situation:
         given: what the handoff says.
         profile: how that kernel reads, with its configuration.
         told: the entries of zero page and SETUP_E820_EXT.
+        table: the kernel's own table of early boot.
         usable: the pages that the kernel gives to its allocators.
     """
 
@@ -38,7 +34,8 @@ class Situation:
     view: KernelView
     given: BootInput
     profile: Profile
-    told: NDArray[Any]
+    told: E820Table
+    table: E820Table
     usable: ExtentSet
 
     def has(self, behaviour: str) -> bool:
@@ -55,14 +52,7 @@ def situation_of(
         view=view,
         given=given,
         profile=profile,
-        told=np.concatenate((given.table, *given.ext)),
+        told=given.whole_table(),
+        table=E820Table.of(view.table),
         usable=view.usable_pages(),
-    )
-
-
-def bytes_named(rows: Iterable[Row], *kinds: int) -> ByteRangeSet:
-    """Return what rows of these types name; one that ends at 2^64 loses a byte."""
-    limit = ByteRangeSet.LIMIT
-    return ByteRangeSet(
-        (addr, min(addr + size, limit)) for addr, size, kind in rows if kind in kinds
     )

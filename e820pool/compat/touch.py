@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_PRAM, E820_TYPE_SOFT_RESERVED
 from e820pool.compat.about import finding_about
-from e820pool.compat.situation import bytes_named
 from e820pool.extents import ByteRangeSet
 
 if TYPE_CHECKING:
@@ -101,8 +100,7 @@ def _slots(case: Situation) -> Iterator[Finding]:
 def _driver(case: Situation) -> Iterator[Finding]:
     if not case.has("memmap-pram"):
         return
-    rows = [row for row in case.view.table if row[2] == E820_TYPE_PRAM]
-    hit = case.deposits & bytes_named(rows, E820_TYPE_PRAM).pages_touched()
+    hit = case.deposits & case.table.bytes_of(E820_TYPE_PRAM).pages_touched()
     if hit:
         text = (
             "type 12 makes {pages} a persistent memory device: its driver reads them "

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import CapacityError
 from e820pool.extents import ByteRangeSet
-from e820pool.handoff.placement import Room, entry_bounds
+from e820pool.handoff.placement import Room
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from e820pool.table import E820Table
 
 __all__ = ("ASSUMED_WINDOW", "assumed_window")
 
@@ -23,17 +21,16 @@ preferred address, and init_size of a stock 6.1, rounded."""
 _ALIGNMENT = 2 << 20
 
 
-def assumed_window(table: NDArray[Any], taken: ByteRangeSet) -> tuple[int, int] | None:
+def assumed_window(table: E820Table, taken: ByteRangeSet) -> tuple[int, int] | None:
     """Return :data:`ASSUMED_WINDOW`, or as many bytes in RAM above it; None if none.
 
     Nothing can be said of KASLR without a window.
 
     Args:
-        table: entries in any order (:data:`~e820pool.abi.e820.E820_DTYPE`).
+        table: entries in any order.
         taken: bytes that are no place for a kernel.
     """
-    is_ram = table["type"] == E820_TYPE_RAM
-    if _is_whole(table, is_ram) and not taken.overlaps(*ASSUMED_WINDOW):
+    if _is_whole(table) and not taken.overlaps(*ASSUMED_WINDOW):
         return ASSUMED_WINDOW
     low, high = ASSUMED_WINDOW
     room, limit = Room.in_table(table, taken), ByteRangeSet.LIMIT
@@ -45,10 +42,8 @@ def assumed_window(table: NDArray[Any], taken: ByteRangeSet) -> tuple[int, int] 
 
 
 # The usual case, which costs no set algebra: one RAM entry, and no other over it.
-def _is_whole(table: NDArray[Any], is_ram: NDArray[np.bool_]) -> bool:
-    low, high = (np.uint64(bound) for bound in ASSUMED_WINDOW)
-    starts, ends = entry_bounds(table)
-    holds = is_ram & (starts <= low) & (ends >= high)
-    return bool(holds.any()) and not bool(
-        ((starts < high) & (ends > low) & ~is_ram).any()
-    )
+def _is_whole(table: E820Table) -> bool:
+    low, high = ASSUMED_WINDOW
+    over = table.overlapping(low, high)
+    holds = over.is_of(E820_TYPE_RAM) & (over.entries["addr"] <= low)
+    return bool(holds.all()) and bool((over.ends[holds] >= high).any())

@@ -20,8 +20,6 @@ import numpy as np
 from e820pool.abi.e820 import E820_DTYPE, E820_TYPE_RAM, E820_TYPE_RESERVED
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ByteRangeSet
-from e820pool.handoff.strict import whole_table
-from e820pool.memory_map import table_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -161,7 +159,7 @@ def given_up_ram(handoff: Handoff) -> ByteRangeSet:
     """
     if handoff.firmware_map is None:
         return ByteRangeSet()
-    ram = table_bytes(whole_table(handoff), E820_TYPE_RAM)
+    ram = handoff.table.bytes_of(E820_TYPE_RAM)
     firmware_ram = handoff.firmware_map.bytes_of(E820_TYPE_RAM)
     return firmware_ram - ram - handoff.ledger.extents.to_bytes()
 

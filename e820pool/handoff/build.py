@@ -32,6 +32,7 @@ from e820pool.handoff.model import COMMAND_LINE_SIZE, Handoff, PlacedNode
 from e820pool.handoff.placement import PLACEMENT_LIMIT, Room
 from e820pool.handoff.strict import validate_handoff
 from e820pool.handoff.zero_page import zero_page
+from e820pool.table import E820Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -288,7 +289,7 @@ def _placed(
     ledger: DepositLedger,
     options: BuildOptions,
 ) -> Handoff:
-    room = Room.in_table(table, ledger.extents.to_bytes())
+    room = Room.in_table(E820Table(table), ledger.extents.to_bytes())
     parts = _Parts(room=room, wanted=dict(options.addresses))
     window = None
     if options.kernel is not None:

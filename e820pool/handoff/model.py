@@ -6,9 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from e820pool.abi.boot_params import BootParams, encode_boot_params
+from e820pool.abi.e820 import E820_ENTRY_BYTES, parse_table
 from e820pool.abi.pool_record import SETUP_E820POOL, BadRecordError, parse_record
-from e820pool.abi.setup_data import SetupDataNode, encode_node, node_size
+from e820pool.abi.setup_data import (
+    SETUP_E820_EXT,
+    SetupDataNode,
+    encode_node,
+    node_size,
+)
 from e820pool.deposits import DepositLedger
+from e820pool.table import E820Table
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -80,6 +87,20 @@ class Handoff:
     firmware_map: MemoryMap | None = None
     encoding: str = "split"
     notes: tuple[Finding, ...] = ()
+
+    @property
+    def table(self) -> E820Table:
+        """The zero page's entries and those of every EXT node, as written.
+
+        Bytes behind the last whole entry of a node are no entry to any kernel
+        (parse_e820_ext(), 2.6.32 to 7.3).
+        """
+        payloads = (n.node.data for n in self.nodes if n.node.type == SETUP_E820_EXT)
+        ext = [
+            parse_table(data[: len(data) // E820_ENTRY_BYTES * E820_ENTRY_BYTES])
+            for data in payloads
+        ]
+        return E820Table.joined((self.boot_params.e820_map, *ext))
 
     def record_bytes(self) -> bytes | None:
         """Return the payload of the pool record, None without one.

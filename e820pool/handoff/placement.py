@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
-
-import numpy as np
+from typing import TYPE_CHECKING, Self
 
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import PAGE_SIZE, ByteRangeSet, round_up
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from e820pool.table import E820Table
 
-__all__ = ("LOW_LIMIT", "PLACEMENT_LIMIT", "Room", "entry_bounds")
+__all__ = ("LOW_LIMIT", "PLACEMENT_LIMIT", "Room")
 
 LOW_LIMIT = 0x0010_0000
 """No part goes below 1 MiB: firmware, option ROMs and the real-mode trampoline
@@ -22,19 +20,6 @@ use conventional memory while a loader runs."""
 
 PLACEMENT_LIMIT = 1 << 32
 """The 32-bit boot protocol passes 32-bit pointers (Documentation/arch/x86/boot.rst)."""
-
-
-_U64_MAX = (1 << 64) - 1
-
-
-def entry_bounds(table: NDArray[Any]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Return starts and exclusive ends of entries; one that wraps reaches to the top.
-
-    Args:
-        table: any entries (:data:`~e820pool.abi.e820.E820_DTYPE`), shape (n,).
-    """
-    starts = table["addr"].astype(np.uint64)
-    return starts, starts + np.minimum(table["size"], np.uint64(_U64_MAX) - starts)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,20 +36,15 @@ class Room:
     _taken: list[tuple[str, int, int]] = field(default_factory=list)
 
     @classmethod
-    def in_table(cls, table: NDArray[Any], deposits: ByteRangeSet) -> Self:
+    def in_table(cls, table: E820Table, deposits: ByteRangeSet) -> Self:
         """Return what is RAM in a table, under no other entry and no deposit.
 
         Args:
-            table: entries in any order, overlapping or not
-                (:data:`~e820pool.abi.e820.E820_DTYPE`); one that wraps reaches to the
-                top.
+            table: entries in any order, overlapping or not.
             deposits: bytes that are no place for anything.
         """
-        starts, ends = entry_bounds(table)
-        is_ram = table["type"] == E820_TYPE_RAM
-        ram = ByteRangeSet.from_bounds(starts[is_ram], ends[is_ram])
-        other = ByteRangeSet.from_bounds(starts[~is_ram], ends[~is_ram])
-        return cls(ram=ram - other - deposits, deposits=deposits)
+        ram = table.bytes_of(E820_TYPE_RAM) - table.bytes_but(E820_TYPE_RAM)
+        return cls(ram=ram - deposits, deposits=deposits)
 
     def occupy(self, what: str, addr: int, size: int) -> None:
         """Count ``[addr, addr + size)`` as taken, wherever it lies."""

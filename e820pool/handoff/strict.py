@@ -7,19 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from e820pool.abi.e820 import (
-    E820_ENTRY_BYTES,
-    E820_TYPE_RAM,
-    E820_TYPE_RESERVED,
-    parse_table,
-)
-from e820pool.abi.setup_data import SETUP_E820_EXT
+from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet
 from e820pool.handoff.encodings import encoding_named
 from e820pool.handoff.model import COMMAND_LINE_SIZE
 from e820pool.handoff.placement import LOW_LIMIT
-from e820pool.memory_map import table_bytes
 
 if TYPE_CHECKING:
     from typing import Any
@@ -29,21 +22,7 @@ if TYPE_CHECKING:
     from e820pool.handoff.encodings import Encoding
     from e820pool.handoff.model import Handoff
 
-__all__ = ("validate_handoff", "whole_table")
-
-
-def whole_table(handoff: Handoff) -> NDArray[Any]:
-    """Return the zero page's entries and those of every EXT node, as written.
-
-    Bytes behind the last whole entry of a node are no entry to any kernel
-    (parse_e820_ext(), 2.6.32 to 7.3).
-    """
-    payloads = (n.node.data for n in handoff.nodes if n.node.type == SETUP_E820_EXT)
-    ext = [
-        parse_table(data[: len(data) // E820_ENTRY_BYTES * E820_ENTRY_BYTES])
-        for data in payloads
-    ]
-    return np.concatenate((handoff.boot_params.e820_map, *ext))
+__all__ = ("validate_handoff",)
 
 
 def validate_handoff(handoff: Handoff) -> None:
@@ -57,7 +36,7 @@ def validate_handoff(handoff: Handoff) -> None:
     """
     encoding = encoding_named(handoff.encoding)
     if encoding.monotone:
-        _validate_order(whole_table(handoff))
+        _validate_order(handoff.table.entries)
         _validate_deposits(handoff, encoding)
     _validate_zero_page(handoff)
     _validate_chain(handoff)
@@ -79,17 +58,17 @@ def _validate_order(table: NDArray[Any]) -> None:
 
 
 def _validate_deposits(handoff: Handoff, encoding: Encoding) -> None:
-    table, deposits = whole_table(handoff), handoff.ledger.extents.to_bytes()
+    table, deposits = handoff.table, handoff.ledger.extents.to_bytes()
     bare_from = 0 if encoding.deposit_type is None else encoding.bare_from
     kept = ByteRangeSet()
     if encoding.deposit_type is not None:
-        kept = table_bytes(table, encoding.deposit_type)
+        kept = table.bytes_of(encoding.deposit_type)
     if bare_from is not None:
-        kept |= ByteRangeSet([(bare_from, ByteRangeSet.LIMIT)]) - table_bytes(table)
+        kept |= ByteRangeSet([(bare_from, ByteRangeSet.LIMIT)]) - table.covered
     for start, end in deposits - kept:
         want = _wanted(encoding.deposit_type)
         raise InputError(f"deposited bytes [{start:#x}, {end:#x}) are not {want}")
-    for start, end in deposits & table_bytes(table, E820_TYPE_RAM):
+    for start, end in deposits & table.bytes_of(E820_TYPE_RAM):
         raise InputError(f"a RAM entry covers deposited bytes [{start:#x}, {end:#x})")
 
 
@@ -131,7 +110,7 @@ def _validate_parts(handoff: Handoff) -> None:
         spans.append(("kernel window", *handoff.kernel_window))
     if handoff.initrd:
         spans.append(("initrd", *handoff.initrd))
-    ram = table_bytes(whole_table(handoff), E820_TYPE_RAM)
+    ram = handoff.table.bytes_of(E820_TYPE_RAM)
     ram -= handoff.ledger.extents.to_bytes()
     for what, start, end in spans:
         if not ram.contains(start, end):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e820pool.abi.e820 import E820_DTYPE
+from e820pool.table import E820Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,3 +90,7 @@ class BootInput:
     boot_params_range: tuple[int, int] | None = None
     kho_scratch: tuple[tuple[int, int], ...] = ()
     efi: EfiMemmap | None = None
+
+    def whole_table(self) -> E820Table:
+        """Return the entries of the zero page and of every SETUP_E820_EXT node."""
+        return E820Table.joined((self.table, *self.ext))

@@ -16,7 +16,6 @@ from e820pool.compat.paging import (
 )
 from e820pool.errors import LabError
 from e820pool.handoff.model import Handoff
-from e820pool.handoff.strict import whole_table
 from e820pool.kernel.reading import boot_input
 from e820pool.lab.chain_model import Hop
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
@@ -187,8 +186,7 @@ def _given(facts: HopFacts) -> BootInput | None:
 
 def _handed_over(facts: HopFacts) -> HandedOver | None:
     if facts.entered == "kexec-load":
-        table = whole_table(facts.started.bound.handoff)
-        return by_kexec_tools(tuple(row) for row in table.tolist())
+        return by_kexec_tools(facts.started.bound.handoff.table.rows())
     before = facts.before.model if facts.before else None
     return None if before is None else by_kexec_file(before)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from e820pool.errors import CapacityError, InputError
-from e820pool.handoff.strict import whole_table
 from e820pool.lab.chain_port import AgentError
 from e820pool.lab.hop_mailbox import deliver
 from e820pool.lab.kexec_tools import KEXEC_PATH
@@ -78,7 +77,7 @@ def _ours(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
 # The tree has the deposits of this kernel, too, so that kexec-tools put no segment
 # there.
 def _kexec_load(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
-    tree = memmap_archive(whole_table(following.bound.handoff).tolist())
+    tree = memmap_archive(following.bound.handoff.table.rows())
     _save(port, ram, _files(following) | {"/tmp/memmap.tar": tree})  # noqa: S108
     _run(port, f"busybox mkdir -p {_TREE}")
     _run(port, f"busybox tar -x -f {_TREE}.tar -C {_TREE}")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError
 from e820pool.findings import Finding
-from e820pool.handoff.strict import whole_table
 from e820pool.kernel.view import KernelView
 from e820pool.sources.console import read_console
 from e820pool.sources.iomem import read_iomem
@@ -145,7 +144,7 @@ def _table(facts: ConsoleFacts, report: GuestReport | None) -> tuple[Row, ...]:
 
 # The kernel names the range only; the type is what the handoff says of it.
 def _dropped(handoff: Handoff, facts: ConsoleFacts) -> tuple[Row, ...]:
-    types = {(addr, size): kind for addr, size, kind in whole_table(handoff).tolist()}
+    types = {(addr, size): kind for addr, size, kind in handoff.table.rows()}
     return tuple(
         (addr, size, types.get((addr, size), TYPE_WITHOUT_NUMBER))
         for addr, size in facts.ignored

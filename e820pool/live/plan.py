@@ -19,7 +19,6 @@ from e820pool.errors import BadImageError
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet
 from e820pool.findings import LISTED, Finding
 from e820pool.handoff.build import BuildOptions, build_handoff, encode_pool_record
-from e820pool.handoff.strict import whole_table
 from e820pool.kernel.reading import boot_input
 from e820pool.live.carried import findings_of_firmware, with_platform
 from e820pool.live.commands import execute_argv, load_argv
@@ -158,7 +157,7 @@ def plan_kexec(
         ),
     )
     bound = _bound(handoff, machine, request, parsed) if is_ours else None
-    rows = tuple((a, s, t) for a, s, t in whole_table(handoff).tolist())
+    rows = tuple(handoff.table.rows())
     given, table = _handed_over(handoff, rows, bound)
     findings = (
         *(inherited.findings if inherited is not None else ()),

@@ -11,7 +11,6 @@ from e820pool.errors import CapacityError
 from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet
 from e820pool.handoff.model import COMMAND_LINE_SIZE, Segment
 from e820pool.handoff.placement import PLACEMENT_LIMIT, Room
-from e820pool.handoff.strict import whole_table
 from e820pool.handoff.zero_page import bind_header
 from e820pool.loading.multiboot_stub import STUB_BYTES, KernelEntry
 
@@ -125,7 +124,7 @@ def room_of(handoff: Handoff) -> Room:
 
     The table may be any: overlapping, unsorted, wrapping.
     """
-    room = Room.in_table(whole_table(handoff), handoff.ledger.extents.to_bytes())
+    room = Room.in_table(handoff.table, handoff.ledger.extents.to_bytes())
     for part in handoff.segments():
         if part.what != "cmdline":
             room.occupy(part.what, part.addr, len(part.data))
@@ -140,10 +139,9 @@ def backed_pages(bound: BoundKernel) -> ExtentSet:
     could see them touched), the parts, and the first MiB.
     """
     handoff = bound.handoff
-    table = whole_table(handoff)
-    ends = table["addr"] + table["size"]
-    ram = (table["type"] == E820_TYPE_RAM) & (ends > table["addr"])
-    pages = ByteRangeSet.from_bounds(table["addr"][ram], ends[ram]).pages_touched()
+    # No machine has RAM up to 2^64, and every kernel refuses a table that says so.
+    table = handoff.table.where(~handoff.table.reaches_top)
+    pages = table.bytes_of(E820_TYPE_RAM).pages_touched()
     page = handoff.boot_params
     spans = [(part.addr, part.addr + len(part.data)) for part in bound.parts]
     spans += [w for w in (handoff.kernel_window,) if w]

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from e820pool.abi.e820 import (
-    E820_DTYPE,
     E820_MAX_ENTRIES_ZEROPAGE,
     E820_TYPE_ACPI,
     E820_TYPE_NVS,
@@ -18,13 +15,14 @@ from e820pool.abi.e820 import (
     E820_TYPE_PRAM,
     E820_TYPE_RAM,
     E820_TYPE_RESERVED,
+    table_of,
 )
 from e820pool.errors import MachineError
 from e820pool.kernel.boot_input import BootInput
 from e820pool.type_words import resource_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from e820pool.kernel.view import KernelView, Row
 
@@ -77,8 +75,8 @@ class HandedOver:
 
     def boot_input(self, cmdline: str = "") -> BootInput:
         """Return what the next kernel's early boot reads."""
-        ext = (_array(self.ext),) if self.ext else ()
-        return BootInput(table=_array(self.table), ext=ext, cmdline=cmdline)
+        ext = (table_of(self.ext),) if self.ext else ()
+        return BootInput(table=table_of(self.table), ext=ext, cmdline=cmdline)
 
 
 def by_kexec_file(running: KernelView) -> HandedOver | None:
@@ -138,7 +136,3 @@ def _without_interrupt_table(rows: list[Row]) -> list[Row]:
             moved = (_INTERRUPT_TABLE_BYTES, left, kind)
             return [*rows[:at], moved, *rows[at + 1 :]]
     return rows
-
-
-def _array(rows: Sequence[Row]) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-    return np.array(list(rows), E820_DTYPE)

@@ -13,7 +13,7 @@ from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.findings import LISTED, Finding
 from e820pool.kernel.view import KernelView
-from e820pool.memory_map import MemoryMap, table_bytes
+from e820pool.table import E820Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,42 +22,21 @@ if TYPE_CHECKING:
     from e820pool.kernel.view import Row
 
 __all__ = (
-    "TableReading",
     "disagreements",
     "finding_about",
     "read_view",
     "refusal",
 )
 
+_RAM_OR_RESERVED = (E820_TYPE_RAM, E820_TYPE_RESERVED_KERN, E820_TYPE_RESERVED)
 _MEMBLOCK = "arch/x86/kernel/e820.c e820__memblock_setup()"
 _IMAGE = "arch/x86/kernel/setup.c e820_add_kernel_range()"
 
 
-class TableReading:
-    """Hold a kernel's table, overlaps resolved, as sets of bytes.
-
-    Attributes:
-        ram: RAM, and what kernels up to 6.12 take for RAM too (type 128).
-        reserved: E820_TYPE_RESERVED.
-        covered: bytes of any type.
-        top_pfn: no entry reaches beyond this page; exclusive.
-    """
-
-    __slots__ = ("covered", "ram", "reserved", "top_pfn")
-
-    def __init__(self, rows: Iterable[Row]) -> None:
-        flat = MemoryMap.of(rows).flatten()
-        self.ram = flat.bytes_of(E820_TYPE_RAM) | flat.bytes_of(E820_TYPE_RESERVED_KERN)
-        self.reserved = flat.bytes_of(E820_TYPE_RESERVED)
-        self.covered = table_bytes(flat.entries)
-        top = self.covered.pages_touched()
-        self.top_pfn = int(top.ends[-1]) if top else 0
-
-
 def read_view(
     view: KernelView | Iterable[Row],
-) -> tuple[KernelView, TableReading | None, tuple[Finding, ...]]:
-    """Return the view, its table as sets, and what makes it no basis for a pool.
+) -> tuple[KernelView, E820Table | None, tuple[Finding, ...]]:
+    """Return the view, its resolved table, and what makes it no basis for a pool.
 
     Plain ``(addr, size, type)`` rows are a view of which only the table is known.
     """
@@ -67,14 +46,14 @@ def read_view(
         message = f"the boot ends ({view.fatal}): there is no table to agree with"
         return view, None, (refusal("kernel-not-booted", message),)
     try:
-        return view, TableReading(view.table), ()
+        return view, E820Table.of(view.table).resolved(), ()
     except InputError as exc:
         message = f"the kernel's table cannot be read: {exc}"
         return view, None, (refusal("table-unreadable", message),)
 
 
 def disagreements(
-    extents: ExtentSet, view: KernelView, table: TableReading
+    extents: ExtentSet, view: KernelView, table: E820Table
 ) -> Iterator[Finding]:
     """Yield every way in which pages are not RESERVED, or not left alone."""
     yield from _in_use(extents, view, table)
@@ -102,12 +81,14 @@ def refusal(ident: str, message: str) -> Finding:
 
 
 def _in_use(
-    extents: ExtentSet, view: KernelView, table: TableReading
+    extents: ExtentSet, view: KernelView, table: E820Table
 ) -> Iterator[Finding]:
+    # Kernels up to 6.12 take type 128 for RAM too.
+    ram = table.bytes_of(E820_TYPE_RAM, E820_TYPE_RESERVED_KERN)
     image = ByteRangeSet(r for r in (view.kernel_range, view.load_window) if r)
     touched = [one for one in (view.touched, view.touched_deposits) if one is not None]
     cases = (
-        ("extent-is-ram", table.ram.pages_touched(), "are RAM in the table", _MEMBLOCK),
+        ("extent-is-ram", ram.pages_touched(), "are RAM in the table", _MEMBLOCK),
         ("extent-is-usable", view.usable_pages(), "are the kernel's memory", _MEMBLOCK),
         ("extent-under-kernel", image.pages_touched(), "lie under the kernel", _IMAGE),
     )
@@ -123,10 +104,11 @@ def _in_use(
             return
 
 
-def _not_reserved(extents: ExtentSet, table: TableReading) -> Iterator[Finding]:
+def _not_reserved(extents: ExtentSet, table: E820Table) -> Iterator[Finding]:
     missing = extents - table.covered.pages_inside()
-    above = missing & ExtentSet([(table.top_pfn, ExtentSet.LIMIT)])
-    other = table.covered - table.ram - table.reserved
+    top = table.covered.pages_touched().ends[-1:]
+    above = missing & ExtentSet([(int(top.sum()), ExtentSet.LIMIT)])
+    other = table.bytes_but(*_RAM_OR_RESERVED)
     cases = (
         ("extent-beyond-memory", above, "lie beyond the table's last entry"),
         ("extent-not-in-table", missing - above, "are not wholly in the table"),

@@ -10,7 +10,6 @@ from e820pool.compat import Verdict, judge
 from e820pool.errors import CapacityError, InputError, MachineError
 from e820pool.extents import PAGE_SHIFT
 from e820pool.handoff.build import BuildOptions, build_handoff
-from e820pool.handoff.strict import whole_table
 from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.trim import TRIMMED_PAGES
 from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
@@ -106,7 +105,7 @@ def design_cell(
         kernel=profile.release,
         verdict=verdict,
         handoff=handoff,
-        nr_entries=int(whole_table(handoff).size),
+        nr_entries=len(handoff.table),
         nr_words_bytes=len(handoff.cmdline),
         wasted_bytes=_wasted(memory_map, ledger, view) << PAGE_SHIFT,
         is_rebuildable=result.ledger == ledger,

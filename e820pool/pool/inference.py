@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e820pool.abi.e820 import E820_TYPE_RAM
+from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.kernel.trim import TRIMMED_PAGES
-from e820pool.pool.agreement import TableReading, finding_about, refusal
+from e820pool.pool.agreement import finding_about, refusal
 from e820pool.pool.claims import Claim
+from e820pool.table import E820Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,20 +26,20 @@ _TRIM = "arch/x86/kernel/setup.c trim_bios_range()"
 
 
 def infer_claim(
-    view: KernelView, table: TableReading, firmware_map: MemoryMap
+    view: KernelView, table: E820Table, firmware_map: MemoryMap
 ) -> tuple[Claim | None, tuple[Finding, ...]]:
     """Return the claim that explains the table, None when there is no telling.
 
     Args:
         view: what the kernel made of its handoff.
-        table: the same kernel's table, as sets.
+        table: the same kernel's table, resolved.
         firmware_map: the firmware's own map, before any deposit.
 
     Returns:
         The claim, its owners unknown (0), and what there is to say about it.
     """
     ram = firmware_map.bytes_of(E820_TYPE_RAM)
-    both = ram & table.reserved
+    both = ram & table.bytes_of(E820_TYPE_RESERVED)
     inferred = both.pages_inside() - TRIMMED_PAGES
     refusals = (*_missing(ram, table), *_not_as_given(inferred, view))
     if refusals:
@@ -62,7 +63,7 @@ def infer_claim(
     return Claim(ledger=DepositLedger(deposits)), tuple(notes)
 
 
-def _missing(ram: ByteRangeSet, table: TableReading) -> Iterator[Finding]:
+def _missing(ram: ByteRangeSet, table: E820Table) -> Iterator[Finding]:
     # Entries that a kernel dropped, or that never arrived, may have been deposits.
     if gone := (ram - table.covered).pages_inside() - TRIMMED_PAGES:
         yield finding_about(
@@ -80,7 +81,9 @@ def _not_as_given(inferred: ExtentSet, view: KernelView) -> Iterator[Finding]:
     if not given:
         return
     try:
-        arrived = TableReading(given).reserved.pages_inside()
+        arrived = (
+            E820Table.of(given).resolved().bytes_of(E820_TYPE_RESERVED).pages_inside()
+        )
     except InputError:
         arrived = ExtentSet()
     if late := inferred - arrived:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from e820pool.abi.e820 import E820_TYPE_RAM
+from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
 from e820pool.findings import Finding, Level, worst_level
 from e820pool.kernel.trim import TRIMMED_PAGES
 from e820pool.pool.agreement import (
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from e820pool.deposits import DepositLedger
     from e820pool.kernel.view import KernelView, Row
     from e820pool.memory_map import MemoryMap
-    from e820pool.pool.agreement import TableReading
     from e820pool.pool.option import PmpoolOption
+    from e820pool.table import E820Table
 
 __all__ = ("Carrier", "RebuildResult", "rebuild")
 
@@ -161,10 +161,14 @@ def _refused(
 
 
 def _not_recorded(
-    claim: Claim, table: TableReading, firmware_map: MemoryMap
+    claim: Claim, table: E820Table, firmware_map: MemoryMap
 ) -> Iterator[Finding]:
     ram = firmware_map.bytes_of(E820_TYPE_RAM)
-    more = (ram & table.reserved).pages_inside() - TRIMMED_PAGES - claim.ledger.extents
+    more = (
+        (ram & table.bytes_of(E820_TYPE_RESERVED)).pages_inside()
+        - TRIMMED_PAGES
+        - claim.ledger.extents
+    )
     if more:
         text = (
             "{pages} were RAM to the firmware, are RESERVED now and not in the record"

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e820pool.errors import E820PoolError
-from e820pool.handoff.strict import whole_table
 from e820pool.loading.kexec_tree import memmap_files
 from e820pool.report.files import write_tree
 from e820pool.report.jsons import (
@@ -56,7 +55,7 @@ def _handoff_files(handoff: Handoff) -> dict[str, bytes]:
     files = {"manifest.json": json_text(_manifest_document(handoff)).encode()}
     for name, part in zip(_file_names(handoff), handoff.segments(), strict=True):
         files[name] = _content(part)
-    tree = memmap_files(whole_table(handoff).tolist())
+    tree = memmap_files(handoff.table.rows())
     files |= {f"memmap/{name}": data for name, data in tree.items()}
     if handoff.firmware_map is not None:
         text = json_text(memory_map_document(handoff.firmware_map))

@@ -9,8 +9,6 @@ from tabulate import tabulate
 
 from e820pool.abi.e820 import E820_TYPE_RESERVED
 from e820pool.handoff.budget import given_up_ram
-from e820pool.handoff.strict import whole_table
-from e820pool.memory_map import MemoryMap
 from e820pool.report.jsons import document, json_text
 
 if TYPE_CHECKING:
@@ -39,7 +37,7 @@ def parts_table(handoff: Handoff) -> str:
 
 def handoff_text(handoff: Handoff, where: str) -> str:
     """Return what was built and where each part must be placed."""
-    entries, in_page = whole_table(handoff).size, handoff.boot_params.e820_entries
+    entries, in_page = len(handoff.table), handoff.boot_params.e820_entries
     spill = (
         f", {entries - in_page} of them in SETUP_E820_EXT" if entries > in_page else ""
     )
@@ -54,7 +52,7 @@ def handoff_text(handoff: Handoff, where: str) -> str:
 
 # Not every encoding says RESERVED in the table, nor of every deposit.
 def _reserved_pages(handoff: Handoff) -> str:
-    table = MemoryMap(entries=whole_table(handoff))
+    table = handoff.table.resolved()
     deposited = handoff.ledger.extents
     reserved = deposited & table.bytes_of(E820_TYPE_RESERVED).pages_inside()
     if reserved == deposited:
@@ -72,7 +70,7 @@ def handoff_json(handoff: Handoff, where: str) -> str:
         document(
             "handoff",
             directory=where,
-            nr_entries=int(whole_table(handoff).size),
+            nr_entries=len(handoff.table),
             nr_deposits=len(handoff.ledger),
             nr_deposited_pages=handoff.ledger.extents.nr_pages,
             given_up=[[start, end - start] for start, end in given_up_ram(handoff)],

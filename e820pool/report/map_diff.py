@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from e820pool.errors import InputError
-from e820pool.memory_map import validate_no_wrap
 from e820pool.sweep import sweep_arrays
 
 if TYPE_CHECKING:
@@ -173,7 +172,7 @@ def _deciders(memory_map: MemoryMap) -> _Deciders:
     # type and the earlier the entry, the higher.
     entries = memory_map.entries
     try:
-        validate_no_wrap(entries)
+        memory_map.table.validate_resolvable()
     except InputError as exc:
         raise InputError(f"{memory_map.origin or 'a map'}: {exc}") from exc
     kinds = entries["type"]

@@ -109,8 +109,7 @@ def zones_of(maps: Sequence[MemoryMap]) -> tuple[Zone, ...]:
     """
     used = ByteRangeSet()
     for one in maps:
-        flat = one.flatten().entries
-        used |= ByteRangeSet.from_bounds(flat["addr"], flat["addr"] + flat["size"])
+        used |= one.table.resolved().covered
     low = used & ByteRangeSet([(_MIB, _4_GIB)])
     zones = [Zone(start=0, end=_MIB)] if used.overlaps(0, _MIB) else []
     if low:
@@ -153,20 +152,16 @@ def looks_of(
     Raises:
         InputError: an entry reaches 2^64.
     """
-    flat = memory_map.flatten().entries
-    looks = _looks(flat["type"])
+    flat = memory_map.table.resolved()
+    looks = _looks(flat.entries["type"])
     found = [
-        (look, _ranges(flat[looks == look]))
+        (look, flat.where(looks == look).covered)
         for look in (Look.RAM, Look.RESERVED, Look.ACPI, Look.OTHER)
     ]
     if deposits is not None:
         as_bytes = deposits.to_bytes() if isinstance(deposits, ExtentSet) else deposits
         found.append((Look.DEPOSITED, as_bytes))
     return [(look, ranges) for look, ranges in found if ranges]
-
-
-def _ranges(rows: NDArray[Any]) -> ByteRangeSet:
-    return ByteRangeSet.from_bounds(rows["addr"], rows["addr"] + rows["size"])
 
 
 def _looks(types: NDArray[Any]) -> NDArray[Any]:

@@ -11,8 +11,6 @@ from e820pool.abi.setup_data import NODE_HEADER_BYTES, SetupDataNode, parse_node
 from e820pool.errors import BadImageError
 from e820pool.findings import LISTED, Finding
 from e820pool.handoff.model import Handoff
-from e820pool.handoff.strict import whole_table
-from e820pool.memory_map import table_bytes
 from e820pool.sources.boot_params import read_sysfs_nodes
 from e820pool.sources.files import is_directory, list_names, read_file
 from e820pool.sources.handoff_parts import (
@@ -201,13 +199,13 @@ def _tree_notes(path: Path, handoff: Handoff) -> Iterator[Finding]:
         return
     rows = read_memmap_tree(path)
     tree = [(a, s, resource_name(t)) for a, s, t in rows.rows()]
-    table = [(a, s, resource_name(t)) for a, s, t in whole_table(handoff).tolist()]
+    table = [(a, s, resource_name(t)) for a, s, t in handoff.table.rows()]
     if tree == table:
         return
     at = next(
         (i for i, (x, y) in enumerate(zip(tree, table, strict=False)) if x != y), None
     )
-    ram = table_bytes(rows.entries, E820_TYPE_RAM)
+    ram = rows.table.bytes_of(E820_TYPE_RAM)
     exposed = handoff.ledger.extents & ram.pages_touched()
     yield Finding(
         id="memmap-tree-differs",

@@ -11,7 +11,6 @@ import numpy as np
 
 from e820pool.abi.boot_params import BOOT_PARAMS_BYTES
 from e820pool.errors import BadImageError, InputError
-from e820pool.handoff.strict import whole_table
 from e820pool.memory_map import MemoryMap
 from e820pool.sources.boot_params import (
     is_boot_params_dir,
@@ -131,7 +130,7 @@ def _map_of_directory(path: Path) -> MemoryMap:
         return read_memmap_tree(path, origin=origin)
     if is_handoff_dir(path):
         return MemoryMap(
-            entries=whole_table(read_handoff(path)), origin=f"{origin} (handoff)"
+            entries=read_handoff(path).table.entries, origin=f"{origin} (handoff)"
         )
     if is_boot_params_dir(path):
         return _map_of_path(path / "data")

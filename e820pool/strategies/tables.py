@@ -10,7 +10,7 @@ from e820pool.abi.e820 import table_of
 from e820pool.extents import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from e820pool.abi.e820 import E820Table
+    from e820pool.abi.e820 import E820Array
 
 __all__ = ("Row", "any_rows", "e820_tables", "e820_types", "sorted_rows")
 
@@ -86,7 +86,7 @@ def e820_tables(
     min_size: int = 0,
     max_size: int = 12,
     wrapping: bool = True,
-) -> E820Table:
+) -> E820Array:
     """Make raw tables as bad firmware may write them: arrays of ``E820_DTYPE``.
 
     Entries come in any order, meet and overlap, are empty, end within a page, have

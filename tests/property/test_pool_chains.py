@@ -12,7 +12,6 @@ from hypothesis.stateful import (
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.extents import ExtentSet
 from e820pool.handoff.build import BuildOptions, build_handoff
-from e820pool.handoff.strict import whole_table
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
 from e820pool.memory_map import MemoryMap
@@ -103,7 +102,7 @@ class ChainMachine(RuleBasedStateMachine):
             self.hop += 1
             release = self.kernels[self.hop % len(self.kernels)]
             handoff, view = boot(firmware, self.pool, release, self.hop)
-            sizes.add(len(whole_table(handoff)))
+            sizes.add(len(handoff.table))
             self.check_boot(view, ledger)
             if from_copy:
                 copy = MemoryMap.of(view.firmware_map)
@@ -149,7 +148,7 @@ def test_constant_deposits_give_the_same_table_at_every_hop(runs):
     tables, pool = [], Pool(ledger)
     for hop in range(1, 5):
         handoff, view = boot(FIRMWARE, pool, KERNELS[hop % 4], hop)
-        tables.append(whole_table(handoff).tolist())
+        tables.append(handoff.table.rows())
         pool = rebuild(view, handoff.record_bytes(), FIRMWARE).pool
         assert pool.ledger() == ledger
     assert all(table == tables[0] for table in tables)

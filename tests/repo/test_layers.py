@@ -16,6 +16,7 @@ ROOMS = (
     "extents",
     "sweep",
     "abi",
+    "table",
     "type_words",
     "memory_map",
     "deposits",

@@ -10,7 +10,6 @@ from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.handoff.encodings import ENCODINGS
 from e820pool.handoff.encodings.memmap_words import joined_to
 from e820pool.handoff.encodings.retyped import E820_TYPE_POOL
-from e820pool.handoff.strict import whole_table
 from e820pool.kernel.profiles import profile_for
 from e820pool.memory_map import MemoryMap
 
@@ -44,7 +43,7 @@ def verdict(name, release):
 
 def bytes_of(handoff, kind):
     """Return what entries of a type name, whatever lies over them."""
-    rows = whole_table(handoff)
+    rows = handoff.table.entries
     rows = rows[rows["type"] == kind]
     return ByteRangeSet.from_bounds(rows["addr"], rows["addr"] + rows["size"])
 
@@ -67,7 +66,7 @@ def test_a_carving_encoding_gives_exactly_the_deposits_its_type(name, kind):
 
 
 def test_a_hole_has_no_entry_at_all():
-    table = whole_table(built("hole"))
+    table = built("hole").table.entries
     named = ByteRangeSet.from_bounds(table["addr"], table["addr"] + table["size"])
     assert ByteRangeSet([(0, 512 * MIB)]) - named == ByteRangeSet(DEPOSITS)
 
@@ -76,7 +75,7 @@ def test_a_hole_has_no_entry_at_all():
 def test_an_overlay_leaves_ram_whole_and_a_sanitiser_finds_the_deposits(name):
     handoff = built(name)
     assert bytes_of(handoff, 1).covers(ByteRangeSet(DEPOSITS))
-    flat = MemoryMap(entries=whole_table(handoff)).flatten()
+    flat = MemoryMap(entries=handoff.table.entries).flatten()
     assert flat.bytes_of(1) & ByteRangeSet(DEPOSITS) == ByteRangeSet()
 
 
@@ -132,7 +131,7 @@ def test_a_precedent_costs_ram_instead_of_entries(name):
     kept, ours = bytes_of(handoff, 2), bytes_of(built("split"), 2)
     assert kept.covers(ours)
     assert kept.total_bytes > 100 * MIB
-    assert whole_table(handoff).size < whole_table(built("split")).size
+    assert len(handoff.table) < len(built("split").table)
 
 
 @pytest.mark.parametrize("name", sorted(set(ENCODINGS) - {"kern-128"}))
@@ -154,7 +153,7 @@ def test_no_deposit_makes_no_difference_and_no_words(name):
     if name in {"crash-window", "kho"}:
         return
     handoff = built(name, [])
-    assert MemoryMap(entries=whole_table(handoff)).flatten().rows() == list(ROWS)
+    assert MemoryMap(entries=handoff.table.entries).flatten().rows() == list(ROWS)
     assert handoff.cmdline == b""
 
 

@@ -1,12 +1,11 @@
 """The window of a kernel that nobody named."""
 
-import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e820pool.abi.e820 import E820_DTYPE
 from e820pool.extents import ByteRangeSet
 from e820pool.handoff.assumed_window import ASSUMED_WINDOW, assumed_window
+from e820pool.table import E820Table
 
 MIB = 1 << 20
 SIZE = ASSUMED_WINDOW[1] - ASSUMED_WINDOW[0]
@@ -14,7 +13,7 @@ NOTHING = ByteRangeSet()
 
 
 def window(*rows, taken=()):
-    return assumed_window(np.array(list(rows), E820_DTYPE), ByteRangeSet(taken))
+    return assumed_window(E820Table.of(rows), ByteRangeSet(taken))
 
 
 def test_the_usual_place_is_taken_where_it_is_free():
@@ -46,7 +45,7 @@ ROWS = st.tuples(
 @given(st.lists(ROWS, max_size=8), st.lists(st.integers(0, 300), max_size=4))
 def test_a_window_is_ram_and_nothing_else(rows, spots):
     taken = ByteRangeSet((at * MIB, at * MIB + 1) for at in spots)
-    found = assumed_window(np.array(rows, E820_DTYPE), taken)
+    found = assumed_window(E820Table.of(rows), taken)
     if found is None:
         return
     assert found[0] >= ASSUMED_WINDOW[0]

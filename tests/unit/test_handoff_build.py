@@ -16,7 +16,6 @@ from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import CapacityError, InputError
 from e820pool.handoff.build import MAX_TABLE_ENTRIES, BuildOptions, build_handoff
 from e820pool.handoff.model import PlacedNode
-from e820pool.handoff.strict import whole_table
 from e820pool.memory_map import MemoryMap
 
 MAP = MemoryMap.of(ROWS)
@@ -29,7 +28,7 @@ def build(ledger=ONE, memory_map=MAP, **options):
 
 
 def rows_of(handoff):
-    return [tuple(row) for row in whole_table(handoff).tolist()]
+    return [tuple(row) for row in handoff.table.rows()]
 
 
 def comb(count, *, owners=1):
@@ -73,7 +72,7 @@ def test_the_first_128_are_in_the_page_and_the_rest_in_one_node(count):
     assert handoff.boot_params.e820_entries == min(entries, 128)
     kinds = [one.node.type for one in handoff.nodes]
     assert kinds == [SETUP_E820_EXT] * (entries > 128) + [SETUP_E820POOL]
-    addrs = whole_table(handoff)["addr"]
+    addrs = handoff.table.entries["addr"]
     assert addrs.size == entries
     assert bool(np.all(addrs[1:] > addrs[:-1]))
 

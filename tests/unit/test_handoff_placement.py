@@ -1,15 +1,14 @@
 """Room: what is given out is RAM, free, and nobody else's."""
 
-import numpy as np
 import pytest
 import rawbytes
 
 from e820pool.abi.bzimage import parse_bzimage
-from e820pool.abi.e820 import E820_DTYPE
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ByteRangeSet
 from e820pool.handoff.kernel_window import place_kernel
 from e820pool.handoff.placement import LOW_LIMIT, PLACEMENT_LIMIT, Room
+from e820pool.table import E820Table
 
 MIB = 1 << 20
 DEPOSIT = (8 * MIB, 9 * MIB)
@@ -133,7 +132,7 @@ def test_there_is_no_free_place_for_a_part_above_4_gib():
 
 def test_ram_of_a_table_is_what_no_entry_contradicts():
     rows = [(MIB, 63 * MIB, 1), (4 * MIB, MIB, 2), ((1 << 64) - 4096, 8192, 1)]
-    free = Room.in_table(np.array(rows, E820_DTYPE), ByteRangeSet([DEPOSIT]))
+    free = Room.in_table(E820Table.of(rows), ByteRangeSet([DEPOSIT]))
     assert list(free.ram) == [
         (MIB, 4 * MIB),
         (5 * MIB, 8 * MIB),

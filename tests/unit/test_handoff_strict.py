@@ -10,14 +10,14 @@ from e820pool.abi.setup_data import SETUP_E820_EXT
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
 from e820pool.handoff.build import build_handoff
-from e820pool.handoff.strict import validate_handoff, whole_table
+from e820pool.handoff.strict import validate_handoff
 from e820pool.memory_map import MemoryMap
 
 LEDGER = DepositLedger(
     Deposit(start_pfn=pfn, end_pfn=pfn + 1) for pfn in range(0x200000, 0x200400, 4)
 )
 WHOLE = build_handoff(MemoryMap.of(ROWS), LEDGER)
-TABLE = whole_table(WHOLE).tolist()
+TABLE = WHOLE.table.rows()
 
 
 def with_table(rows):
@@ -50,7 +50,7 @@ def test_what_is_built_keeps_every_rule():
 
 
 def test_the_whole_table_is_the_page_s_and_the_node_s():
-    assert whole_table(WHOLE).tolist() == with_reserved(
+    assert WHOLE.table.rows() == with_reserved(
         ROWS, [(p, 1) for p in range(0x200000, 0x200400, 4)]
     )
 
@@ -62,7 +62,7 @@ def test_a_remainder_behind_the_last_entry_is_no_entry():
         else one
         for one in WHOLE.nodes
     ]
-    assert whole_table(replace(WHOLE, nodes=tuple(nodes))).tolist() == TABLE
+    assert replace(WHOLE, nodes=tuple(nodes)).table.rows() == TABLE
 
 
 @pytest.mark.parametrize("at", [0, 127, 128, len(TABLE) - 1])

@@ -2,10 +2,9 @@
 
 import pytest
 
-from e820pool.abi.e820 import table_of
 from e820pool.errors import InputError
-from e820pool.extents import ByteRangeSet, ExtentSet
-from e820pool.memory_map import MemoryMap, table_bytes
+from e820pool.extents import ExtentSet
+from e820pool.memory_map import MemoryMap
 
 
 def test_rows_keep_the_order_of_the_source():
@@ -46,15 +45,3 @@ def test_the_digest_names_the_map_and_not_its_order():
     assert one.digest() == two.digest() != other.digest()
     assert one != two
     assert len(one.digest()) == 16
-
-
-def test_a_table_s_bytes_are_what_its_entries_name_whatever_lies_over_them():
-    table = table_of([(0x1000, 0x3000, 1), (0x2000, 0x1000, 2), (0x8000, 0, 1)])
-    assert table_bytes(table) == ByteRangeSet([(0x1000, 0x4000)])
-    assert table_bytes(table, 2) == ByteRangeSet([(0x2000, 0x3000)])
-
-
-@pytest.mark.parametrize("size", [0x1000, 0x2000])
-def test_an_entry_up_to_2_64_names_all_from_its_start_on(size):
-    table = table_of([((1 << 64) - 0x1000, size, 1)])
-    assert table_bytes(table) == ByteRangeSet([((1 << 64) - 0x1000, (1 << 64) - 1)])

@@ -14,7 +14,7 @@ from e820pool.extents import ByteRangeSet
 from e820pool.handoff.budget import budget_curve, fit_table, given_up_ram
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.handoff.encodings import encoding_named
-from e820pool.handoff.strict import validate_handoff, whole_table
+from e820pool.handoff.strict import validate_handoff
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
 from e820pool.memory_map import MemoryMap
@@ -164,7 +164,7 @@ APART = [(at, at + MIB) for at in range(64 * MIB, 512 * MIB, 64 * MIB)]
 
 def test_a_handoff_fits_its_budget_and_says_what_that_costs():
     handoff = built(13, APART)
-    assert whole_table(handoff).size == 13
+    assert len(handoff.table) == 13
     given_up = given_up_ram(handoff)
     assert given_up.total_bytes == 2 * 63 * MIB
     assert not given_up & handoff.ledger.extents.to_bytes()
@@ -194,7 +194,7 @@ def test_ram_stays_under_a_part_whose_place_is_asked_for():
 
 
 def test_without_a_record_a_budget_is_refused_when_it_costs_ram():
-    assert whole_table(built(17, APART, carrier="none")).size == 17
+    assert len(built(17, APART, carrier="none").table) == 17
     with pytest.raises(InputError, match="would be taken for deposits"):
         built(16, APART, carrier="none")
 
@@ -219,7 +219,7 @@ def test_more_entries_than_any_kernel_takes_are_refused_with_the_remedy():
     with pytest.raises(CapacityError, match=r"the limit is 3200, .*--max-entries"):
         built(None, apart)
     # Runs between deposits save two entries each.
-    assert whole_table(built(3200, apart)).size in (3199, 3200)
+    assert len(built(3200, apart).table) in (3199, 3200)
 
 
 def test_a_handoff_without_the_firmware_map_tells_of_nothing_given_up():
@@ -231,7 +231,7 @@ class TestHybrid:
     def test_a_deposit_above_four_gib_has_no_entry(self):
         high = (4 * GIB + MIB, 4 * GIB + 2 * MIB)
         handoff = built(None, [APART[0], high], encoding="hybrid")
-        assert whole_table(handoff).tolist()[-4:] == [
+        assert handoff.table.rows()[-4:] == [
             (64 * MIB, MIB, RESERVED),
             (65 * MIB, 447 * MIB, RAM),
             (4 * GIB, MIB, RAM),
@@ -241,8 +241,7 @@ class TestHybrid:
     def test_deposits_apart_from_each_other_cost_one_entry_each(self):
         high = [(4 * GIB + at, 4 * GIB + at + MIB) for at in range(MIB, GIB, 4 * MIB)]
         split, hybrid = (
-            whole_table(built(None, high, encoding=name)).size
-            for name in ("split", "hybrid")
+            len(built(None, high, encoding=name).table) for name in ("split", "hybrid")
         )
         assert split - 3 == 2 * len(high)
         assert hybrid - 3 == len(high)
@@ -274,7 +273,7 @@ class TestHybrid:
         high = [(4 * GIB + MIB, 4 * GIB + 2 * MIB), (4 * GIB + 3 * MIB, 5 * GIB)]
         handoff = built(3, high, encoding="hybrid")
         assert given_up_ram(handoff).total_bytes == MIB
-        assert whole_table(handoff).size == 3
+        assert len(handoff.table) == 3
 
     def test_check_says_that_no_pool_is_rebuilt_from_bare_deposits(self):
         high = (4 * GIB + MIB, 4 * GIB + 2 * MIB)

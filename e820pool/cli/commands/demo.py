@@ -83,11 +83,10 @@ def _ledger() -> DepositLedger:
 
 
 def _show_maps(memory_map: MemoryMap, handoff: Handoff, console: Console) -> None:
-    from e820pool.handoff.strict import whole_table  # noqa: PLC0415  numpy
     from e820pool.memory_map import MemoryMap as Map  # noqa: PLC0415
     from e820pool.report.picture import picture  # noqa: PLC0415
 
-    after = Map(entries=whole_table(handoff))
+    after = Map(entries=handoff.table.entries)
     ledger = handoff.ledger
     console.result(
         f"1. A real machine's map ({len(memory_map)} entries), and the same after "
@@ -149,7 +148,6 @@ def _json(
     verdicts: list[Verdict],
     result: RebuildResult,
 ) -> str:
-    from e820pool.handoff.strict import whole_table  # noqa: PLC0415  numpy
     from e820pool.report.jsons import document, json_text  # noqa: PLC0415
     from e820pool.report.verdicts import verdict_value  # noqa: PLC0415
 
@@ -158,7 +156,7 @@ def _json(
         document(
             "demo",
             before=[list(row) for row in memory_map.rows()],
-            after=whole_table(handoff).tolist(),
+            after=handoff.table.rows(),
             deposits=handoff.ledger.extents.pairs(),
             verdicts=[verdict_value(one) for one in verdicts],
             extents=None if found is None else found.extents.pairs(),

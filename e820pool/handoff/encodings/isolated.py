@@ -34,7 +34,7 @@ _WINDOW = 256 << 20
 # which leaves it out; here it is RESERVED, as in the thread).
 def _crash_table(memory_map: MemoryMap, ledger: DepositLedger) -> NDArray[Any]:
     ledger.validate_inside(memory_map)
-    ram = memory_map.flatten().bytes_of(E820_TYPE_RAM)
+    ram = memory_map.bytes_of(E820_TYPE_RAM)
     free = ram - ledger.extents.to_bytes()
     window = _largest(free & ByteRangeSet([(_FIRST_MIB, _FOUR_GIB)]))
     kept = (free & ByteRangeSet([(0, _FIRST_MIB)])) | window
@@ -56,7 +56,7 @@ def _largest(free: ByteRangeSet) -> ByteRangeSet:
 # the first to the last of each RAM entry.
 def _up_front_table(memory_map: MemoryMap, ledger: DepositLedger) -> NDArray[Any]:
     ledger.validate_inside(memory_map)
-    ram = memory_map.flatten().bytes_of(E820_TYPE_RAM)
+    ram = memory_map.bytes_of(E820_TYPE_RAM)
     deposits = ledger.extents.to_bytes()
     regions = []
     for start, end in ram:

@@ -35,7 +35,7 @@ def _scratch_area(memory_map: MemoryMap, ledger: DepositLedger) -> tuple[int, in
     Raises:
         CapacityError: there is no block of 2 MiB.
     """
-    ram = memory_map.flatten().bytes_of(E820_TYPE_RAM) - ledger.extents.to_bytes()
+    ram = memory_map.bytes_of(E820_TYPE_RAM) - ledger.extents.to_bytes()
     best = (0, 0)
     for start, end in ram & ByteRangeSet([(_LOW, _HIGH)]):
         at = round_up(start, _ALIGN)

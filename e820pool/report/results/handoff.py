@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_ENTRY_BYTES
 from e820pool.abi.setup_data import SETUP_E820_EXT
-from e820pool.handoff.strict import whole_table
 from e820pool.memory_map import MemoryMap
 from e820pool.report.handoff_text import parts_of
 from e820pool.report.results.model import HandoffChapter, Judged
@@ -29,7 +28,7 @@ def handoff_chapter(
     return HandoffChapter(
         origin=one_line(origin),
         before=handoff.firmware_map,
-        after=MemoryMap(entries=whole_table(handoff), origin=origin),
+        after=MemoryMap(entries=handoff.table.entries, origin=origin),
         sources=tuple(_sources(handoff)),
         ledger=handoff.ledger,
         encoding=one_line(handoff.encoding),
@@ -39,7 +38,7 @@ def handoff_chapter(
     )
 
 
-# In the order of whole_table().
+# In the order of .table.entries.
 def _sources(handoff: Handoff) -> Iterator[str]:
     for at in range(len(handoff.boot_params.e820_map)):
         yield f"zero page entry {at}"

@@ -1,0 +1,172 @@
+"""E820Table: the entries of one table, and what they name as sets of bytes."""
+
+from __future__ import annotations
+
+from functools import cached_property, reduce
+from operator import or_
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from e820pool.abi.e820 import E820_DTYPE, table_of
+from e820pool.errors import InputError
+from e820pool.extents import ByteRangeSet
+from e820pool.sweep import sweep_arrays
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+__all__ = ("E820Table",)
+
+
+class E820Table:
+    """The entries of a table in its order, overlaps and all.
+
+    What an entry names is ``[addr, addr + size)``, and there is one rule for all
+    tables: an entry that reaches 2^64, or wraps there, names all bytes from its
+    start on (up to :attr:`.ByteRangeSet.LIMIT`, the last byte cannot be named). A
+    table with such an entry cannot be resolved: Linux e820__update_table()
+    (arch/x86/kernel/e820.c, 2.6.32 to 7.3) refuses it whole.
+
+    Sets are made once: a table that is asked again answers from memory.
+
+    Attributes:
+        entries: E820_DTYPE array (addr, size in bytes; type), shape (n,). Not to be
+            changed any more.
+
+    Example:
+        >>> from e820pool.table import E820Table
+        >>> table = E820Table.of([(0x0, 0x5000, 1), (0x1000, 0x1000, 2)])
+        >>> table.bytes_of(1), table.resolved().bytes_of(1)
+        (ByteRangeSet([0x0, 0x5000)), ByteRangeSet([0x0, 0x1000), [0x2000, 0x5000)))
+    """
+
+    def __init__(self, entries: NDArray[Any]) -> None:
+        self.entries = entries
+        self._sets: dict[tuple[int, ...], ByteRangeSet] = {}
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[int, int, int]]) -> Self:
+        """Return the table of ``(addr, size, type)`` rows.
+
+        Raises:
+            InputError: a number does not fit its field.
+        """
+        return cls(table_of(rows))
+
+    @classmethod
+    def joined(cls, tables: Iterable[NDArray[Any]]) -> Self:
+        """Return the table of the entries of several, one after the other."""
+        return cls(np.concatenate((np.empty(0, E820_DTYPE), *tables)))
+
+    def __len__(self) -> int:
+        return int(self.entries.size)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, E820Table):
+            return NotImplemented
+        return bool(np.array_equal(self.entries, other.entries))
+
+    def __hash__(self) -> int:
+        return hash(self.entries.tobytes())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}.of({self.rows()!r})"
+
+    def rows(self) -> list[tuple[int, int, int]]:
+        """Return ``(addr, size, type)`` as plain integers, in order."""
+        return [(addr, size, kind) for addr, size, kind in self.entries.tolist()]
+
+    @cached_property
+    def ends(self) -> NDArray[np.uint64]:
+        """The exclusive end of each entry: 2^64 - 1 for one that reaches 2^64."""
+        ends: NDArray[np.uint64] = self.entries["addr"] + self.entries["size"]
+        ends[self.reaches_top] = ByteRangeSet.LIMIT
+        return ends
+
+    @cached_property
+    def reaches_top(self) -> NDArray[np.bool_]:
+        """Whether each entry reaches 2^64 or wraps there."""
+        wraps: NDArray[np.bool_] = (
+            self.entries["addr"] + self.entries["size"] < self.entries["addr"]
+        )
+        return wraps
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether some entry reaches 2^64, so that nobody can resolve the table."""
+        return bool(self.reaches_top.any())
+
+    @cached_property
+    def covered(self) -> ByteRangeSet:
+        """The bytes that entries of any type name."""
+        return ByteRangeSet.from_bounds(self.entries["addr"], self.ends)
+
+    def bytes_of(self, *types: int) -> ByteRangeSet:
+        """Return the bytes that entries of these types name, whatever lies over them.
+
+        Once overlaps are :meth:`resolved` every byte has one type.
+        """
+        known = self._sets.get(types)
+        if known is None:
+            known = self._sets[types] = self._named(self.is_of(*types))
+        return known
+
+    def bytes_but(self, *types: int) -> ByteRangeSet:
+        """Return the bytes that entries of all other types name."""
+        return self._named(~self.is_of(*types))
+
+    def is_of(self, *types: int) -> NDArray[np.bool_]:
+        """Return whether each entry is of one of these types, shape (n,)."""
+        masks = (self.entries["type"] == kind for kind in types)
+        return reduce(or_, masks, np.zeros(len(self), np.bool_))
+
+    def _named(self, rows: NDArray[np.bool_]) -> ByteRangeSet:
+        return ByteRangeSet.from_bounds(self.entries["addr"][rows], self.ends[rows])
+
+    def overlapping(self, start: int, end: int) -> E820Table:
+        """Return the entries that name a byte of ``[start, end)``, in order."""
+        low, high = (np.uint64(min(at, ByteRangeSet.LIMIT)) for at in (start, end))
+        addrs = self.entries["addr"]
+        return E820Table(
+            self.entries[(addrs < high) & (self.ends > low) & (addrs < self.ends)]
+        )
+
+    def where(self, rows: NDArray[np.bool_]) -> E820Table:
+        """Return the entries that a mask of shape (n,) keeps, in order."""
+        return E820Table(self.entries[rows])
+
+    def validate_resolvable(self) -> None:
+        """Raise InputError, naming the first entry that reaches 2^64."""
+        for at in np.flatnonzero(self.reaches_top)[:1].tolist():
+            addr, size, _ = self.entries[at].tolist()
+            raise InputError(
+                f"entry {at} at {addr:#x} with size {size:#x} reaches 2^64: the limit "
+                f"of an entry's end is {ByteRangeSet.LIMIT:#x}"
+            )
+
+    def resolved(self) -> E820Table:
+        """Return the sorted, disjoint table: where entries overlap, the highest type.
+
+        Raises:
+            InputError: an entry reaches 2^64.
+        """
+        self.validate_resolvable()
+        return self._resolved
+
+    @cached_property
+    def _resolved(self) -> E820Table:
+        columns = sweep_arrays(*(self.entries[name] for name in _COLUMNS))
+        flat = np.empty(columns[0].size, E820_DTYPE)
+        for name, column in zip(_COLUMNS, columns, strict=True):
+            flat[name] = column
+        made = E820Table(flat)
+        # Of a table without overlaps nothing is left to resolve.
+        made.__dict__["_resolved"] = made
+        return made
+
+
+_COLUMNS = ("addr", "size", "type")

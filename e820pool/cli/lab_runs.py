@@ -12,7 +12,7 @@ from e820pool.errors import InputError, LabError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from e820pool.cli.boot_progress import BootProgress
     from e820pool.cli.console import Console
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = (
     "add_device_option",
     "add_lab_options",
-    "binder_of",
     "boot_options",
     "lab_kernels",
     "one_lab_kernel",
@@ -141,31 +140,6 @@ def _kernel(text: str) -> KernelFile:
     return KernelFile(
         name=found.version, image=found.read(), config=found.read_config()
     )
-
-
-def binder_of(
-    kernel: KernelFile, args: argparse.Namespace
-) -> Callable[[Handoff], Handoff]:
-    """Return what completes a handoff as :func:`run_pairs` does before it boots it.
-
-    Raises:
-        BadImageError: it is no bzImage.
-        LabError: busybox is missing.
-    """
-    from e820pool.abi.bzimage import parse_bzimage  # noqa: PLC0415  construct
-    from e820pool.lab.guest import LAB_CMDLINE, build_initramfs  # noqa: PLC0415
-    from e820pool.loading.bind import bind_kernel, kernel_bytes  # noqa: PLC0415
-
-    image = parse_bzimage(kernel.image)
-    code = kernel_bytes(image, kernel.image)
-    initrd = build_initramfs(pressure=not args.no_pressure)
-
-    def bound(handoff: Handoff) -> Handoff:
-        return bind_kernel(
-            handoff, image, code, initrd=initrd, extra_cmdline=LAB_CMDLINE
-        ).handoff
-
-    return bound
 
 
 def run_boots(

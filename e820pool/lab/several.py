@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from e820pool.abi.bzimage import parse_bzimage
 from e820pool.errors import LabError
 from e820pool.lab.boot import BootOptions, boot
+from e820pool.lab.guest import LAB_CMDLINE, build_initramfs
+from e820pool.loading.bind import bind_kernel, kernel_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +22,12 @@ if TYPE_CHECKING:
     from e820pool.lab.machine import Phase
     from e820pool.loading.kernel_file import KernelFile
 
-__all__ = ("Outcome", "boot_pairs", "boot_several")
+__all__ = (
+    "Outcome",
+    "binder_of",
+    "boot_pairs",
+    "boot_several",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +37,25 @@ class Outcome:
     kernel: KernelFile
     record: BootRecord | None = None
     failure: LabError | None = None
+
+
+def binder_of(kernel: KernelFile, *, pressure: bool) -> Callable[[Handoff], Handoff]:
+    """Return what completes a handoff as :func:`boot_pairs` does before it boots it.
+
+    Raises:
+        BadImageError: it is no bzImage.
+        LabError: busybox is missing.
+    """
+    image = parse_bzimage(kernel.image)
+    code = kernel_bytes(image, kernel.image)
+    initrd = build_initramfs(pressure=pressure)
+
+    def bound(handoff: Handoff) -> Handoff:
+        return bind_kernel(
+            handoff, image, code, initrd=initrd, extra_cmdline=LAB_CMDLINE
+        ).handoff
+
+    return bound
 
 
 def boot_several(

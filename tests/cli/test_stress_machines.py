@@ -40,12 +40,15 @@ def machine(monkeypatch):
         return run_pairs([(handoff, kernel) for kernel in kernels], kernels)
 
     kernel = KernelFile(name="6.1", image=rawbytes.bzimage())
-    monkeypatch.setattr("e820pool.cli.confirm.run_pairs", run_pairs)
-    monkeypatch.setattr("e820pool.cli.search.run_boots", run_boots)
-    monkeypatch.setattr("e820pool.cli.confirm.binder_of", lambda *_: lambda one: one)
-    monkeypatch.setattr("e820pool.loading.kernel_file.profile_of", lambda _: PROFILE)
-    for module in ("confirm", "search"):
-        monkeypatch.setattr(f"e820pool.cli.{module}.lab_kernels", lambda _: [kernel])
+    monkeypatch.setattr("e820pool.cli.stress_boots.run_pairs", run_pairs)
+    monkeypatch.setattr("e820pool.cli.stress_boots.run_boots", run_boots)
+    monkeypatch.setattr(
+        "e820pool.cli.stress_boots.binder_of", lambda *_, **__: lambda one: one
+    )
+    monkeypatch.setattr("e820pool.cli.stress_boots.lab_kernels", lambda _: [kernel])
+    for module in ("limit_boots", "shape_boots"):
+        place = f"e820pool.experiments.{module}.profile_of"
+        monkeypatch.setattr(place, lambda _: PROFILE)
     return lab
 
 
@@ -65,7 +68,9 @@ def test_a_machine_that_does_what_the_model_says_confirms_it(ok, machine):
 
 @pytest.mark.usefixtures("machine")
 def test_all_limits_are_confirmed_by_one_word(ok, monkeypatch):
-    monkeypatch.setattr("e820pool.compat.judge_boot", judged_as_touched)
+    monkeypatch.setattr(
+        "e820pool.experiments.limit_boots.judge_boot", judged_as_touched
+    )
     done = ok("stress", "--confirm", "all", "--format", "json")
     assert {row["limit"] for row in done.json["boots"]} == set(OBSERVABLE)
     assert all(row["agree"] for row in done.json["boots"])
@@ -143,7 +148,7 @@ def hangs_after(last_line):
 def test_a_kernel_that_hangs_where_it_was_said_to_confirms_it(
     run, machine, monkeypatch, limit
 ):
-    monkeypatch.setattr("e820pool.loading.kernel_file.profile_of", lambda _: NEWER)
+    monkeypatch.setattr("e820pool.experiments.limit_boots.profile_of", lambda _: NEWER)
     machine.boot = hangs_after(b"[    0.66] x86/mm: Memory block size: 128MB")
     done = run("stress", "--confirm", limit, "--format", "json")
     assert [one["machine"] for one in done.json["boots"]] == [[], [], ["hung"]]
@@ -152,7 +157,7 @@ def test_a_kernel_that_hangs_where_it_was_said_to_confirms_it(
 
 
 def test_a_kernel_that_hangs_elsewhere_is_no_verdict(run, machine, monkeypatch):
-    monkeypatch.setattr("e820pool.loading.kernel_file.profile_of", lambda _: NEWER)
+    monkeypatch.setattr("e820pool.experiments.limit_boots.profile_of", lambda _: NEWER)
     for last in (b"", b"[    1.2] clocksource: tsc"):
         machine.boot = hangs_after(last)
         done = run("stress", "--confirm", "freed-array", "--format", "json")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from e820pool.cli import status
-from e820pool.cli.confirm import confirm
 from e820pool.cli.inputs import add_source_argument, source_map
 from e820pool.cli.job_options import add_job_options, job_options
 from e820pool.cli.lab_runs import add_lab_options
 from e820pool.cli.progress import Progress
-from e820pool.cli.search import search
 from e820pool.cli.status import UsageError
+from e820pool.cli.stress_boots import confirm, search
 from e820pool.cli.targets import add_kernel_option
 from e820pool.experiments.kept_results import KeptResults, run_missing
 

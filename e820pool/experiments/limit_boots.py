@@ -1,0 +1,139 @@
+"""Real kernels just below, at and just above a limit, held against the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from e820pool.compat import judge_boot
+from e820pool.errors import E820PoolError
+from e820pool.loading.kernel_file import profile_of
+from e820pool.stress.confirm import cases_for, loss_ids, losses_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from e820pool.errors import LabError
+    from e820pool.handoff.model import Handoff
+    from e820pool.lab.several import Outcome
+    from e820pool.loading.kernel_file import KernelFile
+    from e820pool.stress.confirm import ConfirmCase, ObservableLimit
+
+__all__ = ("PlannedBoot", "judge_boots", "plan_boots")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedBoot:
+    """A boot near a limit; or why there is none.
+
+    Attributes:
+        case: the handoff and what is expected of it, None where it cannot be made.
+        row: what is known of it before it is booted, as plain values.
+    """
+
+    kernel: KernelFile
+    case: ConfirmCase | None
+    row: dict[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """Return a name for what is kept of the boot."""
+        kernel = str(self.row["kernel"]).replace("/", "-").strip("-")
+        return f"{kernel}-{self.row['limit']}-{self.row['where']}"
+
+
+def plan_boots(
+    kernel: KernelFile, limit: str, bind: Callable[[Handoff], Handoff]
+) -> Iterator[PlannedBoot]:
+    """Yield the boots around one limit, or one that says why there are none.
+
+    Args:
+        kernel: what is to be booted.
+        limit: a name of :data:`e820pool.stress.confirm.OBSERVABLE`.
+        bind: completes a handoff as the laboratory does before it boots it.
+    """
+    row: dict[str, Any] = {"kernel": kernel.name, "limit": limit, "where": "-"}
+    try:
+        cases = list(cases_for(limit, profile_of(kernel), bind))
+    except E820PoolError as exc:
+        yield PlannedBoot(kernel=kernel, case=None, row=_row(row, error=str(exc)))
+        return
+    for case in cases:
+        known = {
+            "where": case.where,
+            "count": case.count,
+            "of": case.limit.counts,
+            "entries": case.entries,
+        }
+        yield PlannedBoot(kernel=kernel, case=case, row=row | known)
+
+
+def judge_boots(
+    planned: Iterable[PlannedBoot], outcomes: Iterator[Outcome]
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each: what the model said, what the machine did, if they agree.
+
+    ``agree`` is None where there is no answer, for the reason in ``error``.
+
+    Args:
+        planned: in any order.
+        outcomes: of those that have a case, in the same order.
+    """
+    for one in planned:
+        if one.case is None:
+            yield one.row
+        else:
+            yield _judged_row(next(outcomes), one.case, one.row)
+
+
+def _judged_row(
+    outcome: Outcome, case: ConfirmCase, row: dict[str, Any]
+) -> dict[str, Any]:
+    record, loses = outcome.record, case.limit.loses
+    profile = profile_of(outcome.kernel)
+    if record is None:
+        model = losses_of(case.handoff, profile, loses)
+        word = _end_of_lost(case.limit, outcome.failure) if model else ""
+        if not word:
+            return _row(row, error=f"VM lost: {outcome.failure}")
+        return _row(row, model=list(model), machine=[word], agree=True)
+    found = judge_boot(record, profile)
+    model = loss_ids(found.model.findings, loses)
+    machine = loss_ids(found.machine.findings, case.limit.shows or loses)
+    differs = [one.field for one in found.differences]
+    return _row(
+        row,
+        model=list(model),
+        machine=list(machine),
+        # By what name is no matter: a console does not list what memblock lost.
+        agree=bool(model) == bool(machine) and not differs,
+        differs=differs,
+        seconds=round(record.run.seconds.get("kernel", 0.0), 1),
+    )
+
+
+# What a limit says of a kernel that is given up at the deadline: no word on a console,
+# as it died before it had one; or one last word, after which it hangs.
+def _end_of_lost(limit: ObservableLimit, failure: LabError | None) -> str:
+    console = getattr(failure, "console", None)
+    if console is None or getattr(failure, "phase", "") != "kernel":
+        return ""
+    if limit.silent and console == b"":
+        return "silent"
+    last = console.strip().rpartition(b"\n")[2]
+    return "hung" if limit.hangs_after and limit.hangs_after in last else ""
+
+
+def _row(row: dict[str, Any], **told: Any) -> dict[str, Any]:
+    nothing: dict[str, Any] = {
+        "count": 0,
+        "of": "",
+        "entries": 0,
+        "model": [],
+        "machine": [],
+        "agree": None,
+        "differs": [],
+        "seconds": None,
+        "error": "",
+    }
+    return nothing | row | told

@@ -1,12 +1,12 @@
-"""The hole below 4 GiB that a kernel gives to PCI devices."""
+"""The holes below 4 GiB in which a kernel gives addresses to PCI devices."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e820pool.abi.e820 import E820_TYPE_RESERVED
+from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
 from e820pool.compat.about import finding_about
-from e820pool.extents import PAGE_SHIFT, ByteRangeSet
+from e820pool.extents import PAGE_SHIFT, ByteRangeSet, round_up
 from e820pool.findings import Finding
 from e820pool.kernel.end_of_ram import max_pfn
 from e820pool.table import E820Table
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 __all__ = ("findings_of_pci_gap", "pci_gap")
 
 _SOURCE = "5.10 to 7.3 arch/x86/kernel/e820.c e820_search_gap(), e820__setup_pci_gap()"
+_CANDIDATES = (
+    "7.3 drivers/pci/setup-res.c __pci_assign_resource(): PCIBIOS_MIN_MEM; "
+    "arch/x86/kernel/e820.c e820__setup_pci_gap(), e820__reserve_resources_late()"
+)
 _MAX_GAP_END = 1 << 32
 _BELOW_4_GIB = ByteRangeSet([(0, _MAX_GAP_END)])
 _LEAST_GAP = 4 << 20
@@ -30,22 +34,45 @@ Span = tuple[int, int]
 
 
 def findings_of_pci_gap(case: Situation) -> Iterator[Finding]:
-    """Yield deposits in the gap, and a gap that lost entries moved."""
+    """Yield deposits that devices can be put over, and a gap that lost entries moved.
+
+    The gap's start is a lower bound and no more: from there on up to 4 GiB every hole
+    is a candidate that no entry names. What follows RAM up to the next 64 MiB is none:
+    it becomes a resource, "RAM buffer".
+    """
     view = case.view
     if not case.deposits or not view.table or view.fatal is not None:
         return
     gap = _gap_of(case, view.table)
-    hit = case.deposits & ByteRangeSet([gap]).pages_touched()
+    above = (gap[0], max(gap[1], _MAX_GAP_END))
     # What an entry names is no place for a device, even where the gap is none.
-    hit -= case.table.covered.pages_inside()
+    taken = case.table.covered | _ram_buffers(view.table)
+    hit = case.deposits & (ByteRangeSet([above]) - taken).pages_touched()
     if hit:
         text = (
-            f"[{gap[0]:#x}, {gap[1]:#x}) becomes the gap for PCI devices, which can be "
-            "given addresses in it, over {pages}"
+            f"PCI devices can be given addresses in the table's holes from {gap[0]:#x} "
+            "on, over {pages}"
         )
-        yield finding_about("pci-gap-moved", "unsafe", hit, text, _SOURCE)
+        yield finding_about("pci-gap-moved", "unsafe", hit, text, _CANDIDATES)
     elif view.dropped or view.user_map is not None:
         yield from _moved(case, gap)
+
+
+# e820__reserve_resources_late(), 2.6.32 to 7.3: RAM is rounded up, as firmware may have
+# kept the rest for itself.
+def _ram_buffers(rows: Sequence[Row]) -> ByteRangeSet:
+    ends = [(a + s) & _U64_MASK for a, s, kind in rows if kind == E820_TYPE_RAM]
+    return ByteRangeSet(
+        (end, min(round_up(end, _ram_alignment(end)), ByteRangeSet.LIMIT))
+        for end in ends
+        if end % _ram_alignment(end)
+    )
+
+
+def _ram_alignment(addr: int) -> int:
+    if addr < 1 << 20:
+        return 64 << 10
+    return 1 << 20 if addr < 16 << 20 else 64 << 20
 
 
 def _gap_of(case: Situation, rows: Sequence[Row]) -> Span:

@@ -128,6 +128,7 @@ def facts_with(config):
     return HopFacts(
         kernel=KernelFile(name="6.1", image=image, config=config),
         entered="boot",
+        starter=None,
         started=NextKernel(bound=bound, image=image, initrd=b""),
         before=None,
         report=GuestReport(frames=frames),

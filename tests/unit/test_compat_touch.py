@@ -92,9 +92,9 @@ def test_a_count_of_slots_is_told():
 class TestPciGap:
     """The hole below 4 GiB that becomes the gap for PCI devices."""
 
-    # RAM up to 1 GiB; its last 16 MiB are deposited.
-    TOP = (G - 16 * M, 16 * M)
-    RAM = (*CARVED[:2], (M, G - 17 * M, 1))
+    # RAM up to 1 GiB; its last 128 MiB are deposited. What remains ends at 64 MiB.
+    TOP = (G - 128 * M, 128 * M)
+    RAM = (*CARVED[:2], (M, G - 129 * M, 1))
 
     @pytest.mark.parametrize("release", ["2.6.32", "6.1", "7.0", "7.3"])
     def test_a_bare_deposit_at_the_top_of_low_ram_is_given_to_devices(self, release):
@@ -109,6 +109,22 @@ class TestPciGap:
     def test_a_bare_deposit_that_the_largest_gap_does_not_hold_is_not(self):
         bare = [row for row in CARVED if row[0] != AT]
         assert levels("pci-gap-moved", bare) == []
+
+    @pytest.mark.parametrize("release", ["2.6.32", "6.1", "7.3"])
+    def test_what_follows_ram_is_a_resource_up_to_the_next_64_mib(self, release):
+        rows = [*CARVED[:2], (M, G - 129 * M - 16 * M, 1)]
+        inside, beyond = (G - 144 * M, 16 * M), (G - 144 * M, 17 * M)
+        assert levels("pci-gap-moved", rows, release, deposits=(inside,)) == []
+        assert levels("pci-gap-moved", rows, release, deposits=(beyond,)) == ["unsafe"]
+
+    @pytest.mark.parametrize("release", ["6.1", "7.3"])
+    def test_every_hole_above_the_start_of_the_gap_is_a_candidate(self, release):
+        """The largest hole is below the one with the deposit."""
+        rows = [*CARVED[:2], (M, 511 * M, 1), (2 * G, G, 2)]
+        higher = (3 * G + 512 * M, 16 * M)
+        rows.append((3 * G + 768 * M, 16 * M, 2))
+        told = levels("pci-gap-moved", rows, release, deposits=(higher,))
+        assert told == ["unsafe"]
 
     def test_what_is_below_the_first_entry_counts_from_7_0_on(self):
         rows = [(3 * G, 512 * M, 1)]

@@ -41,6 +41,12 @@ UNTOLD = {
     "kexec-mark-skips-ima": (NEXT_KERNEL, MAIN),
     "kexec-mark-skips-seed": (NEXT_KERNEL, MAIN),
     "setup-data-marked-for-kexec": (NEXT_KERNEL, MAIN),
+    "capture-table-has-reserved": (NEXT_KERNEL, MAIN),
+    "capture-table-whole-first-mib": (NEXT_KERNEL, MAIN),
+    "five-levels-known": (NEXT_KERNEL, MAIN),
+    "five-levels-always": (NEXT_KERNEL, MAIN),
+    "kexec-tables-have-bit-58": (NEXT_KERNEL, MAIN),
+    "fifth-level-left-by-raw-entry": (NEXT_KERNEL, MAIN),
     "firmware-memmap-shows-kexec-table": (
         "the tables for kexec and for /sys/firmware/memmap differ by marked nodes only",
         ("6.12", "6.18", "7.3"),

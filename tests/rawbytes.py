@@ -150,3 +150,14 @@ def pool_record(
     back += header_more + rows + trailing
     crc = crc32(front + bytes(4) + back) if crc is None else crc
     return front + struct.pack("<I", crc) + back
+
+
+def elf_core(*loads, kind=4):
+    """Return ELF core headers: (vaddr, paddr, size) a PT_LOAD, after one PT_NOTE."""
+    count = len(loads) + 1
+    head = struct.pack("<16sHHIQQQ", b"\x7fELF\x02\x01\x01", kind, 62, 1, 0, 64, 0)
+    head += struct.pack("<IHHHHHH", 0, 64, 56, count, 0, 0, 0)
+    body = struct.pack("<IIQQQQQQ", 4, 0, 4096, 0, 0, 100, 100, 0)
+    for vaddr, paddr, size in loads:
+        body += struct.pack("<IIQQQQQQ", 1, 7, 4096, vaddr, paddr, size, size, 0)
+    return head + body

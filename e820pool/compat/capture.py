@@ -13,13 +13,18 @@ from e820pool.loading.capture import TOOLS_CRASH_ENTRIES, entries_before_own_ram
 from e820pool.type_words import resource_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from e820pool.compat.situation import Situation
     from e820pool.extents import ByteRangeSet, ExtentSet
     from e820pool.loading.kexec_loaders import HandedOver
 
-__all__ = ("findings_of_capture", "findings_of_dump", "findings_of_handed_over")
+__all__ = (
+    "findings_of_capture",
+    "findings_of_dump",
+    "findings_of_handed_over",
+    "of_capture_kernel",
+)
 
 _SLOTS = E820_MAX_ENTRIES_ZEROPAGE
 _FILE = "5.3 to 7.3 arch/x86/kernel/crash.c crash_setup_memmap_entries()"
@@ -28,6 +33,7 @@ _DUMP = (
     "5.10 to 7.3 arch/x86/kernel/crash.c walk_system_ram_res(); kexec-tools 2.0.25 "
     "kexec/arch/i386/crashdump-x86.c get_crash_memory_ranges()"
 )
+_ABOUT_A_POOL = {"not-reserved", "pool-record-lost"}
 _CRASHKERNEL = re.compile(r"(?:^|\s)crashkernel=(\S+)")
 
 
@@ -50,6 +56,11 @@ def findings_of_capture(case: Situation) -> Iterator[Finding]:
     before += any(word.endswith(",high") for word in asked)
     if before >= _SLOTS:
         yield _table_full(before)
+
+
+def of_capture_kernel(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings without those about a pool: nobody rebuilds one there."""
+    return [one for one in findings if one.id not in _ABOUT_A_POOL]
 
 
 def findings_of_handed_over(handed: HandedOver) -> Iterator[Finding]:
@@ -78,7 +89,8 @@ def findings_of_dump(deposits: ExtentSet, dumped: ByteRangeSet) -> Iterator[Find
 def _table_full(before: int) -> Finding:
     message = (
         f"a capture kernel loaded by kexec_file_load has no RAM of its own: {before} "
-        f"entries come before it, and {_SLOTS} fit; kexec -c -p has room"
+        f"entries come before it, and {_SLOTS} fit; kexec -c -p, or "
+        "'e820pool kexec --panic', has room"
     )
     return Finding(
         id="capture-table-full", level="degraded", message=message, source=_FILE

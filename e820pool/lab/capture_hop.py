@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE, E820_TYPE_RAM
 from e820pool.compat import Difference, diff
-from e820pool.compat.capture import findings_of_dump, findings_of_handed_over
+from e820pool.compat.capture import (
+    findings_of_dump,
+    findings_of_handed_over,
+    of_capture_kernel,
+)
 from e820pool.compat.judge import judge_input, model_of_boot
 from e820pool.compat.verdict import verdict_of
 from e820pool.extents import ByteRangeSet
@@ -23,6 +28,7 @@ from e820pool.lab.machine_view import view_of_machine
 from e820pool.loading.capture import (
     capture_by_file,
     capture_by_tools,
+    capture_window,
     crash_ranges,
     dumped_by_file,
     dumped_by_tools,
@@ -45,8 +51,6 @@ __all__ = ("capture_hop_of",)
 
 # The kernel that crashes goes on writing to the console up to its last word.
 _FIRST_WORDS = b"Linux version "
-# Nobody rebuilds a pool in a capture kernel.
-_ABOUT_A_POOL = {"not-reserved", "pool-record-lost"}
 
 
 def capture_hop_of(facts: HopFacts) -> Hop:
@@ -98,8 +102,9 @@ def _given(
     limit = E820_MAX_ENTRIES_ZEROPAGE
     handed = HandedOver(table=tuple(rows[:limit]), ext=tuple(rows[limit:]))
     line = facts.started.bound.handoff.cmdline.decode("latin-1")
-    own = crash_ranges(ranges)
-    return replace(handed.boot_input(line), load_window=own[-1] if own else None)
+    size = parse_bzimage(facts.started.image).init_size
+    window = capture_window(crash_ranges(ranges), size)
+    return replace(handed.boot_input(line), load_window=window)
 
 
 def _verdict(
@@ -111,7 +116,7 @@ def _verdict(
 ) -> Verdict:
     deposits = facts.started.bound.handoff.ledger.extents
     judged = judge_input(deposits, given, profile)
-    found = [one for one in judged.findings if one.id not in _ABOUT_A_POOL]
+    found = of_capture_kernel(judged.findings)
     if handed is not None:
         found += findings_of_handed_over(handed)
     found += findings_of_dump(deposits, _expected(ranges, facts))

@@ -30,7 +30,7 @@ from e820pool.lab.qemu import VmSpec
 from e820pool.lab.serial_ports import LostVmError
 from e820pool.lab.started_vm import restore_parts, started_vm
 from e820pool.loading.bind import backed_pages
-from e820pool.loading.capture import KCORE_BYTES, CrashFiles, crash_files
+from e820pool.loading.capture import CrashFiles, crash_files
 from e820pool.loading.multiboot_stub import STUB_READY, STUB_RESUME
 
 if TYPE_CHECKING:
@@ -249,7 +249,10 @@ class _Run:
         return hop, following
 
     def _crash_files(self, hop: Hop, ledger: DepositLedger) -> CrashFiles:
-        read = f"head -c {KCORE_BYTES} /proc/kcore >{_KCORE}"
+        # What is behind the headers is memory: Elf64_Ehdr has 64 bytes with e_phnum at
+        # 56, an Elf64_Phdr 56.
+        count = "$(busybox od -A n -t u2 -j 56 -N 2 /proc/kcore)"
+        read = f"head -c $((64 + 56 * {count})) /proc/kcore >{_KCORE}"
         self._port.command(f"run busybox {read}; send kcore {_KCORE}", _COMMAND_SECONDS)
         kcore = parse_guest_report(self._port.report).frames.get("kcore", b"")
         return crash_files(hop.report.text("iomem"), kcore, ledger.extents)

@@ -33,7 +33,7 @@ class Attempt:
 
 @contextmanager
 def attempt(
-    agent: str | None, *, acts: bool, gates: Callable[[], None]
+    agent: str | None, *, acts: bool, gates: Callable[[], None], panic: bool = False
 ) -> Iterator[Attempt]:
     """Ask the agent; where something is to be loaded, freeze it until that is done.
 
@@ -45,6 +45,7 @@ def attempt(
         agent: who keeps the deposits, None where nobody is asked.
         acts: whether a kernel is to be loaded.
         gates: raises MachineError where this machine cannot load it; asked first.
+        panic: whether it is loaded for a crash. The agent goes on once it is.
 
     Raises:
         MachineError: the agent is not there or refuses; or an attempt failed, and
@@ -60,17 +61,21 @@ def attempt(
         yield trial
     except BaseException as exc:
         if acts and not trial.succeeded:
-            _leave_nothing(agent, exc)
+            _leave_nothing(agent, exc, panic)
         raise
     if acts and not trial.succeeded:
-        _leave_nothing(agent, None)
+        _leave_nothing(agent, None, panic)
+    elif acts and panic and agent is not None:
+        ask_agent(agent, "thaw")
 
 
 # The reason why it failed is what the caller must hear, and with it what is left.
-def _leave_nothing(agent: str | None, reason: BaseException | None) -> None:
+def _leave_nothing(
+    agent: str | None, reason: BaseException | None, panic: bool
+) -> None:
     is_left = False
     try:
-        unload_loaded()
+        unload_loaded(panic=panic)
     except MachineError as exc:
         is_left = True
         if reason is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ("FIRMWARE_MEMMAP", "execute_argv", "load_argv")
+__all__ = ("FIRMWARE_MEMMAP", "execute_argv", "load_argv", "panic_argv")
 
 FIRMWARE_MEMMAP = "/sys/firmware/memmap"
 """What kexec-tools read the table from."""
@@ -28,6 +28,30 @@ def load_argv(
     return (
         *("unshare", "-m", "sh", "-c", _MOUNTED, str(tree)),
         *(kexec, "-c", "-l", kernel),
+        *([f"--initrd={initrd}"] if initrd is not None else []),
+        f"--command-line={line}",
+    )
+
+
+# The files are in a folder of ours, whose name is the shell's $0.
+_PANIC = (
+    'mount --bind "$0/iomem" /proc/iomem && mount --bind "$0/kcore" /proc/kcore '
+    '&& exec "$@"'
+)
+
+
+def panic_argv(
+    kexec: str, folder: Path, *, kernel: str, initrd: str | None, cmdline: bytes
+) -> tuple[str, ...]:
+    """Return the command that makes kexec-tools load a capture kernel.
+
+    They make the ELF headers of the dump from the two files in ``folder``. By
+    kexec_file_load(2) the kernel would make them itself.
+    """
+    line = cmdline.decode("utf-8", "surrogateescape")
+    return (
+        *("unshare", "-m", "sh", "-c", _PANIC, str(folder)),
+        *(kexec, "-c", "-p", kernel),
         *([f"--initrd={initrd}"] if initrd is not None else []),
         f"--command-line={line}",
     )

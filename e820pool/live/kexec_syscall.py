@@ -17,6 +17,9 @@ __all__ = ("load_image", "reboot_into_loaded", "unload")
 _SYS_REBOOT = 169
 _SYS_KEXEC_LOAD = 246
 
+# KEXEC_ON_CRASH, include/uapi/linux/kexec.h
+_ON_CRASH = 1
+
 # include/uapi/linux/reboot.h
 _MAGIC1 = 0xFEE1_DEAD
 _MAGIC2 = 672_274_793
@@ -51,9 +54,12 @@ def load_image(image: KexecImage) -> None:
     _kexec_load(image.entry, len(image.segments), ctypes.addressof(segments))
 
 
-def unload() -> None:
-    """Drop what is loaded, if anything; MachineError when the kernel refuses."""
-    _kexec_load(0, 0, 0)
+def unload(*, panic: bool = False) -> None:
+    """Drop what is loaded, if anything; MachineError when the kernel refuses.
+
+    ``panic`` means what is loaded for a crash.
+    """
+    _kexec_load(0, 0, 0, _ON_CRASH if panic else 0)
 
 
 def reboot_into_loaded() -> None:
@@ -66,9 +72,9 @@ def reboot_into_loaded() -> None:
     _call("reboot", _SYS_REBOOT, _MAGIC1, _MAGIC2, _CMD_KEXEC, 0)
 
 
-def _kexec_load(entry: int, nr_segments: int, segments: int) -> None:
-    # KEXEC_ARCH_DEFAULT and no flags: a kernel that is started on request.
-    _call("kexec_load", _SYS_KEXEC_LOAD, entry, nr_segments, segments, 0)
+def _kexec_load(entry: int, nr_segments: int, segments: int, flags: int = 0) -> None:
+    # KEXEC_ARCH_DEFAULT; without a flag a kernel that is started on request.
+    _call("kexec_load", _SYS_KEXEC_LOAD, entry, nr_segments, segments, flags)
 
 
 def _call(name: str, number: int, *words: int) -> None:

@@ -16,14 +16,22 @@ from e820pool.live.kexec_syscall import load_image, reboot_into_loaded, unload
 from e820pool.loading.kexec_tree import memmap_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from e820pool.live.panic import PanicPlan
     from e820pool.live.plan import KexecPlan
 
-__all__ = ("execute_loaded", "keep_handoff", "load_planned", "unload_loaded")
+__all__ = (
+    "execute_loaded",
+    "keep_handoff",
+    "load_panic",
+    "load_planned",
+    "unload_loaded",
+)
 
 _SECONDS = 600
 _LOADED = Path("/sys/kernel/kexec_loaded")
+_CRASH_LOADED = Path("/sys/kernel/kexec_crash_loaded")
 
 # Where programs of the system are, whatever PATH root has.
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -40,23 +48,38 @@ def load_planned(plan: KexecPlan) -> str:
         if plan.image is not None:
             load_image(plan.image)
             return ""
-        with _tree(plan):
+        with _folder(plan.tree, memmap_files(plan.tree_rows)):
             return _run(plan.load)
     except BaseException:
         unload_loaded()
         raise
 
 
-def unload_loaded() -> None:
-    """Drop what is loaded, if anything is.
+def load_panic(plan: PanicPlan) -> str:
+    """Load the capture kernel; return what kexec-tools said.
+
+    Raises:
+        MachineError: it failed. No capture kernel is loaded then.
+    """
+    files = {"iomem": plan.files.iomem.encode(), "kcore": plan.files.kcore}
+    try:
+        with _folder(plan.folder, files):
+            return _run(plan.load)
+    except BaseException:
+        unload_loaded(panic=True)
+        raise
+
+
+def unload_loaded(*, panic: bool = False) -> None:
+    """Drop what is loaded, if anything is; with ``panic`` what is loaded for a crash.
 
     Raises:
         MachineError: a kernel is loaded, and stays so.
     """
     try:
-        unload()
+        unload(panic=panic)
     except MachineError as exc:
-        if _is_loaded():
+        if _is_loaded(_CRASH_LOADED if panic else _LOADED):
             raise MachineError(
                 "the kernel that was loaded before is still loaded, with a table that "
                 f"is older than the newest deposit: {exc}"
@@ -64,9 +87,9 @@ def unload_loaded() -> None:
 
 
 # Without kexec, or where nobody may look, nothing is that could be started.
-def _is_loaded() -> bool:
+def _is_loaded(told: Path) -> bool:
     try:
-        return _LOADED.read_bytes().strip() == b"1"
+        return told.read_bytes().strip() == b"1"
     except OSError:
         return False
 
@@ -101,22 +124,21 @@ def execute_loaded(plan: KexecPlan) -> None:
 
 # Only root writes to the folder, so that nobody puts another tree in its place.
 @contextmanager
-def _tree(plan: KexecPlan) -> Iterator[None]:
-    tree = plan.tree
+def _folder(folder: Path, files: Mapping[str, bytes]) -> Iterator[None]:
     try:
-        tree.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.rmtree(tree, ignore_errors=True)
-        for name, data in memmap_files(plan.tree_rows).items():
-            path = tree / name
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        for name, data in files.items():
+            path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
     except OSError as exc:
-        shutil.rmtree(tree, ignore_errors=True)
-        raise MachineError(f"cannot write {str(tree)!r}: {_reason(exc)}") from exc
+        shutil.rmtree(folder, ignore_errors=True)
+        raise MachineError(f"cannot write {str(folder)!r}: {_reason(exc)}") from exc
     try:
         yield
     finally:
-        shutil.rmtree(tree, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(argv: Sequence[str]) -> str:

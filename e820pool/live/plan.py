@@ -47,7 +47,15 @@ if TYPE_CHECKING:
     from e820pool.pool.rebuild import RebuildResult
     from e820pool.sources.live_machine import LiveMachine
 
-__all__ = ("LIVE_LOADERS", "KexecPlan", "KexecRequest", "LiveLoader", "plan_kexec")
+__all__ = (
+    "KEXEC",
+    "LIVE_LOADERS",
+    "KexecPlan",
+    "KexecRequest",
+    "LiveLoader",
+    "parsed_image",
+    "plan_kexec",
+)
 
 LiveLoader = Literal["ours", "kexec-load"]
 """One of :data:`LIVE_LOADERS`."""
@@ -56,7 +64,8 @@ LIVE_LOADERS: tuple[LiveLoader, ...] = ("ours", "kexec-load")
 """kexec_load(2) with exactly our parts; stock kexec-tools that read a tree of ours."""
 
 _SYS_ENTRY = "arch/x86/boot/header.S xloadflags"
-_KEXEC = "/sbin/kexec"
+KEXEC = "/sbin/kexec"
+"""Where kexec is said to be on a machine that has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +148,7 @@ def plan_kexec(
             withdrawn and was none.
         CapacityError: table, command line, kernel or initrd do not fit.
     """
-    parsed = _parsed(request.kernel)
+    parsed = parsed_image(request.kernel)
     ours = kept_for(kept, machine.table, machine.boot_id)
     inherited = inherited_pool(machine, ours)
     before = inherited.ledger if inherited is not None else None
@@ -187,7 +196,8 @@ def plan_kexec(
     )
 
 
-def _parsed(kernel: KernelFile) -> BzImage:
+def parsed_image(kernel: KernelFile) -> BzImage:
+    """Return what an image says of itself; BadImageError when it is no bzImage."""
     try:
         return parse_bzimage(kernel.image)
     except BadImageError as exc:
@@ -277,7 +287,7 @@ def _record(firmware_map: MemoryMap, ledger: DepositLedger, generation: int) -> 
 
 def _load_command(request: KexecRequest) -> tuple[str, ...]:
     return load_argv(
-        shutil.which("kexec") or _KEXEC,
+        shutil.which("kexec") or KEXEC,
         request.work / "memmap",
         kernel=request.kernel.name,
         initrd=request.initrd_name,

@@ -17,7 +17,7 @@ from e820pool.abi.e820 import (
 )
 from e820pool.extents import ByteRangeSet
 from e820pool.loading.kexec_loaders import HandedOver
-from e820pool.sources.elf_core import kernel_text, kernel_text_of_size
+from e820pool.sources.elf_core import kcore_with_text, kernel_text
 from e820pool.sources.iomem import named_ranges
 from e820pool.type_words import resource_name, type_of_resource
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from e820pool.kernel.view import Row
 
 __all__ = (
-    "KCORE_BYTES",
     "TOOLS_CRASH_ENTRIES",
     "CrashFiles",
     "capture_by_file",
     "capture_by_tools",
+    "capture_window",
     "crash_files",
     "crash_ranges",
     "dumped_by_file",
@@ -41,10 +41,6 @@ __all__ = (
     "entries_before_own_ram",
     "iomem_without",
 )
-
-KCORE_BYTES: Final = 1 << 16
-"""What kexec-tools read of /proc/kcore: KCORE_ELF_HEADERS_SIZE, 2.0.25
-kexec/crashdump.h. A kernel with more headers than that cannot be loaded for by them."""
 
 TOOLS_CRASH_ENTRIES: Final = 1024
 """What kexec-tools hand over at the most: CRASH_MAX_MEMMAP_NR, 2.0.25
@@ -60,6 +56,7 @@ _MIB = 1 << 20
 # The tools copy the first run of RAM that ends here or below (get_backup_area()).
 _BACKUP_END = 0xA_0000
 _ALIGN = 1024
+_LARGE = 2 << 20
 
 _FROM_IOMEM = (E820_TYPE_ACPI, E820_TYPE_NVS, E820_TYPE_RESERVED)
 _TOOLS_PASS = {*_FROM_IOMEM, E820_TYPE_PMEM, E820_TYPE_PRAM}
@@ -68,6 +65,19 @@ _TOOLS_PASS = {*_FROM_IOMEM, E820_TYPE_PMEM, E820_TYPE_PRAM}
 def crash_ranges(ranges: Iterable[NamedRange]) -> tuple[tuple[int, int], ...]:
     """Return what the kernel keeps for a capture kernel: ``[start, end)``, sorted."""
     return tuple(sorted((start, end) for start, end, name in ranges if name == _CRASH))
+
+
+def capture_window(
+    own: Sequence[tuple[int, int]], init_size: int
+) -> tuple[int, int] | None:
+    """Return bytes in which a capture kernel is unpacked: the top of its own memory.
+
+    Loaders may place it elsewhere in there; no deposit is anywhere in it.
+    """
+    if not own:
+        return None
+    start, end = own[-1]
+    return max(start, (end - init_size) // _LARGE * _LARGE), end
 
 
 def capture_by_file(ranges: Sequence[NamedRange], profile: Profile) -> HandedOver:
@@ -131,12 +141,14 @@ def dumped_by_tools(ranges: Sequence[NamedRange], text_bytes: int = 0) -> ByteRa
     """Return what is read of RAM after a load by kexec-tools and kexec_load(2).
 
     What the file that they take for /proc/iomem calls System RAM, but the crash
-    kernel's own. The lowest of it is read by their purgatory, which makes a copy. And
-    the kernel's own mapping, ``text_bytes`` long, from /proc/kcore: it has a header of
-    its own, and pages in it that were freed after boot are anybody's.
+    kernel's own. The lowest of it is read by their purgatory, which makes a copy; where
+    there is none below 640 KiB, all of them. And the kernel's own mapping,
+    ``text_bytes`` long, from /proc/kcore: it has a header of its own, and pages in it
+    that were freed after boot are anybody's.
     """
     text = [(start, start + text_bytes) for start in _code_starts(ranges)]
-    return (_system_ram(ranges) - _own(ranges)) | ByteRangeSet(text)
+    backup = ByteRangeSet((addr, addr + size) for addr, size, _ in _backup(ranges))
+    return (_system_ram(ranges) - _own(ranges)) | ByteRangeSet(text) | backup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +171,7 @@ def crash_files(iomem: str, kcore: bytes, pages: ExtentSet) -> CrashFiles:
 
     Args:
         iomem: text of /proc/iomem, read as root.
-        kcore: the beginning of /proc/kcore, :data:`KCORE_BYTES` of it.
+        kcore: the beginning of /proc/kcore with all its headers, and no more.
         pages: what the capture kernel must not read.
 
     Raises:
@@ -171,7 +183,7 @@ def crash_files(iomem: str, kcore: bytes, pages: ExtentSet) -> CrashFiles:
         size = next((first - start for first, _ in hit), size)
     return CrashFiles(
         iomem=iomem_without(iomem, pages),
-        kcore=kernel_text_of_size(kcore, size),
+        kcore=kcore_with_text(kcore, size),
         text_bytes=size,
     )
 

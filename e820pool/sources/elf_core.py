@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from e820pool.errors import BadImageError
 from e820pool.extents import ByteRangeSet
@@ -12,7 +12,18 @@ from e820pool.extents import ByteRangeSet
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("TextSegment", "dumped_ranges", "kernel_text", "kernel_text_of_size")
+__all__ = (
+    "KCORE_BYTES",
+    "TextSegment",
+    "dumped_ranges",
+    "headers_size",
+    "kcore_with_text",
+    "kernel_text",
+)
+
+KCORE_BYTES: Final = 1 << 16
+"""What kexec-tools read of /proc/kcore: KCORE_ELF_HEADERS_SIZE, 2.0.25
+kexec/crashdump.h. A kernel with more headers than that cannot be loaded for by them."""
 
 # Elf64_Ehdr and Elf64_Phdr, System V ABI gABI 4.1; little-endian.
 _HEADER = struct.Struct("<4sBB10xHHIQQQIHHHHHH")
@@ -23,6 +34,9 @@ _LIMIT = 1 << 64
 # p_filesz and p_memsz in a program header.
 _SIZES = struct.Struct("<QQ")
 _SIZES_AT = 0x20
+# e_phoff and e_phnum in the ELF header.
+_PLACE, _PLACE_AT = struct.Struct("<Q"), 0x20
+_COUNT, _COUNT_AT = struct.Struct("<H"), 0x38
 # x86-64 maps the kernel's text from here on, and modules behind it
 # (arch/x86/include/asm/page_64_types.h __START_KERNEL_map).
 _TEXT_MAP = 0xFFFF_FFFF_8000_0000
@@ -74,25 +88,43 @@ def kernel_text(data: bytes) -> TextSegment:
     return TextSegment(header_at=at, size=size)
 
 
-def kernel_text_of_size(data: bytes, size: int) -> bytes:
-    """Return the file with the kernel's own mapping so many bytes long.
+def kcore_with_text(data: bytes, size: int) -> bytes:
+    """Return headers of /proc/kcore with the kernel's own mapping ``size`` bytes long.
+
+    Notes are left out, as they are behind the headers; and mappings of RAM where there
+    are more headers than :data:`KCORE_BYTES` hold. What kexec-tools look for is the
+    kernel's mapping and the lowest address of all.
 
     Raises:
         BadImageError: as above.
     """
-    at = kernel_text(data).header_at + _SIZES_AT
-    return data[:at] + _SIZES.pack(size, size) + data[at + _SIZES.size :]
+    text = kernel_text(data).header_at
+    found = [(at, header[3]) for at, header in _loads(data, "kcore")]
+    lowest = min(found, key=lambda one: one[1])[0]
+    kept = list(dict.fromkeys((text, lowest, *(at for at, _ in found))))
+    room = (KCORE_BYTES - _HEADER.size) // _PROGRAM.size
+    headers = [data[at : at + _PROGRAM.size] for at in kept[:room]]
+    sized = _SIZES.pack(size, size)
+    headers[0] = headers[0][:_SIZES_AT] + sized + headers[0][_SIZES_AT + _SIZES.size :]
+    start = bytearray(data[: _HEADER.size])
+    _PLACE.pack_into(start, _PLACE_AT, _HEADER.size)
+    _COUNT.pack_into(start, _COUNT_AT, len(headers))
+    return bytes(start) + b"".join(headers)
+
+
+def headers_size(data: bytes) -> int:
+    """Return where the program headers of an ELF core end that begins with ``data``.
+
+    Raises:
+        BadImageError: it is no 64-bit ELF core.
+    """
+    fields = _header(data, "kcore")
+    return int(fields[7] + fields[11] * fields[12])
 
 
 # Each with where its header is.
 def _loads(data: bytes, what: str) -> Iterator[tuple[int, tuple[int, ...]]]:
-    if len(data) < _HEADER.size:
-        raise BadImageError(
-            f"{what} of {len(data)} bytes: an ELF header has {_HEADER.size}"
-        )
-    fields = _HEADER.unpack_from(data)
-    if fields[:4] != (_MAGIC, _CLASS_64, _LITTLE, _ET_CORE):
-        raise BadImageError(f"{what}: {data[:18].hex()} is no 64-bit ELF core")
+    fields = _header(data, what)
     offset, size, count = fields[7], fields[11], fields[12]
     end = offset + size * count
     if size != _PROGRAM.size or end > len(data):
@@ -104,3 +136,14 @@ def _loads(data: bytes, what: str) -> Iterator[tuple[int, tuple[int, ...]]]:
         header = _PROGRAM.unpack_from(data, at)
         if header[0] == _PT_LOAD:
             yield at, header
+
+
+def _header(data: bytes, what: str) -> tuple[Any, ...]:
+    if len(data) < _HEADER.size:
+        raise BadImageError(
+            f"{what} of {len(data)} bytes: an ELF header has {_HEADER.size}"
+        )
+    fields = _HEADER.unpack_from(data)
+    if fields[:4] != (_MAGIC, _CLASS_64, _LITTLE, _ET_CORE):
+        raise BadImageError(f"{what}: {data[:18].hex()} is no 64-bit ELF core")
+    return fields

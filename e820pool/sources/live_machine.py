@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError, InputError
+from e820pool.sources.elf_core import headers_size
 from e820pool.sources.files import read_attribute, read_file
 from e820pool.sources.handoff_dir import read_handoff
 from e820pool.sources.handoff_parts import read_line
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = (
     "KexecGates",
     "LiveMachine",
+    "read_crash_sources",
     "read_live_machine",
     "read_live_processor",
     "reusable_cmdline",
@@ -35,6 +37,8 @@ __all__ = (
 _ROOT = Path("/")
 _CMDLINE = "proc/cmdline"
 _IOMEM = "proc/iomem"
+_KCORE = "proc/kcore"
+_ELF_HEADER_BYTES = 64
 _BOOT_PARAMS = "sys/kernel/boot_params"
 _VERSION = "proc/version"
 _BOOT_ID = "proc/sys/kernel/random/boot_id"
@@ -134,6 +138,27 @@ def read_live_processor(root: Path = _ROOT) -> tuple[str, bool]:
     """Return what /proc/version says, and whether page tables have five levels."""
     five = _has_flag(root / "proc/cpuinfo", "la57")
     return _attribute(root / _VERSION), five
+
+
+def read_crash_sources(root: Path = _ROOT) -> tuple[str, bytes]:
+    """Return the text of /proc/iomem and the headers of /proc/kcore.
+
+    What lies behind those headers is memory, and is not read.
+
+    Raises:
+        InputError: one of them cannot be read, as by who is not root.
+        BadImageError: it is not what a kernel writes.
+    """
+    iomem = decode_text(read_file(root / _IOMEM), str(root / _IOMEM))
+    path = root / _KCORE
+    try:
+        with path.open("rb", buffering=0) as file:
+            start = file.read(_ELF_HEADER_BYTES) or b""
+            rest = headers_size(start) - len(start)
+            return iomem, start + (file.read(max(rest, 0)) or b"")
+    except OSError as exc:
+        reason = (exc.strerror or str(exc)).lower()
+        raise InputError(f"cannot read {str(path)!r}: {reason}") from exc
 
 
 def reusable_cmdline(line: bytes) -> bytes:

@@ -3,12 +3,12 @@
 import struct
 
 import pytest
+from rawbytes import elf_core as elf
 
 from e820pool.errors import BadImageError
 from e820pool.extents import ExtentSet
 from e820pool.kernel.profiles import profile_for
 from e820pool.loading.capture import (
-    KCORE_BYTES,
     TOOLS_CRASH_ENTRIES,
     capture_by_file,
     capture_by_tools,
@@ -18,7 +18,12 @@ from e820pool.loading.capture import (
     dumped_by_tools,
     iomem_without,
 )
-from e820pool.sources.elf_core import dumped_ranges, kernel_text
+from e820pool.sources.elf_core import (
+    KCORE_BYTES,
+    dumped_ranges,
+    headers_size,
+    kernel_text,
+)
 from e820pool.sources.iomem import named_ranges
 
 MIB, PAGE = 1 << 20, 4096
@@ -43,17 +48,6 @@ OWN = (0x500_0000, 0x800_0000, 1)
 TEXT_MAP = 0xFFFF_FFFF_8000_0000
 # The unpacked kernel of this text, from code to bss.
 KERNEL_BYTES = 0x300_0000
-
-
-def elf(*loads, kind=4):
-    """Return an ELF core: (vaddr, paddr, size) of each PT_LOAD, after one PT_NOTE."""
-    count = len(loads) + 1
-    head = struct.pack("<16sHHIQQQ", b"\x7fELF\x02\x01\x01", kind, 62, 1, 0, 64, 0)
-    head += struct.pack("<IHHHHHH", 0, 64, 56, count, 0, 0, 0)
-    body = struct.pack("<IIQQQQQQ", 4, 0, PAGE, 0, 0, 100, 100, 0)
-    for vaddr, paddr, size in loads:
-        body += struct.pack("<IIQQQQQQ", 1, 7, PAGE, vaddr, paddr, size, size, 0)
-    return head + body
 
 
 def with_reserved(count):
@@ -168,12 +162,13 @@ def test_a_deposit_in_freed_memory_of_the_kernels_image_shortens_its_mapping():
     files = crash_files(IOMEM, kcore, inside)
     assert files.text_bytes == 0x4000 * PAGE - 0x200_0000
     assert kernel_text(files.kcore).size == files.text_bytes
-    assert len(files.kcore) == len(kcore)
+    # Without the note, whose bytes are not among the headers.
+    assert headers_size(files.kcore) == len(files.kcore) == len(kcore) - 56
     dumped = dumped_by_tools(named_ranges(files.iomem), files.text_bytes)
     assert not dumped.pages_touched() & inside
     untouched = crash_files(IOMEM, kcore, ExtentSet([(0x1_0001, 0x1_0002)]))
     assert untouched.text_bytes == KERNEL_BYTES
-    assert untouched.kcore == kcore
+    assert kernel_text(untouched.kcore).size == KERNEL_BYTES
 
 
 def test_the_headers_of_a_dump_name_physical_memory():
@@ -205,5 +200,21 @@ def test_a_kcore_without_the_kernel_is_refused():
         crash_files(IOMEM, elf((0xFFFF_8880_0000_1000, 0, PAGE)), ExtentSet())
 
 
-def test_kexec_tools_read_64_kib_of_kcore():
-    assert KCORE_BYTES == 65536
+def test_more_headers_than_kexec_tools_read_are_cut_to_those_they_need():
+    runs = [(0xFFFF_8890_0000_0000 + n * MIB, n * MIB, PAGE) for n in range(1, 2000)]
+    low = (0xFFFF_8880_0000_0000, 0, PAGE)
+    kcore = elf(*runs, low, (TEXT_MAP, 0x200_0000, KERNEL_BYTES))
+    assert len(kcore) > KCORE_BYTES == 65536
+    ours = crash_files(IOMEM, kcore, ExtentSet([(0x2100, 0x2101)])).kcore
+    assert KCORE_BYTES - 200 < len(ours) <= KCORE_BYTES
+    assert headers_size(ours) == len(ours)
+    assert kernel_text(ours).size == 0x10_0000
+    places = range(64 + 16, len(ours), 56)
+    vaddrs = [struct.unpack_from("<Q", ours, at)[0] for at in places]
+    assert min(vaddrs) == low[0]
+    assert len(set(vaddrs)) == len(vaddrs)
+
+
+def test_without_ram_below_640_kib_the_tools_copy_all_of_it():
+    text = IOMEM.replace("00001000-0009efff : System RAM\n", "")
+    assert (0, 0xA_0000) in list(dumped_by_tools(named_ranges(text)))

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
-from e820pool.cli.inputs import add_deposit_options, deposits_of
+from e820pool.cli.inputs import add_deposit_options
+from e820pool.cli.kexec_request import changes_of, request_of
+from e820pool.cli.panic import run_panic
 from e820pool.cli.status import UsageError
 from e820pool.errors import E820PoolError
 
@@ -15,8 +17,7 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
     from e820pool.live.attempt import Attempt
-    from e820pool.live.plan import KexecPlan, KexecRequest
-    from e820pool.sources.deposits_file import DepositChanges
+    from e820pool.live.plan import KexecPlan
     from e820pool.sources.live_machine import LiveMachine
 
 __all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
@@ -26,12 +27,10 @@ Build the handoff for the next kernel of this machine from its firmware's map, t
 that the running kernel inherited and what was deposited since; check it against that
 very kernel image; and load it, only if the verdict is `safe`. Without --load or
 --execute nothing is touched: the plan is printed, with the verdict, the table, the
-segments and the exact command.
+segments and the exact command. With --panic it is the capture kernel of a crash, and
+what is said is which memory its dump holds.
 """
 EXAMPLE = "e820pool kexec --kernel /boot/vmlinuz --reuse-cmdline --deposit 1G+2M"
-
-# Python and its libraries alone make an initrd of more than other inputs may have.
-_INITRD_LIMIT = 2 << 30
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +61,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "only, its default), or only the file in the state folder, kept in any case",
     )
     _add_actions(parser)
+    parser.add_argument(
+        "--panic",
+        action="store_true",
+        help="a capture kernel for a crash (kdump), by stock kexec-tools that read "
+        "/proc/iomem and /proc/kcore without the deposits; load it again after each "
+        "deposit",
+    )
     parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
@@ -135,6 +141,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if not args.unload:
         _validate(args)
     validate_machine()
+    if args.panic:
+        return run_panic(args, console)
     acts = args.load or args.execute
     machine = read_live_machine(args.root or Path("/"))
     if args.unload:
@@ -179,6 +187,8 @@ def _validate(args: argparse.Namespace) -> None:
     acts = args.load or args.execute
     if acts and (args.dry_run or args.root is not None):
         raise UsageError("--load and --execute are for this machine, and no dry run")
+    if args.panic and (args.execute or args.carrier):
+        raise UsageError("--panic is started by a crash: no --execute, no --carrier")
     if args.carrier == "setup_data" and args.loader != "ours":
         raise UsageError(
             "--carrier setup_data needs --loader ours: kexec-tools make a chain of "
@@ -190,52 +200,9 @@ def _plan(machine: LiveMachine, args: argparse.Namespace, trial: Attempt) -> Kex
     from e820pool.live.inherited import STATE_FOLDER, read_kept  # noqa: PLC0415
     from e820pool.live.plan import plan_kexec  # noqa: PLC0415
 
-    changes = trial.agent_changes or _changes(args)
-    request = _request(machine, args, changes)
+    changes = trial.agent_changes or changes_of(args)
+    request = request_of(machine, args, changes)
     return plan_kexec(machine, request, read_kept(args.state or STATE_FOLDER))
-
-
-def _changes(args: argparse.Namespace) -> DepositChanges:
-    from e820pool.deposits import Deposit, parse_range  # noqa: PLC0415
-    from e820pool.extents import ExtentSet  # noqa: PLC0415
-    from e820pool.sources.deposits_file import (  # noqa: PLC0415
-        DepositChanges,
-        parse_changes,
-    )
-    from e820pool.sources.files import read_file  # noqa: PLC0415
-
-    if args.deposits is not None:
-        return parse_changes(read_file(Path(args.deposits)), args.deposits)
-    gone = [Deposit.from_bytes(*parse_range(text)) for text in args.withdraw]
-    return DepositChanges(
-        deposits=tuple(deposits_of(args)),
-        withdrawn=ExtentSet((one.start_pfn, one.end_pfn) for one in gone),
-    )
-
-
-def _request(
-    machine: LiveMachine, args: argparse.Namespace, changes: DepositChanges
-) -> KexecRequest:
-    from e820pool.live.plan import KexecRequest  # noqa: PLC0415
-    from e820pool.loading.kernel_file import read_kernel_file  # noqa: PLC0415
-    from e820pool.sources.files import read_large_file  # noqa: PLC0415
-    from e820pool.sources.live_machine import reusable_cmdline  # noqa: PLC0415
-
-    line = args.append.encode("utf-8", "surrogateescape")
-    if args.reuse_cmdline:
-        line = reusable_cmdline(machine.cmdline)
-    initrd = b""
-    if args.initrd is not None:
-        initrd = read_large_file(Path(args.initrd), _INITRD_LIMIT)
-    return KexecRequest(
-        kernel=read_kernel_file(Path(args.kernel)),
-        initrd_name=args.initrd,
-        initrd=initrd,
-        cmdline=line,
-        changes=changes,
-        loader=args.loader,
-        carries_record=args.carrier != "file",
-    )
 
 
 def _planned(

@@ -1,0 +1,170 @@
+"""plan_panic(): a capture kernel for a crash of this one, its dump without deposits."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from e820pool.compat.capture import (
+    findings_of_dump,
+    findings_of_handed_over,
+    of_capture_kernel,
+)
+from e820pool.compat.judge import judge_input
+from e820pool.compat.verdict import verdict_of, verdict_unknown
+from e820pool.deposits import DepositLedger
+from e820pool.errors import MachineError
+from e820pool.extents import ByteRangeSet
+from e820pool.findings import LISTED, Finding
+from e820pool.live.commands import panic_argv
+from e820pool.live.inherited import inherited_pool
+from e820pool.live.kept import kept_for
+from e820pool.live.merge import merged_ledger
+from e820pool.live.plan import KEXEC, parsed_image
+from e820pool.loading.capture import (
+    CrashFiles,
+    capture_by_tools,
+    capture_window,
+    crash_files,
+    crash_ranges,
+    dumped_by_tools,
+)
+from e820pool.loading.kernel_file import known_profile
+from e820pool.sources.iomem import named_ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from e820pool.compat.verdict import Verdict
+    from e820pool.live.kept import KeptHandoff
+    from e820pool.live.plan import KexecRequest
+    from e820pool.loading.kexec_loaders import HandedOver
+    from e820pool.sources.live_machine import LiveMachine
+
+__all__ = ("PanicPlan", "plan_panic")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanicPlan:
+    """Everything that loading a capture kernel would do, and whether it may.
+
+    Attributes:
+        ledger: what is deposited now.
+        files: what kexec-tools read in place of /proc/iomem and /proc/kcore.
+        own: ``[start, end)`` that this kernel keeps for a capture kernel, in bytes.
+        dumped: what the capture kernel reads of RAM while it saves the dump.
+        nr_entries: of the table that it is given.
+        verdict: the model's on the capture kernel.
+        load: the command that loads it.
+    """
+
+    request: KexecRequest
+    release: str
+    ledger: DepositLedger
+    files: CrashFiles
+    own: tuple[tuple[int, int], ...]
+    dumped: ByteRangeSet
+    nr_entries: int
+    verdict: Verdict
+    load: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Return where kexec-tools find the files while they load."""
+        return self.request.work / "panic"
+
+
+def plan_panic(
+    machine: LiveMachine,
+    request: KexecRequest,
+    sources: tuple[str, bytes],
+    kept: Sequence[KeptHandoff] = (),
+) -> PanicPlan:
+    """Return the plan; nothing of this machine is changed.
+
+    Args:
+        machine: what the running kernel shows.
+        request: the capture kernel, and what is deposited.
+        sources: text of /proc/iomem, and the headers of /proc/kcore.
+        kept: what was kept at the last loads.
+
+    Raises:
+        MachineError: this kernel keeps no memory for a capture kernel.
+        BadImageError: the image is no bzImage, or /proc/kcore no kernel's.
+        InputError: a deposit is named twice, or is withdrawn and was none.
+    """
+    parsed = parsed_image(request.kernel)
+    iomem, kcore = sources
+    own = crash_ranges(named_ranges(iomem))
+    if not own:
+        raise MachineError(
+            "/proc/iomem has no 'Crash kernel': this kernel keeps no memory for a "
+            "capture kernel, boot it with crashkernel=256M"
+        )
+    inherited = inherited_pool(machine, kept_for(kept, machine.table, machine.boot_id))
+    before = inherited.ledger if inherited is not None else None
+    ledger = merged_ledger(before or DepositLedger(), request.changes)
+    files = crash_files(iomem, kcore, ledger.extents)
+    ranges = named_ranges(files.iomem)
+    handed = capture_by_tools(ranges)
+    dumped = dumped_by_tools(ranges, files.text_bytes)
+    findings = (
+        *findings_of_handed_over(handed),
+        *findings_of_dump(ledger.extents, dumped),
+        *_in_crash_memory(ledger, own),
+    )
+    return PanicPlan(
+        request=request,
+        release=parsed.release,
+        ledger=ledger,
+        files=files,
+        own=own,
+        dumped=dumped,
+        nr_entries=len(handed.table) + len(handed.ext),
+        verdict=_verdict(request, ledger, handed, own, findings),
+        load=panic_argv(
+            shutil.which("kexec") or KEXEC,
+            request.work / "panic",
+            kernel=request.kernel.name,
+            initrd=request.initrd_name,
+            cmdline=request.cmdline,
+        ),
+    )
+
+
+def _verdict(
+    request: KexecRequest,
+    ledger: DepositLedger,
+    handed: HandedOver,
+    own: Sequence[tuple[int, int]],
+    findings: tuple[Finding, ...],
+) -> Verdict:
+    name = request.kernel.name
+    profile = known_profile(request.kernel)
+    if profile is None:
+        known = verdict_unknown(name, f"no profile of the release of {name}")
+        return replace(known, findings=(*known.findings, *findings))
+    given = handed.boot_input(request.cmdline.decode("latin-1"))
+    # It works in the memory that is kept for it, the highest where there are two.
+    size = parsed_image(request.kernel).init_size
+    given = replace(given, load_window=capture_window(own, size))
+    judged = judge_input(ledger.extents, given, profile, findings)
+    return verdict_of(name, of_capture_kernel(judged.findings), judged.view)
+
+
+# What is kept for a capture kernel is not free to be deposited: the list is suspect.
+def _in_crash_memory(
+    ledger: DepositLedger, own: Sequence[tuple[int, int]]
+) -> Iterator[Finding]:
+    hit = ledger.extents & ByteRangeSet(own).pages_touched()
+    if hit:
+        yield Finding(
+            id="deposit-in-crash-memory",
+            level="unsafe",
+            message=f"{hit.nr_pages:#x} deposited pages, the first PFN "
+            f"{next(iter(hit))[0]:#x}, lie in memory kept for the capture kernel",
+            source="/proc/iomem",
+            extents=tuple(hit)[:LISTED],
+        )

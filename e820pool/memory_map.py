@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from e820pool.abi.e820 import E820_TYPE_RAM, encode_table
+from e820pool.abi.e820 import E820_TYPE_RAM, encode_table, table_of
 from e820pool.abi.pool_record import MAP_DIGEST_BYTES
+from e820pool.extents import ByteRangeSet
 from e820pool.table import E820Table
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from e820pool.extents import ByteRangeSet, ExtentSet
+    from e820pool.extents import ExtentSet
     from e820pool.findings import Finding
+    from e820pool.memory_devices import MemoryDevices
 
 __all__ = ("MemoryMap",)
 
@@ -32,6 +34,7 @@ class MemoryMap:
         entries: E820_DTYPE array (addr, size in bytes; type), read-only.
         origin: what it was read from, for people.
         notes: what was odd or cut in the source.
+        devices: where memory can be added, None where the source does not say.
         table: the same entries, with what they name as sets.
 
     Example:
@@ -47,6 +50,7 @@ class MemoryMap:
     entries: NDArray[Any]
     origin: str = ""
     notes: tuple[Finding, ...] = field(default=())
+    devices: MemoryDevices | None = None
     table: E820Table = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -80,7 +84,30 @@ class MemoryMap:
             InputError: an entry reaches 2^64.
         """
         flat = self.table.resolved().entries
-        return MemoryMap(entries=flat, origin=self.origin, notes=self.notes)
+        return replace(self, entries=flat)
+
+    def with_devices_of(self, pages: ExtentSet) -> MemoryMap:
+        """Return the map in which added memory under some of the pages is RAM.
+
+        A memory device that was added after boot is in no firmware's map. One that
+        holds any of the pages becomes RAM as a whole, as in the map of firmware that
+        lists its devices: what is RAM in its table a kernel does not add again. Of a
+        region in which devices may lie the pages alone become RAM.
+        """
+        if self.devices is None:
+            return self
+        left, rows = pages - self.ram_pages(), []
+        for start, end in self.devices.devices:
+            device = ByteRangeSet([(start, end)]).pages_inside()
+            if left & device:
+                rows.append((start, end - start, E820_TYPE_RAM))
+                left -= device
+        for start, end in left.to_bytes() & ByteRangeSet(self.devices.regions):
+            rows.append((start, end - start, E820_TYPE_RAM))
+        if not rows:
+            return self
+        added = np.concatenate((self.entries, table_of(rows)))
+        return replace(self, entries=added).flatten()
 
     def bytes_of(self, *types: int) -> ByteRangeSet:
         """Return the bytes that are of these types once overlaps are resolved.

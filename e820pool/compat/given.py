@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import (
     E820_TYPE_RAM,
-    E820_TYPE_RESERVED,
     E820_TYPE_RESERVED_KERN,
 )
 from e820pool.compat.about import finding_about
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet
+from e820pool.handoff.hot_add import KEPT_TYPES
 from e820pool.handoff.low_memory import SCAN_SOURCE, SCANNED_PAGES
 from e820pool.handoff.model import COMMAND_LINE_SIZE
 
@@ -56,7 +56,7 @@ def _of_table(deposits: ExtentSet, told: E820Table) -> Iterator[Finding]:
 
 
 def _not_reserved(deposits: ExtentSet, told: E820Table) -> Iterator[Finding]:
-    missing = deposits - told.bytes_of(E820_TYPE_RESERVED).pages_inside()
+    missing = deposits - told.bytes_of(*KEPT_TYPES).pages_inside()
     if missing:
         yield finding_about(
             "not-reserved",

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from e820pool.abi.e820 import (
     E820_MAX_ENTRIES_ZEROPAGE,
     E820_TYPE_RAM,
-    E820_TYPE_RESERVED,
     E820_TYPE_RESERVED_KERN,
 )
 from e820pool.compat.about import finding_about
 from e820pool.findings import Finding
+from e820pool.handoff.hot_add import KEPT_TYPES
 from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
 from e820pool.table import E820Table
 
@@ -77,7 +77,7 @@ def _as_ram(
 ) -> Iterator[Finding]:
     handed = E820Table.of((*passed.table, *passed.ext))
     ram = handed.bytes_of(E820_TYPE_RAM, E820_TYPE_RESERVED_KERN).pages_touched()
-    reserved = handed.bytes_of(E820_TYPE_RESERVED).pages_inside()
+    reserved = handed.bytes_of(*KEPT_TYPES).pages_inside()
     exposed = (case.deposits & ram) - case.usable - reserved
     if exposed:
         text = (
@@ -90,7 +90,7 @@ def _as_ram(
 def _cut_off(case: Situation, passed: HandedOver, table: str) -> Finding:
     kept, lost = len(passed.table), passed.lost
     ram = sum(size for _, size, kind in lost if kind == E820_TYPE_RAM)
-    reserved = E820Table.of(lost).bytes_of(E820_TYPE_RESERVED)
+    reserved = E820Table.of(lost).bytes_of(*KEPT_TYPES)
     gaps = case.deposits & reserved.pages_inside()
     text = (
         f"kexec_file_load passes on {kept} of the {kept + len(lost)} entries of "

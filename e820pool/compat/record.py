@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e820pool.abi.e820 import E820_TYPE_RESERVED
 from e820pool.abi.pool_record import SETUP_E820POOL
 from e820pool.compat.about import finding_about
 from e820pool.findings import Finding
+from e820pool.handoff.hot_add import KEPT_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,11 +62,11 @@ def _not_believed(case: Situation) -> Iterator[Finding]:
     view = case.view
     if not view.table:
         return
-    table = case.table.bytes_of(E820_TYPE_RESERVED).pages_inside()
+    table = case.table.bytes_of(*KEPT_TYPES).pages_inside()
     missing = case.deposits - table
     if not missing:
         return
-    told = case.told.bytes_of(E820_TYPE_RESERVED).pages_inside()
+    told = case.told.bytes_of(*KEPT_TYPES).pages_inside()
     gone = (missing & told) - case.usable
     if gone:
         text = (

@@ -23,9 +23,10 @@ from e820pool.abi.pool_record import (
 from e820pool.abi.setup_data import SETUP_E820_EXT, SetupDataNode
 from e820pool.deposits import Deposit
 from e820pool.errors import CapacityError, InputError
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.handoff.budget import fit_table
 from e820pool.handoff.encodings import encoding_named
+from e820pool.handoff.hot_add import hold_blocks
 from e820pool.handoff.kernel_window import place_kernel
 from e820pool.handoff.low_memory import validate_above_low_memory
 from e820pool.handoff.model import COMMAND_LINE_SIZE, Handoff, PlacedNode
@@ -84,9 +85,11 @@ class BuildOptions:
         addresses: a part's name (``boot_params``, ``cmdline``, ``initrd``,
             ``setup_data-0``, ``setup_data-1`` ...) to the address the user wants.
         generation: hops since the first kernel, kept in the pool record.
+        readable: deposited pages that user space of the next kernel must be able to
+            read: a record in the first page of a region.
     """
 
-    encoding: str = "split"
+    encoding: str = "guarded"
     max_entries: int | None = None
     carrier: str = "setup_data"
     cmdline: str = ""
@@ -95,6 +98,7 @@ class BuildOptions:
     initrd_size: int = 0
     addresses: Mapping[str, int] = field(default_factory=dict)
     generation: int = 1
+    readable: ExtentSet = field(default_factory=ExtentSet)
 
 
 def build_handoff(
@@ -106,7 +110,8 @@ def build_handoff(
 
     Args:
         memory_map: the firmware's own map, before any deposit.
-        ledger: what is deposited; whole pages of RAM of that map.
+        ledger: what is deposited; whole pages of RAM of that map, or of a memory
+            device that the map knows of.
         options: see :class:`BuildOptions`.
 
     Raises:
@@ -131,16 +136,19 @@ def build_handoff(
     _validate_ledger(ledger)
     encoding = encoding_named(options.encoding)
     cmdline = _checked_cmdline(options, _words(encoding, ledger))
-    table = encoding.make_table(memory_map, ledger)
+    machine = memory_map.with_devices_of(ledger.extents)
+    table = encoding.make_table(machine, ledger)
+    hold = partial(_held, encoding=encoding, machine=machine, ledger=ledger)
     if options.max_entries is None:
+        table = hold(table, options)
         _validate_capacity(table)
     else:
-        table = _within_budget(table, options.max_entries, options)
+        table = _within_budget(table, options.max_entries, options, hold)
     _validate_table(table, encoding)
     record = None
     if encoding.carries_record and options.carrier == "setup_data" and len(ledger):
         record = encode_pool_record(memory_map, ledger, options.generation)
-    make_nodes = partial(_nodes, table, memory_map, ledger, options, record=record)
+    make_nodes = partial(_nodes, table, machine, ledger, options, record=record)
     handoff = _placed(table, make_nodes, cmdline, ledger, options)
     handoff = replace(handoff, firmware_map=memory_map, encoding=options.encoding)
     validate_handoff(handoff)
@@ -187,8 +195,26 @@ def _checked_cmdline(options: BuildOptions, words: str) -> bytes:
     return line
 
 
+def _held(
+    table: NDArray[Any],
+    options: BuildOptions,
+    *,
+    encoding: Encoding,
+    machine: MemoryMap,
+    ledger: DepositLedger,
+) -> NDArray[Any]:
+    if not encoding.holds_blocks or not len(ledger):
+        return table
+    ram = machine.bytes_of(E820_TYPE_RAM)
+    held = hold_blocks(E820Table(table), ledger.extents, ram, options.readable)
+    return held.entries
+
+
 def _within_budget(
-    table: NDArray[Any], max_entries: int, options: BuildOptions
+    table: NDArray[Any],
+    max_entries: int,
+    options: BuildOptions,
+    hold: Callable[[NDArray[Any], BuildOptions], NDArray[Any]],
 ) -> NDArray[Any]:
     # What has its place stays RAM; what is placed later finds what is left.
     wanted = list(options.addresses.values())
@@ -197,14 +223,21 @@ def _within_budget(
     elif options.kernel is not None:
         wanted.append(options.kernel.pref_address)
     keep = ByteRangeSet((at, at + 1) for at in wanted if 0 <= at < 1 << 32)
-    fitted = fit_table(table, min(max_entries, _TABLE_LIMIT), keep)
+    limit = room = min(max_entries, _TABLE_LIMIT)
+    while True:
+        fitted = fit_table(table, room, keep)
+        entries = hold(fitted.entries, options)
+        # A deposit beside what the firmware itself reserves no longer shares its entry.
+        if entries.size <= limit:
+            break
+        room -= entries.size - limit
     if fitted.given_up and options.carrier == "none":
         start, end = next(iter(fitted.given_up))
         raise InputError(
             f"without a pool record RAM given up, [{start:#x}, {end:#x}) first, would "
             "be taken for deposits: a budget needs the carrier setup_data"
         )
-    return fitted.entries
+    return entries
 
 
 def _validate_capacity(table: NDArray[Any]) -> None:
@@ -277,9 +310,8 @@ def encode_pool_record(
     rows["nr_pages"] = deposits["end"] - deposits["start"]
     rows["owner"] = deposits["owner"]
     rows["firmware_type"] = deposits["firmware_type"]
-    return encode_record_rows(
-        rows, generation=generation, map_digest=memory_map.digest()
-    )
+    machine = memory_map.with_devices_of(ledger.extents)
+    return encode_record_rows(rows, generation=generation, map_digest=machine.digest())
 
 
 def _placed(

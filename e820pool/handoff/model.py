@@ -85,7 +85,7 @@ class Handoff:
     initrd: tuple[int, int] | None = None
     ledger: DepositLedger = field(default_factory=DepositLedger)
     firmware_map: MemoryMap | None = None
-    encoding: str = "split"
+    encoding: str = "guarded"
     notes: tuple[Finding, ...] = ()
 
     @property

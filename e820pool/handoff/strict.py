@@ -11,6 +11,7 @@ from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet
 from e820pool.handoff.encodings import encoding_named
+from e820pool.handoff.hot_add import held_bytes, pages_at_risk
 from e820pool.handoff.model import COMMAND_LINE_SIZE
 from e820pool.handoff.placement import LOW_LIMIT
 
@@ -30,9 +31,10 @@ def validate_handoff(handoff: Handoff) -> None:
 
     Checked: entries sorted, disjoint, not empty; every deposit of the type that the
     encoding gives it (or without an entry, where it says so) and under no RAM entry
-    (monotone safety); sentinel and fallback sizes zero; the chain's pointers; all
-    parts in RAM from 1 MiB on, outside deposits, apart from each other. The entries of
-    an encoding that intends no monotone safety are left as they are.
+    (monotone safety), in no whole memory block without a busy byte; sentinel and
+    fallback sizes zero; the chain's pointers; all parts in RAM from 1 MiB on, outside
+    deposits, apart from each other. The entries of an encoding that intends no
+    monotone safety are left as they are.
     """
     encoding = encoding_named(handoff.encoding)
     if encoding.monotone:
@@ -63,6 +65,13 @@ def _validate_deposits(handoff: Handoff, encoding: Encoding) -> None:
     kept = ByteRangeSet()
     if encoding.deposit_type is not None:
         kept = table.bytes_of(encoding.deposit_type)
+    if encoding.holds_blocks:
+        kept |= held_bytes(table, handoff.ledger.extents)
+        for start, end in pages_at_risk(table, handoff.ledger.extents).to_bytes():
+            raise InputError(
+                f"deposited bytes [{start:#x}, {end:#x}) hold whole memory blocks "
+                "without a busy entry: a kernel may add them to its memory"
+            )
     if bare_from is not None:
         kept |= ByteRangeSet([(bare_from, ByteRangeSet.LIMIT)]) - table.covered
     for start, end in deposits - kept:

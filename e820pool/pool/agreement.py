@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import (
+    E820_TYPE_ACPI,
     E820_TYPE_RAM,
     E820_TYPE_RESERVED,
     E820_TYPE_RESERVED_KERN,
@@ -12,7 +13,9 @@ from e820pool.abi.e820 import (
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.findings import LISTED, Finding
+from e820pool.handoff.hot_add import held_bytes
 from e820pool.kernel.view import KernelView
+from e820pool.memory_devices import addable_bytes
 from e820pool.table import E820Table
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = (
     "disagreements",
     "finding_about",
+    "kept_table",
     "read_view",
     "refusal",
 )
@@ -46,10 +50,48 @@ def read_view(
         message = f"the boot ends ({view.fatal}): there is no table to agree with"
         return view, None, (refusal("kernel-not-booted", message),)
     try:
-        return view, E820Table.of(view.table).resolved(), ()
+        return view, kept_table(view.table, _given(view)), ()
     except InputError as exc:
         message = f"the kernel's table cannot be read: {exc}"
         return view, None, (refusal("table-unreadable", message),)
+
+
+def kept_table(rows: Iterable[Row], given: E820Table | None = None) -> E820Table:
+    """Return the resolved table in which a deposit's type 3 is RESERVED, too.
+
+    A kernel makes type 3 of its own memory where it replaces ACPI tables (6.1
+    drivers/acpi/tables.c acpi_table_upgrade()). So of type 3 only that counts for a
+    deposit's that holds a whole memory block, or that was given so.
+
+    Args:
+        rows: the kernel's table.
+        given: the resolved table that it was started with, where that is known.
+
+    Raises:
+        InputError: an entry reaches 2^64.
+    """
+    table = E820Table.of(rows).resolved()
+    acpi = table.bytes_of(E820_TYPE_ACPI)
+    kept = ByteRangeSet(one for one in acpi if addable_bytes(ByteRangeSet([one])))
+    if given is not None:
+        kept |= acpi & held_bytes(given)
+    if not kept:
+        return table
+    parts = [
+        (one, kind) for kind in _types(table) for one in table.bytes_of(kind) - kept
+    ]
+    parts += [(one, E820_TYPE_RESERVED) for one in kept]
+    return E820Table.of((a, b - a, kind) for (a, b), kind in parts).resolved()
+
+
+def _types(table: E820Table) -> list[int]:
+    return sorted(set(table.entries["type"].tolist()))
+
+
+def _given(view: KernelView) -> E820Table | None:
+    rows = view.extended_map if view.extended_map is not None else view.bios_map
+    table = E820Table.of(rows or ())
+    return None if table.is_refused else table.resolved()
 
 
 def disagreements(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from e820pool.abi.e820 import E820_TYPE_RESERVED
 from e820pool.abi.pool_record import (
     MAP_DIGEST_BYTES,
     RECORD_BAD_EXTENTS,
@@ -20,6 +19,7 @@ from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import PAGE_SIZE, ExtentSet
 from e820pool.findings import Finding
+from e820pool.handoff.hot_add import KEPT_TYPES
 from e820pool.pool.agreement import finding_about, refusal
 from e820pool.pool.firmware import firmware_map_before, mismatched_types
 from e820pool.pool.owners import RECORD_OWNER
@@ -94,7 +94,8 @@ def doubts(
         )
         yield refusal("record-stale", message)
     if firmware_map is not None:
-        yield from _machine_doubts(claim, firmware_map)
+        machine = firmware_map.with_devices_of(claim.ledger.extents)
+        yield from _machine_doubts(claim, machine)
     if region is not None:
         yield from _region_doubts(claim, region)
 
@@ -126,7 +127,8 @@ def _machine_doubts(claim: Claim, firmware_map: MemoryMap) -> Iterator[Finding]:
     wrong = mismatched_types(firmware_map, claim.ledger)
     if not _is_firmware_map(claim, firmware_map):
         # In the kernel's copy of the firmware's map deposits are RESERVED already.
-        wrong = wrong - firmware_map.bytes_of(E820_TYPE_RESERVED).pages_inside()
+        for kind in KEPT_TYPES:
+            wrong -= firmware_map.bytes_of(kind).pages_inside()
     if wrong:
         text = "{pages} are not what the record says that they were to the firmware"
         yield finding_about("record-bad-extents", "degraded", wrong, text)

@@ -8,6 +8,7 @@ from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.handoff.hot_add import held_bytes
 from e820pool.kernel.trim import TRIMMED_PAGES
 from e820pool.pool.agreement import finding_about, refusal
 from e820pool.pool.claims import Claim
@@ -38,8 +39,10 @@ def infer_claim(
     Returns:
         The claim, its owners unknown (0), and what there is to say about it.
     """
-    ram = firmware_map.bytes_of(E820_TYPE_RAM)
-    both = ram & table.bytes_of(E820_TYPE_RESERVED)
+    reserved = table.bytes_of(E820_TYPE_RESERVED)
+    machine = firmware_map.with_devices_of(reserved.pages_inside())
+    ram = machine.bytes_of(E820_TYPE_RAM)
+    both = ram & reserved
     inferred = both.pages_inside() - TRIMMED_PAGES
     refusals = (*_missing(ram, table), *_not_as_given(inferred, view))
     if refusals:
@@ -81,9 +84,9 @@ def _not_as_given(inferred: ExtentSet, view: KernelView) -> Iterator[Finding]:
     if not given:
         return
     try:
-        arrived = (
-            E820Table.of(given).resolved().bytes_of(E820_TYPE_RESERVED).pages_inside()
-        )
+        told = E820Table.of(given).resolved()
+        reserved = told.bytes_of(E820_TYPE_RESERVED) | held_bytes(told)
+        arrived = reserved.pages_inside()
     except InputError:
         arrived = ExtentSet()
     if late := inferred - arrived:

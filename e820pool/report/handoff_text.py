@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from e820pool.abi.e820 import E820_TYPE_RESERVED
 from e820pool.handoff.budget import given_up_ram
+from e820pool.handoff.hot_add import KEPT_TYPES
 from e820pool.report.jsons import document, json_text
 
 if TYPE_CHECKING:
@@ -54,10 +54,13 @@ def handoff_text(handoff: Handoff, where: str) -> str:
 def _reserved_pages(handoff: Handoff) -> str:
     table = handoff.table.resolved()
     deposited = handoff.ledger.extents
-    reserved = deposited & table.bytes_of(E820_TYPE_RESERVED).pages_inside()
+    reserved, acpi = (
+        deposited & table.bytes_of(kind).pages_inside() for kind in KEPT_TYPES
+    )
     if reserved == deposited:
         return f"{deposited.nr_pages} pages RESERVED"
-    return f"{deposited.nr_pages} pages, {reserved.nr_pages} of them RESERVED"
+    held = f", {acpi.nr_pages} type 3" if acpi else ""
+    return f"{deposited.nr_pages} pages, {reserved.nr_pages} of them RESERVED{held}"
 
 
 def handoff_json(handoff: Handoff, where: str) -> str:

@@ -15,6 +15,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RESERVED,
 )
 from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.handoff.hot_add import KEPT_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,8 +141,11 @@ def look_of_type(kind: int) -> Look:
 
 
 def deposits_between(before: MemoryMap, after: MemoryMap) -> ByteRangeSet:
-    """Return the bytes that were RAM before and are RESERVED after."""
-    return before.bytes_of(E820_TYPE_RAM) & after.bytes_of(E820_TYPE_RESERVED)
+    """Return the bytes that were RAM before and are a deposit's type after."""
+    kept = ByteRangeSet()
+    for kind in KEPT_TYPES:
+        kept |= after.bytes_of(kind)
+    return before.bytes_of(E820_TYPE_RAM) & kept
 
 
 def looks_of(

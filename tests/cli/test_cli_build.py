@@ -295,7 +295,7 @@ def test_a_limit_that_is_met_changes_nothing(ok, machine, out):
 
 
 def test_an_unknown_encoding_lists_the_known_ones(build):
-    assert "encoding 'magic' is not one of: split" in build(
+    assert "encoding 'magic' is not one of: guarded, split" in build(
         3, *DEPOSIT, "--encoding", "magic"
     )
 

@@ -47,7 +47,7 @@ BUILD = "build machine.txt --deposit 1G+2M"
         (f"{BUILD} -o machine.txt", 3, "no directory", "give another name"),
         (f"{BUILD} -o maps", 3, "is not of e820pool", "give another name"),
         (f"{BUILD} -o nowhere/x", 3, "cannot write", "no folder 'nowhere', make it"),
-        (f"{BUILD} --encoding best -o x", 3, "'best'", "is not one of: split, hybrid"),
+        (f"{BUILD} --encoding best -o x", 3, "'best'", "is not one of: guarded, split"),
         ("check machine.txt", 3, "a boot_params has", "e820pool build machine.txt"),
         ("check handoff", 3, "cannot read 'handoff'", "-o handoff' makes a handoff"),
         ("predict out --kernel 9.9", 4, "'9.9'", "known are 2.6.32, 3.10"),

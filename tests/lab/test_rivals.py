@@ -24,7 +24,16 @@ LEDGER = DepositLedger.of_ranges(deposits(20))
 
 # What no kernel may touch whatever dice KASLR throws, and what every one without the
 # design must touch: the thread's objection, made visible.
-NEVER_TOUCHED = ("split", "hybrid", "hole", "new-type", "crash-window", "up-front")
+NEVER_TOUCHED = (
+    "guarded",
+    "split",
+    "hybrid",
+    "hole",
+    "unusable",
+    "new-type",
+    "crash-window",
+    "up-front",
+)
 ALWAYS_TOUCHED = ("series-v2", "kho")
 
 

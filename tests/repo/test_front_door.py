@@ -48,7 +48,7 @@ def python(folder, *words):
 
 
 def test_the_programs_of_the_page_run(project):
-    assert python(project, "first.py") == "12 entries\n"
+    assert python(project, "first.py") == "14 entries\n"
     assert python(project, "later.py").endswith("entries as that kernel shows them\n")
     assert (project / "next" / "manifest.json").is_file()
     assert "is not whole pages" in python(project, "wrong.py")

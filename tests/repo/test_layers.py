@@ -18,6 +18,7 @@ ROOMS = (
     "abi",
     "table",
     "type_words",
+    "memory_devices",
     "memory_map",
     "deposits",
     "handoff",

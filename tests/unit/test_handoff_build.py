@@ -54,7 +54,7 @@ def test_without_deposits_it_is_the_map_and_there_is_no_record():
 def test_a_deposit_may_be_all_of_an_entry():
     rows = [*ROWS, (50 * GIB, GIB, 1)]
     ledger = DepositLedger.of_ranges([(50 * GIB, 51 * GIB)])
-    assert rows_of(build(ledger, MemoryMap.of(rows))) == [*ROWS, (50 * GIB, GIB, 2)]
+    assert rows_of(build(ledger, MemoryMap.of(rows))) == [*ROWS, (50 * GIB, GIB, 3)]
 
 
 def test_a_deposit_beside_reserved_shares_its_entry():
@@ -160,7 +160,7 @@ def test_segments_name_what_they_are():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"encoding": "no"}, "encoding 'no' is not one of: split"),
+        ({"encoding": "no"}, "encoding 'no' is not one of: guarded, split"),
         ({"carrier": "pigeon"}, "carrier 'pigeon' is not one of: setup_data, none"),
         ({"cmdline": "a\0"}, "NUL at 1"),
         ({"cmdline": "\N{EURO SIGN}"}, "at 0: the limit is Latin-1"),

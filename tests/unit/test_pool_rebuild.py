@@ -8,6 +8,7 @@ from e820pool.deposits import DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import ExtentSet
 from e820pool.kernel.view import KernelView
+from e820pool.memory_devices import MemoryDevices
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.option import PmpoolOption
 from e820pool.pool.owners import FREE_OWNER, RECORD_OWNER
@@ -568,3 +569,76 @@ def test_a_region_without_its_page_has_no_record():
     result = rebuild(TABLE, region=REGION)
     check_refused(result, "record-missing")
     assert result.carrier == "pmpool"
+
+
+# A machine with 256 MiB at 4 GiB, all of it deposited, held by type 3.
+BLOCKS = (0x1_0000_0000, 0x1000_0000)
+BLOCKS_MAP = MemoryMap.of(
+    [(0x0, 0x9F000, RAM), (0x100000, 0xF00000, RAM), (*BLOCKS, RAM)]
+)
+BLOCKS_EXTENT = ((BLOCKS[0] // PAGE, BLOCKS[1] // PAGE, 7, RAM),)
+
+
+def blocks_table(*rows):
+    return [(0x0, 0x9F000, RAM), (0x100000, 0xF00000, RAM), *rows]
+
+
+def blocks_record(extents=BLOCKS_EXTENT):
+    return rawbytes.pool_record(extents, digest=BLOCKS_MAP.digest(), generation=1)
+
+
+@pytest.mark.parametrize("kind", [RESERVED, ACPI])
+def test_pages_that_hold_a_memory_block_may_be_of_type_3(kind):
+    result = rebuild(blocks_table((*BLOCKS, kind)), blocks_record(), BLOCKS_MAP)
+    assert result.pool is not None, result.findings
+    assert result.ledger.extents.nr_pages == BLOCKS[1] // PAGE
+
+
+def test_without_a_record_type_3_that_was_ram_is_inferred():
+    result = rebuild(blocks_table((*BLOCKS, ACPI)), None, BLOCKS_MAP)
+    assert result.ledger.extents == ExtentSet([(0x100000, 0x110000)])
+
+
+SMALL = ((BLOCKS[0], 0x100000, ACPI), (BLOCKS[0] + 0x100000, 0xFF00000, RAM))
+
+
+def test_type_3_that_the_kernel_made_itself_is_no_deposit():
+    """A kernel that replaces ACPI tables makes type 3 of pages that it uses."""
+    extent = ((BLOCKS[0] // PAGE, 0x100, 7, RAM),)
+    view = KernelView(
+        kernel="6.1",
+        engine="machine",
+        bios_map=tuple(blocks_table((*BLOCKS, RAM))),
+        table=tuple(blocks_table(*SMALL)),
+    )
+    refused = rebuild(view, blocks_record(extent), BLOCKS_MAP)
+    assert refused.pool is None
+    assert {one.id for one in refused.findings} == {"extent-wrong-type"}
+
+
+def test_type_3_beside_what_firmware_reserves_is_a_deposits_if_it_was_given():
+    """Together they hold a whole block, though the deposit alone does not."""
+    low, high = (BLOCKS[0], 0x800_0000, RAM), (BLOCKS[0] + 0x800_0000, 0x100_0000)
+    rows = ((*high, ACPI), (high[0] + high[1], 0x700_0000, RESERVED))
+    firmware = MemoryMap.of(blocks_table(low, (*high, RAM), rows[1]))
+    extent = ((high[0] // PAGE, high[1] // PAGE, 7, RAM),)
+    record = rawbytes.pool_record(extent, digest=firmware.digest(), generation=1)
+    table = tuple(blocks_table(low, *rows))
+    given = KernelView(kernel="6.1", engine="machine", bios_map=table, table=table)
+    assert rebuild(given, record, firmware).pool is not None
+    assert rebuild(table, record, firmware).pool is None
+
+
+def test_a_deposit_in_a_device_that_no_firmware_map_has_comes_back():
+    devices = MemoryDevices(devices=((BLOCKS[0], sum(BLOCKS)),))
+    low = MemoryMap(entries=MemoryMap.of(blocks_table()).entries, devices=devices)
+    extent = ((BLOCKS[0] // PAGE, 2, 7, RAM),)
+    table = blocks_table(
+        (BLOCKS[0], 2 * PAGE, RESERVED),
+        (BLOCKS[0] + 2 * PAGE, BLOCKS[1] - 2 * PAGE, RAM),
+    )
+    # The record names the machine with its device.
+    assert rebuild(table, blocks_record(extent), low).pool is not None
+    unknown = MemoryMap(entries=low.entries)
+    refused = rebuild(table, blocks_record(extent), unknown)
+    assert {one.id for one in refused.findings} == {"record-other-machine"}

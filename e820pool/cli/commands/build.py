@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 __all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
 DESCRIPTION = """\
-Build what the next kernel gets, with the deposited pages as E820_TYPE_RESERVED, and
-write it as a handoff directory. Nothing is written unless all of it is sound.
+Build what the next kernel gets, with the deposited pages as E820_TYPE_RESERVED (as
+ACPI data where they hold a whole memory block, which a kernel might add to its memory),
+and write it as a handoff directory. Nothing is written unless all of it is sound.
 """
 EXAMPLE = "e820pool build live --deposit 1G+2M -o out"
 
@@ -45,8 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoding",
         metavar="NAME",
-        default="split",
-        help="how deposits are kept out of RAM (default: split; a name that does "
+        default="guarded",
+        help="how deposits are kept out of RAM (default: guarded; a name that does "
         "not exist lists all)",
     )
     parser.add_argument(

@@ -21,9 +21,10 @@ from e820pool.handoff.encodings.retyped import (
     PMEM,
     PRAM,
     RESERVED_KERN,
+    UNUSABLE,
 )
 from e820pool.handoff.encodings.series_v2 import SERIES_V2
-from e820pool.handoff.encodings.split import SPLIT
+from e820pool.handoff.encodings.split import GUARDED, SPLIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,9 +35,11 @@ ENCODINGS: Mapping[str, Encoding] = {
     one.name: one
     for one in (
         # Ours, then those that carve, then those that rely on something else.
+        GUARDED,
         SPLIT,
         HYBRID,
         HOLE,
+        UNUSABLE,
         PMEM,
         PRAM,
         NEW_TYPE,

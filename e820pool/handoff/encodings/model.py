@@ -50,6 +50,8 @@ class Encoding:
         make_words: what the command line has to say.
         carries_record: whether our pool record goes with it; a design that has its
             own way to tell the next kernel does without.
+        holds_blocks: whether entries that hold a whole memory block become busy
+            (:mod:`e820pool.handoff.hot_add`).
     """
 
     name: str
@@ -62,3 +64,4 @@ class Encoding:
     make_nodes: NodeMaker | None = None
     make_words: WordMaker | None = None
     carries_record: bool = True
+    holds_blocks: bool = False

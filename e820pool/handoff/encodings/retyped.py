@@ -13,6 +13,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_PMEM,
     E820_TYPE_PRAM,
     E820_TYPE_RESERVED_KERN,
+    E820_TYPE_UNUSABLE,
 )
 from e820pool.handoff.encodings.carve import carved_table
 from e820pool.handoff.encodings.model import Encoding
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
     from e820pool.deposits import DepositLedger
     from e820pool.memory_map import MemoryMap
 
-__all__ = ("E820_TYPE_POOL", "HOLE", "NEW_TYPE", "PMEM", "PRAM", "RESERVED_KERN")
+__all__ = (
+    "E820_TYPE_POOL",
+    "HOLE",
+    "NEW_TYPE",
+    "PMEM",
+    "PRAM",
+    "RESERVED_KERN",
+    "UNUSABLE",
+)
 
 E820_TYPE_POOL = 0x6C6F_6F70
 """A type of our own: the letters "pool" in memory.
@@ -52,6 +61,13 @@ def _encoding(name: str, meaning: str, kind: int | None) -> Encoding:
 
 #: No entry where a deposit is.
 HOLE = _encoding("hole", "RAM carved around each deposit, no entry in the gap", None)
+
+UNUSABLE = _encoding(
+    "unusable",
+    "E820_TYPE_UNUSABLE in the gap: busy, and RESERVED to stock kexec-tools",
+    E820_TYPE_UNUSABLE,
+)
+"""Type 5 where a deposit is."""
 
 PMEM = _encoding(
     "pmem-7",

@@ -4,6 +4,9 @@
     deposits        [ A )            [ B )
     table      [RAM)[RES)[--- RAM ---)[RES)[--- RAM ---)
 
+Of what holds a whole memory block ``guarded`` makes type 3, which is busy: a kernel
+adds no memory device over it (:mod:`e820pool.handoff.hot_add`). ``split`` does not.
+
 No byte is named by two entries. So no subset of the entries, however it was
 lost, makes a deposited page RAM: that is monotone safety.
 """
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from e820pool.deposits import DepositLedger
     from e820pool.memory_map import MemoryMap
 
-__all__ = ("SPLIT", "split_table")
+__all__ = ("GUARDED", "SPLIT", "split_table")
 
 
 def split_table(memory_map: MemoryMap, ledger: DepositLedger) -> NDArray[Any]:
@@ -44,4 +47,12 @@ SPLIT = Encoding(
     meaning="RAM carved around each deposit, E820_TYPE_RESERVED in the gap",
     make_table=split_table,
 )
-"""RAM carved around each deposit, RESERVED in the gap; the canonical one."""
+"""RAM carved around each deposit, RESERVED in the gap."""
+
+GUARDED = Encoding(
+    name="guarded",
+    meaning="as split, type 3 (ACPI) for what holds a whole memory block",
+    make_table=split_table,
+    holds_blocks=True,
+)
+"""``split`` with whole memory blocks of a busy type; the canonical one."""

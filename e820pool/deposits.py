@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,6 +10,7 @@ import numpy as np
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import InputError
 from e820pool.extents import MAX_PFN, PAGE_SHIFT, PAGE_SIZE, ExtentSet
+from e820pool.range_text import parse_range, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,56 +26,6 @@ _U32_MAX = (1 << 32) - 1
 _DTYPE = np.dtype(
     [("start", "<u8"), ("end", "<u8"), ("owner", "<u8"), ("firmware_type", "<u4")]
 )
-_SUFFIX = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50, "E": 60}
-_SIZE = re.compile(r"(0[xX][0-9a-fA-F]+|[0-9]+)([KMGTPEkmgtpe]?)")
-
-
-def parse_size(text: str) -> int:
-    """Return the bytes that ``text`` names: decimal or 0x, with K M G T P E.
-
-    The suffixes are the kernel's, powers of 1024 (lib/cmdline.c, memparse()).
-
-    Raises:
-        InputError: not a number, or above 2^64 - 1.
-
-    Example:
-        >>> parse_size("2M"), parse_size("0x1000")
-        (2097152, 4096)
-    """
-    match = _SIZE.fullmatch(text.strip()) if len(text) < 64 else None
-    if match is None:
-        raise InputError(f"{text[:64]!r} is not a size: want 4096, 0x1000, 4K, 2M, 1G")
-    value = int(match[1], 0 if match[1][:2] in ("0x", "0X") else 10)
-    value <<= _SUFFIX[match[2].upper()]
-    if value > _U64_MAX:
-        raise InputError(f"{text!r} is {value:#x}: the limit is {_U64_MAX:#x}")
-    return value
-
-
-def parse_range(text: str) -> tuple[int, int]:
-    """Return ``(start, end)`` in bytes, half-open, of START-END or START+SIZE.
-
-    START-END has its end inclusive, as the kernel prints ranges; bare digits
-    are decimal, 0x hexadecimal.
-
-    Raises:
-        InputError: the form is another, or the range is empty or reversed.
-
-    Example:
-        >>> parse_range("0x1000-0x1fff") == parse_range("4K+4K") == (0x1000, 0x2000)
-        True
-    """
-    for mark in "+-":
-        left, found, right = text.partition(mark)
-        if found:
-            start, value = parse_size(left), parse_size(right)
-            end = start + value if mark == "+" else value + 1
-            break
-    else:
-        raise InputError(f"{text[:64]!r} is not a range: want START-END or START+SIZE")
-    if not start < end <= _U64_MAX:
-        raise InputError(f"range {text!r} is [{start:#x}, {end:#x}): empty or too high")
-    return start, end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,10 +200,21 @@ class DepositLedger:
         else:
             there = f"[mem {start:#x}-{end - 1:#x}] is not whole pages of RAM"
         raise InputError(
-            f"deposit {whole} is not inside RAM: {there} in the map",
+            f"deposit {whole} is not inside RAM: {there} in the map"
+            f"{_nearest(whole, memory_map)}",
             ident="deposit-outside-ram",
             about=str(whole),
         )
+
+
+# The largest part of a deposit that could be one.
+def _nearest(whole: Deposit, memory_map: MemoryMap) -> str:
+    pages = ExtentSet([(whole.start_pfn, whole.end_pfn)]) & memory_map.ram_pages()
+    if not pages:
+        return ""
+    start, end = max(pages, key=lambda span: span[1] - span[0])
+    shown = f"{start << PAGE_SHIFT:#x}-{(end << PAGE_SHIFT) - 1:#x}"
+    return f"; the nearest that is: {shown}"
 
 
 def _extents_of(table: NDArray[Any]) -> ExtentSet:

@@ -23,6 +23,7 @@ __all__ = (
     "deposits_of",
     "handoff_with_deposits",
     "map_of",
+    "say_how_taken",
     "source_map",
     "whole_number",
 )
@@ -31,6 +32,7 @@ _BLOCKS = ("bios", "extended", "setup_data", "user", "modified")
 _U64_MAX = (1 << 64) - 1
 # Python refuses longer digits with an error of its own; 2^64 has 20.
 _DIGITS = 32
+_SAID_SHOWN = 3
 
 
 def whole_number(text: str) -> int:
@@ -110,7 +112,9 @@ def add_deposit_options(parser: argparse.ArgumentParser) -> None:
         metavar="RANGE",
         action="append",
         default=[],
-        help="deposited pages: START-END, START+SIZE or @FILE; may be repeated",
+        help="deposited pages: START-END (END inclusive), START+SIZE, SIZE@START, "
+        "[mem 0x..-0x..], pfn:START+COUNT, in 0x.. or with K M G T P, or @FILE of "
+        "these, of CSV or JSON; may be repeated",
     )
     parser.add_argument(
         "--owner",
@@ -122,22 +126,39 @@ def add_deposit_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def deposits_of(args: argparse.Namespace) -> list[Deposit]:
-    """Return the deposits of all ``--deposit`` options, in their order."""
-    from e820pool.deposits import Deposit, parse_range  # noqa: PLC0415  numpy
-    from e820pool.sources.deposits_file import read_deposits  # noqa: PLC0415
+def deposits_of(args: argparse.Namespace, console: Console) -> list[Deposit]:
+    """Return the deposits of all ``--deposit`` options, in their order.
+
+    How a range was taken goes to the console where its text does not say it.
+    """
+    from e820pool.deposits import Deposit  # noqa: PLC0415  numpy
+    from e820pool.range_text import read_range  # noqa: PLC0415
+    from e820pool.sources.deposits_file import parse_changes  # noqa: PLC0415
+    from e820pool.sources.files import read_file  # noqa: PLC0415
 
     found: list[Deposit] = []
     for text in args.deposit:
         if text.startswith("@"):
+            path = _named_file(text)
+            changes = parse_changes(read_file(path), str(path))
+            say_how_taken(changes.said, console)
             found += (
                 one if one.owner else replace(one, owner=args.owner)
-                for one in read_deposits(_named_file(text))
+                for one in changes.deposits
             )
         else:
-            start, end = parse_range(text)
+            start, end, said = read_range(text)
+            say_how_taken((said,) if said else (), console)
             found.append(Deposit.from_bytes(start, end, args.owner))
     return found
+
+
+def say_how_taken(said: tuple[str, ...], console: Console) -> None:
+    """Tell how ranges were taken; a long list is told by its first lines."""
+    for line in said[:_SAID_SHOWN]:
+        console.note(line)
+    if len(said) > _SAID_SHOWN:
+        console.note(f"and {len(said) - _SAID_SHOWN} more in the same way")
 
 
 def _named_file(text: str) -> Path:
@@ -146,10 +167,10 @@ def _named_file(text: str) -> Path:
     return Path(text[1:])
 
 
-def handoff_with_deposits(args: argparse.Namespace) -> Handoff:
+def handoff_with_deposits(args: argparse.Namespace, console: Console) -> Handoff:
     """Return the handoff that HANDOFF names, with ``--deposit`` added to its own."""
     from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415  numpy
 
     handoff = read_handoff(args.handoff)
-    more = deposits_of(args)
+    more = deposits_of(args, console)
     return replace(handoff, ledger=handoff.ledger.deposit(more)) if more else handoff

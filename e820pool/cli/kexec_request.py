@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e820pool.cli.inputs import deposits_of
+from e820pool.cli.inputs import deposits_of, say_how_taken
 
 if TYPE_CHECKING:
     import argparse
 
+    from e820pool.cli.console import Console
     from e820pool.live.plan import KexecRequest
     from e820pool.sources.deposits_file import DepositChanges
     from e820pool.sources.live_machine import LiveMachine
@@ -20,7 +21,7 @@ __all__ = ("changes_of", "request_of")
 _INITRD_LIMIT = 2 << 30
 
 
-def changes_of(args: argparse.Namespace) -> DepositChanges:
+def changes_of(args: argparse.Namespace, console: Console) -> DepositChanges:
     """Return what the options name as deposited and withdrawn since the boot.
 
     Raises:
@@ -35,10 +36,12 @@ def changes_of(args: argparse.Namespace) -> DepositChanges:
     from e820pool.sources.files import read_file  # noqa: PLC0415
 
     if args.deposits is not None:
-        return parse_changes(read_file(Path(args.deposits)), args.deposits)
+        changes = parse_changes(read_file(Path(args.deposits)), args.deposits)
+        say_how_taken(changes.said, console)
+        return changes
     gone = [Deposit.from_bytes(*parse_range(text)) for text in args.withdraw]
     return DepositChanges(
-        deposits=tuple(deposits_of(args)),
+        deposits=tuple(deposits_of(args, console)),
         withdrawn=ExtentSet((one.start_pfn, one.end_pfn) for one in gone),
     )
 

@@ -39,8 +39,8 @@ exit status: 0 done or safe; 1 unsafe, degraded, or does not fit (diff: differen
 
 SOURCE is a file, a directory, - for stdin, or `live` for this machine: a 4096-byte
 boot_params, dmesg text, /proc/iomem, a /sys/firmware/memmap tree, our JSON, a
-handoff directory; recognised by content. RANGE is START-END (end inclusive, as the
-kernel prints), START+SIZE with K, M, G, or @FILE.
+handoff directory; recognised by content. RANGE is START-END (END inclusive, as the
+kernel prints), START+SIZE with K, M, G, SIZE@START, pfn:START+COUNT, or @FILE.
 
 environment: NO_COLOR takes the colours away, as TERM=dumb and pipes do; COLUMNS says
              how wide a result may be; XDG_CACHE_HOME where fetched kernels are kept

@@ -41,7 +41,7 @@ def run_panic(args: argparse.Namespace, console: Console) -> int:
 
     said, done = "", "planned"
     with attempt(args.agent, acts=args.load, gates=gates, panic=True) as trial:
-        plan = _plan(machine, args, trial)
+        plan = _plan(machine, args, trial, console)
         if args.load:
             done = "refused"
         if args.load and (plan.verdict.verdict == "safe" or args.force):
@@ -67,12 +67,14 @@ _END = {
 }
 
 
-def _plan(machine: LiveMachine, args: argparse.Namespace, trial: Attempt) -> PanicPlan:
+def _plan(
+    machine: LiveMachine, args: argparse.Namespace, trial: Attempt, console: Console
+) -> PanicPlan:
     from e820pool.live.inherited import STATE_FOLDER, read_kept  # noqa: PLC0415  numpy
     from e820pool.live.panic import plan_panic  # noqa: PLC0415
     from e820pool.sources.live_machine import read_crash_sources  # noqa: PLC0415
 
-    changes = trial.agent_changes or changes_of(args)
+    changes = trial.agent_changes or changes_of(args, console)
     request = request_of(machine, args, changes)
     # A capture kernel has nothing to keep for another.
     words = request.cmdline.split(b" ")

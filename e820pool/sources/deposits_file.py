@@ -1,20 +1,40 @@
-"""Read a list of deposits from a file: our JSON, or one range a line."""
+"""Read a list of deposits from a file: JSON, CSV, or a range a line."""
 
 from __future__ import annotations
 
+import csv
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from e820pool.deposits import Deposit, parse_range
+from e820pool.deposits import Deposit
 from e820pool.errors import BadImageError, InputError
 from e820pool.extents import MAX_PFN, ExtentSet
+from e820pool.range_text import read_range
 from e820pool.sources.files import read_file
 from e820pool.sources.json_text import parse_document, shown_value, whole_number
 from e820pool.sources.log_text import decode_text
 from e820pool.sources.manifest import deposit_of_json
+from e820pool.sources.packed import unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ("DepositChanges", "parse_changes", "read_deposits")
+
+# Columns of a CSV by what people call them.
+_COLUMNS = {
+    **dict.fromkeys(("start", "addr", "address", "base", "start_addr"), "start"),
+    **dict.fromkeys(("end", "last", "end_addr"), "end"),
+    **dict.fromkeys(("size", "length", "bytes"), "size"),
+    **dict.fromkeys(("base_pfn", "start_pfn", "pfn"), "pfn"),
+    **dict.fromkeys(("nr_pages", "pages", "count"), "pages"),
+    **dict.fromkeys(("owner", "partition"), "owner"),
+    "range": "range",
+}
+_SETS = (("start", "size"), ("start", "end"), ("pfn", "pages"), ("range",))
+_NUMBER = re.compile("0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,20 +44,25 @@ class DepositChanges:
     Attributes:
         deposits: what is deposited; pages that were before may be named again.
         withdrawn: pages that the hypervisor has given back.
+        said: how ranges were taken whose text does not say it.
     """
 
     deposits: tuple[Deposit, ...] = ()
     withdrawn: ExtentSet = field(default_factory=ExtentSet)
+    said: tuple[str, ...] = ()
 
 
 def read_deposits(source: str | Path) -> list[Deposit]:
     """Return the deposits of a file, in its order.
 
-    Either ``{"schema": 1, "kind": "deposits", "deposits": [..]}``, each deposit an
-    object with ``base_pfn``, ``nr_pages`` and if wanted ``owner`` and
-    ``firmware_type``, or the array ``[base_pfn, nr_pages]``; or text with one range
-    a line, ``START-END`` (end inclusive) or ``START+SIZE`` in bytes, ``#`` before
-    a comment. Whether deposits overlap is the ledger's business.
+    Either JSON, ``{"deposits": [..]}`` (``schema`` and ``kind`` may be left out) or
+    the array alone, each deposit an object with ``base_pfn``, ``nr_pages`` and if
+    wanted ``owner`` and ``firmware_type``, the array ``[base_pfn, nr_pages]``, an
+    object with ``start`` and ``size`` or ``end`` (bytes), or a range as text; or text,
+    a range a line in any form of :func:`~e820pool.range_text.read_range`, ``#`` before
+    a comment; or CSV, whose first line names the columns (``start,size``,
+    ``start,end``, ``base_pfn,nr_pages``, ``range``, with ``owner`` if wanted). Whether
+    deposits overlap is the ledger's business.
 
     Raises:
         InputError: the file cannot be read.
@@ -54,37 +79,143 @@ def parse_changes(data: bytes, origin: str) -> DepositChanges:
 
     Raises:
         BadImageError: a line or an element is no deposit; ``origin`` names the source.
+        InputError: it is packed in a way that cannot be unpacked here.
     """
+    data, _ = unpacked(data, origin)
     text = decode_text(data, origin)
-    if text.lstrip()[:1] == "{":
+    start = text.lstrip()[:1]
+    if start == "{":
         return _of_json(text, origin)
-    found = [
-        _of_line(line, f"{origin!r} line {number}")
-        for number, raw in enumerate(text.splitlines(), 1)
-        if (line := raw.partition("#")[0].strip())
-    ]
+    if start == "[" and "[mem" not in text:
+        return _of_json(f'{{"deposits": {text}}}', origin)
+    found = list(_of_lines(text, origin))
     if not found:
         raise BadImageError(f"{origin!r} names 0 deposits: want START+SIZE lines")
-    return DepositChanges(deposits=tuple(found))
+    return _changes(found)
+
+
+def _changes(
+    found: list[tuple[Deposit, str]], withdrawn: ExtentSet | None = None
+) -> DepositChanges:
+    return DepositChanges(
+        deposits=tuple(deposit for deposit, _ in found),
+        withdrawn=ExtentSet() if withdrawn is None else withdrawn,
+        said=tuple(said for _, said in found if said),
+    )
+
+
+def _of_lines(text: str, origin: str) -> Iterator[tuple[Deposit, str]]:
+    columns: list[str] | None = None
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.partition("#")[0].strip()
+        where = f"{origin!r} line {number}"
+        if not line:
+            continue
+        cells = [cell.strip() for cell in next(csv.reader([line]), [])]
+        names = [_COLUMNS.get(cell.lower(), "") for cell in cells]
+        if columns is None and any(names):
+            columns = _validated(cells, names, where)
+            continue
+        try:
+            if columns is not None:
+                yield _of_row(columns, cells)
+            else:
+                yield from _of_cells(cells)
+        except InputError as exc:
+            raise BadImageError(f"{where}: {exc}") from exc
+
+
+def _validated(cells: list[str], names: list[str], where: str) -> list[str]:
+    known = set(names)
+    if "" in known and "range" not in known and not known & {"start", "pfn"}:
+        raise BadImageError(f"{where}: no column of {', '.join(cells)[:80]} is a range")
+    if not any(set(wanted) <= known for wanted in _SETS):
+        raise BadImageError(
+            f"{where}: want the columns start,end or start,size or base_pfn,nr_pages "
+            f"or range, not {', '.join(cells)[:80]}"
+        )
+    return names
+
+
+def _of_row(columns: list[str], cells: list[str]) -> tuple[Deposit, str]:
+    row = {name: cell for name, cell in zip(columns, cells, strict=False) if name}
+    if len(cells) < len(columns):
+        raise InputError(f"{len(cells)} columns: the first line has {len(columns)}")
+    owner = _owner(row.get("owner") or "0")
+    if "range" in row:
+        return _deposit(row["range"], owner)
+    if "pfn" in row:
+        return _deposit(f"pfn:{row['pfn']}+{row['pages']}", owner)[0], ""
+    mark, other = ("+", "size") if "size" in row else ("-", "end")
+    return _deposit(f"{row['start']}{mark}{row[other]}", owner)
+
+
+# Without names of columns each cell is a range, but the last, which may be the owner.
+def _of_cells(cells: list[str]) -> Iterator[tuple[Deposit, str]]:
+    ranges = [cell for cell in cells if cell]
+    owner = 0
+    if len(ranges) > 1 and _NUMBER.fullmatch(ranges[-1]):
+        if _NUMBER.fullmatch(ranges[0]):
+            start, other = ranges[:2]
+            raise InputError(
+                f"{start[:40]},{other[:40]} can be START,END or START,SIZE: write "
+                f"{start[:40]}-{other[:40]} or {start[:40]}+{other[:40]}, or name the "
+                "columns in a first line (start,size)"
+            )
+        owner = _owner(ranges.pop())
+    for one in ranges:
+        yield _deposit(one, owner)
+
+
+def _deposit(text: str, owner: int = 0) -> tuple[Deposit, str]:
+    start, end, said = read_range(text)
+    return Deposit.from_bytes(start, end, owner), said
+
+
+def _owner(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise InputError(f"owner {text[:40]!r} is no whole number like 3 or 0x3")
+    return int(text, 16 if text[:2] in ("0x", "0X") else 10)
 
 
 def _of_json(text: str, origin: str) -> DepositChanges:
-    document = parse_document(text, "deposits", origin)
+    document = parse_document(text, "deposits", origin, has_schema=False)
     deposits, withdrawn = document.get("deposits"), document.get("withdrawn", [])
     if not isinstance(deposits, list):
         raise BadImageError(f"{origin!r} has no array 'deposits'")
     if not isinstance(withdrawn, list):
         raise BadImageError(f"{origin!r}: 'withdrawn' is no array")
-    return DepositChanges(
-        deposits=tuple(
-            deposit_of_json(raw, f"{origin!r}: deposits[{at}]")
-            for at, raw in enumerate(deposits)
-        ),
-        withdrawn=ExtentSet(
-            _span(raw, f"{origin!r}: withdrawn[{at}]")
-            for at, raw in enumerate(withdrawn)
-        ),
+    found = [
+        _element(raw, f"{origin!r}: deposits[{at}]") for at, raw in enumerate(deposits)
+    ]
+    pages = ExtentSet(
+        _span(raw, f"{origin!r}: withdrawn[{at}]") for at, raw in enumerate(withdrawn)
     )
+    return _changes(found, pages)
+
+
+# A range as text, an object of bytes, or one of pages.
+def _element(raw: Any, what: str) -> tuple[Deposit, str]:
+    try:
+        if isinstance(raw, str):
+            return _deposit(raw)
+        if isinstance(raw, dict) and "range" in raw:
+            return _deposit(str(raw["range"]), _owner(str(raw.get("owner", 0))))
+        if isinstance(raw, dict) and "start" in raw and "base_pfn" not in raw:
+            mark, other = ("+", "size") if "size" in raw else ("-", "end")
+            words = mark.join(
+                _word(raw.get(key), f"{what}.{key}") for key in ("start", other)
+            )
+            return _deposit(words, _owner(str(raw.get("owner", 0))))
+    except InputError as exc:
+        raise BadImageError(f"{what}: {exc}") from exc
+    return deposit_of_json(raw, what), ""
+
+
+def _word(value: Any, what: str) -> str:
+    if isinstance(value, str):
+        return value
+    return hex(whole_number(value, what, 1 << 64))
 
 
 def _span(raw: Any, what: str) -> tuple[int, int]:
@@ -97,10 +228,3 @@ def _span(raw: Any, what: str) -> tuple[int, int]:
             f"the limit {MAX_PFN:#x}"
         )
     return base_pfn, base_pfn + nr_pages
-
-
-def _of_line(line: str, where: str) -> Deposit:
-    try:
-        return Deposit.from_bytes(*parse_range(line))
-    except InputError as exc:
-        raise BadImageError(f"{where}: {exc}") from exc

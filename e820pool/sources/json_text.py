@@ -30,18 +30,22 @@ _TEXT_LIMIT = 500
 _DIGITS = 32
 
 
-def parse_document(text: str, kind: str, origin: str) -> dict[str, Any]:
+def parse_document(
+    text: str, kind: str, origin: str, *, has_schema: bool = True
+) -> dict[str, Any]:
     """Return the object in ``text``, its head checked.
 
     Args:
         text: one JSON document.
         kind: what ``"kind"`` must be; an object without the key is taken as such.
         origin: the name of the source, for messages.
+        has_schema: whether an object without ``"schema"`` is refused; a newer one
+            always is.
 
     Raises:
         BadImageError: no JSON, no object, another kind or a newer schema.
     """
-    found = _object_of(text, origin)
+    found = _object_of(text, origin, has_schema=has_schema)
     if found.get("kind", kind) != kind:
         raise BadImageError(
             f"{origin!r} is of kind {shown_value(found['kind'])}, not {kind!r}"
@@ -71,7 +75,7 @@ def parse_kinds(
     return kind, found
 
 
-def _object_of(text: str, origin: str) -> dict[str, Any]:
+def _object_of(text: str, origin: str, *, has_schema: bool = True) -> dict[str, Any]:
     try:
         found = json.loads(
             text,
@@ -85,6 +89,8 @@ def _object_of(text: str, origin: str) -> dict[str, Any]:
         raise BadImageError(f"{origin!r} is not JSON: {exc}") from exc
     if not isinstance(found, dict):
         raise BadImageError(f"{origin!r} holds a JSON {_name(found)}, not an object")
+    if not has_schema and "schema" not in found:
+        return found
     schema = whole_number(found.get("schema"), f"{origin!r}: schema", 1 << 32)
     if schema != SCHEMA:
         raise BadImageError(

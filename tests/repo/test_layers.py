@@ -20,6 +20,7 @@ ROOMS = (
     "type_words",
     "memory_devices",
     "memory_map",
+    "range_text",
     "deposits",
     "handoff",
     "kernel",

@@ -17,8 +17,8 @@ MODULES = sorted(
 MAIN = (
     "e820pool.memory_map.MemoryMap",
     "e820pool.deposits.DepositLedger",
-    "e820pool.deposits.parse_range",
-    "e820pool.deposits.parse_size",
+    "e820pool.range_text.parse_range",
+    "e820pool.range_text.parse_size",
     "e820pool.extents.ExtentSet",
     "e820pool.extents.ByteRangeSet",
     "e820pool.sweep.sweep_rows",

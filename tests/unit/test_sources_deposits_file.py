@@ -1,12 +1,13 @@
-"""Lists of deposits: our JSON, or one range a line."""
+"""Lists of deposits: JSON, CSV, or a range a line in any form."""
 
+import gzip
 import json
 
 import pytest
 
 from e820pool.deposits import Deposit
 from e820pool.errors import BadImageError, InputError
-from e820pool.sources.deposits_file import read_deposits
+from e820pool.sources.deposits_file import parse_changes, read_deposits
 
 
 @pytest.fixture
@@ -45,6 +46,38 @@ def test_json_objects_and_pairs(listed):
     ]
 
 
+MANY = [
+    Deposit(start_pfn=0x40000, end_pfn=0x40200),
+    Deposit(start_pfn=0x100000, end_pfn=0x100001, owner=7),
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "start,size,owner\n1G,2M,0\n4G,4096,7\n",
+        "Owner,Start,End\n0,0x40000000,0x401fffff\n0x7,0x100000000,0x100000fff\n",
+        "base_pfn,nr_pages,owner\n0x40000,512,0\n0x100000,1,7\n",
+        "range,owner\n2M@1G,0\npfn:0x100000+1,7\n",
+        "2M$1G\n[mem 0x100000000-0x100000fff],7\n",
+        "40000000-401fffff # as /proc/iomem\n100000000-100000fff : Reserved,7\n",
+        '[[262144, 512], {"base_pfn": 1048576, "nr_pages": 1, "owner": 7}]',
+        '{"deposits": ["1G+2M", {"range": "4G+4K", "owner": 7}]}',
+        '[{"start": "1G", "size": 2097152}, {"range": "4K@4G", "owner": 7}]',
+        '["1G+2M", {"start": 4294967296, "end": 4294971391, "owner": "7"}]',
+    ],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_csv_json_and_every_form_of_a_range_are_read(listed, text, pack):
+    assert read_deposits(listed(pack(text.encode()))) == MANY
+
+
+def test_how_a_range_was_taken_is_kept():
+    changes = parse_changes(b"40000000-401fffff\n1G+4K\n", "list")
+    (said,) = changes.said
+    assert said.endswith("as /proc/iomem prints it: [mem 0x40000000-0x401fffff]")
+
+
 def test_a_list_may_be_empty_where_that_is_said(listed):
     assert read_deposits(listed(document([]))) == []
 
@@ -56,9 +89,16 @@ def test_a_list_may_be_empty_where_that_is_said(listed):
         ("# nothing\n", "names 0 deposits"),
         ("0x100000\n", "line 1: '0x100000' is not a range"),
         ("0x1000+0x1000\nnine+1\n", "line 2: 'nine' is not a size"),
-        ("0x1000+0x800\n", r"line 1: deposit \[0x1000, 0x1800\) is not whole pages"),
-        ("0x2000-0x1fff\n", "empty or too high"),
-        ("0xffffffffffffffff+1\n", "empty or too high"),
+        ("0x1000+0x800\n", "line 1: .*not whole pages.*nearest is 0x1000-0x1fff"),
+        ("0x2000-0x1fff\n", "line 1: .*empty"),
+        ("0xffffffffffffffff+1\n", "line 1: .*too high: the limit is 0xf{16}"),
+        ("start,size\n0x1000\n", "line 2: 1 columns: the first line has 2"),
+        ("start,colour\n0x1000,red\n", "line 1: want the columns start,end or"),
+        ("0x1000,0x1000\n", "can be START,END or START,SIZE: write 0x1000-0x1000"),
+        ("1G+2M,seven\n", "'seven' is not a range"),
+        ('["1G+2MB"]', r"deposits\[0\]: '2MB': MB may be a power of 1000"),
+        ('[{"start": 4096}]', r"deposits\[0\].end is null"),
+        ('[{"start": "1G", "size": "1G", "owner": "x"}]', "owner 'x' is no whole"),
         (document([[1]]), r"deposits\[0\] is \[1\], no deposit"),
         (document([[0, 0]]), r"deposits\[0\]: deposit of PFNs \[0x0, 0x0\) is empty"),
         (document([[1 << 52, 1]]), "base_pfn is 0x10000000000000: outside"),

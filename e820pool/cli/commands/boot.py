@@ -57,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Boot one kernel; 1 when it touched a deposit, 4 when the machine was lost."""
-    handoff = handoff_with_deposits(args)
+    handoff = handoff_with_deposits(args, console)
     kernel = one_lab_kernel(args.kernel, "boot", "use check --boot for several")
     if args.dry_run:
         return _dry_run(handoff, kernel, args, console)

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     )
 
     memory_map = source_map(args, console)
-    ledger = DepositLedger(deposits_of(args))
+    ledger = DepositLedger(deposits_of(args, console))
     table = encoding_named(args.encoding).make_table(memory_map, ledger)
     renders = {"json": budget_json, "csv": budget_csv, "table": budget_text}
     console.result(renders[args.format](budget_curve(table)))

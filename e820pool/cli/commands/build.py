@@ -96,7 +96,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from e820pool.report.handoff_text import handoff_json, handoff_text  # noqa: PLC0415
 
     memory_map = source_map(args, console)
-    ledger = DepositLedger(deposits_of(args))
+    ledger = DepositLedger(deposits_of(args, console))
     handoff = build_handoff(memory_map, ledger, _options(args))
     console.findings(budget_findings(handoff))
     write_handoff(handoff, args.output)

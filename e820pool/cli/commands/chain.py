@@ -142,7 +142,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         hop_line,
     )
 
-    options = _options(args)
+    options = _options(args, console)
     memory_map, kernels = source_map(args, console), _kernels(args.kernel)
 
     number = count(1)
@@ -171,7 +171,7 @@ def _hop_name(kernels: list[KernelFile], number: int) -> str:
     return f"kexec to {name}" if number else f"booting {name}"
 
 
-def _options(args: argparse.Namespace) -> ChainOptions:
+def _options(args: argparse.Namespace, console: Console) -> ChainOptions:
     from e820pool.deposits import DepositLedger  # noqa: PLC0415  numpy
     from e820pool.lab.chain_model import ChainOptions  # noqa: PLC0415
 
@@ -181,7 +181,7 @@ def _options(args: argparse.Namespace) -> ChainOptions:
         carrier=args.carrier,
         nr_pages=args.pages,
         nr_huge=args.huge,
-        inherited=DepositLedger(deposits_of(args)),
+        inherited=DepositLedger(deposits_of(args, console)),
         once=args.deposit_once,
         nr_withdrawn=args.withdraw,
         pressure=lab.pressure,

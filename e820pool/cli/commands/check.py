@@ -103,7 +103,7 @@ def _bulk(args: argparse.Namespace, console: Console) -> int:
 def _one(args: argparse.Namespace, console: Console) -> int:
     from e820pool.report.verdicts import verdicts_json, verdicts_text  # noqa: PLC0415
 
-    handoff = handoff_with_deposits(args)
+    handoff = handoff_with_deposits(args, console)
     if args.boot or args.console is not None:
         if args.config is not None:
             raise UsageError("--config is for the model: not with --boot or --console")

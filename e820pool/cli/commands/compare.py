@@ -74,7 +74,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from e820pool.report.compare_text import compare_json, compare_text  # noqa: PLC0415
 
     memory_map = source_map(args, console)
-    ledger = DepositLedger(deposits_of(args))
+    ledger = DepositLedger(deposits_of(args, console))
     if not len(ledger):
         raise InputError("nothing is deposited: --deposit says what")
     found = _comparison(memory_map, ledger, args, console)

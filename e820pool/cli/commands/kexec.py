@@ -152,7 +152,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         validate_can_load(machine.gates, args.loader)
 
     with attempt(args.agent, acts=acts, gates=gates) as trial:
-        plan = _plan(machine, args, trial)
+        plan = _plan(machine, args, trial, console)
         if not acts or (plan.verdict.verdict != "safe" and not args.force):
             return _planned(plan, machine, args, console)
         return _loaded(plan, trial, args, console)
@@ -196,11 +196,13 @@ def _validate(args: argparse.Namespace) -> None:
         )
 
 
-def _plan(machine: LiveMachine, args: argparse.Namespace, trial: Attempt) -> KexecPlan:
+def _plan(
+    machine: LiveMachine, args: argparse.Namespace, trial: Attempt, console: Console
+) -> KexecPlan:
     from e820pool.live.inherited import STATE_FOLDER, read_kept  # noqa: PLC0415
     from e820pool.live.plan import plan_kexec  # noqa: PLC0415
 
-    changes = trial.agent_changes or changes_of(args)
+    changes = trial.agent_changes or changes_of(args, console)
     request = request_of(machine, args, changes)
     return plan_kexec(machine, request, read_kept(args.state or STATE_FOLDER))
 

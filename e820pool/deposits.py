@@ -11,6 +11,7 @@ from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import InputError
 from e820pool.extents import MAX_PFN, PAGE_SHIFT, PAGE_SIZE, ExtentSet
 from e820pool.range_text import parse_range, parse_size
+from e820pool.type_words import type_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -181,24 +182,39 @@ class DepositLedger:
         return self._of(np.array(parts, _DTYPE))
 
     def validate_inside(self, memory_map: MemoryMap) -> None:
-        """Raise InputError for a deposit that is not wholly RAM in the map."""
+        """Raise InputError for a deposit that is not wholly RAM in the map.
+
+        What a kernel took out of its RAM later is none either.
+        """
         ram = memory_map.ram_pages()
         for start, end in self.extents - ram:
             self._refuse(start, end, memory_map)
+        for start, end in self.extents & memory_map.reserved_later():
+            whole = self._around(start, end)
+            raise InputError(
+                f"deposit {whole} is not inside RAM: a kernel reserved "
+                f"{_mem_range(start << PAGE_SHIFT, end << PAGE_SHIFT)} after it had "
+                "printed this map (reserved-later)",
+                ident="deposit-reserved-later",
+                about=str(whole),
+            )
+
+    def _around(self, start_pfn: int, end_pfn: int) -> Deposit:
+        return next(
+            d for d in self if d.start_pfn <= start_pfn and end_pfn <= d.end_pfn
+        )
 
     def _refuse(self, start_pfn: int, end_pfn: int, memory_map: MemoryMap) -> None:
         # The whole deposit beside the map's own range: both ends of the dispute.
-        whole = next(
-            d for d in self if d.start_pfn <= start_pfn and end_pfn <= d.end_pfn
-        )
+        whole = self._around(start_pfn, end_pfn)
         start, end = start_pfn << PAGE_SHIFT, end_pfn << PAGE_SHIFT
         for addr, size, kind in memory_map.flatten().rows():
             ram_page = kind == E820_TYPE_RAM
             if addr < end and addr + size > start and not ram_page:
-                there = f"[mem {addr:#x}-{addr + size - 1:#x}] is type {kind}"
+                there = f"{_mem_range(addr, addr + size)} is {type_text(kind)}"
                 break
         else:
-            there = f"[mem {start:#x}-{end - 1:#x}] is not whole pages of RAM"
+            there = f"{_mem_range(start, end)} is not whole pages of RAM"
         raise InputError(
             f"deposit {whole} is not inside RAM: {there} in the map"
             f"{_nearest(whole, memory_map)}",
@@ -215,6 +231,10 @@ def _nearest(whole: Deposit, memory_map: MemoryMap) -> str:
     start, end = max(pages, key=lambda span: span[1] - span[0])
     shown = f"{start << PAGE_SHIFT:#x}-{(end << PAGE_SHIFT) - 1:#x}"
     return f"; the nearest that is: {shown}"
+
+
+def _mem_range(start: int, end: int) -> str:
+    return f"[mem {start:#x}-{end - 1:#x}]"
 
 
 def _extents_of(table: NDArray[Any]) -> ExtentSet:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RAM, encode_table, table_of
 from e820pool.abi.pool_record import MAP_DIGEST_BYTES
-from e820pool.extents import ByteRangeSet
+from e820pool.errors import InputError
+from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.table import E820Table
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from e820pool.extents import ExtentSet
     from e820pool.findings import Finding
     from e820pool.memory_devices import MemoryDevices
 
@@ -120,6 +121,29 @@ class MemoryMap:
     def ram_pages(self) -> ExtentSet:
         """Return the whole pages that are RAM in every byte."""
         return self.bytes_of(E820_TYPE_RAM).pages_inside()
+
+    def reserved_later(self) -> ExtentSet:
+        """Return the pages that a kernel took out of this map's RAM afterwards.
+
+        They are those of the notes ``reserved-later``.
+        """
+        pages = (note.extents for note in self.notes if note.id == "reserved-later")
+        return ExtentSet(chain.from_iterable(pages))
+
+    def validate_whole(self) -> None:
+        """Raise InputError where a note says that entries could not be read."""
+        for note in self.notes:
+            if note.id == "line-cut":
+                raise InputError(
+                    f"{self.origin}: {note.message}: no deposit is safe in such a map "
+                    "(--partial takes it as it is)",
+                    ident="map-not-whole",
+                )
+
+    def as_printed(self) -> MemoryMap:
+        """Return the map without the notes of what a kernel reserved later."""
+        notes = tuple(note for note in self.notes if note.id != "reserved-later")
+        return replace(self, notes=notes)
 
     def digest(self) -> bytes:
         """Return 16 bytes that name this map: SHA-256 over the flattened table."""

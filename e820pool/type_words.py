@@ -201,10 +201,10 @@ def are_words_begun(text: str) -> bool:
 def type_text(kind: int) -> str:
     """Return a type in words, for messages; of one without words the number in hex."""
     if kind == TYPE_WITHOUT_NUMBER:
-        return f"of an unknown type ({kind:#x})"
+        return f"an unknown type ({kind:#x})"
     if kind == E820_TYPE_RESERVED_KERN:
-        return f"kernel reserved ({kind:#x})"
-    return _CLASSIC.get(kind, f"of type {kind:#x}")
+        return f"kernel's own RAM ({kind:#x})"
+    return _CLASSIC.get(kind, f"type {kind:#x}")
 
 
 def resource_name(kind: int) -> str:

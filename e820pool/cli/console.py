@@ -21,6 +21,12 @@ __all__ = ("Console", "add_color_option", "is_dumb")
 
 _WHEN = ("auto", "always", "never")
 
+# Notes that say which of several maps was read.
+_WHICH_MAP = (
+    *("several-boots", "capture-kernel", "no-bios-map", "other-maps"),
+    "pseudo-physical",
+)
+
 # What a terminal obeys and nobody sees: C0 and C1 controls but tab and newline, and
 # what turns the direction of a line. A painted result has the painter's own sequences.
 _CONTROLS = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
@@ -128,16 +134,20 @@ class Console:
 
     def findings(self, findings: Iterable[Finding]) -> None:
         """Keep findings for :meth:`finish`; under JSON they are in the result."""
-        if not self.json:
-            self._kept += findings
+        self._kept += findings
 
     def finish(self) -> None:
         """Send what was printed, then the findings: only what succeeds has notes."""
         self.out.flush()
-        for finding in dict.fromkeys(self._kept):
+        for finding in dict.fromkeys(() if self.json else self._kept):
             if finding.level != "note" or not self.quiet:
                 text = f"{finding.level}: {finding.message} [{finding.id}]"
                 self._tell(_one_line(text))
+
+    def beside_error(self) -> list[str]:
+        """Return what was read, where a failure may come from having read another."""
+        kept = dict.fromkeys(self._kept)
+        return [finding.message for finding in kept if finding.id in _WHICH_MAP]
 
     def error(self, text: str) -> None:
         """Print the one line (or JSON object) of a failure on stderr."""

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 __all__ = (
     "add_block_option",
     "add_deposit_options",
+    "add_partial_option",
     "add_source_argument",
     "deposits_of",
     "handoff_with_deposits",
     "map_of",
     "say_how_taken",
     "source_map",
+    "whole_map",
     "whole_number",
 )
 
@@ -82,6 +84,29 @@ def add_block_option(parser: argparse.ArgumentParser) -> None:
 def source_map(args: argparse.Namespace, console: Console) -> MemoryMap:
     """Return the map that SOURCE and its options name; notes go to the console."""
     return map_of(args.source, args, console)
+
+
+def add_partial_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--partial``, which :func:`whole_map` reads."""
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="take a map of which entries cannot be read (line-cut), and deposits in "
+        "what a kernel reserved later (reserved-later)",
+    )
+
+
+def whole_map(args: argparse.Namespace, console: Console) -> MemoryMap:
+    """Return the map that SOURCE names, of which nothing is missing.
+
+    Raises:
+        InputError: something is, and ``--partial`` does not allow that.
+    """
+    found = source_map(args, console)
+    if args.partial:
+        return found.as_printed()
+    found.validate_whole()
+    return found
 
 
 def map_of(source: str, args: argparse.Namespace, console: Console) -> MemoryMap:

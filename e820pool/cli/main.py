@@ -149,7 +149,8 @@ def _run(words: list[str], console: Console) -> int:
         code = _command(words, console)
         console.finish()
     except E820PoolError as exc:
-        console.error("; ".join([str(exc), *getattr(exc, "__notes__", ())]))
+        hints = getattr(exc, "__notes__", ())
+        console.error("; ".join([str(exc), *hints, *console.beside_error()]))
         return status.status_of_error(exc)
     except BrokenPipeError:
         # The reader left (head, less): nobody is there to be told.

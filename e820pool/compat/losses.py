@@ -13,6 +13,7 @@ from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.findings import LISTED, Finding
 from e820pool.kernel.sanitize import sanitize_rows
 from e820pool.kernel.trim import TRIMMED_PAGES
+from e820pool.type_words import type_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,8 +89,8 @@ def _about_rows(ident: str, rows: Sequence[Row], what: str, source: str) -> Find
         id=ident,
         level="degraded" if ram else "note",
         message=(
-            f"{what}, the first at {first[0]:#x} with size {first[1]:#x} of type "
-            f"{first[2]}; {ram:#x} bytes of RAM go with them"
+            f"{what}, the first at {first[0]:#x} with size {first[1]:#x}, "
+            f"{type_text(first[2])}; {ram:#x} bytes of RAM go with them"
         ),
         source=source,
     )

@@ -34,6 +34,7 @@ from e820pool.handoff.placement import PLACEMENT_LIMIT, Room
 from e820pool.handoff.strict import validate_handoff
 from e820pool.handoff.zero_page import zero_page
 from e820pool.table import E820Table
+from e820pool.type_words import type_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -163,8 +164,8 @@ def _validate_ledger(ledger: DepositLedger) -> None:
         start, end, owner, kind = rows[at].tolist()
         one = Deposit(start_pfn=start, end_pfn=end, owner=owner, firmware_type=kind)
         raise InputError(
-            f"deposit {one} is said to be of type {kind:#x} to the "
-            f"firmware: deposits are RAM, type {E820_TYPE_RAM:#x}"
+            f"deposit {one} is said to be {type_text(kind)} to the firmware: deposits "
+            f"are RAM, type {E820_TYPE_RAM:#x}"
         )
 
 

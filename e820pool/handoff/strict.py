@@ -14,6 +14,7 @@ from e820pool.handoff.encodings import encoding_named
 from e820pool.handoff.hot_add import held_bytes, pages_at_risk
 from e820pool.handoff.model import COMMAND_LINE_SIZE
 from e820pool.handoff.placement import LOW_LIMIT
+from e820pool.type_words import type_text
 
 if TYPE_CHECKING:
     from typing import Any
@@ -84,7 +85,7 @@ def _validate_deposits(handoff: Handoff, encoding: Encoding) -> None:
 def _wanted(kind: int | None) -> str:
     if kind is None:
         return "without an entry"
-    return "RESERVED" if kind == E820_TYPE_RESERVED else f"of type {kind:#x}"
+    return "RESERVED" if kind == E820_TYPE_RESERVED else type_text(kind)
 
 
 def _validate_zero_page(handoff: Handoff) -> None:

@@ -14,6 +14,7 @@ from e820pool.type_words import (
     parse_log_words,
     resource_name,
     type_of_resource,
+    type_text,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ def _types(memory_map: MemoryMap, form: Form) -> Iterator[tuple[str, str]]:
     for kind in lost[:_SHOWN]:
         word = _word(kind, form)
         count = int((memory_map.entries["type"] == kind).sum())
-        yield "type-lost", f"{count} entries of type {kind} are written as {word!r}"
+        yield (
+            "type-lost",
+            f"{count} entries ({type_text(kind)}) are written as {word!r}",
+        )
     if len(lost) > _SHOWN:
         yield "type-lost", f"and so are those of {len(lost) - _SHOWN} more types"
 

@@ -43,7 +43,7 @@ class FleetRecord:
     error: str = ""
 
 
-def read_fleet(path: str) -> Iterator[FleetRecord]:
+def read_fleet(path: str, *, partial: bool = False) -> Iterator[FleetRecord]:
     """Yield the hosts of a fleet in their order, never more than some in memory.
 
     A folder has one map a file, of any form that ``show`` reads; names with a dot in
@@ -53,6 +53,10 @@ def read_fleet(path: str) -> Iterator[FleetRecord]:
     ``deposits`` (rows of base_pfn, nr_pages). A host that cannot be read is a record
     with an error, and the others go on.
 
+    Args:
+        path: of the folder or file.
+        partial: take a map of a folder as it is, of which entries cannot be read.
+
     Raises:
         InputError: there is no such fleet, or Parquet cannot be read here.
     """
@@ -61,7 +65,7 @@ def read_fleet(path: str) -> Iterator[FleetRecord]:
     if parts:
         return _of_parquet(parts)
     if is_directory(source):
-        return _of_folder(source)
+        return _of_folder(source, partial=partial)
     return _of_lines(source)
 
 
@@ -106,10 +110,13 @@ def _map_names(folder: Path) -> list[str]:
     return sorted(name for name in list_names(folder) if not name.startswith("."))
 
 
-def _of_folder(folder: Path) -> Iterator[FleetRecord]:
+def _of_folder(folder: Path, *, partial: bool) -> Iterator[FleetRecord]:
     for name in _map_names(folder):
         try:
-            rows = read_map(str(folder / name)).rows()
+            found = read_map(str(folder / name))
+            if not partial:
+                found.validate_whole()
+            rows = found.rows()
         except E820PoolError as exc:
             yield FleetRecord(id=name, error=str(exc))
         else:

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
 from e820pool.sources.log_entry import (
     HEAD,
     HEADLINE,
@@ -43,6 +44,9 @@ _HINTS = (
 # So many lines after a piece of a map are looked at without a hint, since a broken
 # line has none: an entry that is broken at every sixth column has as many.
 _NEAR = 16
+# trim_bios_range() (arch/x86/kernel/setup.c) edits the first page and the BIOS area in
+# every kernel.
+_LOW_MEMORY = 1 << 20
 # An entry is put together from no more lines, in no more ways at a time.
 _LINES_JOINED = 16
 _WAYS_LIMIT = 4
@@ -105,6 +109,17 @@ class LaterEdit(NamedTuple):
     size: int
     before: int | None
     after: int | None
+
+    @property
+    def takes_ram(self) -> bool:
+        """Return whether RAM became something else, or nothing."""
+        stays = (E820_TYPE_RAM, E820_TYPE_RESERVED_KERN)
+        return self.before == E820_TYPE_RAM and self.after not in stays
+
+    @property
+    def is_above_low_memory(self) -> bool:
+        """Return whether it reaches above 1 MiB: what lies below, all kernels edit."""
+        return self.addr + self.size > _LOW_MEMORY
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM
-from e820pool.extents import PAGE_SHIFT
+from e820pool.extents import PAGE_SHIFT, ByteRangeSet
 from e820pool.sources.oddities import note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from e820pool.findings import Finding
-    from e820pool.sources.log_blocks import Boot, LogBlock
+    from e820pool.sources.log_blocks import Boot, LaterEdit, LogBlock
     from e820pool.sources.log_entry import LogEntry
 
 __all__ = ("log_notes",)
@@ -30,7 +30,7 @@ def log_notes(boot: Boot, block: LogBlock) -> tuple[Finding, ...]:
 
     The ids are listed in specs/sources.md.
     """
-    checks = (_start, _end, _inside, _words, _dialects, _around)
+    checks = (_start, _end, _inside, _words, _dialects, _edits, _around)
     return tuple(found for check in checks for found in check(boot, block))
 
 
@@ -144,6 +144,38 @@ def _dialects(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
             f"the kernel refused the firmware's map and made up this one, "
             f"{fallback[0]}: it has no RESERVED entries",
         )
+
+
+# What the kernel took out of its RAM after it had printed the map: a machine's own
+# (RMP table, MTRR, GART, EFI's data), which each kernel has to find out for itself.
+def _edits(boot: Boot, block: LogBlock) -> Iterator[Finding]:
+    edits = [
+        edit
+        for edit in boot.edits
+        if edit.line >= block.lines[-1] and edit.takes_ram and edit.is_above_low_memory
+    ]
+    ram = [entry for entry in block.ranges() if entry.type == E820_TYPE_RAM]
+    taken = _bytes_of(edits)
+    pages = (taken & _bytes_of(ram)).pages_touched()
+    if not pages:
+        return
+    shown = [f"[mem {start:#x}-{end - 1:#x}]" for start, end in taken]
+    listed = ", ".join(shown[:_SHOWN]) + ", ..." * (len(shown) > _SHOWN)
+    yield note(
+        "reserved-later",
+        f"this kernel reserved {listed} after it had printed this map (first line "
+        f"{edits[0].line}): RAM there may fault in a kernel that does not do the "
+        "same, and is no deposit",
+        pages,
+    )
+
+
+def _bytes_of(ranges: Sequence[LaterEdit | LogEntry]) -> ByteRangeSet:
+    bounds = ((one.addr, one.addr + one.size) for one in ranges)
+    limit = ByteRangeSet.LIMIT
+    return ByteRangeSet(
+        (start, min(end, limit)) for start, end in bounds if start < end
+    )
 
 
 def _around(boot: Boot, block: LogBlock) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from e820pool.abi.e820 import table_of
 from e820pool.errors import BadImageError
+from e820pool.extents import MAX_PFN
 from e820pool.findings import LEVELS, Finding
 from e820pool.memory_map import MemoryMap
 from e820pool.sources.json_text import (
@@ -77,4 +78,23 @@ def _note(at: int, told: object, origin: str) -> Finding:
     if not all(isinstance(word, str) for word in words):
         raise BadImageError(f"{origin!r}: notes[{at}] has no id or no message")
     id_, message = (one_line(str(word)) for word in words)
-    return Finding(id=id_, level=told["level"], message=message)
+    extents = told.get("extents", [])
+    if not isinstance(extents, list):
+        raise BadImageError(f"{origin!r}: notes[{at}].extents is no array")
+    return Finding(
+        id=id_,
+        level=told["level"],
+        message=message,
+        extents=tuple(
+            _extent(one, f"{origin!r}: notes[{at}].extents") for one in extents
+        ),
+    )
+
+
+def _extent(row: object, what: str) -> tuple[int, int]:
+    if not isinstance(row, list) or len(row) != 2:
+        raise BadImageError(f"{what} has {shown_value(row)}, not [base_pfn, nr_pages]")
+    base, count = (whole_number(value, what, MAX_PFN + 1) for value in row)
+    if not 0 < count <= MAX_PFN - base:
+        raise BadImageError(f"{what} has {row}: the limit is PFN {MAX_PFN:#x}")
+    return base, base + count

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RAM
-from e820pool.extents import PAGE_SIZE
+from e820pool.extents import PAGE_SIZE, ExtentSet
 from e820pool.findings import Finding
-from e820pool.type_words import KNOWN_TYPES, TYPE_WITHOUT_NUMBER
+from e820pool.type_words import KNOWN_TYPES, TYPE_WITHOUT_NUMBER, type_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 __all__ = ("note", "oddities")
 
 
-def note(id_: str, message: str) -> Finding:
-    """Return a finding of level ``note``."""
-    return Finding(id=id_, level="note", message=message)
+def note(id_: str, message: str, pages: ExtentSet | None = None) -> Finding:
+    """Return a finding of level ``note``, about these pages if any."""
+    extents = () if pages is None else tuple(pages)
+    return Finding(id=id_, level="note", message=message, extents=extents)
 
 
 def oddities(table: NDArray[Any]) -> tuple[Finding, ...]:
@@ -39,7 +40,7 @@ def oddities(table: NDArray[Any]) -> tuple[Finding, ...]:
 def _shown(table: NDArray[Any], at: int) -> str:
     addr, size, kind = table[at].tolist()
     last = (addr + size - 1) % (1 << 64)
-    return f"entry {at} [mem {addr:#x}-{last:#x}] of type {kind}"
+    return f"entry {at} [mem {addr:#x}-{last:#x}], {type_text(kind)}"
 
 
 def _few(table: NDArray[Any]) -> Iterator[Finding]:
@@ -127,7 +128,7 @@ def _types(table: NDArray[Any]) -> Iterator[Finding]:
     unknown = sorted(kinds - KNOWN_TYPES - {TYPE_WITHOUT_NUMBER})
     if unknown:
         count = int(np.isin(table["type"], unknown).sum())
-        names = ", ".join(map(str, unknown[:8])) + ", ..." * (len(unknown) > 8)
+        names = ", ".join(map(hex, unknown[:8])) + ", ..." * (len(unknown) > 8)
         yield note(
             "unknown-type",
             f"{count} entries are of a type that no kernel knows ({names}); to every "

@@ -163,11 +163,11 @@ def test_a_folder_that_cannot_be_made_is_said(refused, machine, tmp_path):
         (["0xff000+8K"], ["0xff000-0x100fff", "below 0x100000"]),
         (
             ["0xfed00000+4K"],
-            ["0xfed00000-0xfed00fff", "0xfec00000-0xffffffff", "type 2"],
+            ["0xfed00000-0xfed00fff", "0xfec00000-0xffffffff", "is reserved"],
         ),
         (
             ["0xbfffe000+12K"],
-            ["0xbfffe000-0xc0000fff", "0xc0000000-0xc000ffff", "type 3"],
+            ["0xbfffe000-0xc0000fff", "0xc0000000-0xc000ffff", "is ACPI data"],
         ),
         (["0xd0000000+4K"], ["0xd0000000-0xd0000fff", "not whole pages of RAM"]),
         (["1T+4K"], ["0x10000000000-0x10000000fff"]),
@@ -214,7 +214,7 @@ def deposit_file(**more):
         (b'{"schema": 1, "deposits": [[1, 1' + b"0" * 5000 + b"]]}", "5001 digits"),
         (
             deposit_file(firmware_type=5),
-            "of type 0x5 to the firmware",
+            "said to be unusable to the firmware",
         ),
         (
             deposit_file(owner=1 << 64),

@@ -108,9 +108,9 @@ def test_a_deposit_inside_ram_is_accepted_up_to_its_last_page():
 @pytest.mark.parametrize(
     ("pair", "shown"),
     [
-        ((0xFFFC0000, 0xFFFC1000), r"\[mem 0xfffc0000-0xffffffff\] is type 2"),
+        ((0xFFFC0000, 0xFFFC1000), r"\[mem 0xfffc0000-0xffffffff\] is reserved"),
         ((0x7FFFF000, 0x80001000), "is not whole pages of RAM"),
-        ((0x9F000, 0xA0000), r"\[mem 0x9fc00-0x9ffff\] is type 2"),
+        ((0x9F000, 0xA0000), r"\[mem 0x9fc00-0x9ffff\] is reserved"),
         ((0x200000000, 0x200001000), "is not whole pages of RAM"),
     ],
 )

@@ -197,7 +197,7 @@ def test_a_deposit_that_was_no_ram_is_refused():
     ledger = DepositLedger(
         [Deposit(start_pfn=0x40000, end_pfn=0x40001, firmware_type=5)]
     )
-    with pytest.raises(InputError, match="of type 0x5 to the firmware"):
+    with pytest.raises(InputError, match="said to be unusable to the firmware"):
         build(ledger)
 
 

@@ -25,6 +25,7 @@ from e820pool.type_words import (
     TYPE_WITHOUT_NUMBER,
     log_words,
     resource_name,
+    type_text,
 )
 
 MAPS = Path(__file__).parents[1] / "data" / "maps"
@@ -145,7 +146,7 @@ def test_a_loss_is_stated_before_it_is_written(form):
     for kind in lost:
         word = resource_name(kind) if form in ("iomem", "memmap") else None
         word = word or log_words(kind, form)
-        assert f"1 entries of type {kind} are written as {word!r}" in told
+        assert f"1 entries ({type_text(kind)}) are written as {word!r}" in told
 
 
 def test_iomem_states_what_its_shape_loses():

@@ -5,7 +5,9 @@ import json
 
 import pytest
 
+from e820pool.deposits import DepositLedger
 from e820pool.errors import BadImageError, InputError
+from e820pool.report.jsons import json_text, memory_map_document
 from e820pool.sources import read_map
 from e820pool.sources.log_text import encoding_of, messages_of_json
 
@@ -306,3 +308,67 @@ class TestLastPfn:
     def test_it_is_read_from_quoted_printable(self):
         text = "\n".join(WITH_USER_MAP[:6]) + "\nlast_pfn =3D 0x140000 max_pfn =3D 0\n"
         assert "0x140000" in message(read(text), "ram-missing")
+
+
+class TestLaterEdits:
+    OLD = "0000000130000000 - 0000000140000000"
+    NEW = "[mem 0x130000000-0x13fffffff]"
+    TAKEN = "e820: update [mem 0x130000000-0x1301fffff] usable ==> reserved"
+
+    def with_lines(self, *more):
+        return "\n".join([*LINES, *more]) + "\n"
+
+    @pytest.mark.parametrize(
+        ("line", "shown"),
+        [
+            (TAKEN, "[mem 0x130000000-0x1301fffff]"),
+            ("e820: remove [mem 0x130000000-0xfffffffffffffffe] usable", "[mem 0x1300"),
+            (f"e820 update range: {OLD} (usable) ==> (reserved)", "0x13fffffff]"),
+            (f"e820: update {NEW} System RAM ==> device reserved", "0x13fffffff]"),
+        ],
+    )
+    def test_what_a_kernel_reserved_later_is_named(self, line, shown):
+        found = read(self.with_lines(line, line))
+        assert found.rows() == ROWS
+        assert shown in message(found, "reserved-later")
+        assert "first line 9" in message(found, "reserved-later")
+        assert found.reserved_later().to_bytes().overlaps(0x130000000, 0x130001000)
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "e820: update [mem 0x00000000-0x00000fff] usable ==> reserved",
+            "e820: remove [mem 0x000a0000-0x000fffff] usable",
+            "e820: update [mem 0x12000018-0x12000457] usable ==> usable",
+            "e820: update [mem 0x60000000-0x60000fff] ACPI data ==> reserved",
+            "e820: update [mem 0x900000000-0x900000fff] usable ==> reserved",
+        ],
+    )
+    def test_what_takes_no_ram_above_1_mib_is_not(self, line):
+        assert "reserved-later" not in ids(read(self.with_lines(line)))
+
+    def test_it_is_no_deposit_unless_it_is_waived(self):
+        found = read(self.with_lines(self.TAKEN))
+        inside = DepositLedger.of_ranges([(0x130100000, 0x130101000)])
+        with pytest.raises(InputError, match=r"a kernel reserved .* after it had"):
+            inside.validate_inside(found)
+        inside.validate_inside(found.as_printed())
+        DepositLedger.of_ranges([(0x120000000, 0x120001000)]).validate_inside(found)
+
+    def test_a_map_as_json_keeps_it(self):
+        found = read(self.with_lines(self.TAKEN))
+        again = read(json_text(memory_map_document(found)))
+        assert again.reserved_later() == found.reserved_later()
+
+    @pytest.mark.parametrize("extents", ["x", [1], [[1]], [[1, 0]], [[-1, 2]]])
+    def test_extents_of_a_note_that_are_none_are_refused(self, extents):
+        note = {"id": "x", "level": "note", "message": "m", "extents": extents}
+        text = json.dumps({"schema": 1, "entries": [], "notes": [note]})
+        with pytest.raises(BadImageError, match=r"notes\[0\].extents"):
+            read(text)
+
+
+def test_a_map_of_which_entries_are_missing_is_not_whole():
+    read(TEXT).validate_whole()
+    with pytest.raises(InputError, match="1 entries of the map cannot be read"):
+        read(TEXT.replace("9ffff] reserved", "")).validate_whole()

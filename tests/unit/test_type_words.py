@@ -10,6 +10,7 @@ from e820pool.type_words import (
     parse_log_words,
     resource_name,
     type_of_resource,
+    type_text,
 )
 
 # e820_print_type() and its forerunners, by release.
@@ -68,11 +69,28 @@ def test_every_word_gives_its_type_back(dialect, kind):
         ("type", (None, None)),
         ("type 4294967296", (None, None)),
         ("type 99999999999", (None, None)),
+        ("ACPINVS", (4, None)),
+        ("persistent(type 12", (12, "3.5")),
+        ("usable2026", (1, "3.5")),
+        ("type 1", (None, None)),
+        ("type 2", (None, None)),
         ("", (None, None)),
     ],
 )
 def test_words_give_their_type_and_who_says_so(text, found):
     assert parse_log_words(text) == found
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        *((1, "usable"), (2, "reserved"), (4, "ACPI NVS"), (7, "persistent (type 7)")),
+        *((0xEFFFFFFF, "soft reserved"), (20, "type 0x14"), (0, "type 0x0")),
+        *((TYPE_WITHOUT_NUMBER, "an unknown type (0xfffffffe)"), (128, "(0x80)")),
+    ],
+)
+def test_messages_say_a_type_in_words(kind, words):
+    assert words in type_text(kind)
 
 
 def test_resource_names_are_those_of_the_kernel():

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from e820pool.cli import status
 from e820pool.cli.inputs import (
     add_deposit_options,
+    add_partial_option,
     add_source_argument,
     deposits_of,
-    source_map,
+    whole_map,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``budget``."""
     add_source_argument(parser)
     add_deposit_options(parser)
+    add_partial_option(parser)
     parser.add_argument(
         "--encoding",
         choices=("split", "hybrid"),
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         budget_text,
     )
 
-    memory_map = source_map(args, console)
+    memory_map = whole_map(args, console)
     ledger = DepositLedger(deposits_of(args, console))
     table = encoding_named(args.encoding).make_table(memory_map, ledger)
     renders = {"json": budget_json, "csv": budget_csv, "table": budget_text}

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from e820pool.cli import status
 from e820pool.cli.inputs import (
     add_deposit_options,
+    add_partial_option,
     add_source_argument,
     deposits_of,
-    source_map,
+    whole_map,
     whole_number,
 )
 from e820pool.errors import InputError
@@ -36,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``build``."""
     add_source_argument(parser)
     add_deposit_options(parser)
+    add_partial_option(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -95,7 +97,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from e820pool.report.handoff_dir import write_handoff  # noqa: PLC0415
     from e820pool.report.handoff_text import handoff_json, handoff_text  # noqa: PLC0415
 
-    memory_map = source_map(args, console)
+    memory_map = whole_map(args, console)
     ledger = DepositLedger(deposits_of(args, console))
     handoff = build_handoff(memory_map, ledger, _options(args))
     console.findings(budget_findings(handoff))

@@ -60,6 +60,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_deposit_options(parser)
     parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="judge a handoff of a map of which entries could not be read (line-cut)",
+    )
+    parser.add_argument(
         "--boot",
         action="store_true",
         help="boot the fetched images too: model and machine side by side",
@@ -104,6 +109,8 @@ def _one(args: argparse.Namespace, console: Console) -> int:
     from e820pool.report.verdicts import verdicts_json, verdicts_text  # noqa: PLC0415
 
     handoff = handoff_with_deposits(args, console)
+    if handoff.firmware_map is not None and not args.partial:
+        handoff.firmware_map.validate_whole()
     if args.boot or args.console is not None:
         if args.config is not None:
             raise UsageError("--config is for the model: not with --boot or --console")

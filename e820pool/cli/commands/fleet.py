@@ -52,6 +52,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", metavar="N", type=int, default=0, help="of their draw (default: 0)"
     )
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="take a host's map of which entries cannot be read (line-cut)",
+    )
     add_job_options(parser)
     parser.add_argument(
         "--format",
@@ -122,7 +127,7 @@ def _hosts(args: argparse.Namespace) -> Iterator[Captured]:
     kernels = tuple(one.name for one in targets(args.kernel) if one.profile is not None)
     if not kernels:
         raise status.UnknownKernelError(f"no model of any of {args.kernel!r}")
-    for record in read_fleet(args.maps):
+    for record in read_fleet(args.maps, partial=args.partial):
         yield Captured(
             id=record.id,
             rows=record.rows,

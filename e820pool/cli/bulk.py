@@ -61,9 +61,13 @@ def _opened(path: str) -> IO[bytes]:
 def _lines(stream: IO[bytes], progress: Progress) -> Iterator[bytes]:
     from e820pool.kernel.jsonl import MAX_LINE_CHARS  # noqa: PLC0415  numpy
 
+    is_empty = True
     while line := stream.readline(MAX_LINE_CHARS + 1):
+        is_empty = False
         yield line
         progress.step(len(line))
         while len(line) > MAX_LINE_CHARS and not line.endswith(b"\n"):
             line = stream.readline(MAX_LINE_CHARS + 1)
             progress.step(len(line))
+    if is_empty:
+        raise InputError("--jsonl has no record: an answer to nothing is none")

@@ -25,12 +25,12 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
         "--backend",
         choices=BACKENDS,
         default="loky",
-        help="where they run: here (default: loky), or on a dask or ray cluster",
+        help="where they run: here (default: loky), or on a dask cluster",
     )
     parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",
-        help="of the dask or ray cluster (default: the one that dask or ray finds)",
+        help="of the dask cluster (default: processes that dask starts here)",
     )
     parser.add_argument(
         "--results",
@@ -50,7 +50,7 @@ def job_options(args: argparse.Namespace) -> JobOptions:
     options = JobOptions(jobs=args.jobs, backend=args.backend, scheduler=args.scheduler)
     if args.scheduler is not None and not options.is_cluster:
         raise UsageError(
-            f"--scheduler {args.scheduler!r} needs --backend dask or ray: "
+            f"--scheduler {args.scheduler!r} needs --backend dask: "
             f"{args.backend} runs on this machine"
         )
     return options

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ("BACKENDS", "JobOptions", "results_of")
 
-BACKENDS = ("loky", "threading", "dask", "ray")
+BACKENDS = ("loky", "threading", "dask")
 """Names that joblib knows: processes or threads here, or a cluster that is there."""
 
 _T = TypeVar("_T")
-_CLUSTERS = {"dask": "e820pool[cluster]", "ray": "ray, next to e820pool[sweep]"}
+_CLUSTERS = {"dask": "e820pool[cluster]"}
+# Whose exceptions say that the backend failed, and not the work.
+_BACKENDS_OWN = ("joblib", "distributed", "dask", "tornado", "concurrent")
 # joblib's word for all workers there are.
 _ALL = -1
 
@@ -34,7 +36,8 @@ class JobOptions:
     Attributes:
         jobs: workers; None takes one here, and on a cluster all that it has.
         backend: one of :data:`BACKENDS`.
-        scheduler: the address of the cluster, None for the one that dask or ray finds.
+        scheduler: the address of the cluster, None for a cluster of
+            processes on this machine.
     """
 
     jobs: int | None = None
@@ -70,19 +73,37 @@ def results_of(
         in_order: whether results come in the order of the items.
 
     Raises:
-        MachineError: a backend is not installed, or its cluster is not there.
+        MachineError: a backend is not installed, fails, or its cluster is not there.
     """
     if options.is_here:
         yield from map(work, items)
         return
     joblib = _module("joblib", options.backend)
     jobs = options.jobs or _ALL
-    with _cluster(options), joblib.parallel_config(backend=options.backend):
+    with (
+        _failing_as_machine(options.backend),
+        _cluster(options),
+        joblib.parallel_config(backend=options.backend),
+    ):
         if options.backend == "loky":
             _start_workers(joblib, jobs)
         form = "generator" if in_order else "generator_unordered"
         run = joblib.Parallel(n_jobs=jobs, return_as=form)
         yield from _until_closed(run(joblib.delayed(work)(item) for item in items))
+
+
+@contextmanager
+def _failing_as_machine(backend: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as exc:
+        owner = type(exc).__module__.partition(".")[0]
+        if owner not in _BACKENDS_OWN:
+            raise
+        raise MachineError(
+            f"--backend {backend} failed: {type(exc).__name__}: {str(exc)[:120]}; what "
+            "was finished is kept where --results says"
+        ) from exc
 
 
 # joblib keeps the workers of one call for the next. What they inherit stays blocked in
@@ -124,15 +145,14 @@ def _module(name: str, backend: str) -> Any:
         ) from exc
 
 
-# A cluster that is there; without an address the one that dask or ray finds, or
-# starts on this machine.
+# The cluster at an address; without one dask starts processes on this machine.
 @contextmanager
 def _cluster(options: JobOptions) -> Iterator[None]:
     if not options.is_cluster:
         yield
         return
     try:
-        cluster = _connected(options.backend, options.scheduler)
+        cluster = _module("distributed", options.backend).Client(options.scheduler)
     except (OSError, RuntimeError, ValueError) as exc:
         raise MachineError(
             f"--scheduler {options.scheduler!r}: no {options.backend} cluster there: "
@@ -140,11 +160,3 @@ def _cluster(options: JobOptions) -> Iterator[None]:
         ) from exc
     with cluster:
         yield
-
-
-def _connected(backend: str, address: str | None) -> Any:
-    if backend == "dask":
-        return _module("distributed", backend).Client(address)
-    register = _module("ray.util.joblib", backend)
-    register.register_ray()
-    return _module("ray", backend).init(address=address or "auto")

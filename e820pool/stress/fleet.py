@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from e820pool import __version__
 from e820pool.compat import judge_each
 from e820pool.deposits import DepositLedger
 from e820pool.errors import E820PoolError
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ("Captured", "check_captured", "scattered_pages")
 
+# Grows with what an answer means.
+_RESULT_VERSION = 1
 _FIRST_PAGE = 1 << (20 - PAGE_SHIFT)
 
 
@@ -46,6 +51,15 @@ class Captured:
     kernels: tuple[str, ...] = ()
     scatter: int = 16
     seed: int = 0
+
+    @property
+    def key(self) -> str:
+        """Return a name for exactly this question, the same on every machine.
+
+        The version of the package is part of it, since the answer depends on it.
+        """
+        told = json.dumps([__version__, _RESULT_VERSION, asdict(self)], sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest()[:24]
 
 
 def check_captured(host: Captured) -> dict[str, Any]:

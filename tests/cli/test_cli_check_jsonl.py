@@ -35,7 +35,7 @@ def judge(run, tmp_path):
         ((UNKNOWN, UNSAFE, SAFE), 1),
         ((SAFE, UNKNOWN), 4),
         ((SAFE, "nonsense"), 4),
-        ((), 0),
+        ((), 3),
     ],
     ids=["safe", "unsafe", "unsafe beside unknown", "unknown", "bad line", "nothing"],
 )

@@ -175,10 +175,6 @@ def test_records_come_from_standard_input_too(run, monkeypatch):
     assert (done.code, done.out) == (3, "")
 
 
-def test_no_record_is_no_answer(bulk):
-    assert bulk() == []
-
-
 def test_the_order_is_kept_and_a_bad_line_does_not_end_the_run(bulk):
     found = bulk(
         record(1),
@@ -240,7 +236,7 @@ def test_a_bad_line_says_what_is_wrong_with_it(bulk, line, shown):
 
 @pytest.mark.parametrize(
     ("lines", "code"),
-    [((), 0), ((record(),), 0), ((record(), b"{"), 3), ((b"{", record()), 3)],
+    [((), 3), ((record(),), 0), ((record(), b"{"), 3), ((b"{", record()), 3)],
 )
 def test_a_record_that_cannot_be_read_is_told_by_the_status(run, tmp_path, lines, code):
     path = tmp_path / "records.jsonl"

@@ -129,14 +129,15 @@ class TestResultsFile:
         ok(*HOST, "--results", kept)
         done = run(*HOST, "--seeds", "3", "--results", kept)
         assert done.err == "1 of 3 are there already\n"
-        assert len(json.loads(kept.read_text())["results"]) == 3
+        assert len(kept.read_text().splitlines()) == 1 + 3
 
     @pytest.mark.parametrize("key", ["reason", "limits", "peak"])
     def test_a_result_that_was_edited_is_refused(self, ok, run, kept, key):
         ok(*HOST, "--results", kept)
-        told = json.loads(kept.read_text())
-        del told["results"][0][key]
-        text = json.dumps(told)
+        head, line = kept.read_text().splitlines()
+        row = json.loads(line)
+        del row["result"][key]
+        text = f"{head}\n{json.dumps(row)}\n"
         kept.write_text(text)
         done = run(*HOST, "--results", kept)
         assert done.code == 3
@@ -146,7 +147,7 @@ class TestResultsFile:
     def test_other_arguments_are_other_results(self, ok, kept):
         ok(*HOST, "--results", kept)
         done = ok(*HOST, "--wear", "worn", "--results", kept)
-        assert len(json.loads(kept.read_text())["results"]) == 2
+        assert len(kept.read_text().splitlines()) == 1 + 2
         assert "scattered" in done.out
 
     def test_what_was_finished_stays_when_the_run_is_stopped(
@@ -164,33 +165,11 @@ class TestResultsFile:
         monkeypatch.setattr(cells, "simulate", stopped)
         done = run(*HOST, "--seeds", "4", "--results", kept)
         assert (done.code, done.out) == (130, "")
-        assert [one["seed"] for one in json.loads(kept.read_text())["results"]] == [
-            0,
-            1,
-        ]
-
-    def test_writing_costs_a_twentieth_of_the_time_at_most(self, kept, monkeypatch):
-        """Each write is of all results: one a result would cost their square."""
-        from e820pool.experiments import kept_results
-
-        clock, writes = [1000.0], []
-
-        def write(_, text):
-            clock[0] += 1.0
-            writes.append(len(json.loads(text)["results"]))
-
-        monkeypatch.setattr(kept_results.time, "monotonic", lambda: clock[0])
-        monkeypatch.setattr(kept_results, "write_file", write)
-        with kept_results.KeptResults(str(kept)) as results:
-            for number in range(100):
-                clock[0] += 1.0
-                results.keep({"key": str(number)})
-        assert writes[0] == 1
-        assert writes[-1] == 100
-        assert len(writes) <= 7
+        _, *rows = map(json.loads, kept.read_text().splitlines())
+        assert [row["result"]["seed"] for row in rows] == [0, 1]
 
     @pytest.mark.parametrize(
-        "text", ["", "{}", "[1]", '{"kind": "x", "results": []}', "[" * 100_000]
+        "text", ["{}", "[1]", '{"kind": "x", "results": []}', "[" * 100_000]
     )
     def test_a_file_of_something_else_is_left_alone(self, refused, kept, text):
         kept.write_text(text)

@@ -1,5 +1,6 @@
 """fleet: hosts from folders, JSON Lines and Parquet; resumable, on more cores."""
 
+import fcntl
 import json
 
 import pytest
@@ -120,40 +121,63 @@ def test_hidden_files_of_a_folder_are_no_hosts(ok, tmp_path):
 
 
 class TestKept:
-    def test_a_stopped_run_goes_on_where_it_was(self, run, lines, tmp_path):
-        kept = tmp_path / "kept.jsonl"
+    @pytest.fixture
+    def kept(self, tmp_path):
+        return tmp_path / "kept.jsonl"
+
+    def test_a_stopped_run_goes_on_where_it_was(self, run, lines, kept):
         words = ("fleet", lines, *KERNELS, "--format", "jsonl")
         whole = run(*words)
-        first, second, _ = whole.out.split("\n", 2)
-        kept.write_text(f"{first}\n{second[:20]}")
-        done = run(*words, "--results", kept)
-        assert done.out == whole.out
-        assert kept.read_text() == whole.out
+        assert run(*words, "--results", kept).out == whole.out
+        finished = kept.read_text()
+        head, first, second, _ = finished.split("\n", 3)
+        kept.write_text(f"{head}\n{first}\n{second[:20]}")
+        assert run(*words, "--results", kept).out == whole.out
+        assert kept.read_text() == finished
 
-    def test_what_is_finished_is_not_judged_again(
-        self, run, lines, tmp_path, monkeypatch
-    ):
-        kept = tmp_path / "kept.jsonl"
+    def test_what_is_finished_is_not_judged_again(self, run, lines, kept, monkeypatch):
         words = ("fleet", lines, *KERNELS, "--results", kept)
         first = run(*words)
         monkeypatch.setattr("e820pool.stress.fleet.judge_each", None)
         assert run(*words) == first
 
+    def test_a_kept_answer_is_of_this_very_question(self, run, lines, kept):
+        """Verdicts for 6.1 were given when 4.4 was asked for, and those of old maps."""
+        words = ("fleet", lines, "--format", "jsonl")
+        run(*words, "--kernel", "6.1", "--results", kept)
+        for more in (
+            ("--kernel", "4.4"),
+            ("--kernel", "6.1", "--scatter", "3"),
+            ("--kernel", "6.1", "--seed", "3"),
+        ):
+            assert run(*words, *more, "--results", kept) == run(*words, *more)
+        changed = json.loads(lines.read_text().splitlines()[1])
+        changed["deposits"] = [[0x40000, 16]]
+        lines.write_text(json.dumps(changed) + "\n")
+        words = (*words, "--kernel", "6.1")
+        again = run(*words, "--results", kept)
+        assert again == run(*words)
+        assert answers(again)[0]["deposits"] == 16
+
+    def test_two_runs_do_not_share_a_file(self, refused, lines, kept):
+        kept.touch()
+        with kept.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            message = refused(3, "fleet", lines, *KERNELS, "--results", kept)
+        assert "is in use: another run keeps results there" in message
+
     @pytest.mark.parametrize(
-        "text", ["hello\n", "hello", "[" * 100_000 + "\n", '{"schema": 1}', "a\nb"]
+        "text",
+        ["hello\n", "hello", "{}", "[" * 100_000 + "\n", '{"schema": 1}', "a\nb"],
     )
-    def test_a_file_of_something_else_is_refused(self, refused, lines, tmp_path, text):
-        kept = tmp_path / "kept.jsonl"
+    def test_a_file_of_something_else_is_refused(self, refused, lines, kept, text):
         kept.write_text(text)
         message = refused(3, "fleet", lines, *KERNELS, "--results", kept)
-        assert "no file of kept answers" in message
+        assert "is not a file of kept results" in message
         assert kept.read_text() == text
 
-    @pytest.mark.parametrize("torn", ["{", '{"id": "b", "entr'])
-    def test_what_a_stopped_run_left_of_a_line_is_cut_off(
-        self, run, lines, tmp_path, torn
-    ):
-        kept = tmp_path / "kept.jsonl"
+    @pytest.mark.parametrize("torn", ["{", '{"key": "b", "entr'])
+    def test_what_a_stopped_run_left_of_a_line_is_cut_off(self, run, lines, kept, torn):
         words = ("fleet", lines, *KERNELS, "--results", kept)
         first, whole = run(*words), kept.read_text()
         kept.write_text(whole + torn)
@@ -161,12 +185,35 @@ class TestKept:
         assert kept.read_text() == whole
 
 
+@pytest.mark.parametrize("form", ["folder", "lines"])
+def test_a_fleet_without_a_host_is_no_success(refused, tmp_path, form):
+    source = tmp_path / "nothing"
+    source.mkdir() if form == "folder" else source.touch()
+    assert "has no host" in refused(3, "fleet", source, "--kernel", "6.1")
+
+
+@pytest.mark.parametrize("command", ["check", "predict"])
+def test_no_record_is_no_success(run, tmp_path, command):
+    (tmp_path / "nothing").touch()
+    done = run(command, "--jsonl", tmp_path / "nothing")
+    assert (done.code, done.out) == (3, "")
+    assert "no record" in done.err
+
+
+def test_a_host_that_is_named_twice_is_counted_once(run, tmp_path):
+    path = tmp_path / "twice.jsonl"
+    record = json.dumps({"id": "a", "e820": ROWS}) + "\n"
+    path.write_text(2 * record)
+    done = run("fleet", path, "--kernel", "6.1", "--format", "jsonl")
+    assert "the id 'a' is there twice" in answers(done)[1]["error"]
+
+
 @pytest.mark.parametrize(
     ("code", "words", "message"),
     [
         (3, ("/none.jsonl",), "cannot read '/none.jsonl'"),
         (2, ("maps.jsonl", "--scatter", "-1"), "--scatter -1: the limit is 0"),
-        (4, ("maps.jsonl", "--kernel", "9.9"), "no model of any of '9.9'"),
+        (4, ("maps.jsonl", "--kernel", "6.1,9.9"), "'9.9'"),
         (2, ("maps.jsonl", "--jobs", "0"), "--jobs 0"),
     ],
 )

@@ -10,7 +10,8 @@ from e820pool.cli.job_options import add_job_options, job_options
 from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
 from e820pool.cli.targets import add_kernel_option, targets
-from e820pool.experiments.kept_results import FinishedLines, stream_missing
+from e820pool.errors import InputError
+from e820pool.experiments.kept_results import KeptResults, finished_results
 
 if TYPE_CHECKING:
     import argparse
@@ -25,7 +26,7 @@ DESCRIPTION = """\
 Read the maps of many hosts, from a folder, JSON Lines or Parquet; build the handoff
 of each, with its own deposits or with some single pages drawn by a seed, and print how
 many hosts are safe, degraded or unsafe under each kernel. Hosts are read, judged and
-told one by one, however many there are; --jobs shares them among processes or a
+told one by one, however many there are; --jobs shares them among processes or a dask
 cluster.
 """
 # Hosts without a verdict whose reason is told one by one.
@@ -76,15 +77,18 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise UsageError(f"--scatter {args.scatter}: the limit is 0")
     counts: Counter[tuple[str, str]] = Counter()
     findings: Counter[tuple[str, str]] = Counter()
-    failed = 0
+    failed = nr_hosts = 0
     streams, options = args.format == "jsonl", job_options(args)
     with (
-        FinishedLines(args.results) as finished,
+        KeptResults(args.results) as kept,
         Progress(
             console, "judging hosts", _size(args, console), streams=streams
         ) as progress,
     ):
-        for answer in stream_missing(check_captured, _hosts(args), options, finished):
+        for _, answer in finished_results(
+            check_captured, _hosts(args), options, kept, in_order=True
+        ):
+            nr_hosts += 1
             progress.step()
             failed += "error" in answer
             if "error" in answer and args.format == "table":
@@ -94,6 +98,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 findings.update((kernel, one) for one in verdict["findings"])
             if args.format == "jsonl":
                 console.result(json_line(answer))
+    if not nr_hosts:
+        raise InputError(f"{args.maps!r} has no host: a verdict on none is none")
     if args.format != "jsonl":
         render = fleet_json if args.format == "json" else fleet_text
         console.result(render(counts, findings, failed))
@@ -124,16 +130,32 @@ def _hosts(args: argparse.Namespace) -> Iterator[Captured]:
     from e820pool.sources.fleet import read_fleet  # noqa: PLC0415  numpy
     from e820pool.stress.fleet import Captured  # noqa: PLC0415
 
-    kernels = tuple(one.name for one in targets(args.kernel) if one.profile is not None)
-    if not kernels:
-        raise status.UnknownKernelError(f"no model of any of {args.kernel!r}")
+    kernels = _releases(args.kernel)
+    seen: set[str] = set()
     for record in read_fleet(args.maps, partial=args.partial):
+        error = record.error
+        if record.id in seen:
+            error = f"the id {record.id!r} is there twice: ids name hosts"
+        seen.add(record.id)
         yield Captured(
             id=record.id,
             rows=record.rows,
             deposits=record.deposits,
-            error=record.error,
+            error=error,
             kernels=kernels,
             scatter=args.scatter,
             seed=args.seed,
         )
+
+
+def _releases(names: str) -> tuple[str, ...]:
+    asked = targets(names)
+    for target in asked:
+        if target.profile is None:
+            raise status.UnknownKernelError(target.reason)
+        if target.image is not None:
+            raise UsageError(
+                f"--kernel {target.name!r} is an image, which lies elsewhere on each "
+                "host: fleet judges by release, as 6.1 or all; `check` takes images"
+            )
+    return tuple(target.name for target in asked)

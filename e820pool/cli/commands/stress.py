@@ -12,7 +12,7 @@ from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
 from e820pool.cli.stress_boots import confirm, search
 from e820pool.cli.targets import add_kernel_option
-from e820pool.experiments.kept_results import KeptResults, run_missing
+from e820pool.experiments.kept_results import KeptResults, finished_results
 
 if TYPE_CHECKING:
     import argparse
@@ -144,15 +144,19 @@ def _simulated(
     from e820pool.stress.cells import run_cell  # noqa: PLC0415  numpy
 
     options = job_options(args)
-    kept = KeptResults(args.results)
-    keys = {cell.key for cell in cells}
-    nr_missing = sum(key not in kept for key in keys)
-    if nr_missing < len(keys):
-        console.note(f"{len(keys) - nr_missing} of {len(keys)} are there already")
-    with kept, Progress(console, "simulating", nr_missing) as progress:
-        for _ in run_missing(run_cell, cells, options, kept, within=progress.within):
-            progress.step()
-    return [kept[cell.key] for cell in cells]
+    with KeptResults(args.results) as kept:
+        keys = {cell.key for cell in cells}
+        nr_missing = sum(key not in kept for key in keys)
+        if nr_missing < len(keys):
+            console.note(f"{len(keys) - nr_missing} of {len(keys)} are there already")
+        results = {}
+        with Progress(console, "simulating", len(cells)) as progress:
+            for cell, result in finished_results(
+                run_cell, cells, options, kept, within=progress.within
+            ):
+                results[cell.key] = result
+                progress.step()
+    return [results[cell.key] for cell in cells]
 
 
 def _boot(args: argparse.Namespace, console: Console) -> int:

@@ -35,9 +35,8 @@ def judge(run, tmp_path):
         ((UNKNOWN, UNSAFE, SAFE), 1),
         ((SAFE, UNKNOWN), 4),
         ((SAFE, "nonsense"), 4),
-        ((), 3),
     ],
-    ids=["safe", "unsafe", "unsafe beside unknown", "unknown", "bad line", "nothing"],
+    ids=["safe", "unsafe", "unsafe beside unknown", "unknown", "bad line"],
 )
 def test_the_worst_line_decides_the_status(judge, records, code):
     assert judge(*records)[0] == code

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ("findings_of_given",)
 
-_KASLR = "arch/x86/boot/compressed/kaslr.c process_e820_entries()"
+# Of every kernel: it reads an entry without a look at what lies over it, or loses one
+# that does.
+_RAW = (
+    "arch/x86/boot/compressed/kaslr.c process_e820_entries(), before KASLR "
+    "arch/x86/kernel/e820.c e820_add_region()"
+)
 _AGREEMENT = "specs/pool.md: a record is believed where the table agrees"
 _COPY = "arch/x86/kernel/head64.c copy_bootdata(), setup.c parse_setup_data()"
 
@@ -50,7 +55,7 @@ def _of_table(deposits: ExtentSet, told: E820Table) -> Iterator[Finding]:
             exposed,
             "a RAM entry covers {pages}: only another entry laid over it protects "
             "them, and where that entry is lost or not looked at they are RAM",
-            _KASLR,
+            _RAW,
         )
     yield from _not_reserved(deposits - entries if exposed else deposits, told)
 

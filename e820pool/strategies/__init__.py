@@ -30,7 +30,7 @@ except ModuleNotFoundError as exc:
         raise
     raise ImportError(
         "e820pool.strategies needs Hypothesis, which is not installed: install the "
-        "extra that brings it, python -m pip install 'e820pool[strategies]'"
+        "extra that brings it, in a clone: python -m pip install '.[strategies]'"
     ) from exc
 
 __all__ = (

@@ -53,7 +53,7 @@ def test_a_handoff_is_checked_and_told_in_a_page(ok, handoff, tmp_path):
     assert ok("report", handoff, "-o", page).out == ""
     text = page.read_text()
     assert text.startswith("<!DOCTYPE html>")
-    assert "Safe on all 20 kernels asked." in text
+    assert "Safe on all 21 kernels asked." in text
     assert "<h1>Handoff " in text
     assert text.count("<script>") == 1
     assert "a=&lt;script&gt;alert(1)&lt;/script&gt;" in text

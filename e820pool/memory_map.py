@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 __all__ = ("MemoryMap",)
 
 
+# Notes of a source that say so.
+_NOT_WHOLE = ("line-cut", "entries-missing")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MemoryMap:
     """The e820 entries of a machine in the order of their source, overlaps and all.
@@ -133,7 +137,7 @@ class MemoryMap:
     def validate_whole(self) -> None:
         """Raise InputError where a note says that entries could not be read."""
         for note in self.notes:
-            if note.id == "line-cut":
+            if note.id in _NOT_WHOLE:
                 raise InputError(
                     f"{self.origin}: {note.message}: no deposit is safe in such a map "
                     "(--partial takes it as it is)",

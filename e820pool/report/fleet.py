@@ -2,25 +2,63 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
 from e820pool.report.jsons import document, json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-__all__ = ("fleet_json", "fleet_text")
+__all__ = ("Reading", "fleet_json", "fleet_text")
 
 _WORDS = ("safe", "degraded", "unsafe", "unknown")
 _SHOWN = 3
+
+# Notes of a source that say that its map is not the machine's whole one; the others
+# are of no weight where many hosts are counted.
+_TELLING = frozenset(
+    {
+        *("ram-missing", "line-cut", "type-cut", "lines-missing", "entries-missing"),
+        *("start-cut", "end-unseen", "entries-dropped", "no-ram", "unknown-words"),
+        *("fallback-map", "no-bios-map", "capture-kernel", "pseudo-physical"),
+        *(
+            "several-boots",
+            "setup-data-unread",
+            "reserved-later",
+            "type-without-number",
+        ),
+    }
+)
+
+
+class Reading:
+    """What was odd in the sources of a fleet's hosts, and which had no map.
+
+    Attributes:
+        unreadable: ``(id, why)`` of the hosts without a map.
+        notes: the ids of the hosts whose source has a note, by the note's id.
+    """
+
+    def __init__(self) -> None:
+        self.unreadable: list[tuple[str, str]] = []
+        self.notes: dict[str, list[str]] = {}
+
+    def take(self, answer: Mapping[str, Any]) -> None:
+        """Count the answer of one host."""
+        if answer.get("unreadable"):
+            self.unreadable.append((answer["id"], answer["error"]))
+        for one in dict.fromkeys(one["id"] for one in answer.get("notes", ())):
+            if one in _TELLING:
+                self.notes.setdefault(one, []).append(answer["id"])
 
 
 def fleet_text(
     counts: Mapping[tuple[str, str], int],
     findings: Mapping[tuple[str, str], int],
     failed: int,
+    reading: Reading,
 ) -> str:
     """Return a row a kernel, with the findings that most hosts have.
 
@@ -28,6 +66,7 @@ def fleet_text(
         counts: hosts by kernel and verdict.
         findings: hosts by kernel and finding.
         failed: hosts without a verdict.
+        reading: what was odd in their sources.
     """
     rows = [
         (
@@ -39,13 +78,17 @@ def fleet_text(
     ]
     headers = ("kernel", *_WORDS, "most hosts have")
     text = tabulate(rows, headers=headers, tablefmt="plain")
-    return f"{text}\nhosts without a verdict: {failed}" if failed else text
+    lines = [text, *_remarks(reading)]
+    if failed:
+        lines.append(f"hosts without a verdict: {failed}")
+    return "\n".join(lines)
 
 
 def fleet_json(
     counts: Mapping[tuple[str, str], int],
     findings: Mapping[tuple[str, str], int],
     failed: int,
+    reading: Reading,
 ) -> str:
     """Return the JSON twin, kind ``fleet``."""
     kernels = [
@@ -56,7 +99,23 @@ def fleet_json(
         }
         for kernel in _kernels(counts)
     ]
-    return json_text(document("fleet", kernels=kernels, failed=failed))
+    unreadable = [{"id": name, "error": why} for name, why in reading.unreadable]
+    return json_text(
+        document(
+            "fleet",
+            kernels=kernels,
+            failed=failed,
+            unreadable=unreadable,
+            notes=reading.notes,
+        )
+    )
+
+
+# The hosts whose maps may not be whole, by why.
+def _remarks(reading: Reading) -> Iterator[str]:
+    for ident, hosts in reading.notes.items():
+        more = f" and {len(hosts) - _SHOWN} more" * (len(hosts) > _SHOWN)
+        yield f"{ident}: {', '.join(hosts[:_SHOWN])}{more}"
 
 
 # In the order of the first host's verdicts, which is that of the releases.

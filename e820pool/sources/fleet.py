@@ -35,12 +35,14 @@ class FleetRecord:
         rows: ``(addr, size, type)``.
         deposits: ``(base_pfn, nr_pages)``, None where the record names none.
         error: "" where there is a map.
+        notes: what was odd in the source, ``(id, message)``.
     """
 
     id: str
     rows: tuple[tuple[int, int, int], ...] = ()
     deposits: tuple[tuple[int, int], ...] | None = None
     error: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
 
 
 def read_fleet(path: str, *, partial: bool = False) -> Iterator[FleetRecord]:
@@ -116,11 +118,11 @@ def _of_folder(folder: Path, *, partial: bool) -> Iterator[FleetRecord]:
             found = read_map(str(folder / name))
             if not partial:
                 found.validate_whole()
-            rows = found.rows()
         except E820PoolError as exc:
             yield FleetRecord(id=name, error=str(exc))
         else:
-            yield FleetRecord(id=name, rows=tuple(rows))
+            notes = tuple((one.id, one.message) for one in found.notes)
+            yield FleetRecord(id=name, rows=tuple(found.rows()), notes=notes)
 
 
 def _of_lines(path: Path) -> Iterator[FleetRecord]:

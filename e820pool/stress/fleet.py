@@ -39,6 +39,7 @@ class Captured:
         rows: its map, ``(addr, size, type)``.
         deposits: ``(base_pfn, nr_pages)``; None lets ``scatter`` pages be drawn.
         error: why there is no map, "" where there is one.
+        notes: what was odd in its source, ``(id, message)``.
         kernels: releases to judge by.
         scatter: single pages to deposit where the host names none.
         seed: of their draw; each host draws its own.
@@ -48,6 +49,7 @@ class Captured:
     rows: tuple[tuple[int, int, int], ...] = ()
     deposits: tuple[tuple[int, int], ...] | None = None
     error: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
     kernels: tuple[str, ...] = ()
     scatter: int = 16
     seed: int = 0
@@ -65,10 +67,12 @@ class Captured:
 def check_captured(host: Captured) -> dict[str, Any]:
     """Return a host's verdicts by kernel, or ``error``, as plain values.
 
+    A host whose map could not be read is ``unreadable`` as well.
+
     The handoff is the one that ``build`` makes of its map and deposits.
     """
     if host.error:
-        return {"id": host.id, "error": host.error}
+        return {"id": host.id, "error": host.error, "unreadable": True}
     try:
         handoff = _handoff_of(host)
         profiles = [profile_for(kernel) for kernel in host.kernels]
@@ -79,6 +83,7 @@ def check_captured(host: Captured) -> dict[str, Any]:
         "id": host.id,
         "entries": len(handoff.table),
         "deposits": handoff.ledger.extents.nr_pages,
+        "notes": [{"id": name, "message": text} for name, text in host.notes],
         "verdicts": verdicts,
     }
 

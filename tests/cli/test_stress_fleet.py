@@ -1,8 +1,10 @@
 """fleet: hosts from folders, JSON Lines and Parquet; resumable, on more cores."""
 
 import fcntl
+import gzip
 import json
 
+import printers
 import pytest
 from rawhandoff import ROWS, map_file
 
@@ -31,7 +33,7 @@ def answers(done):
 def test_a_host_a_line_in_order(run, lines):
     done = run("fleet", lines, *KERNELS, "--format", "jsonl")
     told = answers(done)
-    assert done.code == 4
+    assert done.code == 3
     assert [one["id"] for one in told] == ["a", "b", "c", "d", "4"]
     assert told[0]["deposits"] == 16
     assert (told[1]["deposits"], told[1]["entries"]) == (512, 8)
@@ -224,21 +226,95 @@ def test_what_is_no_fleet_is_refused(refused, code, words, message):
 def test_a_line_that_is_no_json_is_a_host_without_a_verdict(run, tmp_path):
     path = tmp_path / "f.jsonl"
     path.write_bytes(b"{\n[]\n\xff\n")
-    done = run("fleet", path, "--kernel", "6.1", "--format", "jsonl")
-    assert done.code == 4
+    words = ("fleet", path, "--kernel", "6.1", "--format", "jsonl")
+    done = run(*words)
+    assert done.code == 3
+    assert run(*words, "--skip-unreadable").code == 4
     assert ["no JSON" in one["error"] for one in answers(done)] == [True, False, True]
 
 
-def test_why_hosts_have_no_verdict_is_told_for_the_first_few(run, tmp_path):
-    maps = tmp_path / "maps"
-    maps.mkdir()
-    map_file(maps / "good.json")
-    for at in range(5):
-        (maps / f"{at}.txt").write_text("no map", encoding="ascii")
-    done = run("fleet", maps, "--kernel", "6.1")
+def test_why_hosts_are_not_judged_is_told_for_the_first_few(run, tmp_path):
+    path = tmp_path / "fleet.jsonl"
+    record = json.dumps({"e820": ROWS, "deposits": [[0xC0000, 1]]})
+    path.write_text(f"{record}\n" * 5)
+    done = run("fleet", path, "--kernel", "6.1")
     assert done.code == 4
     *told, rest = done.err.splitlines()
-    assert [line.split(":")[0] for line in told] == [f"host {n}.txt" for n in range(3)]
-    assert all("without a memory map" in line for line in told)
+    assert [line.split(":")[0] for line in told] == [f"host {n}" for n in range(3)]
     assert rest == "and more: --format jsonl has every host"
-    assert run("fleet", maps, "--kernel", "6.1", "--format", "json").err == ""
+
+
+class TestUnreadable:
+    @pytest.fixture
+    def maps(self, tmp_path):
+        """Return a folder of ten hosts: five have maps, and five do not."""
+        maps = tmp_path / "maps"
+        maps.mkdir()
+        for at in range(4):
+            map_file(maps / f"{at}.json")
+        (maps / "xen.txt").write_text(printers.xen_new(printers.ROWS))
+        (maps / "meminfo").write_text("MemTotal:   16316412 kB\n")
+        (maps / "empty.log").write_text("")
+        (maps / "photo.png").write_bytes(bytes(range(256)) * 20)
+        (maps / "boot.log").write_text("[    5.000000] usb 1-1: new device\n" * 1000)
+        (maps / "cut.gz").write_bytes(gzip.compress(bytes(range(200)))[:80])
+        return maps
+
+    def test_every_file_without_a_map_is_named_with_why(self, run, maps):
+        done = run("fleet", maps, "--kernel", "6.1")
+        assert done.code == 3
+        told = dict(line.split(": ", 1) for line in done.err.splitlines())
+        assert list(told) == [
+            f"host {name}"
+            for name in ("boot.log", "cut.gz", "empty.log", "meminfo", "photo.png")
+        ]
+        assert "kernel log without the lines" in told["host boot.log"]
+        assert "cut short" in told["host cut.gz"]
+        assert "is empty" in told["host empty.log"]
+        assert "/proc/meminfo" in told["host meminfo"]
+        assert "binary data" in told["host photo.png"]
+        assert done.out.endswith("hosts without a verdict: 5\n")
+
+    @pytest.mark.parametrize("form", ["table", "json", "jsonl"])
+    def test_they_are_left_out_where_that_is_asked_for(self, run, maps, form):
+        words = ("fleet", maps, "--kernel", "6.1", "--format", form)
+        assert run(*words).code == 3
+        assert run(*words, "--skip-unreadable").code == 0
+
+    def test_json_names_them(self, run, maps):
+        told = run("fleet", maps, "--kernel", "6.1", "--format", "json").json
+        assert [one["id"] for one in told["unreadable"]][:2] == ["boot.log", "cut.gz"]
+        assert all(one["error"] for one in told["unreadable"])
+
+    def test_jsonl_tells_them_from_hosts_that_are_not_judged(self, run, maps):
+        done = run("fleet", maps, "--kernel", "6.1", "--format", "jsonl")
+        told = {one["id"]: one.get("unreadable", False) for one in answers(done)}
+        assert sum(told.values()) == 5
+        assert not told["xen.txt"]
+
+
+class TestNotes:
+    @pytest.fixture
+    def maps(self, tmp_path):
+        """Return a folder with a map whose kernel saw more RAM than it has."""
+        maps = tmp_path / "maps"
+        maps.mkdir()
+        log = printers.linux(printers.PAGES)
+        log += "[    0.000000] last_pfn = 0x28c0000 max_arch_pfn = 0x400000000\n"
+        (maps / "host1.txt").write_text(log)
+        map_file(maps / "host2.json")
+        return maps
+
+    def test_jsonl_has_the_notes_of_each_host(self, run, maps):
+        done = run("fleet", maps, "--kernel", "6.1", "--format", "jsonl")
+        first, second = answers(done)
+        assert "ram-missing" in [one["id"] for one in first["notes"]]
+        assert second["notes"] == []
+
+    def test_the_table_names_the_hosts_whose_map_may_not_be_whole(self, run, maps):
+        done = run("fleet", maps, "--kernel", "6.1")
+        assert "\nram-missing: host1.txt" in done.out
+
+    def test_json_names_them_too(self, run, maps):
+        told = run("fleet", maps, "--kernel", "6.1", "--format", "json").json
+        assert told["notes"] == {"ram-missing": ["host1.txt"]}

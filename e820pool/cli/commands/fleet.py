@@ -58,6 +58,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take a host's map of which entries cannot be read (line-cut)",
     )
+    parser.add_argument(
+        "--skip-unreadable",
+        action="store_true",
+        help="go on to the verdicts' status where a host has no map that can be read; "
+        "each is still named (without: status 3)",
+    )
     add_job_options(parser)
     parser.add_argument(
         "--format",
@@ -69,7 +75,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Judge every host; the worst verdict decides the status."""
-    from e820pool.report.fleet import fleet_json, fleet_text  # noqa: PLC0415
+    from e820pool.report.fleet import (  # noqa: PLC0415
+        Reading,
+        fleet_json,
+        fleet_text,
+    )
     from e820pool.report.jsons import json_line  # noqa: PLC0415
     from e820pool.stress.fleet import check_captured  # noqa: PLC0415  numpy
 
@@ -78,6 +88,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     counts: Counter[tuple[str, str]] = Counter()
     findings: Counter[tuple[str, str]] = Counter()
     failed = nr_hosts = 0
+    reading = Reading()
     streams, options = args.format == "jsonl", job_options(args)
     with (
         KeptResults(args.results) as kept,
@@ -91,8 +102,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
             nr_hosts += 1
             progress.step()
             failed += "error" in answer
+            reading.take(answer)
             if "error" in answer and args.format == "table":
-                _note_failure(answer, failed, console)
+                _note_failure(answer, failed - len(reading.unreadable), console)
             for kernel, verdict in answer.get("verdicts", {}).items():
                 counts[kernel, verdict["verdict"]] += 1
                 findings.update((kernel, one) for one in verdict["findings"])
@@ -102,13 +114,17 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise InputError(f"{args.maps!r} has no host: a verdict on none is none")
     if args.format != "jsonl":
         render = fleet_json if args.format == "json" else fleet_text
-        console.result(render(counts, findings, failed))
-    return _status({word for _, word in counts}, failed)
+        console.result(render(counts, findings, failed, reading))
+    if reading.unreadable and not args.skip_unreadable:
+        return status.BAD_INPUT
+    judged = failed - len(reading.unreadable)
+    return _status({word for _, word in counts}, judged or not counts)
 
 
-# The first few tell what is wrong with all of them.
+# Each host without a map is named, since nobody else will miss it; of those that are
+# not judged the first few tell what is wrong with all.
 def _note_failure(answer: dict[str, Any], failed: int, console: Console) -> None:
-    if failed <= _TOLD:
+    if answer.get("unreadable") or failed <= _TOLD:
         console.note(f"host {answer['id']}: {answer['error']}")
     elif failed == _TOLD + 1:
         console.note("and more: --format jsonl has every host")
@@ -121,7 +137,7 @@ def _size(args: argparse.Namespace, console: Console) -> int | None:
     return count_fleet(args.maps) if console.shows_progress else None
 
 
-def _status(words: set[str], failed: int) -> int:
+def _status(words: set[str], failed: bool | int) -> int:
     code = status.status_of_verdicts(words)
     return status.NO_VERDICT if failed and code == status.DONE else code
 
@@ -142,6 +158,7 @@ def _hosts(args: argparse.Namespace) -> Iterator[Captured]:
             rows=record.rows,
             deposits=record.deposits,
             error=error,
+            notes=record.notes,
             kernels=kernels,
             scatter=args.scatter,
             seed=args.seed,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.cli import status
 from e820pool.cli.boot_progress import boot_progress
-from e820pool.cli.lab_runs import lab_kernels, run_boots, run_pairs
+from e820pool.cli.lab_runs import boot_options, lab_kernels, run_boots, run_pairs
 from e820pool.experiments.limit_boots import judge_boots, plan_boots
 from e820pool.experiments.shape_boots import search_shape
 from e820pool.lab.several import binder_of
@@ -36,12 +36,12 @@ def confirm(args: argparse.Namespace, console: Console) -> int:
             kernel, limit, binder_of(kernel, pressure=not args.no_pressure)
         )
     ]
-    boots = [(one, one.case) for one in planned if one.case is not None]
+    boots = [(one, one.case) for one in planned if one.is_booted and one.case]
     pairs = [(case.handoff, one.kernel) for one, case in boots]
     folders = [one.folder for one, _ in boots]
     with boot_progress(len(pairs), console) as seen:
         outcomes = run_pairs(pairs, folders, args, console, seen)
-        rows = list(judge_boots(planned, outcomes))
+        rows = list(judge_boots(planned, outcomes, boot_options(args)))
     render = confirm_json if args.format == "json" else confirm_text
     console.result(render(rows))
     if any(row["agree"] is False for row in rows):

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from e820pool.compat import judge_boot
-from e820pool.errors import E820PoolError
+from e820pool.errors import E820PoolError, LabError
+from e820pool.lab.chain import run_chain
+from e820pool.lab.chain_model import ChainOptions
 from e820pool.loading.kernel_file import profile_of
 from e820pool.stress.confirm import cases_for, loss_ids, losses_of
+from e820pool.stress.limit_handoffs import CRASH_MACHINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from e820pool.errors import LabError
     from e820pool.handoff.model import Handoff
+    from e820pool.lab.boot import BootOptions
     from e820pool.lab.several import Outcome
     from e820pool.loading.kernel_file import KernelFile
     from e820pool.stress.confirm import ConfirmCase, ObservableLimit
@@ -24,7 +27,7 @@ __all__ = ("PlannedBoot", "judge_boots", "plan_boots")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedBoot:
-    """A boot near a limit; or why there is none.
+    """A boot near a limit, or a crash; or why there is none.
 
     Attributes:
         case: the handoff and what is expected of it, None where it cannot be made.
@@ -34,6 +37,11 @@ class PlannedBoot:
     kernel: KernelFile
     case: ConfirmCase | None
     row: dict[str, Any]
+
+    @property
+    def is_booted(self) -> bool:
+        """Return whether its handoff is booted by itself: no crash, no error."""
+        return self.case is not None and not self.case.limit.crashes
 
     @property
     def folder(self) -> str:
@@ -69,7 +77,7 @@ def plan_boots(
 
 
 def judge_boots(
-    planned: Iterable[PlannedBoot], outcomes: Iterator[Outcome]
+    planned: Iterable[PlannedBoot], outcomes: Iterator[Outcome], options: BootOptions
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each: what the model said, what the machine did, if they agree.
 
@@ -77,11 +85,14 @@ def judge_boots(
 
     Args:
         planned: in any order.
-        outcomes: of those that have a case, in the same order.
+        outcomes: of those that are booted, in the same order.
+        options: how kernels are run that are to crash.
     """
     for one in planned:
         if one.case is None:
             yield one.row
+        elif one.case.limit.crashes:
+            yield _crashed_row(one.kernel, one.case, one.row, options)
         else:
             yield _judged_row(next(outcomes), one.case, one.row)
 
@@ -109,6 +120,42 @@ def _judged_row(
         agree=bool(model) == bool(machine) and not differs,
         differs=differs,
         seconds=round(record.run.seconds.get("kernel", 0.0), 1),
+    )
+
+
+# The kernel crashes, and its capture kernel saves the dump or dies.
+def _crashed_row(
+    kernel: KernelFile, case: ConfirmCase, row: dict[str, Any], options: BootOptions
+) -> dict[str, Any]:
+    asked = ChainOptions(
+        loaders=("panic-file",),
+        inherited=case.handoff.ledger,
+        nr_pages=0,
+        nr_huge=0,
+        pressure=False,
+        accelerator=options.accelerator,
+        deadlines=options.deadlines,
+        ram_folder=options.ram_folder,
+    )
+    try:
+        record = run_chain(CRASH_MACHINE, (kernel, kernel), asked)
+    except LabError as exc:
+        return _row(row, error=str(exc))
+    if record.stopped:
+        return _row(row, error=record.stopped)
+    crashed, captured = record.hops
+    found = crashed.predicted.findings if crashed.predicted is not None else ()
+    model = loss_ids(found, case.limit.loses)
+    dead = captured.view.fatal is not None
+    machine = sorted(case.limit.loses) if dead else []
+    differs = [one.field for hop in record.hops for one in hop.differences]
+    return _row(
+        row,
+        model=list(model),
+        machine=machine,
+        agree=bool(model) == dead and not differs and not record.touched,
+        differs=differs,
+        seconds=round(captured.seconds, 1),
     )
 
 

@@ -20,6 +20,7 @@ _SHOWN = (
     "memmap-cmdline",
     "zero-page",
     "table-131",
+    "capture-table",
     "table-320",
     "kexec-tools",
     "table-3200",

@@ -11,6 +11,7 @@ from e820pool.errors import InputError
 from e820pool.handoff.build import MAX_TABLE_ENTRIES
 from e820pool.stress.limit_handoffs import (
     cleared_handoff,
+    crash_handoff,
     fragment_handoff,
     island_handoff,
     long_node_handoff,
@@ -56,6 +57,8 @@ class ObservableLimit:
         loses: ids of the findings that say that it is exceeded.
         shows: those of a machine, where they are others; empty: the same.
         counts: what of.
+        crashes: it is confirmed by a crash of the kernel: its capture kernel, loaded by
+            kexec_file_load(2), saves a dump or dies.
         silent: above it a kernel dies before it has a console, and is not heard of.
         hangs_after: what the last line says of a kernel that hangs above it.
         step: by how much cases differ at the least.
@@ -73,6 +76,7 @@ class ObservableLimit:
     loses: frozenset[str] = _LOSSES
     shows: frozenset[str] = frozenset()
     counts: str = "entries"
+    crashes: bool = False
     silent: bool = False
     hangs_after: bytes = b""
     step: int = 1
@@ -157,6 +161,16 @@ OBSERVABLE: dict[str, ObservableLimit] = {
             # Two fragments: how many page tables lie in the kernel itself varies.
             doubt=4,
             highest=500,
+        ),
+        ObservableLimit(
+            name="capture-table",
+            meaning="a capture kernel by kexec_file_load has no RAM: no dump",
+            behaviour="capture-table-has-reserved",
+            make=crash_handoff,
+            loses=frozenset(("capture-table-full",)),
+            counts="entries before its RAM",
+            crashes=True,
+            highest=300,
         ),
         ObservableLimit(
             name="ext-node",

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
 
 __all__ = (
+    "CRASH_MACHINE",
     "cleared_handoff",
+    "crash_handoff",
     "fragment_handoff",
     "island_handoff",
     "long_node_handoff",
@@ -65,6 +67,36 @@ _NODE_ADDR = 256 * _MIB
 # More than the init_size of any kernel, so that one fits, and from where on.
 _WINDOW = 80 * _MIB
 _ABOVE_KERNEL = 96 * _MIB
+
+
+CRASH_MACHINE = MemoryMap.of(
+    (
+        _LOW_RAM,
+        (0x9F000, 0x6_1000, E820_TYPE_RESERVED),
+        (_MIB, 447 * _MIB, E820_TYPE_RAM),
+    ),
+    origin="made for a limit",
+)
+"""A small PC, with room for a kernel and what it keeps for its capture kernel."""
+
+# Page 0, what is RESERVED below 1 MiB, and the RAM there.
+_BEFORE_DEPOSITS = 3
+_CRASH_DEPOSITS_FROM = 256 * _MIB
+
+
+def crash_handoff(before: int) -> Handoff:
+    """Return a handoff of a kernel that is to crash.
+
+    ``before`` is how many entries its capture kernel is to be given before its own RAM.
+    """
+    starts = (
+        _CRASH_DEPOSITS_FROM + at * _STRIDE for at in range(before - _BEFORE_DEPOSITS)
+    )
+    return build_handoff(
+        CRASH_MACHINE,
+        DepositLedger.of_ranges((start, start + 4096) for start in starts),
+        BuildOptions(cmdline="crashkernel=128M"),
+    )
 
 
 def island_handoff(entries: int) -> Handoff:

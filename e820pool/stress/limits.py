@@ -26,7 +26,9 @@ __all__ = (
 # to boot. What ends a boot counts other reservations too (kernel/page_tables.py).
 _FRAGMENTS_SEEN_TO_BOOT = 100
 
-Measure = Literal["entries", "table", "slots", "regions", "chars", "fragments"]
+Measure = Literal[
+    "entries", "table", "slots", "regions", "chars", "fragments", "capture"
+]
 """What a limit counts; the fields of :class:`Demand`."""
 
 
@@ -41,6 +43,8 @@ class Demand(NamedTuple):
         chars: of the ``memmap=`` option; at least this many where it is far from the
             limit, exact where it is near.
         fragments: of RAM above the highest whole 2 MiB, that need page tables.
+        capture: entries that kexec_file_load(2) writes before a capture kernel's own
+            RAM: what is no RAM, and RAM below 1 MiB.
     """
 
     entries: int
@@ -49,6 +53,7 @@ class Demand(NamedTuple):
     regions: int
     chars: int
     fragments: int
+    capture: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +127,14 @@ LIMITS = (
         most=131,
         meaning="a kernel without NUMA drops entries, and their RAM",
         source="2.6.32 to 7.3 arch/x86 E820_X_MAX, E820_MAX_ENTRIES, NODES_SHIFT=0",
+    ),
+    Limit(
+        name="capture-table",
+        measure="capture",
+        most=E820_MAX_ENTRIES_ZEROPAGE - 1,
+        meaning="a capture kernel by kexec_file_load has no RAM: no dump",
+        source="5.3 to 7.3 arch/x86/kernel/crash.c crash_setup_memmap_entries(); "
+        "booted",
     ),
     Limit(
         name="table-320",

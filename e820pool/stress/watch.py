@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE, E820_TYPE_RAM
+from e820pool.abi.e820 import (
+    E820_MAX_ENTRIES_ZEROPAGE,
+    E820_TYPE_ACPI,
+    E820_TYPE_NVS,
+    E820_TYPE_RAM,
+    E820_TYPE_RESERVED,
+)
 from e820pool.deposits import DepositLedger
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet
 from e820pool.handoff.encodings import encoding_named
@@ -26,6 +32,9 @@ _SHORTEST, _LONGEST = 16, 28
 # A decompressor needs so much room at least to call RAM a place for a kernel: the
 # init_size of a distribution's kernel is 30 MiB and more.
 _KERNEL_BYTES = 32 << 20
+_MIB = 1 << 20
+# What kexec_file_load(2) passes to a capture kernel besides RAM (loading/capture.py).
+_OF_CAPTURE = {E820_TYPE_ACPI, E820_TYPE_NVS, E820_TYPE_RESERVED}
 # Pages of what is mapped without a page table of its own.
 _LARGE, _ONE = np.uint64(512), np.uint64(1)
 
@@ -41,6 +50,7 @@ class LimitWatch:
     """
 
     __slots__ = (
+        "_always_before",
         "_chars",
         "_count",
         "_encoding",
@@ -57,6 +67,7 @@ class LimitWatch:
     def __init__(self, memory_map: MemoryMap, count: EntryCount, encoding: str) -> None:
         self._map, self._count, self._encoding = memory_map, count, encoding
         self._ram = memory_map.ram_pages()
+        self._always_before = _before_capture(memory_map)
         self._pending = list(LIMITS)
         self._seen = (-1, -1)
         self._slots = self._fragments = self._chars = self._most_regions = 0
@@ -109,6 +120,7 @@ class LimitWatch:
             regions=regions,
             chars=self._chars,
             fragments=self._fragments,
+            capture=entries - self._count.ram_runs + self._always_before,
         )
 
     def _places(self) -> int:
@@ -132,3 +144,15 @@ class LimitWatch:
             (start << PAGE_SHIFT, (end - start) << PAGE_SHIFT) for start, end in top
         ]
         return fragments_with_tables(memory, ByteRangeSet())
+
+
+# What a capture kernel's table has beside the entries that are no RAM: RAM below 1 MiB,
+# and page 0, which every kernel takes out of RAM. Types that it does not have are none.
+def _before_capture(memory_map: MemoryMap) -> int:
+    found = 0
+    for addr, _, kind in memory_map.flatten().rows():
+        if kind == E820_TYPE_RAM:
+            found += (addr < _MIB) + (addr == 0)
+        elif kind not in _OF_CAPTURE:
+            found -= 1
+    return found

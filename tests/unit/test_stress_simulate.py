@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from e820pool.abi.e820 import E820_TYPE_RAM
+from e820pool.compat import judge
 from e820pool.deposits import DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet
-from e820pool.handoff.build import build_handoff
+from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.handoff.encodings import encoding_named
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.page_tables import fragments_with_tables
@@ -185,3 +186,34 @@ def test_ram_without_a_whole_large_page_has_no_top():
     watch = LimitWatch(memory_map, EntryCount(memory_map), "split")
     watch.look_closely(Sample(*[0] * len(Sample._fields)))
     assert watch.falls == []
+
+
+def test_a_capture_table_is_full_where_check_says_so():
+    """Types that it does not have, page 0 and RAM below 1 MiB are counted alike."""
+    rows = [
+        (0, 0x8000, 1),
+        (0x9000, 0x96000, 1),
+        (0x9F000, 0x61000, 2),
+        (1 << 20, 1 << 30, 1),
+        (2 << 30, 1 << 20, 3),
+        (2 << 30 | 1 << 20, 1 << 20, 4),
+        (3 << 30, 1 << 20, 5),
+        (4 << 30, 4 << 30, 1),
+    ]
+    memory_map = MemoryMap.of(rows)
+    entries = EntryCount(memory_map)
+    watch = LimitWatch(memory_map, entries, "split")
+    options = BuildOptions(cmdline="crashkernel=256M")
+    for at in range(140):
+        first = (5 << 30 >> 12) + 16 * at
+        entries.add(first, first + 1)
+        watch.look(Sample(1, 0.0, at, 1, 1, 1, 1, entries.split, entries.hybrid))
+        if not 115 <= at <= 125:
+            continue
+        ledger = DepositLedger.of_ranges(entries.extents().to_bytes())
+        handoff = build_handoff(memory_map, ledger, options)
+        ids = [one.id for one in judge(handoff, profile_for("6.1")).findings]
+        falls = any(fall.limit == "capture-table" for fall in watch.falls)
+        assert falls is ("capture-table-full" in ids), at
+    (fall,) = (one for one in watch.falls if one.limit == "capture-table")
+    assert fall.value == 128

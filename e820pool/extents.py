@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -24,6 +25,7 @@ __all__ = (
     "ByteRangeSet",
     "ExtentSet",
     "RangeSet",
+    "Span",
     "coalesce_bounds",
     "intersect_bounds",
     "merge_bounds",
@@ -44,6 +46,56 @@ _PIECE = 1024
 def round_up(number: int, step: int) -> int:
     """Return the lowest multiple of ``step`` that is not below ``number``."""
     return -(-number // step) * step
+
+
+class Span(NamedTuple):
+    """The half-open range ``[start, end)``, of bytes unless its name says pages.
+
+    Example:
+        >>> window = Span.at(0x10_0000, 0x2800)
+        >>> str(window), window.size, window.pages_touched()
+        ('[0x100000, 0x102800)', 10240, Span(0x100, 0x103))
+    """
+
+    start: int
+    end: int
+
+    @classmethod
+    def at(cls, addr: int, size: int) -> Self:
+        """Return ``[addr, addr + size)``, which may reach beyond 2^64."""
+        return cls(addr, addr + size)
+
+    @property
+    def size(self) -> int:
+        """How many bytes, or pages, there are in it."""
+        return self.end - self.start
+
+    def overlaps(self, other: tuple[int, int]) -> bool:
+        """Return whether the two have a byte, or page, in common."""
+        return max(self.start, other[0]) < min(self.end, other[1])
+
+    def below(self, limit: int) -> Self:
+        """Return what of it lies below ``limit``, of size 0 where nothing does."""
+        return type(self)(min(self.start, limit), min(self.end, limit))
+
+    def pages_touched(self) -> Self:
+        """Return the PFNs of the pages of which any byte lies in it."""
+        return type(self)(self.start >> PAGE_SHIFT, -(-self.end >> PAGE_SHIFT))
+
+    def pages_inside(self) -> Self:
+        """Return the PFNs of the pages that lie wholly in it, of size 0 if none."""
+        start, end = -(-self.start >> PAGE_SHIFT), self.end >> PAGE_SHIFT
+        return type(self)(start, max(start, end))
+
+    def __str__(self) -> str:
+        return f"[{self.start:#x}, {self.end:#x})"
+
+    def __repr__(self) -> str:
+        return f"Span({self.start:#x}, {self.end:#x})"
+
+
+# As Span._make(), at a third of its cost.
+_span_of = partial(tuple.__new__, Span)
 
 
 def coalesce_bounds(starts: U64, ends: U64) -> Bounds:
@@ -190,12 +242,13 @@ class RangeSet:
     def __bool__(self) -> bool:
         return bool(self._starts.size)
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    def __iter__(self) -> Iterator[Span]:
         # In pieces, as whoever wants the first few should not pay for all.
         for at in range(0, len(self), _PIECE):
             piece = slice(at, at + _PIECE)
             starts, ends = self._starts[piece], self._ends[piece]
-            yield from zip(starts.tolist(), ends.tolist(), strict=True)
+            pairs = zip(starts.tolist(), ends.tolist(), strict=True)
+            yield from map(_span_of, pairs)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -209,7 +262,7 @@ class RangeSet:
         return hash((type(self), self._starts.tobytes(), self._ends.tobytes()))
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"[{s:#x}, {e:#x})" for s, e in islice(self, 8))
+        shown = ", ".join(map(str, islice(self, 8)))
         more = f", ... {len(self) - 8} more" if len(self) > 8 else ""
         return f"{type(self).__name__}({shown}{more})"
 

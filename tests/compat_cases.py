@@ -2,7 +2,7 @@
 
 from e820pool.abi.e820 import table_of
 from e820pool.compat import check_input
-from e820pool.extents import ExtentSet
+from e820pool.extents import ExtentSet, Span
 from e820pool.kernel.boot_input import BootInput, SetupDataSpan
 from e820pool.kernel.profiles import profile_for
 
@@ -12,7 +12,7 @@ LOW = [(0, 0x9F000, 1), (0x9F000, 0x61000, 2)]
 AT, SIZE = 512 * M, 16 * M
 CARVED = [*LOW, (M, AT - M, 1), (AT, SIZE, 2), (AT + SIZE, 496 * M, 1)]
 WHOLE = [*LOW, (M, 1023 * M, 1)]
-WINDOW = (16 * M, 80 * M)
+WINDOW = Span(16 * M, 80 * M)
 RECORD = SetupDataSpan(addr=2 * M, size=144, type=0x6C703865)
 
 

@@ -169,6 +169,10 @@ def outcome_of(console, report, ended):
     }
 
 
+def _sizes(spans):
+    return [(span.start, span.size) for span in spans]
+
+
 def said_of(console):
     """Return what the console alone tells, but for how the boot ended."""
     text = console.decode("utf-8", "replace")
@@ -182,11 +186,11 @@ def said_of(console):
         "extended_map": facts.extended_map,
         "setup_data_map": _as_printed(facts.setup_data_map),
         "user_map": facts.user_map,
-        "memory": facts.memory or None,
+        "memory": _sizes(facts.memory) or None,
         "warnings": list(facts.warnings),
-        "ignored": facts.ignored or None,
+        "ignored": _sizes(facts.ignored) or None,
         "lost_messages": facts.lost_messages,
-        "reserved": facts.reserved,
+        "reserved": facts.reserved and _sizes(facts.reserved),
         "last_pfn": last and int(last[1], 16),
         "ram_word": word and word[1].strip(),
         "pci_gap": gap and [int(gap[1], 16), int(gap[2], 16) + 1],

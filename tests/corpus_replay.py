@@ -16,7 +16,7 @@ from e820pool.abi.setup_data import (
     SetupDataNode,
 )
 from e820pool.compat.pci_gap import pci_gap
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, Span
 from e820pool.handoff.model import Handoff, PlacedNode
 from e820pool.kernel.boot_input import EfiMemmap
 from e820pool.kernel.early_boot import predict_input
@@ -93,7 +93,7 @@ def input_of(case):
     rows = case.get("efi")
     efi = inp.efi and EfiMemmap(rows=rows and tuple(tuple(row) for row in rows))
     start = (PLACES | case.get("place", {}))["initrd"]
-    return replace(inp, efi=efi, initrd=(start, start + INITRD_BYTES))
+    return replace(inp, efi=efi, initrd=Span(start, start + INITRD_BYTES))
 
 
 def input_for(inp, case, kernel, outcome, profile):
@@ -106,10 +106,10 @@ def input_for(inp, case, kernel, outcome, profile):
     landed = outcome.get("kernel")
     return replace(
         inp,
-        load_window=(start, start + kernel["init_size"]),
+        load_window=Span(start, start + kernel["init_size"]),
         image_size=max(kernel["memory_bytes"], kernel["output_bytes"]),
         payload_start=start + kernel["init_size"] - kernel["payload_to_end"],
-        kernel_range=tuple(landed) if landed else None,
+        kernel_range=Span(*landed) if landed else None,
     )
 
 
@@ -177,7 +177,11 @@ def _maps(view, outcome, profile):
             continue
         yield from _differ(name, said and printed(said, profile), seen)
     if outcome.get("memory"):
-        yield from _differ("memory", view.memory, outcome["memory"])
+        yield from _differ("memory", _sizes(view.memory), outcome["memory"])
+
+
+def _sizes(spans):
+    return [(span.start, span.size) for span in spans]
 
 
 def printed(rows, profile):

@@ -14,7 +14,7 @@ from e820pool.abi.setup_header import (
     SetupHeader,
 )
 from e820pool.errors import BadImageError
-from e820pool.extents import round_up
+from e820pool.extents import Span, round_up
 
 __all__ = ("BzImage", "parse_bzimage")
 
@@ -119,7 +119,7 @@ class BzImage:
         """Return the compressed kernel's bytes; 0 if not said."""
         return self.hdr.payload_length
 
-    def kernel_window(self, load_addr: int) -> tuple[int, int]:
+    def kernel_window(self, load_addr: int) -> Span:
         """Return ``[P, P + init_size)``, overwritten before any map is read.
 
         P is the load address rounded up to the alignment and at least the preferred
@@ -137,7 +137,7 @@ class BzImage:
         start = self.pref_address
         if self.relocatable:
             start = max(round_up(load_addr, self.kernel_alignment or 1), start)
-        return start, start + self.init_size
+        return Span.at(start, self.init_size)
 
 
 def parse_bzimage(data: bytes) -> BzImage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE
-from e820pool.extents import ExtentSet
+from e820pool.extents import ExtentSet, Span
 from e820pool.findings import Finding
 from e820pool.kernel.firmware_map import ENDS_AT_2_64
 from e820pool.kernel.free_memory import NO_FREE_MEMORY
@@ -125,10 +125,10 @@ def _freed_array(case: Situation) -> Iterator[Finding]:
 def _no_memory(case: Situation) -> Iterator[Finding]:
     if case.view.engine == "machine" and not case.view.memory:
         return  # a console that did not show it
-    image = case.view.kernel_range or (_MIB, _MIB)
-    for addr, size in case.view.memory:
-        start, end = max(addr, _MIB), addr + size
-        if start < end and not image[0] <= start < end <= image[1]:
+    image = case.view.kernel_range or Span(_MIB, _MIB)
+    for low, end in case.view.memory:
+        start = max(low, _MIB)
+        if start < end and not image.start <= start < end <= image.end:
             return
     yield _degraded(
         "no-memory",

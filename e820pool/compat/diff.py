@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
+from e820pool.extents import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,6 +88,6 @@ def _count(rows: Iterable[object] | None) -> str:
 
 
 def _shown(row: object) -> str:
-    if isinstance(row, tuple):
+    if isinstance(row, tuple) and not isinstance(row, Span):
         return "(" + ", ".join(f"{number:#x}" for number in row) + ")"
     return "nothing" if row is None else str(row)

@@ -9,7 +9,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RESERVED_KERN,
 )
 from e820pool.compat.about import finding_about
-from e820pool.extents import PAGE_SHIFT, ByteRangeSet
+from e820pool.extents import ByteRangeSet, Span
 from e820pool.handoff.hot_add import KEPT_TYPES
 from e820pool.handoff.low_memory import SCAN_SOURCE, SCANNED_PAGES
 from e820pool.handoff.model import COMMAND_LINE_SIZE
@@ -75,13 +75,13 @@ def _not_reserved(deposits: ExtentSet, told: E820Table) -> Iterator[Finding]:
 
 # Each part of the handoff that every kernel reads out of a deposit.
 def _of_parts(deposits: ExtentSet, given: BootInput) -> Iterator[Finding]:
-    for what, start, end in _parts(given):
-        if not deposits.overlaps(start >> PAGE_SHIFT, -(-end >> PAGE_SHIFT)):
+    for what, span in _parts(given):
+        if not deposits.overlaps(*span.pages_touched()):
             continue
-        bounds = (min(start, ByteRangeSet.LIMIT), min(end, ByteRangeSet.LIMIT))
+        bounds = span.below(ByteRangeSet.LIMIT)
         hit = deposits & ByteRangeSet([bounds]).pages_touched()
         if hit:
-            text = f"the kernel reads its {what} at [{start:#x}, {end:#x}), over "
+            text = f"the kernel reads its {what} at {span}, over "
             yield finding_about(
                 "part-in-deposit", "unsafe", hit, text + "{pages}", _COPY
             )
@@ -95,17 +95,16 @@ def _of_low_memory(deposits: ExtentSet) -> Iterator[Finding]:
         yield finding_about("firmware-table-scan", "unsafe", hit, text, SCAN_SOURCE)
 
 
-def _parts(given: BootInput) -> Iterator[tuple[str, int, int]]:
+def _parts(given: BootInput) -> Iterator[tuple[str, Span]]:
     # An address of 0 is none; a command line is copied at its full length.
-    if given.boot_params_range is not None and given.boot_params_range[0]:
-        yield "boot_params", *given.boot_params_range
+    if given.boot_params_range is not None and given.boot_params_range.start:
+        yield "boot_params", given.boot_params_range
     if given.cmdline_range is not None:
-        start = given.cmdline_range[0]
-        yield "command line", start, start + COMMAND_LINE_SIZE
+        copied = Span.at(given.cmdline_range.start, COMMAND_LINE_SIZE)
+        yield "command line", copied
     if given.initrd is not None:
-        yield "initrd", *given.initrd
+        yield "initrd", given.initrd
     for at, node in enumerate(given.setup_data or ()):
-        yield f"setup_data node {at}", node.addr, node.addr + node.size
+        yield f"setup_data node {at}", node.span
         if node.indirect is not None:
-            start, size, _ = node.indirect
-            yield f"setup_data node {at}'s target", start, start + size
+            yield f"setup_data node {at}'s target", Span.at(*node.indirect[:2])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from e820pool.compat.check import check_input
 from e820pool.compat.diff import Difference, diff
 from e820pool.compat.verdict import Verdict, profile_notes, verdict_of, window_notes
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, Span
 from e820pool.findings import Finding
 from e820pool.handoff.assumed_window import assumed_window
 from e820pool.kernel.early_boot import predict_input
@@ -169,7 +169,7 @@ class _Question:
     deposits: ExtentSet
     given: BootInput
     notes: tuple[Finding, ...]
-    window: tuple[int, int] | None
+    window: Span | None
 
 
 def _question(
@@ -182,13 +182,11 @@ def _question(
     return _Question(deposits=deposits, given=given, notes=tuple(notes), window=window)
 
 
-def _window_for(given: BootInput, deposits: ExtentSet) -> tuple[int, int] | None:
+def _window_for(given: BootInput, deposits: ExtentSet) -> Span | None:
     limit = ByteRangeSet.LIMIT
     parts = [given.boot_params_range, given.cmdline_range, given.initrd]
-    parts += [(node.addr, node.addr + node.size) for node in given.setup_data or ()]
-    taken = ByteRangeSet(
-        (min(part[0], limit), min(part[1], limit)) for part in parts if part
-    )
+    parts += [node.span for node in given.setup_data or ()]
+    taken = ByteRangeSet(part.below(limit) for part in parts if part)
     return assumed_window(given.whole_table(), deposits.to_bytes() | taken)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.abi.setup_data import SETUP_KEXEC_KHO
 from e820pool.compat.about import finding_about
-from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet
+from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet, Span
 from e820pool.findings import Finding, Level
 from e820pool.kernel.decompressor import MAXMEM
 from e820pool.kernel.efi_memmap import EFI_CONVENTIONAL, EFI_UNACCEPTED
@@ -20,7 +20,7 @@ from e820pool.kernel.kho import kho_scratch
 from e820pool.table import E820Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from e820pool.compat.situation import Situation
     from e820pool.kernel.boot_input import BootInput, EfiMemmap
@@ -59,7 +59,7 @@ def _randomises(given: BootInput, profile: Profile) -> bool:
 
 
 def _scratch(
-    case: Situation, given: BootInput, scratch: tuple[tuple[int, int], ...]
+    case: Situation, given: BootInput, scratch: tuple[Span, ...]
 ) -> Iterator[Finding]:
     hit = case.deposits & _spans(scratch) if scratch else None
     if hit:
@@ -86,11 +86,9 @@ def _scratch(
         )
 
 
-def _spans(spans: tuple[tuple[int, int], ...]) -> ExtentSet:
+def _spans(spans: Iterable[Span]) -> ExtentSet:
     limit = ByteRangeSet.LIMIT
-    return ByteRangeSet(
-        (addr, min(addr + size, limit)) for addr, size in spans
-    ).pages_touched()
+    return ByteRangeSet(span.below(limit) for span in spans).pages_touched()
 
 
 def _efi(case: Situation, efi: EfiMemmap) -> Iterator[Finding]:
@@ -106,7 +104,9 @@ def _efi(case: Situation, efi: EfiMemmap) -> Iterator[Finding]:
     kinds = {EFI_CONVENTIONAL}
     if case.has("kaslr-unaccepted-memory"):
         kinds.add(EFI_UNACCEPTED)
-    spans = tuple((row[0], row[1] << PAGE_SHIFT) for row in efi.rows if row[2] in kinds)
+    spans = (
+        Span.at(at, nr << PAGE_SHIFT) for at, nr, kind, _ in efi.rows if kind in kinds
+    )
     hit = case.deposits & _spans(spans)
     if hit:
         text = (
@@ -131,8 +131,8 @@ def _memmap(case: Situation, given: BootInput, profile: Profile) -> Iterator[Fin
         yield Finding(id="memmap-limit", level="note", message=message, source=_MEMMAP)
         return
     limit = ByteRangeSet.LIMIT
-    kept = [(low, min(high, limit)) for low, high in said.avoided]
-    kept.append((min(said.limit, limit), limit))
+    kept = [span.below(limit) for span in said.avoided]
+    kept.append(Span(said.limit, limit).below(limit))
     escaped = exposed - case.usable - ByteRangeSet(kept).pages_inside()
     if escaped and case.view.user_map is not None:
         reads = case.has("kaslr-reads-cmdline") or case.has("kaslr-reads-last-memmap")

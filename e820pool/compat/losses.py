@@ -147,5 +147,4 @@ def _ram_lost(case: Situation) -> Iterator[Finding]:
 def _pages_of_nodes(case: Situation) -> ExtentSet:
     nodes = case.given.setup_data or ()
     limit = ByteRangeSet.LIMIT
-    spans = ((one.addr, min(one.addr + one.size, limit)) for one in nodes)
-    return ByteRangeSet(spans).pages_touched()
+    return ByteRangeSet(one.span.below(limit) for one in nodes).pages_touched()

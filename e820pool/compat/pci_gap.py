@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
 from e820pool.compat.about import finding_about
-from e820pool.extents import PAGE_SHIFT, ByteRangeSet, round_up
+from e820pool.extents import PAGE_SHIFT, ByteRangeSet, Span, round_up
 from e820pool.findings import Finding
 from e820pool.kernel.end_of_ram import max_pfn
 from e820pool.table import E820Table
@@ -30,8 +30,6 @@ _LEAST_GAP = 4 << 20
 _ABOVE_RAM = 1 << 20
 _U64_MASK = (1 << 64) - 1
 
-Span = tuple[int, int]
-
 
 def findings_of_pci_gap(case: Situation) -> Iterator[Finding]:
     """Yield deposits that devices can be put over, and a gap that lost entries moved.
@@ -44,14 +42,14 @@ def findings_of_pci_gap(case: Situation) -> Iterator[Finding]:
     if not case.deposits or not view.table or view.fatal is not None:
         return
     gap = _gap_of(case, view.table)
-    above = (gap[0], max(gap[1], _MAX_GAP_END))
+    above = Span(gap.start, max(gap.end, _MAX_GAP_END))
     # What an entry names is no place for a device, even where the gap is none.
     taken = case.table.covered | _ram_buffers(view.table)
     hit = case.deposits & (ByteRangeSet([above]) - taken).pages_touched()
     if hit:
         text = (
-            f"PCI devices can be given addresses in the table's holes from {gap[0]:#x} "
-            "on, over {pages}"
+            "PCI devices can be given addresses in the table's holes from "
+            f"{gap.start:#x} on, over {{pages}}"
         )
         yield finding_about("pci-gap-moved", "unsafe", hit, text, _CANDIDATES)
     elif view.dropped or view.user_map is not None:
@@ -92,14 +90,9 @@ def _moved(case: Situation, gap: Span) -> Iterator[Finding]:
     whole = _gap_of(case, table.rows())
     if whole != gap:
         message = (
-            f"the gap for PCI devices is {_shown(gap)} and not {_shown(whole)} as in "
-            "the whole table"
+            f"the gap for PCI devices is {gap} and not {whole} as in the whole table"
         )
         yield Finding(id="pci-gap-moved", level="note", message=message, source=_SOURCE)
-
-
-def _shown(gap: Span) -> str:
-    return f"[{gap[0]:#x}, {gap[1]:#x})"
 
 
 def pci_gap(rows: Sequence[Row], *, upwards: bool, counts_acpi: bool = False) -> Span:
@@ -117,7 +110,7 @@ def pci_gap(rows: Sequence[Row], *, upwards: bool, counts_acpi: bool = False) ->
     if found is not None:
         return found
     start = (max_pfn(rows, counts_acpi=counts_acpi) << PAGE_SHIFT) + _ABOVE_RAM
-    return start, start + _LEAST_GAP
+    return Span.at(start, _LEAST_GAP)
 
 
 def _downwards(rows: Sequence[Row]) -> Span | None:
@@ -125,7 +118,7 @@ def _downwards(rows: Sequence[Row]) -> Span | None:
     for addr, size, _ in reversed(rows):
         end = (addr + size) & _U64_MASK
         if last > end and last - end >= length:
-            best, length = (end, last), last - end
+            best, length = Span(end, last), last - end
         last = min(last, addr)
     return best
 
@@ -135,6 +128,6 @@ def _upwards(rows: Sequence[Row]) -> Span | None:
     for addr, size, _ in (*rows, (_MAX_GAP_END, 0, 0)):
         start, end = reach, min(addr, _MAX_GAP_END)
         if addr > reach and start < _MAX_GAP_END and end - start >= length:
-            best, length = (start, end), end - start
+            best, length = Span(start, end), end - start
         reach = (addr + size) & _U64_MASK
     return best

@@ -42,10 +42,10 @@ def _of_node(case: Situation, node: SetupDataSpan, protocol: int) -> Iterator[Fi
             _CHAIN,
         )
     for span in (case.view.load_window, case.view.kernel_range):
-        if span is not None and span[0] < node.addr + node.size and node.addr < span[1]:
+        if span is not None and span.overlaps(node.span):
             yield _lost(
                 f"the record at {node.addr:#x} lies where the kernel is unpacked, in "
-                f"[{span[0]:#x}, {span[1]:#x})",
+                f"{span}",
                 _HEAD,
             )
             return

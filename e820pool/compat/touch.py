@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_PRAM, E820_TYPE_SOFT_RESERVED
 from e820pool.compat.about import finding_about
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, Span, round_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,8 +77,7 @@ def _load_window(case: Situation) -> Iterator[Finding]:
         return
     hit = case.deposits & ByteRangeSet([window]).pages_touched()
     if hit:
-        place = f"[{window[0]:#x}, {window[1]:#x})"
-        text = f"the decompressor works in {place}, over {{pages}}"
+        text = f"the decompressor works in {window}, over {{pages}}"
         yield finding_about("touched-by-decompressor", "unsafe", hit, text, _HEAD)
 
 
@@ -115,7 +114,7 @@ def _hotplugged(case: Situation) -> Iterator[Finding]:
         return
     rows = [row for row in case.view.table if row[2] == E820_TYPE_SOFT_RESERVED]
     blocks = [_whole_blocks(addr, addr + size) for addr, size, _ in rows]
-    added = ByteRangeSet(block for block in blocks if block[0] < block[1])
+    added = ByteRangeSet(block for block in blocks if block.size > 0)
     hit = case.deposits & added.pages_touched()
     if hit:
         text = (
@@ -139,5 +138,5 @@ def _page_tables(case: Situation) -> Iterator[Finding]:
 
 
 # A table that no kernel resolves can have an entry up to 2^64.
-def _whole_blocks(start: int, end: int) -> tuple[int, int]:
-    return -(-start // _BLOCK_BYTES) * _BLOCK_BYTES, min(end, _U64_MAX) & -_BLOCK_BYTES
+def _whole_blocks(start: int, end: int) -> Span:
+    return Span(round_up(start, _BLOCK_BYTES), min(end, _U64_MAX) & -_BLOCK_BYTES)

@@ -10,6 +10,7 @@ from e820pool.findings import Finding, finding_value, worst_level
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from e820pool.extents import Span
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
 
@@ -62,15 +63,12 @@ def verdict_unknown(kernel: str, reason: str) -> Verdict:
     return Verdict(kernel=kernel, verdict="unknown", findings=(finding,))
 
 
-def window_notes(
-    findings: Iterable[Finding], window: tuple[int, int]
-) -> tuple[Finding, ...]:
+def window_notes(findings: Iterable[Finding], window: Span) -> tuple[Finding, ...]:
     """Return that findings about the decompressor rest on a window that is assumed."""
     if all(one.id != "touched-by-decompressor" for one in findings):
         return ()
-    start, end = window
     message = (
-        f"nothing says where the kernel is unpacked: [{start:#x}, {end:#x}) is "
+        f"nothing says where the kernel is unpacked: {window} is "
         "assumed; with an image as --kernel its own size and place count"
     )
     return (Finding(id="window-assumed", level="note", message=message),)

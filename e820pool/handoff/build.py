@@ -23,7 +23,7 @@ from e820pool.abi.pool_record import (
 from e820pool.abi.setup_data import SETUP_E820_EXT, SetupDataNode
 from e820pool.deposits import Deposit
 from e820pool.errors import CapacityError, InputError
-from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.extents import ByteRangeSet, ExtentSet, Span
 from e820pool.handoff.budget import fit_table
 from e820pool.handoff.encodings import encoding_named
 from e820pool.handoff.hot_add import hold_blocks
@@ -356,14 +356,14 @@ def _placed(
     )
 
 
-def _initrd(parts: _Parts, options: BuildOptions) -> tuple[int, int] | None:
+def _initrd(parts: _Parts, options: BuildOptions) -> Span | None:
     if not options.initrd_size:
         return None
     high = PLACEMENT_LIMIT
     if options.kernel is not None:
         high = min(high, options.kernel.initrd_addr_max + 1)
     start = parts.place("initrd", options.initrd_size, high)
-    return start, start + options.initrd_size
+    return Span.at(start, options.initrd_size)
 
 
 @dataclass(slots=True, kw_only=True)

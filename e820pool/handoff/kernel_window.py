@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.errors import InputError
-from e820pool.extents import PAGE_SIZE
+from e820pool.extents import PAGE_SIZE, Span
 from e820pool.handoff.placement import PLACEMENT_LIMIT
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ("place_kernel",)
 _WHAT = "the kernel window [P, P + init_size)"
 
 
-def place_kernel(image: BzImage, room: Room, addr: int | None) -> tuple[int, int]:
+def place_kernel(image: BzImage, room: Room, addr: int | None) -> Span:
     """Take the bytes in which the decompressor of ``image`` works.
 
     P is where head_64.S moves the image before it reads any map
@@ -50,7 +50,7 @@ def place_kernel(image: BzImage, room: Room, addr: int | None) -> tuple[int, int
         start = _near(room, start, size, max(image.kernel_alignment, PAGE_SIZE))
     else:
         _claim(room, start, size)
-    return start, start + size
+    return Span.at(start, size)
 
 
 def _near(room: Room, start: int, size: int, align: int) -> int:

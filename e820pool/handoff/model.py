@@ -20,6 +20,7 @@ from e820pool.table import E820Table
 if TYPE_CHECKING:
     from _typeshed import StrPath
 
+    from e820pool.extents import Span
     from e820pool.findings import Finding
     from e820pool.memory_map import MemoryMap
 
@@ -81,8 +82,8 @@ class Handoff:
     nodes: tuple[PlacedNode, ...] = ()
     cmdline: bytes = b""
     cmdline_addr: int = 0
-    kernel_window: tuple[int, int] | None = None
-    initrd: tuple[int, int] | None = None
+    kernel_window: Span | None = None
+    initrd: Span | None = None
     ledger: DepositLedger = field(default_factory=DepositLedger)
     firmware_map: MemoryMap | None = None
     encoding: str = "guarded"

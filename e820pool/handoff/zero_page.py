@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from e820pool.abi.bzimage import BzImage
+    from e820pool.extents import Span
 
 __all__ = ("bind_header", "zero_page")
 
@@ -59,7 +60,7 @@ def zero_page(
     table: NDArray[Any],
     setup_data: int,
     cmdline_addr: int,
-    initrd: tuple[int, int] | None,
+    initrd: Span | None,
     kernel: BzImage | None,
     load_addr: int | None,
 ) -> BootParams:

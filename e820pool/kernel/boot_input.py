@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e820pool.abi.e820 import E820_DTYPE
+from e820pool.extents import Span
 from e820pool.table import E820Table
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ class SetupDataSpan:
     size: int
     type: int
     indirect: tuple[int, int, int] | None = None
+
+    @property
+    def span(self) -> Span:
+        """The node's bytes."""
+        return Span.at(self.addr, self.size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +74,8 @@ class BootInput:
             below it in the load window may be chosen. None when not known.
         setup_data: where the nodes of the chain lie, None when not known.
         initrd, cmdline_range, boot_params_range: bytes, what KASLR avoids.
-        kho_scratch: ``(addr, size)`` of the scratch areas that a SETUP_KEXEC_KHO
-            node names; they lie outside of the handoff's own parts.
+        kho_scratch: the scratch areas that a SETUP_KEXEC_KHO node names; they lie
+            outside of the handoff's own parts.
         efi: the EFI memory map when efi_info has a loader signature.
     """
 
@@ -80,15 +86,15 @@ class BootInput:
     ext_mem_k: int = 0
     sentinel: int = 0
     protocol: int = 0x020F
-    kernel_range: tuple[int, int] | None = None
-    load_window: tuple[int, int] | None = None
+    kernel_range: Span | None = None
+    load_window: Span | None = None
     image_size: int = 0
     payload_start: int | None = None
     setup_data: tuple[SetupDataSpan, ...] | None = None
-    initrd: tuple[int, int] | None = None
-    cmdline_range: tuple[int, int] | None = None
-    boot_params_range: tuple[int, int] | None = None
-    kho_scratch: tuple[tuple[int, int], ...] = ()
+    initrd: Span | None = None
+    cmdline_range: Span | None = None
+    boot_params_range: Span | None = None
+    kho_scratch: tuple[Span, ...] = ()
     efi: EfiMemmap | None = None
 
     def whole_table(self) -> E820Table:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM
-from e820pool.extents import PAGE_SHIFT, round_up
+from e820pool.extents import PAGE_SHIFT, Span, round_up
 from e820pool.kernel.efi_memmap import (
     EFI_CONVENTIONAL,
     EFI_MEMORY_SP,
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.kaslr_cmdline import MemOptions
     from e820pool.kernel.profiles import Profile
-
-    Span = tuple[int, int]
 
 __all__ = ("MAXMEM", "kaslr_slots")
 
@@ -71,7 +69,7 @@ def kaslr_slots(inp: BootInput, profile: Profile) -> KaslrSlots:
         return KaslrSlots(enabled=False, image_size=size, reason=off)
     areas = _areas(inp, profile, request, gigantic_pages=said.gigantic_pages)
     if profile.has("kaslr-final-check"):
-        areas = _not_refused(areas, request, window[0])
+        areas = _not_refused(areas, request, window.start)
     return KaslrSlots(
         enabled=bool(areas),
         areas=tuple(areas),
@@ -91,7 +89,7 @@ def _why_nowhere(said: MemOptions, request: Request) -> str:
 
 def _areas(
     inp: BootInput, profile: Profile, request: Request, *, gigantic_pages: int
-) -> list[Span]:
+) -> list[tuple[int, int]]:
     slots = SlotList(request=request, gigantic_pages=gigantic_pages)
     for start, end in _candidates(inp, profile):
         if slots.is_full:
@@ -102,7 +100,9 @@ def _areas(
 
 # A slot below the minimum (of a region that wraps) may be drawn, and is refused then:
 # the kernel stays where it is. find_random_phys_addr().
-def _not_refused(areas: list[Span], request: Request, load_addr: int) -> list[Span]:
+def _not_refused(
+    areas: list[tuple[int, int]], request: Request, load_addr: int
+) -> list[tuple[int, int]]:
     kept, refused = [], False
     for first, count in areas:
         below = max(0, -(-(request.minimum - first) // request.step))
@@ -113,7 +113,7 @@ def _not_refused(areas: list[Span], request: Request, load_addr: int) -> list[Sp
 
 
 def _image_bytes(inp: BootInput, profile: Profile, window: Span) -> int:
-    size = inp.image_size or window[1] - window[0]
+    size = inp.image_size or window.size
     whole = profile.has("kaslr-image-in-whole-pages")
     return round_up(size, _MIN_ALIGN) if whole else size
 
@@ -156,8 +156,7 @@ def _avoided(inp: BootInput, profile: Profile) -> Iterator[Span]:
     yield from (span for span in spans if span is not None)
     follow = profile.has("setup-indirect-reserved")
     for node in inp.setup_data or ():
-        for addr, size in node_ranges(node, follow_indirect=follow):
-            yield addr, addr + size
+        yield from node_ranges(node, follow_indirect=follow)
 
 
 # The decompressor has moved itself and its input to the end of the load window;
@@ -165,20 +164,20 @@ def _avoided(inp: BootInput, profile: Profile) -> Iterator[Span]:
 def _running(inp: BootInput) -> Span | None:
     if inp.load_window is None or inp.payload_start is None:
         return inp.load_window
-    return inp.payload_start, inp.load_window[1]
+    return Span(inp.payload_start, inp.load_window.end)
 
 
 def _candidates(inp: BootInput, profile: Profile) -> Iterator[Span]:
     scratch = kho_scratch(inp, profile)
     if scratch:
-        yield from ((addr, addr + size) for addr, size in scratch)
+        yield from scratch
         return
     if _reads_efi(inp, profile):
         yield from _efi_candidates(inp, profile)
         return
     for addr, size, kind in inp.table.tolist():
         if kind == E820_TYPE_RAM:
-            yield addr, (addr + size) & _U64_MAX
+            yield Span(addr, (addr + size) & _U64_MAX)
 
 
 def _reads_efi(inp: BootInput, profile: Profile) -> bool:
@@ -209,4 +208,4 @@ def _efi_candidates(inp: BootInput, profile: Profile) -> Iterator[Span]:
             continue
         if mirrored and not attribute & _EFI_MEMORY_MORE_RELIABLE:
             continue
-        yield addr, addr + (nr_pages << PAGE_SHIFT)
+        yield Span.at(addr, nr_pages << PAGE_SHIFT)

@@ -57,7 +57,7 @@ def find_memory_beyond(boot: EarlyBoot) -> None:
         return
     counts_acpi = boot.profile.has("max-pfn-counts-acpi")
     end_pfn = max_pfn(boot.table.rows, counts_acpi=counts_acpi)
-    if max(addr + size for addr, size in boot.memory) >> PAGE_SHIFT <= end_pfn:
+    if max(span.end for span in boot.memory) >> PAGE_SHIFT <= end_pfn:
         return
     boot.warn("memory-beyond-max-pfn")
     numa = bool(boot.profile.config["NUMA"])

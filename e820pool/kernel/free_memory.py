@@ -76,9 +76,9 @@ def find_no_place_for_initrd(boot: EarlyBoot) -> None:
         return
     if boot.profile.has("initrd-below-half-of-memory"):
         half = _mapped_bytes(boot) >> 1
-        if where[1] - where[0] >= half:
+        if where.size >= half:
             boot.end_later(INITRD_TOO_LARGE)
-    start, end = where[0] & ~_PAGE_MASK, (where[1] + _PAGE_MASK) & ~_PAGE_MASK
+    start, end = where.start & ~_PAGE_MASK, (where.end + _PAGE_MASK) & ~_PAGE_MASK
     if boot.memory_bytes().contains(start, end):
         return
     if all(high - low < end - start for low, high in _free(boot)):

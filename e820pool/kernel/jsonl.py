@@ -11,6 +11,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RESERVED_KERN,
 )
 from e820pool.errors import E820PoolError, InputError
+from e820pool.extents import Span
 from e820pool.kernel.boot_input import BootInput, SetupDataSpan
 from e820pool.kernel.early_boot import run_early_boot
 from e820pool.kernel.profiles import profile_for
@@ -115,7 +116,7 @@ def _answer(boot: EarlyBoot) -> dict[str, Any]:
         "bios_map": _printed(boot.bios_map, as_usable),
         "extended_map": _printed(boot.extended_map, as_usable),
         "user_map": _printed(boot.user_map, as_usable),
-        "memory": boot.memory,
+        "memory": [(span.start, span.size) for span in boot.memory],
         "dropped": boot.all_dropped(),
         "fatal": boot.end.words if boot.end else None,
     }
@@ -214,13 +215,13 @@ def _rows(rows: list[Any], key: str) -> list[Row]:
     return found
 
 
-def _range(span: list[Any] | None) -> tuple[int, int] | None:
+def _range(span: list[Any] | None) -> Span | None:
     if span is None:
         return None
     match span:
         case [start, end] if type(start) is type(end) is int:
             if 0 <= start <= end <= _U64_MAX:
-                return start, end
+                return Span(start, end)
     raise InputError(f"kernel_range {_short(span)} is not start, end below 2^64")
 
 

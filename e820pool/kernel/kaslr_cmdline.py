@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from e820pool.extents import Span
 from e820pool.kernel.cmdline import number_rules, options, parse_number, parse_size
 from e820pool.kernel.efi_memmap import EFI_MEMORY_SP
 
@@ -40,7 +41,7 @@ class MemOptions:
 
     limit: int
     rules: NumberRules
-    avoided: list[tuple[int, int]] = field(default_factory=list)
+    avoided: list[Span] = field(default_factory=list)
     too_many: bool = False
     gigantic_pages: int = 0
     last_counts: bool = False
@@ -121,7 +122,7 @@ def _avoid(found: MemOptions, value: str | None, *, efi: bool = False) -> None:
             if size:
                 found.take_limit(size)
             continue
-        found.avoided.append((addr, addr + size))
+        found.avoided.append(Span.at(addr, size))
         if len(found.avoided) >= MAX_MEMMAP_REGIONS:
             found.too_many = at + 1 < len(items)
             return

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from e820pool.extents import Span
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
 
 __all__ = ("kho_scratch",)
 
 
-def kho_scratch(inp: BootInput, profile: Profile) -> tuple[tuple[int, int], ...]:
-    """Return the scratch areas ``(addr, size)`` that this kernel takes over.
+def kho_scratch(inp: BootInput, profile: Profile) -> tuple[Span, ...]:
+    """Return the scratch areas that this kernel takes over.
 
     Nothing without CONFIG_KEXEC_HANDOVER, or before it existed: the node is then
     skipped like an unknown one. Linux 6.18 kernel/kexec_handover.c

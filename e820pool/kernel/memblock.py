@@ -12,9 +12,9 @@ from e820pool.abi.e820 import (
     E820_TYPE_RESERVED_KERN,
     E820_TYPE_SOFT_RESERVED,
 )
-from e820pool.extents import PAGE_SIZE, ByteRangeSet
+from e820pool.extents import PAGE_SIZE, ByteRangeSet, Span
 from e820pool.kernel.kho import kho_scratch
-from e820pool.kernel.memblock_array import INIT_REGIONS, MemoryArray, Span
+from e820pool.kernel.memblock_array import INIT_REGIONS, MemoryArray
 from e820pool.kernel.setup_data import node_ranges
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def set_up_memory(boot: EarlyBoot) -> None:
     scratch = kho_scratch(boot.inp, profile)
     if scratch:
         # Added before the table is read, and whatever the table says.
-        ram = [(addr, size, E820_TYPE_RAM) for addr, size in scratch] + ram
+        ram = [(one.start, one.size, E820_TYPE_RAM) for one in scratch] + ram
     few = INIT_REGIONS - 2 * profile.has("first-mib-marked-scratch")
     spans = _join_disjoint(ram) if len(ram) <= few else None
     if spans is None:
@@ -59,8 +59,8 @@ def set_up_memory(boot: EarlyBoot) -> None:
     boot.memory = tuple(whole_pages(spans))
 
 
-def whole_pages(spans: Iterable[Span]) -> Iterator[tuple[int, int]]:
-    """Yield ``(addr, size)`` of each span less its partial pages.
+def whole_pages(spans: Iterable[Span]) -> Iterator[Span]:
+    """Yield each span less its partial pages.
 
     memblock_trim_memory(PAGE_SIZE).
     """
@@ -68,7 +68,7 @@ def whole_pages(spans: Iterable[Span]) -> Iterator[tuple[int, int]]:
         low = (start + _PAGE_MASK) & ~_PAGE_MASK
         high = end & ~_PAGE_MASK
         if low < high:
-            yield low, high - low
+            yield Span(low, high)
 
 
 # The common case: in address order, no overlap, and few enough for the array.
@@ -82,10 +82,10 @@ def _join_disjoint(ram: list[Row]) -> list[Span] | None:
         if addr < last_end:
             return None
         if last_start >= 0:
-            spans.append((last_start, last_end))
+            spans.append(Span(last_start, last_end))
         last_start, last_end = addr, min(addr + size, _U64_MAX)
     if last_start >= 0:
-        spans.append((last_start, last_end))
+        spans.append(Span(last_start, last_end))
     return spans
 
 
@@ -119,19 +119,18 @@ def early_reservations(boot: EarlyBoot) -> list[Span]:
     """
     inp = boot.inp
     low = _FIRST_64K if boot.profile.has("first-mib-reserved") else PAGE_SIZE
-    spans = [(0, low), (_BIOS_START, _FIRST_MIB)]
+    spans = [Span(0, low), Span(_BIOS_START, _FIRST_MIB)]
     spans += [s for s in (inp.initrd, inp.kernel_range) if s is not None]
     follow = boot.profile.has("setup-indirect-reserved")
     for node in inp.setup_data or ():
-        ranges = node_ranges(node, follow_indirect=follow)
-        spans += [(addr, addr + size) for addr, size in ranges]
+        spans += node_ranges(node, follow_indirect=follow)
     if boot.profile.has("gaps-reserved"):
         spans += _all_but_ram(boot.table.rows)
     if boot.profile.has("soft-reserved"):
         soft = [r for r in boot.table.rows if r[2] == E820_TYPE_SOFT_RESERVED]
-        spans += [(addr, addr + size) for addr, size, _ in soft]
+        spans += [Span.at(addr, size) for addr, size, _ in soft]
     # mm/memblock.c memblock_cap_size(): nothing reaches beyond the last address.
-    return [(start, min(end, _U64_MAX)) for start, end in spans]
+    return [Span(start, min(end, _U64_MAX)) for start, end in spans]
 
 
 # Up to the end of the last row, in table order; 4.19.0 e820__memblock_setup().
@@ -139,19 +138,19 @@ def _all_but_ram(rows: list[Row]) -> Iterator[Span]:
     last = 0
     for addr, size, kind in rows:
         if last < addr:
-            yield last, addr
+            yield Span(last, addr)
         end = addr + size
         last = end & _U64_MAX
         if kind not in (E820_TYPE_RAM, E820_TYPE_RESERVED_KERN):
-            yield addr, end
+            yield Span(addr, end)
 
 
 # Before memblock: each RAM entry to whole pages by itself, then joined.
 # Linux 2.6.32 arch/x86/kernel/e820.c e820_find_active_region().
-def _rounded_each(rows: list[Row]) -> tuple[tuple[int, int], ...]:
+def _rounded_each(rows: list[Row]) -> tuple[Span, ...]:
     array = MemoryArray((), limit=None)
     for addr, size, kind in rows:
         if kind == E820_TYPE_RAM:
-            for low, length in whole_pages([(addr, min(addr + size, _U64_MAX))]):
-                array.add(low, low + length)
-    return tuple((start, end - start) for start, end in array.spans)
+            for low, high in whole_pages([Span.at(addr, size).below(_U64_MAX)]):
+                array.add(low, high)
+    return tuple(array.spans)

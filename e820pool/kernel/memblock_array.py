@@ -5,15 +5,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
-from e820pool.extents import PAGE_SIZE
+from e820pool.extents import PAGE_SIZE, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ("INIT_REGIONS", "MemoryArray", "Span", "array_bytes")
-
-Span = tuple[int, int]
-"""Bytes ``[start, end)``."""
+__all__ = ("INIT_REGIONS", "MemoryArray", "array_bytes")
 
 INIT_REGIONS = 128
 """INIT_MEMBLOCK_REGIONS: slots that need no memory (3.10 to 7.3)."""
@@ -67,7 +64,7 @@ class MemoryArray:
         if first < last:
             start = min(start, spans[first][0])
             end = max(end, spans[last - 1][1])
-        spans[first:last] = [(start, end)]
+        spans[first:last] = [Span(start, end)]
         return True
 
     def split_in_three(self) -> None:
@@ -108,12 +105,12 @@ class MemoryArray:
         for low, high in reversed(self._free()):
             start = (high - size) & ~(PAGE_SIZE - 1)
             if high >= size and start >= low:
-                return start, start + size
+                return Span.at(start, size)
         return None
 
     def _free(self) -> list[Span]:
         free = [
-            (max(low, PAGE_SIZE), min(high, _LIMIT))
+            Span(max(low, PAGE_SIZE), min(high, _LIMIT))
             for low, high in self.spans
             if low < _LIMIT
         ]
@@ -124,8 +121,8 @@ class MemoryArray:
 
 def _less(span: Span, low: int, high: int) -> list[Span]:
     start, end = span
-    pieces = [(start, min(end, low)), (max(start, high), end)]
-    return [piece for piece in pieces if piece[0] < piece[1]]
+    pieces = [Span(start, min(end, low)), Span(max(start, high), end)]
+    return [piece for piece in pieces if piece.start < piece.end]
 
 
 def array_bytes(slots: int) -> int:

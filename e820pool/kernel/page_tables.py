@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, Span
 from e820pool.kernel.boot_end import BootEnd
 from e820pool.kernel.memblock import reserved_while_mapping
 from e820pool.kernel.memblock_array import INIT_REGIONS
@@ -68,13 +68,11 @@ def find_stuck_reservations(boot: EarlyBoot) -> None:
         boot.end_later(RESERVED_ARRAY_STUCK)
 
 
-def fragments_with_tables(
-    memory: Sequence[tuple[int, int]], taken: ByteRangeSet
-) -> int:
+def fragments_with_tables(memory: Sequence[Span], taken: ByteRangeSet) -> int:
     """Return how many regions above the last free 2 MiB need a page table.
 
     Args:
-        memory: ``(addr, size)`` of memblock.memory, in order.
+        memory: memblock.memory, in order.
         taken: bytes that are reserved.
     """
     if len(memory) <= INIT_REGIONS // 2:
@@ -85,10 +83,8 @@ def fragments_with_tables(
         return 0
     tables: set[int] = set()
     count = 0
-    for addr, size in memory:
-        partial = {addr // _LARGE} if addr % _LARGE else set()
-        if (addr + size) % _LARGE:
-            partial.add((addr + size) // _LARGE)
+    for bounds in memory:
+        partial = {bound // _LARGE for bound in bounds if bound % _LARGE}
         partial = {one for one in partial if one * _LARGE >= last}
         count += bool(partial - tables)
         tables |= partial
@@ -96,8 +92,8 @@ def fragments_with_tables(
 
 
 # memory_map_top_down(): the highest aligned 2 MiB that are free; 0 without any.
-def _last_free_block(memory: Sequence[tuple[int, int]], taken: ByteRangeSet) -> int:
-    free = ByteRangeSet((addr, addr + size) for addr, size in memory) - taken
+def _last_free_block(memory: Sequence[Span], taken: ByteRangeSet) -> int:
+    free = ByteRangeSet(memory) - taken
     ends = (end // _LARGE * _LARGE for start, end in free if _holds_block(start, end))
     return max(ends, default=0)
 

@@ -16,6 +16,7 @@ from e820pool.abi.e820 import (
 )
 from e820pool.abi.setup_data import SETUP_E820_EXT, SETUP_INDIRECT, parse_indirect
 from e820pool.errors import BadImageError
+from e820pool.extents import Span
 from e820pool.kernel.boot_input import BootInput, EfiMemmap, SetupDataSpan
 from e820pool.kernel.cmdline import COMMAND_LINE_CHARS
 
@@ -54,8 +55,8 @@ def boot_input(handoff: Handoff) -> BootInput:
         load_window=handoff.kernel_window,
         setup_data=tuple(_span(node) for node in handoff.nodes),
         initrd=_initrd(params),
-        cmdline_range=(addr, end) if addr else None,
-        boot_params_range=(page, page + BOOT_PARAMS_BYTES),
+        cmdline_range=Span(addr, end) if addr else None,
+        boot_params_range=Span.at(page, BOOT_PARAMS_BYTES),
         efi=EfiMemmap() if signed else None,
     )
 
@@ -99,7 +100,7 @@ def _target(placed: PlacedNode) -> tuple[int, int, int] | None:
     return target.addr, target.len, target.type
 
 
-def _initrd(params: BootParams) -> tuple[int, int] | None:
+def _initrd(params: BootParams) -> Span | None:
     start = params.ext_ramdisk_image << 32 | params.hdr.ramdisk_image
     size = params.ext_ramdisk_size << 32 | params.hdr.ramdisk_size
-    return (start, start + size) if size else None
+    return Span.at(start, size) if size else None

@@ -9,6 +9,7 @@ import numpy as np
 
 from e820pool.abi.boot_params import E820_TABLE_OFFSET
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE
+from e820pool.extents import Span
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,9 +60,8 @@ def _without_padding(table: NDArray[Any]) -> NDArray[Any]:
     return raw.view(table.dtype)
 
 
-def _low_half(span: tuple[int, int] | None) -> tuple[int, int] | None:
+def _low_half(span: Span | None) -> Span | None:
     if span is None:
         return None
-    start = span[0] & _LOW_HALF
-    size = (span[1] - span[0]) & _LOW_HALF
-    return (start, start + size) if size else None
+    size = span.size & _LOW_HALF
+    return Span.at(span.start & _LOW_HALF, size) if size else None

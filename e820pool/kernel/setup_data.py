@@ -13,6 +13,7 @@ from e820pool.abi.setup_data import (
     SETUP_INDIRECT,
     SETUP_RNG_SEED,
 )
+from e820pool.extents import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,14 +49,12 @@ def mark_setup_data(boot: EarlyBoot) -> None:
         boot.setup_data_map = tuple(boot.table.rows)
 
 
-def node_ranges(
-    span: SetupDataSpan, *, follow_indirect: bool
-) -> Iterator[tuple[int, int]]:
-    """Yield ``(addr, size)`` of a node, and of what an indirect one points to."""
-    yield span.addr, span.size
+def node_ranges(span: SetupDataSpan, *, follow_indirect: bool) -> Iterator[Span]:
+    """Yield the bytes of a node, and of what an indirect one points to."""
+    yield span.span
     # An indirect node that points to another one is left alone.
     if follow_indirect and span.indirect and span.indirect[2] != SETUP_INDIRECT:
-        yield span.indirect[:2]
+        yield Span.at(*span.indirect[:2])
 
 
 def _mark(table: Table, span: SetupDataSpan, boot: EarlyBoot) -> None:
@@ -63,8 +62,8 @@ def _mark(table: Table, span: SetupDataSpan, boot: EarlyBoot) -> None:
     if span.type == SETUP_RNG_SEED and boot.profile.has("rng-seed-wiped"):
         # The length was zeroed when the seed was used: the header is left.
         span = replace(span, size=min(span.size, NODE_HEADER_BYTES))
-    for addr, size in node_ranges(span, follow_indirect=follow):
-        table.retype(addr, size, E820_TYPE_RAM, E820_TYPE_RESERVED_KERN)
+    for named in node_ranges(span, follow_indirect=follow):
+        table.retype(named.start, named.size, E820_TYPE_RAM, E820_TYPE_RESERVED_KERN)
 
 
 # kexec passes some nodes anew, so that their old place is free for it.

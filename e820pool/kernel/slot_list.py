@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from e820pool.extents import round_up
+from e820pool.extents import Span, round_up
 
 __all__ = ("Request", "SlotList")
 
@@ -13,7 +13,6 @@ _MAX_SLOT_AREAS = 100
 
 _GIB = 1 << 30
 _U64_MAX = (1 << 64) - 1
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +77,16 @@ class SlotList:
             if hit is None:
                 self._store_around_gigantic_pages(start, end)
                 return
-            if hit[0] >= start + wanted.image_size + (not wanted.exact_fits):
-                self._store_around_gigantic_pages(start, hit[0])
-            start = hit[1]
+            if hit.start >= start + wanted.image_size + (not wanted.exact_fits):
+                self._store_around_gigantic_pages(start, hit.start)
+            start = hit.end
 
     # The end of a range wraps: one of 2^64 - 1 bytes ends below its start, and is
     # gone once the region begins behind that end. mem_overlaps().
     def _first_overlap(self, start: int, end: int) -> Span | None:
-        avoided = ((s[0], s[1] & _U64_MAX) for s in self.request.avoided)
-        hits = [s for s in avoided if s[0] < end and s[1] > start]
-        return min(hits, key=lambda s: s[0], default=None)
+        avoided = (Span(s.start, s.end & _U64_MAX) for s in self.request.avoided)
+        hits = [s for s in avoided if s.start < end and s.end > start]
+        return min(hits, key=lambda s: s.start, default=None)
 
     # process_gb_huge_pages(): whole 1 GiB pages that hugepages= asks for stay free.
     def _store_around_gigantic_pages(self, start: int, end: int) -> None:

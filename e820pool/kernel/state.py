@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, Span
 from e820pool.kernel.cmdline import line_that_counts
 from e820pool.kernel.memblock_array import INIT_REGIONS
 from e820pool.kernel.table import Table
@@ -52,9 +52,9 @@ class EarlyBoot:
     setup_data_map: tuple[Row, ...] | None = None
     user_map: tuple[Row, ...] | None = None
     user_defined: bool = False
-    memory: tuple[tuple[int, int], ...] = ()
+    memory: tuple[Span, ...] = ()
     lost: list[Row] = field(default_factory=list)
-    array_room: tuple[int, int] | None = None
+    array_room: Span | None = None
     array_slots: int | None = INIT_REGIONS
     dropped: list[Row] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -100,7 +100,7 @@ class EarlyBoot:
 
     def memory_bytes(self) -> ByteRangeSet:
         """Return memblock.memory as a set of bytes."""
-        return ByteRangeSet((addr, addr + size) for addr, size in self.memory)
+        return ByteRangeSet(self.memory)
 
     def warn(self, word: str) -> None:
         """Note what the kernel prints about the table."""

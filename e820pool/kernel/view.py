@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet, RangeSet
 
 if TYPE_CHECKING:
+    from e820pool.extents import Span
     from e820pool.findings import Finding
     from e820pool.kernel.boot_end import BootEnd
 
@@ -93,7 +94,7 @@ class KernelView:
             (type 128), None where that kernel does not mark them.
         user_map: after mem= and memmap=, None when there are none.
         table: the kernel's final e820 table of early boot.
-        memory: memblock.memory as ``(addr, size)``, page-rounded.
+        memory: memblock.memory in bytes, page-rounded.
         firmware_map: what /sys/firmware/memmap shows, None when not known.
         kexec_map: the table that kexec_file_load() passes on, None when not known.
         dropped: rows that were ignored or cut because a table was full, or
@@ -120,15 +121,15 @@ class KernelView:
     setup_data_map: tuple[Row, ...] | None = None
     user_map: tuple[Row, ...] | None = None
     table: tuple[Row, ...] = ()
-    memory: tuple[tuple[int, int], ...] = ()
+    memory: tuple[Span, ...] = ()
     firmware_map: tuple[Row, ...] | None = None
     kexec_map: tuple[Row, ...] | None = None
     dropped: tuple[Row, ...] = ()
     warnings: tuple[str, ...] = ()
     fatal: str | None = None
     end: BootEnd | None = None
-    kernel_range: tuple[int, int] | None = None
-    load_window: tuple[int, int] | None = None
+    kernel_range: Span | None = None
+    load_window: Span | None = None
     kaslr: KaslrSlots | None = None
     touched: ExtentSet | None = None
     touched_deposits: ExtentSet | None = None
@@ -137,6 +138,5 @@ class KernelView:
     def usable_pages(self) -> ExtentSet:
         """Return the pages the kernel would give to its allocators."""
         return ExtentSet(
-            (addr >> PAGE_SHIFT, (addr + size) >> PAGE_SHIFT)
-            for addr, size in self.memory
+            (span.start >> PAGE_SHIFT, span.end >> PAGE_SHIFT) for span in self.memory
         )

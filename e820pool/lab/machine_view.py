@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError
+from e820pool.extents import Span
 from e820pool.findings import Finding
 from e820pool.kernel.view import KernelView
 from e820pool.sources.console import read_console
@@ -146,17 +147,17 @@ def _table(facts: ConsoleFacts, report: GuestReport | None) -> tuple[Row, ...]:
 def _dropped(handoff: Handoff, facts: ConsoleFacts) -> tuple[Row, ...]:
     types = {(addr, size): kind for addr, size, kind in handoff.table.rows()}
     return tuple(
-        (addr, size, types.get((addr, size), TYPE_WITHOUT_NUMBER))
-        for addr, size in facts.ignored
+        (one.start, one.size, types.get((one.start, one.size), TYPE_WITHOUT_NUMBER))
+        for one in facts.ignored
     )
 
 
-def _kernel_range(report: GuestReport | None) -> tuple[int, int] | None:
+def _kernel_range(report: GuestReport | None) -> Span | None:
     parts = _KERNEL_PART.findall(report.text("iomem")) if report else []
     if not parts:
         return None
     starts, lasts = zip(*((int(a, 16), int(b, 16)) for a, b in parts), strict=True)
-    return min(starts), max(lasts) + 1
+    return Span(min(starts), max(lasts) + 1)
 
 
 def _findings(touched: TouchedPages | None) -> tuple[Finding, ...]:

@@ -15,7 +15,7 @@ from e820pool.compat.judge import judge_input
 from e820pool.compat.verdict import verdict_of, verdict_unknown
 from e820pool.deposits import DepositLedger
 from e820pool.errors import MachineError
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, Span
 from e820pool.findings import LISTED, Finding
 from e820pool.live.commands import panic_argv
 from e820pool.live.inherited import inherited_pool
@@ -64,7 +64,7 @@ class PanicPlan:
     release: str
     ledger: DepositLedger
     files: CrashFiles
-    own: tuple[tuple[int, int], ...]
+    own: tuple[Span, ...]
     dumped: ByteRangeSet
     nr_entries: int
     verdict: Verdict
@@ -138,7 +138,7 @@ def _verdict(
     request: KexecRequest,
     ledger: DepositLedger,
     handed: HandedOver,
-    own: Sequence[tuple[int, int]],
+    own: Sequence[Span],
     findings: tuple[Finding, ...],
 ) -> Verdict:
     name = request.kernel.name

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import CapacityError
-from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet
+from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet, Span
 from e820pool.handoff.model import COMMAND_LINE_SIZE, Segment
 from e820pool.handoff.placement import PLACEMENT_LIMIT, Room
 from e820pool.handoff.zero_page import bind_header
@@ -76,7 +76,8 @@ def bind_kernel(
     """
     cmdline = _longer_cmdline(handoff, image, extra_cmdline)
     room = room_of(handoff)
-    start, end = _kernel_place(handoff, image, len(kernel), room)
+    window = _kernel_place(handoff, image, len(kernel), room)
+    start = window.start
     initrd_at = _initrd_place(handoff, image, len(initrd), room)
     stub_addr = room.find("the boot stub", STUB_BYTES)
     page = bind_header(handoff.boot_params, image, start)
@@ -90,8 +91,8 @@ def bind_kernel(
         handoff,
         boot_params=replace(page, hdr=hdr),
         cmdline=cmdline,
-        kernel_window=(start, end),
-        initrd=(initrd_at, initrd_at + len(initrd)) if initrd else None,
+        kernel_window=window,
+        initrd=Span.at(initrd_at, len(initrd)) if initrd else None,
     )
     parts = list(bound.segments())
     parts.append(Segment(what="kernel", addr=start, data=kernel))
@@ -164,24 +165,24 @@ def _longer_cmdline(handoff: Handoff, image: BzImage, extra: str) -> bytes:
 
 def _kernel_place(
     handoff: Handoff, image: BzImage, file_bytes: int, room: Room
-) -> tuple[int, int]:
-    start, end = image.kernel_window(image.pref_address)
-    size = max(end - start, file_bytes)
+) -> Span:
+    preferred = image.kernel_window(image.pref_address)
+    start, size = preferred.start, max(preferred.size, file_bytes)
     at = start
-    wanted = handoff.kernel_window[0] if handoff.kernel_window else start
-    if image.kernel_window(wanted)[0] == wanted and room.is_free(wanted, size):
+    wanted = handoff.kernel_window.start if handoff.kernel_window else start
+    if image.kernel_window(wanted).start == wanted and room.is_free(wanted, size):
         at = wanted
     elif image.relocatable and not room.is_free(start, size):
         step = max(image.kernel_alignment, PAGE_SIZE)
         at = room.find("the kernel", size, align=step, low=start)
-        return at, at + size
+        return Span.at(at, size)
     # A kernel that cannot be moved is put where it must be, whatever lies there.
     room.occupy("the kernel", at, size)
-    return at, at + size
+    return Span.at(at, size)
 
 
 def _initrd_place(handoff: Handoff, image: BzImage, size: int, room: Room) -> int:
-    if handoff.initrd is not None and room.is_free(handoff.initrd[0], size):
-        return room.claim("the initrd", handoff.initrd[0], size)
+    if handoff.initrd is not None and room.is_free(handoff.initrd.start, size):
+        return room.claim("the initrd", handoff.initrd.start, size)
     top = min(image.initrd_addr_max + 1, PLACEMENT_LIMIT)
     return room.find("the initrd", size, high=top)

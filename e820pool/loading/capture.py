@@ -15,7 +15,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RAM,
     E820_TYPE_RESERVED,
 )
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, Span
 from e820pool.loading.kexec_loaders import HandedOver
 from e820pool.sources.elf_core import kcore_with_text, kernel_text
 from e820pool.sources.iomem import named_ranges
@@ -62,14 +62,13 @@ _FROM_IOMEM = (E820_TYPE_ACPI, E820_TYPE_NVS, E820_TYPE_RESERVED)
 _TOOLS_PASS = {*_FROM_IOMEM, E820_TYPE_PMEM, E820_TYPE_PRAM}
 
 
-def crash_ranges(ranges: Iterable[NamedRange]) -> tuple[tuple[int, int], ...]:
-    """Return what the kernel keeps for a capture kernel: ``[start, end)``, sorted."""
-    return tuple(sorted((start, end) for start, end, name in ranges if name == _CRASH))
+def crash_ranges(ranges: Iterable[NamedRange]) -> tuple[Span, ...]:
+    """Return what the kernel keeps for a capture kernel, sorted."""
+    own = (Span(start, end) for start, end, name in ranges if name == _CRASH)
+    return tuple(sorted(own))
 
 
-def capture_window(
-    own: Sequence[tuple[int, int]], init_size: int
-) -> tuple[int, int] | None:
+def capture_window(own: Sequence[Span], init_size: int) -> Span | None:
     """Return bytes in which a capture kernel is unpacked: the top of its own memory.
 
     Loaders may place it elsewhere in there; no deposit is anywhere in it.
@@ -77,7 +76,7 @@ def capture_window(
     if not own:
         return None
     start, end = own[-1]
-    return max(start, (end - init_size) // _LARGE * _LARGE), end
+    return Span(max(start, (end - init_size) // _LARGE * _LARGE), end)
 
 
 def capture_by_file(ranges: Sequence[NamedRange], profile: Profile) -> HandedOver:

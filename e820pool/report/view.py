@@ -34,7 +34,7 @@ def view_record(view: KernelView) -> dict[str, Any]:
         "bios_map": _rows(view.bios_map),
         "extended_map": _rows(view.extended_map),
         "user_map": _rows(view.user_map),
-        "memory": [list(row) for row in view.memory],
+        "memory": [[span.start, span.size] for span in view.memory],
         "firmware_map": _rows(view.firmware_map),
         "dropped": _rows(view.dropped),
         "fatal": view.fatal,
@@ -75,8 +75,8 @@ def view_text(view: KernelView) -> str:
     ):
         if rows is not None:
             lines += _map_lines(name, rows, words)
-    lines.append(f"memory: {sum(size for _, size in view.memory) >> 20} MiB")
-    lines += [f"  {mem_range(addr, size)}" for addr, size in view.memory]
+    lines.append(f"memory: {sum(span.size for span in view.memory) >> 20} MiB")
+    lines += [f"  {mem_range(span.start, span.size)}" for span in view.memory]
     if view.dropped:
         lines += _map_lines("dropped", view.dropped, words)
     return "\n".join([*lines, *_footnotes(view)])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
+from e820pool.extents import Span
 from e820pool.sources.console_fatal import FatalScan
 from e820pool.sources.console_memory import MemoryScan
 from e820pool.sources.log_blocks import boots_of
@@ -85,12 +86,12 @@ class ConsoleFacts:
     extended_map: tuple[Row, ...] | None
     setup_data_map: tuple[Row, ...] | None
     user_map: tuple[Row, ...] | None
-    memory: tuple[tuple[int, int], ...]
-    reserved: tuple[tuple[int, int], ...] | None
-    ignored: tuple[tuple[int, int], ...]
+    memory: tuple[Span, ...]
+    reserved: tuple[Span, ...] | None
+    ignored: tuple[Span, ...]
     lost_messages: int
     warnings: tuple[str, ...]
-    kernel_range: tuple[int, int] | None
+    kernel_range: Span | None
     fatal: str | None
     end: BootEnd | None
     reached_init: bool
@@ -145,12 +146,10 @@ def _first(pattern: re.Pattern[str], texts: Sequence[str]) -> str | None:
     return found[1] if found else None
 
 
-def _spans(
-    pattern: re.Pattern[str], texts: Sequence[str]
-) -> tuple[tuple[int, int], ...]:
+def _spans(pattern: re.Pattern[str], texts: Sequence[str]) -> tuple[Span, ...]:
     found = filter(None, map(pattern.search, texts))
-    bounds = ((int(m[1], 16), int(m[2], 16) + 1) for m in found)
-    return tuple((start, end - start) for start, end in bounds if end > start)
+    bounds = (Span(int(m[1], 16), int(m[2], 16) + 1) for m in found)
+    return tuple(span for span in bounds if span.end > span.start)
 
 
 def _map_source(boot: Boot | None) -> FirstMap | None:
@@ -171,7 +170,7 @@ def _rows(boot: Boot | None, name: BlockName) -> tuple[Row, ...] | None:
 
 
 def _with_nodes(
-    rows: tuple[Row, ...] | None, nodes: Sequence[tuple[int, int]]
+    rows: tuple[Row, ...] | None, nodes: Sequence[Span]
 ) -> tuple[Row, ...] | None:
     if rows is None:
         return None
@@ -181,21 +180,19 @@ def _with_nodes(
     )
 
 
-def _marked_type(
-    addr: int, size: int, kind: int, spans: Sequence[tuple[int, int]]
-) -> int:
+def _marked_type(addr: int, size: int, kind: int, spans: Sequence[Span]) -> int:
     inside = any(start <= addr and addr + size <= end for start, end in spans)
     return E820_TYPE_RESERVED_KERN if kind == E820_TYPE_RAM and inside else kind
 
 
 # Nodes that touch are one row once the table is sanitised.
-def _joined(nodes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    joined: list[tuple[int, int]] = []
-    for addr, size in sorted(nodes):
-        if joined and addr <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], addr + size))
+def _joined(nodes: Sequence[Span]) -> list[Span]:
+    joined: list[Span] = []
+    for node in sorted(nodes):
+        if joined and node.start <= joined[-1].end:
+            joined[-1] = Span(joined[-1].start, max(joined[-1].end, node.end))
         else:
-            joined.append((addr, addr + size))
+            joined.append(node)
     return joined
 
 

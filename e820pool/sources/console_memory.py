@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from e820pool.extents import Span
+
 __all__ = ("MemoryScan",)
 
 _HEX = "0x([0-9a-f]{1,16})"
@@ -27,8 +29,6 @@ _REMOVED = re.compile(rf"e820: remove \[mem {_HEX}-{_HEX}\] *$")
 
 # A line without any of these is of no interest; looking for them is cheap.
 _HINTS = ("mem", "MEMBLOCK", "reserved[", "marked as E820_")
-
-Span = tuple[int, int]
 
 
 class MemoryScan:
@@ -58,13 +58,12 @@ class MemoryScan:
         elif _NOT_RAM.search(line):
             self._removal_is_kernel = True
         elif self._removal_is_kernel and (removed := _REMOVED.search(line)):
-            start, size = _span(removed[1], removed[2])
-            self._kernel_range = (start, start + size)
+            self._kernel_range = _span(removed[1], removed[2])
             self._removal_is_kernel = False
 
     @property
     def memory(self) -> tuple[Span, ...]:
-        """Return memblock.memory as ``(addr, size)``, empty when never shown.
+        """Return memblock.memory, empty when never shown.
 
         A dump is whole; the list of nodes is cut where a boot ends in it.
         """
@@ -77,10 +76,10 @@ class MemoryScan:
 
     @property
     def kernel_range(self) -> Span | None:
-        """Return the bytes ``[start, end)`` of the image, where the kernel says."""
+        """Return the bytes of the image, where the kernel says."""
         return self._kernel_range
 
 
 def _span(first: str, last: str) -> Span:
     start = int(first, 16)
-    return start, max(int(last, 16) + 1 - start, 0)
+    return Span(start, max(int(last, 16) + 1, start))

@@ -45,7 +45,7 @@ def read_live_view(root: Path = _ROOT) -> KernelView:
         bios_map=tuple(table.rows()),
         table=tuple(table.rows()),
         firmware_map=tuple(table.rows()),
-        memory=tuple((start, end - start) for start, end in memory),
+        memory=tuple(memory),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import BadImageError, InputError
-from e820pool.extents import MAX_PFN
+from e820pool.extents import MAX_PFN, Span
 from e820pool.sources.json_text import parse_document, shown_value, whole_number
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class Manifest:
     nodes: tuple[Part, ...]
     cmdline: Part | None
     ledger: DepositLedger
-    kernel_window: tuple[int, int] | None
-    initrd: tuple[int, int] | None
+    kernel_window: Span | None
+    initrd: Span | None
     encoding: str
 
 
@@ -163,7 +163,7 @@ def _ledger(found: dict[str, Any], origin: str) -> DepositLedger:
         raise BadImageError(f"{origin!r}: {exc}") from exc
 
 
-def _span(found: dict[str, Any], key: str, origin: str) -> tuple[int, int] | None:
+def _span(found: dict[str, Any], key: str, origin: str) -> Span | None:
     raw = found.get(key)
     if raw is None:
         return None
@@ -174,4 +174,4 @@ def _span(found: dict[str, Any], key: str, origin: str) -> tuple[int, int] | Non
     start, end = (whole_number(n, f"{origin!r}: {key}", _U64_LIMIT) for n in raw)
     if start >= end:
         raise BadImageError(f"{origin!r}: {key} [{start:#x}, {end:#x}) is empty")
-    return start, end
+    return Span(start, end)

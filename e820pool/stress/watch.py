@@ -14,7 +14,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RESERVED,
 )
 from e820pool.deposits import DepositLedger
-from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet
+from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet, Span
 from e820pool.handoff.encodings import encoding_named
 from e820pool.kernel.page_tables import fragments_with_tables
 from e820pool.stress.limits import LIMITS, Demand, memmap_chars, table_demand
@@ -140,9 +140,7 @@ class LimitWatch:
         whole = (starts + _LARGE - _ONE) // _LARGE < ends // _LARGE
         last = int(np.flatnonzero(whole)[-1]) if whole.any() else starts.size
         top = zip(starts[last:].tolist(), ends[last:].tolist(), strict=True)
-        memory = [
-            (start << PAGE_SHIFT, (end - start) << PAGE_SHIFT) for start, end in top
-        ]
+        memory = [Span(start << PAGE_SHIFT, end << PAGE_SHIFT) for start, end in top]
         return fragments_with_tables(memory, ByteRangeSet())
 
 

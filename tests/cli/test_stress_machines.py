@@ -8,6 +8,7 @@ import rawbytes
 
 from e820pool.compat import judge_boot
 from e820pool.errors import LabError
+from e820pool.extents import Span
 from e820pool.findings import Finding
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
@@ -88,7 +89,9 @@ def judged_as_touched(record, profile):
 
 
 def test_a_machine_that_differs_is_an_error_of_the_model(run, machine):
-    machine.boot = lambda handoff: replace(predict(handoff, PROFILE), memory=((0, 1),))
+    machine.boot = lambda handoff: replace(
+        predict(handoff, PROFILE), memory=(Span(0, 1),)
+    )
     done = run("stress", "--confirm", "zero-page")
     assert done.code == 1
     assert all(row[-2:] == ["NO", "memory[0]"] for row in rows(done))

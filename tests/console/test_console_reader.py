@@ -39,7 +39,7 @@ LINES = st.lists(WORDS | st.text(max_size=40), max_size=30)
 def test_any_text_can_be_read(lines):
     facts = read_console("\n".join(f"[    0.000000] {line}" for line in lines))
     assert facts.lost_messages >= 0
-    assert all(size >= 0 for _, size in facts.memory)
+    assert all(span.size >= 0 for span in facts.memory)
 
 
 @pytest.mark.parametrize("word", ["E820_RAM", "E820_TYPE_RAM"])

@@ -19,7 +19,7 @@ from e820pool.abi.boot_params import parse_boot_params
 from e820pool.abi.pool_record import SETUP_E820POOL
 from e820pool.abi.setup_data import SETUP_E820_EXT
 from e820pool.compat import judge_boot
-from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.extents import ByteRangeSet, ExtentSet, Span
 from e820pool.kernel.profiles import profile_for
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.rebuild import rebuild
@@ -175,4 +175,4 @@ def test_deposits_above_4_gib_are_seen_too(image_of):
     assert not record.view.touched_deposits
     high = record.view.touched & ExtentSet([(4096 * MIB >> 12, 4224 * MIB >> 12)])
     assert high.nr_pages > 0.9 * (124 * MIB >> 12)
-    assert (4096 * MIB + 44 * MIB, 84 * MIB) in record.view.memory
+    assert Span.at(4096 * MIB + 44 * MIB, 84 * MIB) in record.view.memory

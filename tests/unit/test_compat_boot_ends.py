@@ -4,7 +4,7 @@ import pytest
 from compat_cases import AT, CARVED, LOW, RECORD, SIZE, G, M, found, levels
 
 from e820pool.compat import check_input
-from e820pool.extents import ExtentSet
+from e820pool.extents import ExtentSet, Span
 from e820pool.kernel.boot_input import BootInput
 from e820pool.kernel.page_tables import RESERVED_ARRAY_STUCK
 from e820pool.kernel.profiles import profile_for
@@ -102,7 +102,7 @@ class TestFragments:
         assert "memblock-cannot-grow" not in told
 
     def test_a_real_kernel_that_booted_is_not_doubted(self):
-        memory = tuple((2 * G + at * 4 * M, M) for at in range(250))
+        memory = tuple(Span.at(2 * G + at * 4 * M, M) for at in range(250))
         booted = KernelView(kernel="6.1", engine="machine", memory=memory)
         told = ids_of(booted)
         assert "reserved-array-stuck" not in told
@@ -128,7 +128,7 @@ class TestFragments:
 def test_memory_is_needed_above_1_mib():
     assert levels("no-memory", [*LOW, (AT, SIZE, 2)], "6.1") == ["degraded"]
     assert levels("no-memory", [*LOW, *RAM], "6.1") == []
-    image = (16 * M, 48 * M)
+    image = Span(16 * M, 48 * M)
     rows = [*LOW, (16 * M, 32 * M, 1), (AT, SIZE, 2)]
     assert levels("no-memory", rows, kernel_range=image) == ["degraded"]
 
@@ -137,9 +137,9 @@ class TestRecord:
     """What becomes of the pool record's node."""
 
     def test_a_node_in_the_load_window_is_written_over(self):
-        over = {"setup_data": (RECORD,), "load_window": (M, 65 * M)}
+        over = {"setup_data": (RECORD,), "load_window": Span(M, 65 * M)}
         assert levels("pool-record-lost", CARVED, **over) == ["degraded"]
-        beside = {"setup_data": (RECORD,), "load_window": (16 * M, 80 * M)}
+        beside = {"setup_data": (RECORD,), "load_window": Span(16 * M, 80 * M)}
         assert levels("pool-record-lost", CARVED, **beside) == []
 
     def test_an_old_protocol_loses_the_chain_in_2_6_32(self):

@@ -6,7 +6,7 @@ from rawhandoff import GIB, MIB, ROWS, with_reserved
 from e820pool.abi.e820 import table_of
 from e820pool.compat import check_input
 from e820pool.deposits import DepositLedger
-from e820pool.extents import ExtentSet
+from e820pool.extents import ExtentSet, Span
 from e820pool.findings import Finding
 from e820pool.kernel.boot_input import BootInput, SetupDataSpan
 from e820pool.kernel.profiles import profile_for
@@ -14,7 +14,7 @@ from e820pool.kernel.view import KaslrSlots, KernelView
 
 LEDGER = DepositLedger.of_ranges([(GIB, GIB + 0x2000)])
 TABLE = with_reserved(ROWS, [(0x40000, 2)])
-MEMORY = tuple((addr, size) for addr, size, kind in TABLE if kind == 1)
+MEMORY = tuple(Span.at(addr, size) for addr, size, kind in TABLE if kind == 1)
 
 
 def view(**changes):
@@ -62,13 +62,13 @@ def test_nothing_deposited_is_safe_and_said():
     ],
 )
 def test_memory_of_the_kernel_is_touched(memory, unsafe):
-    seen = view(memory=(memory,))
+    seen = view(memory=(Span.at(*memory),))
     assert ("usable-as-ram" in found(seen)) == unsafe
     assert (judged(seen) == "unsafe") == unsafe
 
 
 def test_the_extents_are_the_pages_that_are_hit():
-    hit = found(view(memory=((0, GIB + 0x1000),)))["usable-as-ram"]
+    hit = found(view(memory=(Span(0, GIB + 0x1000),)))["usable-as-ram"]
     assert hit.extents == ((0x40000, 0x40001),)
     assert "1 deposited page(s) from PFN 0x40000" in hit.message
     assert hit.source
@@ -91,7 +91,7 @@ def test_the_extents_are_the_pages_that_are_hit():
     ],
 )
 def test_a_kernel_over_a_deposit_is_unsafe(field, ident, span, unsafe):
-    seen = view(**{field: span})
+    seen = view(**{field: Span(*span)})
     assert (ident in found(seen)) == unsafe
     assert (judged(seen) == "unsafe") == unsafe
 
@@ -209,13 +209,13 @@ def test_what_the_user_took_away_is_not_lost():
 
 def test_pages_of_nodes_are_not_lost():
     nodes = (SetupDataSpan(addr=4 * GIB, size=5000, type=9),)
-    seen = view(memory=(*MEMORY[:-1], (4 * GIB + 0x2000, 0x900000000 - 0x2000)))
+    seen = view(memory=(*MEMORY[:-1], Span.at(4 * GIB + 0x2000, 0x900000000 - 0x2000)))
     assert "ram-lost" not in found(seen, given(setup_data=nodes))
     assert "ram-lost" in found(seen, given())
 
 
-SPAN = (GIB + 0x1FFF, GIB + 0x2000)
-PAST = (GIB + 0x2000, GIB + 0x2001)
+SPAN = Span(GIB + 0x1FFF, GIB + 0x2000)
+PAST = Span(GIB + 0x2000, GIB + 0x2001)
 
 
 @pytest.mark.parametrize("name", ["boot_params_range", "cmdline_range", "initrd"])
@@ -237,13 +237,14 @@ def test_a_node_and_what_it_points_to_are_parts():
 def test_parts_at_the_top_of_everything_are_no_crash(start):
     node = SetupDataSpan(addr=start, size=16, type=9)
     assert (
-        judged(view(), given(setup_data=(node,), initrd=(start, start + 9))) == "safe"
+        judged(view(), given(setup_data=(node,), initrd=Span(start, start + 9)))
+        == "safe"
     )
 
 
 def test_an_address_of_zero_is_none():
     low = DepositLedger.of_ranges([(0x1000, 0x2000)])
     rows = with_reserved(ROWS, [(1, 1)])
-    memory = tuple((addr, size) for addr, size, kind in rows if kind == 1)
-    told = given(rows, boot_params_range=(0, 0x2000))
+    memory = tuple(Span.at(addr, size) for addr, size, kind in rows if kind == 1)
+    told = given(rows, boot_params_range=Span(0, 0x2000))
     assert "part-in-deposit" not in found(view(memory=memory), told, low)

@@ -12,7 +12,7 @@ from e820pool.abi.e820 import table_of
 from e820pool.compat import check, check_input, judge, judge_boot, judge_each
 from e820pool.compat.jsonl import check_record
 from e820pool.deposits import DepositLedger
-from e820pool.extents import ExtentSet
+from e820pool.extents import ExtentSet, Span
 from e820pool.handoff.assumed_window import ASSUMED_WINDOW
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.kernel.boot_input import BootInput
@@ -34,7 +34,7 @@ MACHINE = MemoryMap.of(
     ((0, 0x9_F000, 1), (0x9_F000, 0x6_1000, 2), (MIB, 2047 * MIB, 1))
 )
 LEDGER = DepositLedger.of_ranges([(1 * GIB, 1 * GIB + 256 * MIB)])
-WINDOW = (16 * MIB, 80 * MIB)
+WINDOW = Span(16 * MIB, 80 * MIB)
 PROFILE = profile_for("6.1")
 
 
@@ -46,10 +46,10 @@ def overlaid():
 
 def booted(handoff, profile, start):
     """Return a boot in which KASLR chose an address, as its console would show it."""
-    place = (start, start + 32 * MIB)
+    place = Span.at(start, 32 * MIB)
     given = replace(boot_input(handoff), kernel_range=place)
     view = predict_input(given, profile)
-    hit = ExtentSet([(place[0] >> 12, place[1] >> 12)]) & handoff.ledger.extents
+    hit = ExtentSet([place.pages_inside()]) & handoff.ledger.extents
     view = replace(view, engine="machine", kaslr=None, touched_deposits=hit)
     return SeenBoot(handoff=handoff, view=view)
 
@@ -174,7 +174,7 @@ class TestModel:
     def test_what_the_machine_did_is_judged_in_place_of_the_model(self):
         handoff = build_handoff(MACHINE, LEDGER)
         view = check(handoff, PROFILE).view
-        taken = replace(view, memory=((MIB, 2047 * MIB),))
+        taken = replace(view, memory=(Span.at(MIB, 2047 * MIB),))
         assert check(handoff, PROFILE, view).verdict == "safe"
         assert check(handoff, PROFILE, taken).findings[0].id == "usable-as-ram"
 

@@ -3,6 +3,7 @@
 import pytest
 from compat_cases import AT, CARVED, SIZE, WHOLE, WINDOW, M, found, levels, verdict
 
+from e820pool.extents import Span
 from e820pool.kernel.boot_input import EfiMemmap, SetupDataSpan
 
 LINE = f"memmap={SIZE:#x}${AT:#x}"
@@ -85,7 +86,7 @@ class TestMemmap:
 class TestScratch:
     """Scratch areas of a kexec handover are memory, whatever the table says."""
 
-    AREA = ((AT + M, 4096),)
+    AREA = (Span.at(AT + M, 4096),)
 
     def test_one_over_a_deposit_is_unsafe_where_it_is_understood(self):
         given = {"setup_data": (KHO_NODE,), "kho_scratch": self.AREA}
@@ -95,7 +96,7 @@ class TestScratch:
         assert levels("kho-scratch-overlap", CARVED, "6.18", **given) == []
 
     def test_one_beside_it_is_not(self):
-        given = {"setup_data": (KHO_NODE,), "kho_scratch": ((AT - 4096, 4096),)}
+        given = {"setup_data": (KHO_NODE,), "kho_scratch": (Span.at(AT - 4096, 4096),)}
         assert levels("kho-scratch-overlap", CARVED, "6.18", **given, **KHO) == []
 
     def test_areas_that_the_handoff_does_not_hold_are_degraded(self):

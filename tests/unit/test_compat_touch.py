@@ -16,7 +16,7 @@ from compat_cases import (
 )
 
 from e820pool.compat.pci_gap import pci_gap
-from e820pool.extents import ExtentSet
+from e820pool.extents import ExtentSet, Span
 from e820pool.kernel.profiles import known_releases
 
 
@@ -33,14 +33,14 @@ def test_ram_over_a_deposit_is_usable(release):
 
 def test_an_image_over_a_deposit_makes_it_ram():
     ident = "forced-to-ram-by-kernel-image"
-    assert levels(ident, CARVED, kernel_range=(AT - M, AT + M)) == ["unsafe"]
-    assert levels(ident, CARVED, kernel_range=(AT - M, AT)) == []
+    assert levels(ident, CARVED, kernel_range=Span(AT - M, AT + M)) == ["unsafe"]
+    assert levels(ident, CARVED, kernel_range=Span(AT - M, AT)) == []
 
 
 def test_a_load_window_over_a_deposit_is_written_to():
     ident = "touched-by-decompressor"
-    assert levels(ident, CARVED, load_window=(AT - M, AT + 1)) == ["unsafe"]
-    assert levels(ident, CARVED, load_window=(AT - 64 * M, AT)) == []
+    assert levels(ident, CARVED, load_window=Span(AT - M, AT + 1)) == ["unsafe"]
+    assert levels(ident, CARVED, load_window=Span(AT - 64 * M, AT)) == []
 
 
 def test_kaslr_chooses_from_raw_ram_entries():

@@ -7,7 +7,7 @@ import pytest
 from e820pool.compat import Difference, diff, verdict_of, verdict_unknown
 from e820pool.compat.about import LISTED, finding_about
 from e820pool.compat.verdict import profile_notes
-from e820pool.extents import ExtentSet
+from e820pool.extents import ExtentSet, Span
 from e820pool.findings import Finding
 from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.view import KernelView
@@ -68,7 +68,7 @@ def test_a_finding_about_pages_names_the_first_and_counts_all():
 
 
 ROWS = ((0x0, 0x1000, 1), (0x1000, 0x1000, 2))
-VIEW = {"kernel": "6.1", "bios_map": ROWS, "memory": ((0x0, 0x1000),)}
+VIEW = {"kernel": "6.1", "bios_map": ROWS, "memory": (Span(0x0, 0x1000),)}
 
 
 def differences(change, *, base=None):
@@ -98,7 +98,10 @@ def test_a_view_does_not_differ_from_itself():
         ({"bios_map": ROWS[:1]}, ("bios_map[1]", "(0x1000, 0x1000, 0x2)", "nothing")),
         ({"extended_map": ROWS}, ("extended_map", "none", "2 rows")),
         ({"user_map": ()}, ("user_map", "none", "0 rows")),
-        ({"memory": ((0x0, 0x2000),)}, ("memory[0]", "(0x0, 0x1000)", "(0x0, 0x2000)")),
+        (
+            {"memory": (Span(0x0, 0x2000),)},
+            ("memory[0]", "[0x0, 0x1000)", "[0x0, 0x2000)"),
+        ),
         ({"fatal": "no memory"}, ("fatal", "None", "no memory")),
     ],
 )
@@ -107,7 +110,7 @@ def test_the_first_row_that_differs_is_told(change, wanted):
 
 
 def test_every_field_that_differs_is_told():
-    change = {"map_source": "BIOS-88", "bios_map": (), "memory": ((0, 1 << 20),)}
+    change = {"map_source": "BIOS-88", "bios_map": (), "memory": (Span(0, 1 << 20),)}
     assert [d[0] for d in differences(change)] == [
         "map_source[0]",
         "bios_map[0]",

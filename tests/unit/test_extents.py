@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from e820pool.errors import InputError
-from e820pool.extents import MAX_PFN, ByteRangeSet, ExtentSet, round_up
+from e820pool.extents import MAX_PFN, ByteRangeSet, ExtentSet, Span, round_up
 
 PAIRS = st.lists(
     st.tuples(st.integers(0, 40), st.integers(0, 12)).map(
@@ -103,3 +103,44 @@ def test_rounding_up_leaves_a_multiple_as_it_is():
     assert found == [0, 8, 8, 8, 16]
     # Beyond what a float tells apart.
     assert round_up((1 << 63) + 1, 4096) == (1 << 63) + 4096
+
+
+class TestSpan:
+    def test_a_span_is_a_half_open_range_and_a_pair(self):
+        span = Span.at(0x1000, 0x2800)
+        assert span == (0x1000, 0x3800)
+        assert span.size == 0x2800
+        assert str(span) == "[0x1000, 0x3800)"
+        assert repr(span) == "Span(0x1000, 0x3800)"
+
+    @pytest.mark.parametrize(
+        ("span", "touched", "inside"),
+        [
+            (Span(0x1000, 0x3000), (1, 3), (1, 3)),
+            (Span(0x1001, 0x2FFF), (1, 3), (2, 2)),
+            (Span(0x0FFF, 0x3001), (0, 4), (1, 3)),
+            (Span(0x1800, 0x1900), (1, 2), (2, 2)),
+        ],
+    )
+    def test_pages_are_counted_outwards_or_inwards(self, span, touched, inside):
+        assert span.pages_touched() == touched
+        assert span.pages_inside() == inside
+
+    @pytest.mark.parametrize(
+        ("other", "wanted"),
+        [((0, 1), False), ((0, 2), True), ((3, 4), True), ((4, 5), False)],
+    )
+    def test_spans_that_only_touch_do_not_overlap(self, other, wanted):
+        assert Span(1, 4).overlaps(other) is wanted
+
+    def test_an_empty_span_overlaps_nothing(self):
+        assert not Span(2, 2).overlaps((1, 4))
+        assert not Span(1, 4).overlaps((2, 2))
+
+    def test_what_lies_beyond_2_64_is_cut_at_a_limit(self):
+        over = Span.at((1 << 64) - 0x1000, 0x2000)
+        assert over.below((1 << 64) - 1) == ((1 << 64) - 0x1000, (1 << 64) - 1)
+        assert Span(5, 7).below(4) == (4, 4)
+
+    def test_a_set_yields_spans(self):
+        assert [span.size for span in ExtentSet([(1, 4), (8, 10)])] == [3, 2]

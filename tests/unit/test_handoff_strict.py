@@ -9,6 +9,7 @@ from e820pool.abi.e820 import encode_table, table_of
 from e820pool.abi.setup_data import SETUP_E820_EXT
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
+from e820pool.extents import Span
 from e820pool.handoff.build import build_handoff
 from e820pool.handoff.strict import validate_handoff
 from e820pool.memory_map import MemoryMap
@@ -146,10 +147,10 @@ def test_pointers_lead_from_node_to_node():
             {"cmdline_addr": 0x102000 - 2047},
             "cmdline ends at 0x102001, over setup_data",
         ),
-        ({"kernel_window": (GIB, 4 * GIB + 1)}, "kernel window .* is not in RAM"),
-        ({"kernel_window": (MIB, 2 * MIB)}, "over"),
-        ({"initrd": (0xFED00000, 0xFED01000)}, "initrd .* is not in RAM"),
-        ({"initrd": (GIB, GIB + 1), "kernel_window": (GIB, 2 * GIB)}, "over"),
+        ({"kernel_window": Span(GIB, 4 * GIB + 1)}, "kernel window .* is not in RAM"),
+        ({"kernel_window": Span(MIB, 2 * MIB)}, "over"),
+        ({"initrd": Span(0xFED00000, 0xFED01000)}, "initrd .* is not in RAM"),
+        ({"initrd": Span(GIB, GIB + 1), "kernel_window": Span(GIB, 2 * GIB)}, "over"),
     ],
 )
 def test_every_part_has_ram_of_its_own(change, message):
@@ -158,5 +159,5 @@ def test_every_part_has_ram_of_its_own(change, message):
 
 def test_a_command_line_may_end_where_the_next_part_begins():
     validate_handoff(
-        replace(WHOLE, cmdline_addr=2 * MIB, initrd=(2 * MIB + 2048, 3 * MIB))
+        replace(WHOLE, cmdline_addr=2 * MIB, initrd=Span(2 * MIB + 2048, 3 * MIB))
     )

@@ -6,6 +6,7 @@ from rawhandoff import MIB
 
 from e820pool.abi.e820 import table_of
 from e820pool.errors import InputError
+from e820pool.extents import Span
 from e820pool.kernel.boot_input import BootInput
 from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.jsonl import predict_record
@@ -75,7 +76,7 @@ def test_deposits_that_it_makes_ram_are_unsafe():
 
 def test_kaslr_does_not_read_it():
     """Linux 6.1 arch/x86/boot/compressed/cmdline.c: the line that was handed over."""
-    window = (16 * M, 80 * M)
+    window = Span(16 * M, 80 * M)
     config = built_in(f"memmap=16M${AT:#x}")
     ids = {one.id for one in verdict(WHOLE, config=config, load_window=window).findings}
     assert "touched-by-decompressor" in ids

@@ -3,7 +3,7 @@
 import pytest
 
 from e820pool.abi.e820 import table_of
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, Span
 from e820pool.kernel.boot_input import BootInput, EfiMemmap, SetupDataSpan
 from e820pool.kernel.decompressor import MAXMEM, kaslr_slots
 from e820pool.kernel.early_boot import predict_input
@@ -11,7 +11,7 @@ from e820pool.kernel.kaslr_cmdline import has_word, read_mem_options
 from e820pool.kernel.profiles import profile_for
 
 M = 1 << 20
-WINDOW = (16 * M, 64 * M)
+WINDOW = Span(16 * M, 64 * M)
 IMAGE = 48 * M
 
 
@@ -66,9 +66,9 @@ def test_ext_is_never_looked_at():
 
 def test_the_window_and_all_parts_are_avoided():
     given = {
-        "initrd": (300 * M, 310 * M),
-        "cmdline_range": (400 * M, 400 * M + 10),
-        "boot_params_range": (500 * M, 500 * M + 4096),
+        "initrd": Span(300 * M, 310 * M),
+        "cmdline_range": Span(400 * M, 400 * M + 10),
+        "boot_params_range": Span(500 * M, 500 * M + 4096),
         "setup_data": (
             SetupDataSpan(
                 addr=600 * M, size=64, type=1 << 31, indirect=(700 * M, 1, 7)
@@ -89,7 +89,7 @@ def test_the_window_and_all_parts_are_avoided():
 
 
 def test_a_load_above_512_mib_lets_slots_begin_there():
-    window = (1024 * M, 1024 * M + IMAGE)
+    window = Span(1024 * M, 1024 * M + IMAGE)
     found = slots([(M, 2047 * M, 1)], load_window=window)
     assert min(addresses(found)) == 512 * M
 
@@ -251,7 +251,7 @@ def test_only_plain_efi_memory_counts():
 
 
 def test_a_handover_leaves_only_its_scratch():
-    given = {"kho_scratch": ((1 << 30, IMAGE),), "efi": EfiMemmap()}
+    given = {"kho_scratch": (Span.at(1 << 30, IMAGE),), "efi": EfiMemmap()}
     on = {"KEXEC_HANDOVER": "y"}
     table = [(256 * M, IMAGE, 1)]
     assert addresses(slots(table, "6.18", on, **given)) == [1 << 30]
@@ -273,7 +273,7 @@ def test_where_kaslr_is_off_the_image_is_taken_to_fill_its_window():
 
 
 def test_the_window_below_the_payload_may_be_chosen():
-    window = {"load_window": (700 * M, 760 * M), "image_size": IMAGE}
+    window = {"load_window": Span(700 * M, 760 * M), "image_size": IMAGE}
     ram = [(512 * M, 400 * M, 1)]
     all_avoided = addresses(slots(ram, **window))
     assert max(a for a in all_avoided if a < 700 * M) == 700 * M - IMAGE
@@ -292,11 +292,11 @@ def test_a_region_just_below_2_64_wraps_to_the_first_slots_there_are():
 
 def test_a_slot_below_the_minimum_is_refused_in_the_end():
     region = ((1 << 64) - M, 300 * M, 1)
-    high = {"load_window": (200 * M, 248 * M), "image_size": IMAGE}
+    high = {"load_window": Span(200 * M, 248 * M), "image_size": IMAGE}
     assert not slots([region], "5.4", **high).enabled
     new = addresses(slots([region], "5.10", **high))
     assert min(new) == new[-1] == 200 * M
-    alone = {"load_window": (320 * M, 368 * M), "image_size": IMAGE}
+    alone = {"load_window": Span(320 * M, 368 * M), "image_size": IMAGE}
     assert not slots([region], "5.10", **alone).enabled
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from e820pool.abi.e820 import table_of
+from e820pool.extents import Span
 from e820pool.kernel.boot_input import BootInput, SetupDataSpan
 from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.profiles import profile_for
@@ -32,7 +33,7 @@ def test_a_plain_map_is_taken_as_it_is():
     assert seen.map_source == "BIOS-e820"
     assert list(seen.bios_map) == PLAIN
     assert seen.extended_map is seen.user_map is seen.fatal is None
-    assert seen.memory == ((0x1000, 0x9E000), (M, 511 * M))
+    assert seen.memory == (Span.at(0x1000, 0x9E000), Span.at(M, 511 * M))
     assert seen.dropped == seen.warnings == ()
 
 
@@ -109,7 +110,7 @@ def test_an_entry_that_ends_at_2_64(release, source, fatal):
     if source == "BIOS-e820":
         # The sanitiser refuses, so that the overlap stays and RAM wins.
         assert list(seen.bios_map) == rows
-        assert (M, 511 * M) in seen.memory
+        assert Span.at(M, 511 * M) in seen.memory
 
 
 def test_without_the_option_nothing_registers_the_firmwares_map():
@@ -280,7 +281,7 @@ def test_exactmap_drops_deposits():
     line = "memmap=exactmap memmap=640K@0 memmap=511M@1M"
     seen = view(deposits, cmdline=line)
     assert list(seen.user_map) == [(0, 0xA0000, 1), (M, 511 * M, 1)]
-    assert (M, 511 * M) in seen.memory
+    assert Span.at(M, 511 * M) in seen.memory
 
 
 @pytest.mark.parametrize(
@@ -320,21 +321,23 @@ def test_old_releases_know_fewer_forms(release, line, left):
 
 def test_the_images_range_becomes_ram():
     rows = [*LOW, (M, 15 * M, 1), (16 * M, 16 * M, 2), (32 * M, 480 * M, 1)]
-    seen = view(rows, kernel_range=(20 * M, 30 * M))
+    seen = view(rows, kernel_range=Span(20 * M, 30 * M))
     assert "kernel-range-not-ram" in seen.warnings
-    assert (20 * M, 10 * M) in seen.memory
-    assert view(rows, "2.6.32", kernel_range=(20 * M, 30 * M)).memory[-1][0] == 32 * M
+    assert Span.at(20 * M, 10 * M) in seen.memory
+    assert (
+        view(rows, "2.6.32", kernel_range=Span(20 * M, 30 * M)).memory[-1][0] == 32 * M
+    )
 
 
 def test_an_image_in_ram_changes_nothing():
-    seen = view(PLAIN, kernel_range=(16 * M, 48 * M))
+    seen = view(PLAIN, kernel_range=Span(16 * M, 48 * M))
     assert seen.table == view(PLAIN).table
     assert seen.warnings == ()
 
 
 def test_the_bios_range_is_never_memory():
     seen = view([(0, 512 * M, 1), (0, 1, 2)])
-    assert seen.memory == ((0x1000, 0x9F000), (M, 511 * M))
+    assert seen.memory == (Span.at(0x1000, 0x9F000), Span.at(M, 511 * M))
     assert seen.table[:2] == ((0, 0x1000, 2), (0x1000, 0x9F000, 1))
 
 
@@ -372,10 +375,10 @@ def test_a_set_sentinel_takes_upper_halves():
     high = (1 << 32) + 64 * M
     given = {
         "cmdline": "mem=64M",
-        "cmdline_range": (high, high + 8),
+        "cmdline_range": Span(high, high + 8),
         "sentinel": 1,
     }
-    assert view(PLAIN, cmdline_range=(M, M + 8), cmdline="mem=64M").user_map
+    assert view(PLAIN, cmdline_range=Span(M, M + 8), cmdline="mem=64M").user_map
     assert view(PLAIN, **given).user_map is None
     assert view(PLAIN, "2.6.32", **given).user_map
 
@@ -411,18 +414,18 @@ def test_what_is_reserved_below_1_mib_is_no_room_for_a_trampoline():
 
 def test_a_kernel_image_that_a_full_table_has_no_room_for_dies():
     full = [((1 << 40) + n * 0x2000, 0x1000, 2) for n in range(3197)]
-    image = (16 * M, 56 * M)
+    image = Span(16 * M, 56 * M)
     given = {"ext": [full], "kernel_range": image}
     assert view(PLAIN, **given).fatal is None
     node = SetupDataSpan(addr=8 * M, size=0x1000, type=77)
     seen = view(PLAIN, setup_data=(node,), **given)
-    assert seen.memory == ((0x1000, 0x9E000), (M, 7 * M))
+    assert seen.memory == (Span.at(0x1000, 0x9E000), Span.at(M, 7 * M))
     assert "no memory" in seen.fatal
     assert view(PLAIN, "6.18", setup_data=(node,), **given).fatal is None
 
 
 def test_memory_above_1_mib_that_is_all_in_use_is_not_enough():
-    image, initrd = (16 * M, 56 * M), (96 * M, 100 * M)
+    image, initrd = Span(16 * M, 56 * M), Span(96 * M, 100 * M)
     rows = [*LOW, (16 * M, 40 * M, 1), (96 * M, 4 * M, 1)]
     given = {"kernel_range": image, "initrd": initrd}
     assert "can not alloc memory" in view(rows, **given).fatal
@@ -432,7 +435,7 @@ def test_memory_above_1_mib_that_is_all_in_use_is_not_enough():
 
 
 def test_an_initrd_outside_of_memory_is_copied_if_there_is_a_place():
-    outside = {"initrd": (600 * M, 604 * M), "kernel_range": (16 * M, 56 * M)}
+    outside = {"initrd": Span(600 * M, 604 * M), "kernel_range": Span(16 * M, 56 * M)}
     assert view(PLAIN, **outside).fatal is None
     tight = [*LOW, (16 * M, 42 * M, 1)]
     assert "new RAMDISK" in view(tight, **outside).fatal

@@ -3,6 +3,7 @@
 import pytest
 
 from e820pool.abi.e820 import table_of
+from e820pool.extents import Span
 from e820pool.kernel.boot_input import BootInput, SetupDataSpan
 from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.memblock import early_reservations, whole_pages
@@ -27,8 +28,8 @@ def islands(count):
     ("span", "pages"),
     [
         ((0, 0x1000), [(0, 0x1000)]),
-        ((1, 0x2000), [(0x1000, 0x1000)]),
-        ((0x1000, 0x2FFF), [(0x1000, 0x1000)]),
+        ((1, 0x2000), [(0x1000, 0x2000)]),
+        ((0x1000, 0x2FFF), [(0x1000, 0x2000)]),
         ((1, 0x1FFF), []),
         ((0x1800, 0x1900), []),
     ],
@@ -39,23 +40,23 @@ def test_partial_pages_are_dropped(span, pages):
 
 def test_neighbours_join_before_pages_are_counted():
     rows = [LOW, (M, 0x800, 1), (M + 0x800, 0x800, 128), (2 * M, M, 1)]
-    assert (M, 0x1000) in view(rows, "6.12").memory
-    assert (M, 0x1000) not in view(rows, "6.18").memory
+    assert Span.at(M, 0x1000) in view(rows, "6.12").memory
+    assert Span.at(M, 0x1000) not in view(rows, "6.18").memory
     # Before memblock each entry was rounded by itself, and 128 was no memory.
-    assert (M, 0x1000) not in view(rows, "2.6.32").memory
+    assert Span.at(M, 0x1000) not in view(rows, "2.6.32").memory
 
 
 def test_only_ram_becomes_memory():
     kinds = (2, 3, 4, 5, 7, 12, 13, 0xEFFFFFFF, 0xFFFFFFFF)
     rows = [LOW, (M, M, 1), *((16 * M * n, M, k) for n, k in enumerate(kinds, 1))]
     for release in ("2.6.32", "4.4", "4.19", "6.1", "7.3"):
-        assert view(rows, release).memory[-1] == (M, M)
+        assert view(rows, release).memory[-1] == Span.at(M, M)
 
 
 def test_overlaps_of_a_refused_table_are_joined():
     rows = [LOW, (3 * M, 2 * M, 1), (M, 3 * M, 1), (2 * M, M, 2)]
     rows.append(((1 << 64) - 0x1000, 0x1000, 2))
-    assert (M, 4 * M) in view(rows).memory
+    assert Span.at(M, 4 * M) in view(rows).memory
 
 
 def test_the_array_grows_in_low_memory():
@@ -115,11 +116,11 @@ def test_a_region_over_all_others_joins_them():
 
 def test_scratch_of_a_handover_is_memory_whatever_the_table_says():
     rows = [LOW, (M, 15 * M, 1), (16 * M, M, 2), (17 * M, 15 * M, 1)]
-    given = {"kho_scratch": ((16 * M, M),)}
+    given = {"kho_scratch": (Span.at(16 * M, M),)}
     on = {"KEXEC_HANDOVER": True}
-    assert (M, 31 * M) in view(rows, "6.18", on, **given).memory
-    assert (M, 15 * M) in view(rows, "6.18", **given).memory
-    assert (M, 15 * M) in view(rows, "6.12", on, **given).memory
+    assert Span.at(M, 31 * M) in view(rows, "6.18", on, **given).memory
+    assert Span.at(M, 15 * M) in view(rows, "6.18", **given).memory
+    assert Span.at(M, 15 * M) in view(rows, "6.12", on, **given).memory
 
 
 def reservations(rows, release):

@@ -7,6 +7,7 @@ import rawbytes
 
 from e820pool.abi.boot_params import parse_boot_params
 from e820pool.abi.setup_data import SetupDataNode
+from e820pool.extents import Span
 from e820pool.handoff.model import Handoff, PlacedNode
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
@@ -33,7 +34,9 @@ def handoff(rows=ROWS, *, nodes=(), patches=None, count=None, **rest):
 
 def test_the_table_and_the_ranges_are_read():
     given = boot_input(
-        handoff(cmdline=b"quiet", cmdline_addr=3 * M, kernel_window=(16 * M, 64 * M))
+        handoff(
+            cmdline=b"quiet", cmdline_addr=3 * M, kernel_window=Span(16 * M, 64 * M)
+        )
     )
     assert given.table.tolist() == ROWS
     assert given.cmdline == "quiet"
@@ -112,7 +115,7 @@ def test_predict_reads_the_same_handoff():
     given = handoff(
         nodes=[(1, rawbytes.e820_table([(8 * M, M, 2)]))],
         cmdline=b"nokaslr mem=256M",
-        kernel_window=(16 * M, 64 * M),
+        kernel_window=Span(16 * M, 64 * M),
     )
     seen = predict(given, profile_for("6.1.0-53-cloud-amd64"))
     assert seen.kernel == "6.1.0-53-cloud-amd64"
@@ -121,4 +124,4 @@ def test_predict_reads_the_same_handoff():
     assert seen.kernel_range == seen.load_window == (16 * M, 64 * M)
     assert seen.kaslr.reason == "nokaslr"
     assert (4 * M, 36, 128) in seen.setup_data_map
-    assert max(a + s for a, s in seen.memory) == 256 * M
+    assert max(span.end for span in seen.memory) == 256 * M

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from e820pool.deposits import Deposit, DepositLedger
-from e820pool.extents import ExtentSet
+from e820pool.extents import ExtentSet, Span
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.kernel.early_boot import predict, predict_input
 from e820pool.kernel.profiles import profile_for
@@ -118,14 +118,14 @@ def test_a_table_in_which_a_deposit_has_another_type(kind, ident):
 
 def test_ram_that_was_hot_added_over_a_deposit():
     first = next(iter(LEDGER))
-    added = ((first.start_pfn << 12) - MIB, 2 * MIB)
+    added = Span.at((first.start_pfn << 12) - MIB, 2 * MIB)
     view = replace(VIEW, memory=(*VIEW.memory, added))
     assert "extent-is-usable" in refused(rebuild(view, RECORD, FIRMWARE))
 
 
 def test_a_kernel_image_over_a_deposit():
     first = next(iter(LEDGER)).start_pfn << 12
-    view = replace(VIEW, kernel_range=(first - MIB, first + MIB))
+    view = replace(VIEW, kernel_range=Span(first - MIB, first + MIB))
     assert "extent-under-kernel" in refused(rebuild(view, RECORD, FIRMWARE))
 
 

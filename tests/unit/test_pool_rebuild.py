@@ -6,7 +6,7 @@ import rawbytes
 from e820pool.abi.pool_record import PoolRecord, RecordExtent
 from e820pool.deposits import DepositLedger
 from e820pool.errors import InputError
-from e820pool.extents import ExtentSet
+from e820pool.extents import ExtentSet, Span
 from e820pool.kernel.view import KernelView
 from e820pool.memory_devices import MemoryDevices
 from e820pool.memory_map import MemoryMap
@@ -67,7 +67,7 @@ def table_with(*rows):
 
 
 def view_of(rows=TABLE, **fields):
-    memory = tuple((addr, size) for addr, size, kind in rows if kind == RAM)
+    memory = tuple(Span.at(addr, size) for addr, size, kind in rows if kind == RAM)
     fields = {"memory": memory, "bios_map": tuple(rows)} | fields
     return KernelView(kernel="6.1", table=tuple(rows), **fields)
 
@@ -360,12 +360,12 @@ def test_one_extent_can_be_refused_for_several_reasons():
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"memory": ((0x80F000, PAGE),)}, "extent-is-usable"),
-        ({"memory": ((0x810000, PAGE),)}, None),
-        ({"kernel_range": (0x700000, 0x800001)}, "extent-under-kernel"),
-        ({"kernel_range": (0x700000, 0x800000)}, None),
-        ({"load_window": (0x80FFFF, 0x850000)}, "extent-under-kernel"),
-        ({"load_window": (0x810000, 0x850000)}, None),
+        ({"memory": (Span.at(0x80F000, PAGE),)}, "extent-is-usable"),
+        ({"memory": (Span.at(0x810000, PAGE),)}, None),
+        ({"kernel_range": Span(0x700000, 0x800001)}, "extent-under-kernel"),
+        ({"kernel_range": Span(0x700000, 0x800000)}, None),
+        ({"load_window": Span(0x80FFFF, 0x850000)}, "extent-under-kernel"),
+        ({"load_window": Span(0x810000, 0x850000)}, None),
         ({"touched": ExtentSet([(0x80F, 0x811)])}, "extent-touched"),
         ({"touched": ExtentSet([(0x810, 0x820)])}, None),
         ({"touched_deposits": ExtentSet([(0x900, 0x901)])}, "extent-touched"),
@@ -493,7 +493,7 @@ def test_there_is_nothing_to_infer_where_nothing_is_reserved():
 
 
 def test_inferred_pages_are_held_to_the_table_like_any_other():
-    view = view_of(memory=((0x800000, PAGE),))
+    view = view_of(memory=(Span.at(0x800000, PAGE),))
     result = rebuild(view, None, FIRMWARE)
     check_refused(result, "inferred", "extent-is-usable", level="unsafe")
 

@@ -7,6 +7,7 @@ import pytest
 
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
+from e820pool.extents import Span
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.memory_map import MemoryMap
 from e820pool.report.handoff_dir import write_handoff
@@ -43,8 +44,8 @@ def test_what_is_written_is_read(tmp_path, nr_deposits, cmdline):
 def test_windows_and_encoding_are_kept(tmp_path):
     handoff = replace(
         built(),
-        kernel_window=(0x1000000, 0x4000000),
-        initrd=(0x5000000, 0x5000001),
+        kernel_window=Span(0x1000000, 0x4000000),
+        initrd=Span(0x5000000, 0x5000001),
         encoding="gap",
         firmware_map=None,
     )

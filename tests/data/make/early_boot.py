@@ -98,7 +98,7 @@ def outcome(console):
         "bios_map": as_printed(seen.bios_map),
         "extended_map": as_printed(seen.extended_map),
         "user_map": as_printed(seen.user_map),
-        "memory": list(seen.memory),
+        "memory": [(span.start, span.size) for span in seen.memory],
         "fatal": died if died in console.decode("utf-8", "replace") else None,
     }
 

@@ -20,6 +20,7 @@ from e820pool.abi.e820 import (
 __all__ = (
     "KNOWN_TYPES",
     "LOG_DIALECTS",
+    "RESOURCE_NAMES",
     "TYPE_WITHOUT_NUMBER",
     "LogDialect",
     "LogWords",
@@ -137,6 +138,10 @@ _TYPE_OF_RESOURCE = {name: kind for kind, name in _RESOURCE_NAMES.items()} | {
     "reserved": E820_TYPE_RESERVED,
     _UNKNOWN_RESOURCE_NAME: TYPE_WITHOUT_NUMBER,
 }
+
+
+RESOURCE_NAMES = tuple(_TYPE_OF_RESOURCE)
+"""The names of e820 types in /proc/iomem and /sys/firmware/memmap."""
 
 
 def log_words(kind: int, dialect: LogDialect) -> str:

@@ -10,24 +10,48 @@ from typing import TYPE_CHECKING
 from e820pool.abi.e820 import table_of
 from e820pool.errors import BadImageError
 from e820pool.memory_map import MemoryMap
+from e820pool.sources.log_entry import body_starts
+from e820pool.sources.log_text import LogLine, clean_lines
 from e820pool.sources.oddities import note
-from e820pool.type_words import type_of_resource
+from e820pool.type_words import RESOURCE_NAMES, type_of_resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from e820pool.findings import Finding
 
 __all__ = ("looks_like_iomem", "named_ranges", "read_iomem")
 
-_LINE = re.compile(
-    r"^(?P<before>[ \t>|#*]*)(?P<first>[0-9a-f]{4,16})-(?P<last>[0-9a-f]{4,16}) : "
-    r"(?P<name>[^\r\n]{1,200})",
-    re.MULTILINE,
+# Any prefix may stand before a range (grep -H, cat -n, a logger's), but no letter or
+# digit: unless two lines were joined with nothing between them.
+_AFTER_NAME = "|".join(f"(?<={re.escape(name)})" for name in RESOURCE_NAMES)
+# Eight digits at least, and no zero before more; people leave zeros out.
+_HEX = "(?:0[0-9a-f]{3,7}|[1-9a-f][0-9a-f]{3,15})"
+_RANGE = re.compile(
+    rf"(?:(?<![0-9A-Za-z])|{_AFTER_NAME})(?P<first>{_HEX})-(?P<last>{_HEX})\s*:\s*"
+    r"(?=[^\s:])"
 )
+_NAME_LIMIT = 200
+# Blanks and quote marks before a number.
+_BLANKS_LIMIT = 8
+# Another range that no blank parts from the name before it.
+_SWALLOWED = re.compile(rf"[0-9a-f]-{_HEX} : ")
+# A line that ends inside of a range, before its name, or holds a part of a number only.
+_BEGUN = re.compile(
+    r"(?:(?<![0-9A-Za-z])[0-9a-f]{8,16}-[0-9a-f]{0,16}\s*:?|^[\s>|#*]*[0-9a-f]{1,15})\s*$"
+)
+# Kernels print at least eight digits, and no zero before more.
+_PADDED = re.compile(r"[0-9a-f]{8}|[1-9a-f][0-9a-f]{8,15}")
+_BARE_NAMES = {"".join(name.split()): name for name in RESOURCE_NAMES}
+# The end of a line whose start is lost.
+_NAMES = "|".join(map(re.escape, RESOURCE_NAMES))
+_LEFT = re.compile(rf"(?:^|[\s>|:])-?[0-9a-f]{{1,16}}\s*:\s+(?:{_NAMES})\s*$")
 # Where a driver has taken a range in use as RAM, it adds its name in parentheses
 # (mm/memory_hotplug.c, add_memory_driver_managed(), 5.8 to 7.3).
 _DRIVER_RAM = "System RAM ("
+
+# So many lines are listed, the rest is counted.
+_SHOWN = 8
 
 # IOAPIC_DEFAULT_PHYS_BASE: on a PC some line is always at or above it.
 _LAST_EXPECTED = 0xFEC0_0000
@@ -54,7 +78,7 @@ class _Line:
 
 def looks_like_iomem(text: str) -> bool:
     """Return whether the text has a line of the form of /proc/iomem."""
-    return _LINE.search(text) is not None
+    return _RANGE.search(text) is not None
 
 
 def read_iomem(text: str, *, origin: str = "") -> MemoryMap:
@@ -70,30 +94,112 @@ def read_iomem(text: str, *, origin: str = "") -> MemoryMap:
         BadImageError: no line has an e820 name, or all addresses are zero because
             the reader was not root.
     """
-    lines = [_parsed(match) for match in _LINE.finditer(text)]
+    lines, cut = _lines_of(clean_lines(text))
     named = [line for line in lines if line.kind is not None]
     _validate_shown(lines, named, origin)
     rows = [(x.first, x.last - x.first + 1, x.kind) for x in _forming(lines)]
     return MemoryMap(
         entries=table_of((addr, size, kind or 0) for addr, size, kind in rows),
         origin=f"{origin} (/proc/iomem text)",
-        notes=tuple(_notes(lines)),
+        notes=(*_cut(cut), *_notes(lines)),
     )
 
 
 def named_ranges(text: str) -> list[tuple[int, int, str]]:
     """Return every line as ``(start, end, name)``, half-open bytes, in its order."""
-    lines = (_parsed(match) for match in _LINE.finditer(text))
+    lines, _ = _lines_of(clean_lines(text))
     return [(line.first, line.last + 1, line.name) for line in lines]
 
 
-def _parsed(match: re.Match[str]) -> _Line:
-    return _Line(
-        indent=len(match["before"].expandtabs()),
-        first=int(match["first"], 16),
-        last=int(match["last"], 16),
-        name=match["name"].strip(),
-    )
+# The lines, broken ones put together, and the numbers of those that cannot be read.
+def _lines_of(source: Iterable[LogLine]) -> tuple[list[_Line], list[int]]:
+    lines: list[_Line] = []
+    cut: list[int] = []
+    begun: LogLine | None = None
+    for one in source:
+        line = one
+        if not line.text.strip():
+            continue
+        if begun is not None:
+            whole = _joined(begun.text, line.text)
+            if whole is not None:
+                line = begun._replace(text=whole)
+            else:
+                _take(begun, lines, cut)
+        begun = line if _is_begun(line.text) else None
+        if begun is None:
+            _take(line, lines, cut)
+    if begun is not None:
+        _take(begun, lines, cut)
+    return lines, cut
+
+
+def _take(line: LogLine, lines: list[_Line], cut: list[int]) -> None:
+    found = list(_parsed(line))
+    lines += found
+    text = line.text
+    begun = _BEGUN.search(text)
+    is_left = _LEFT.search(text) if not found else _SWALLOWED.search(found[-1].name)
+    if is_left or (begun and "-" in begun[0]):
+        cut.append(line.number)
+
+
+def _is_begun(text: str) -> bool:
+    matches = list(_RANGE.finditer(text))
+    if not matches:
+        return _BEGUN.search(text) is not None
+    bare = "".join(text[matches[-1].end() :].split())
+    return any(name.startswith(bare) and name != bare for name in _BARE_NAMES)
+
+
+# Two lines that are one: a range, and the name of a type or the start of any other.
+def _joined(begun: str, text: str) -> str | None:
+    matches = list(_RANGE.finditer(begun)) or list(_BEGUN.finditer(begun))
+    since = matches[-1].start()
+    for start in body_starts(text, begun[:since]):
+        whole = begun.rstrip() + text[start:].rstrip()
+        last = next(reversed(list(_RANGE.finditer(whole))), None)
+        if last is None or last.start() > since + _BLANKS_LIMIT:
+            continue
+        if not all(map(_PADDED.fullmatch, last.group("first", "last"))):
+            continue
+        name = _BARE_NAMES.get("".join(whole[last.end() :].split()))
+        if name is not None:
+            return whole[: last.end()] + name
+        if not _RANGE.search(begun) and not _RANGE.search(text):
+            return whole
+    return None
+
+
+def _parsed(line: LogLine) -> Iterator[_Line]:
+    text, since = line.text, 0
+    matches = list(_RANGE.finditer(text))
+    ends = [*(match.start() for match in matches[1:]), len(text)]
+    for match, end in zip(matches, ends, strict=False):
+        before = text[since : match.start()]
+        blanks = before[len(before.rstrip()) :]
+        name = text[match.end() : min(end, match.end() + _NAME_LIMIT)]
+        # Behind a joined line stands the prefix of the next.
+        known = next((one for one in RESOURCE_NAMES if name.startswith(one)), None)
+        yield _Line(
+            indent=len(blanks.expandtabs()),
+            first=int(match["first"], 16),
+            last=int(match["last"], 16),
+            name=known if known and end < len(text) else name.strip(),
+        )
+        since = end
+
+
+def _cut(numbers: list[int]) -> Iterator[Finding]:
+    if numbers:
+        lines = ", ".join(map(str, numbers[:_SHOWN])) + ", ..." * (
+            len(numbers) > _SHOWN
+        )
+        yield note(
+            "line-cut",
+            f"{len(numbers)} lines of the map cannot be read, only pieces of them are "
+            f"there: line {lines}; they are missing",
+        )
 
 
 def _validate_shown(lines: list[_Line], named: list[_Line], origin: str) -> None:

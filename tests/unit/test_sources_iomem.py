@@ -139,3 +139,68 @@ def test_iomem_is_told_from_other_text():
     assert looks_like_iomem(TEXT)
     assert not looks_like_iomem("BIOS-e820: [mem 0x0-0xfff] usable\n")
     assert not looks_like_iomem("1000-2000 is a range\n")
+
+
+WHOLE = (
+    *("00000000-00000fff : Reserved", "00001000-0009fbff : System RAM"),
+    *("00100000-6ffdefff : System RAM", "  02000000-02ffffff : Kernel code"),
+    *("6ffdf000-6fffffff : ACPI Non-volatile Storage", "70000000-7000ffff : Reserved"),
+    *("fec00000-fec003ff : IOAPIC 0", "100000000-17fffffff : System RAM"),
+)
+WHOLE_ROWS = [
+    *((0, 0x1000, 2), (0x1000, 0x9EC00, 1), (0x100000, 0x6FEDF000, 1)),
+    *((0x6FFDF000, 0x21000, 4), (0x70000000, 0x10000, 2), (1 << 32, 0x80000000, 1)),
+]
+PREFIXES = (
+    *("/proc/iomem:", "Nov 02 10:00:00 host report[17]: ", "    ", "iomem.txt-", "\t"),
+    *("2026-11-02T10:00:00+01:00 host x: ", "host-4: ", "| ", "[  12.345678] "),
+)
+
+
+@pytest.mark.parametrize("before", PREFIXES)
+def test_any_prefix_may_stand_before_a_line(before):
+    found = read_iomem("".join(f"{before}{line}\n" for line in WHOLE))
+    assert found.rows() == WHOLE_ROWS
+    assert ids(found) == []
+
+
+@pytest.mark.parametrize("form", ["     {}\t{}", "{}:{}", "{:>4}  {}"])
+def test_lines_may_be_numbered(form):
+    text = "".join(form.format(n, line) + "\n" for n, line in enumerate(WHOLE, 8))
+    assert read_iomem(text).rows() == WHOLE_ROWS
+
+
+@pytest.mark.parametrize("between", [" ", "", "<br>", "\r", "\\n", "#012"])
+def test_lines_may_be_joined(between):
+    # Without a blank a name that ends in a hexadecimal digit cannot be told from it.
+    lines = [line for line in WHOLE if between or not line.endswith(("code", "0"))]
+    assert read_iomem(between.join(lines)).rows() == WHOLE_ROWS
+
+
+@pytest.mark.parametrize("before", ["", "> ", "host x: "])
+@pytest.mark.parametrize("next_", ["", "same"])
+@pytest.mark.parametrize("column", range(10, 30))
+def test_a_line_may_be_wrapped_anywhere(before, next_, column):
+    next_ = before if next_ else next_
+    lines = []
+    for line in WHOLE:
+        lines.append(before + line[:column])
+        lines += [next_ + line[column:]] if line[column:] else []
+    found = read_iomem("".join(f"{line}\n" for line in lines))
+    assert found.rows() == WHOLE_ROWS
+
+
+@pytest.mark.parametrize(
+    "cut", ["6ffdf000-6fff", "6ffdf000-6fffffff :", "6fffffff : Reserved"]
+)
+def test_a_line_that_is_cut_is_counted(cut):
+    found = read_iomem("\n".join([*WHOLE[:4], cut, *WHOLE[5:]]))
+    assert found.rows() == [row for row in WHOLE_ROWS if row[2] != 4]
+    told = next(note.message for note in found.notes if note.id == "line-cut")
+    assert told.startswith("1 lines")
+    assert "line 5;" in told
+
+
+def test_a_range_that_is_swallowed_by_a_name_is_counted():
+    lines = [*WHOLE[:6], WHOLE[6] + "d" + WHOLE[7]]
+    assert "line-cut" in ids(read_iomem("\n".join(lines)))

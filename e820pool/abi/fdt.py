@@ -24,6 +24,7 @@ __all__ = (
     "find_pmpool_node",
     "kho_root",
     "pack_pmpool_tree",
+    "parse_kho_root",
 )
 
 FDT_LIMIT_BYTES = 2 << 20
@@ -128,6 +129,22 @@ def kho_root(compatible: str, preserved_map_addr: int) -> bytes:
     )
     tree.pack()
     return bytes(tree.as_bytearray())
+
+
+def parse_kho_root(data: bytes) -> tuple[str, int]:
+    """Return what :func:`kho_root` wrote: what it is compatible with, and the address.
+
+    Raises:
+        BadImageError: no device tree, or a property is missing or not 64 bits.
+        MachineError: pylibfdt is not installed.
+    """
+    tree = _parsed(data)
+    compatible = _property(tree, 0, "compatible") or b""
+    address = _property(tree, 0, "preserved-memory-map")
+    if address is None or len(address) != _U64_BYTES:
+        raise BadImageError("device tree: no preserved-memory-map of 64 bits")
+    text = compatible.partition(b"\0")[0].decode("latin-1")
+    return text, int.from_bytes(address, "little")
 
 
 def _libfdt() -> Any:

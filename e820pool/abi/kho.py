@@ -8,20 +8,20 @@ Linux 6.18 kernel/kexec_handover.c kho_mem_serialize(), kho_populate().
 
 from __future__ import annotations
 
+import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from e820pool.abi.fdt import kho_root
-from e820pool.errors import CapacityError
-from e820pool.extents import PAGE_SHIFT
+from e820pool.abi.fdt import kho_root, parse_kho_root
+from e820pool.errors import BadImageError, CapacityError
+from e820pool.extents import PAGE_SHIFT, ExtentSet, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from e820pool.extents import ExtentSet
-
-__all__ = ("KHO_COMPATIBLE", "encode_kho_payload")
+__all__ = ("KHO_COMPATIBLE", "KhoNode", "encode_kho_payload", "parse_kho_payload")
 
 KHO_COMPATIBLE = "kho-v1"
 """What the kernel asks for; 7.2 and 7.3 ask for "kho-v4", another layout."""
@@ -36,11 +36,89 @@ _CHUNK_HEADER_BYTES = 16
 _ELEMENT_BYTES = 16
 _ELEMENTS = (_CHUNK_BYTES - _CHUNK_HEADER_BYTES) // _ELEMENT_BYTES
 
+# MAX_PAGE_ORDER is 10; larger blocks are kept as several.
+_ORDERS = 32
+
 _KHO_DATA_BYTES = 32
 _NODE_HEADER_BYTES = 16
 
 # A guard: 64 GiB of scattered pages.
 _BITMAPS_LIMIT = 1 << 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KhoNode:
+    """What a SETUP_KEXEC_KHO node says, as far as it holds it itself.
+
+    Attributes:
+        compatible: the ABI, ``kho-v1`` for example.
+        scratch: bytes that may be used at once.
+        preserved: pages to keep; empty for an ABI that is not read here.
+    """
+
+    compatible: str
+    scratch: tuple[Span, ...]
+    preserved: ExtentSet
+
+
+def parse_kho_payload(addr: int, data: bytes) -> KhoNode:
+    """Return what the payload of a node whose header lies at ``addr`` says.
+
+    Raises:
+        BadImageError: it is damaged, or what it names lies outside of the node, as in
+            the nodes that kernels write.
+        MachineError: pylibfdt is not installed.
+    """
+    inside = _Inside(addr + _NODE_HEADER_BYTES, data)
+    tree, tree_size, areas, areas_size = inside.numbers(inside.addr, 4)
+    compatible, at_map = parse_kho_root(inside.bytes_at(tree, tree_size))
+    flat = inside.numbers(areas, areas_size // 8)
+    preserved = ExtentSet()
+    if compatible == KHO_COMPATIBLE and at_map:
+        preserved = ExtentSet(_preserved(inside, at_map))
+    return KhoNode(
+        compatible=compatible,
+        scratch=tuple(map(Span.at, flat[::2], flat[1::2])),
+        preserved=preserved,
+    )
+
+
+# Bytes by physical address.
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    addr: int
+    data: bytes
+
+    def bytes_at(self, addr: int, size: int) -> bytes:
+        at = addr - self.addr
+        if not 0 <= at <= at + size <= len(self.data):
+            raise BadImageError(
+                f"kexec handover: {size:#x} bytes at {addr:#x} lie outside of the node"
+            )
+        return self.data[at : at + size]
+
+    def numbers(self, addr: int, count: int) -> tuple[int, ...]:
+        return struct.unpack(f"<{count}Q", self.bytes_at(addr, 8 * count))
+
+
+# 6.18 kernel/kexec_handover.c kho_mem_deserialize(), deserialize_bitmap().
+def _preserved(inside: _Inside, chunk: int) -> Iterator[tuple[int, int]]:
+    seen = set()
+    while chunk and chunk not in seen:
+        seen.add(chunk)
+        following, sizes = inside.numbers(chunk, 2)
+        order, count = sizes & 0xFFFF_FFFF, sizes >> 32
+        if order >= _ORDERS or count > _ELEMENTS:
+            raise BadImageError(
+                f"kexec handover: chunk at {chunk:#x} of order {order}, {count} bitmaps"
+            )
+        pairs = inside.numbers(chunk + _CHUNK_HEADER_BYTES, 2 * count)
+        for start, bitmap in zip(pairs[::2], pairs[1::2], strict=True):
+            bits = np.frombuffer(inside.bytes_at(bitmap, _BITMAP_BYTES), np.uint8)
+            for at in np.flatnonzero(np.unpackbits(bits, bitorder="little")).tolist():
+                first = (start >> PAGE_SHIFT) + (at << order)
+                yield first, first + (1 << order)
+        chunk = following
 
 
 def encode_kho_payload(

@@ -76,7 +76,7 @@ def _scratch(
     )
     nodes = given.setup_data or ()
     named = any(node.type == SETUP_KEXEC_KHO for node in nodes)
-    if enabled and named and not scratch:
+    if enabled and named and not given.kho_scratch:
         message = (
             "the scratch areas that the kexec handover node names become memory, "
             "whatever the table says, and they are no part of the handoff"

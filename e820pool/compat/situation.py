@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from e820pool.kernel.kho import kho_preserved
 from e820pool.table import E820Table
 
 if TYPE_CHECKING:
@@ -54,5 +55,5 @@ def situation_of(
         profile=profile,
         told=given.whole_table(),
         table=E820Table.of(view.table),
-        usable=view.usable_pages(),
+        usable=view.usable_pages() - kho_preserved(given, profile),
     )

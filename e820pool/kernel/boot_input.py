@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e820pool.abi.e820 import E820_DTYPE
-from e820pool.extents import Span
+from e820pool.extents import ExtentSet, Span
 from e820pool.table import E820Table
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ class BootInput:
         initrd, cmdline_range, boot_params_range: bytes, what KASLR avoids.
         kho_scratch: the scratch areas that a SETUP_KEXEC_KHO node names; they lie
             outside of the handoff's own parts.
+        kho_preserved: the pages that it wants to be kept.
+        kho_compatible: the ABI in which it is written, "" when not known: then it is
+            taken to be the kernel's.
         efi: the EFI memory map when efi_info has a loader signature.
     """
 
@@ -95,6 +98,8 @@ class BootInput:
     cmdline_range: Span | None = None
     boot_params_range: Span | None = None
     kho_scratch: tuple[Span, ...] = ()
+    kho_preserved: ExtentSet = field(default_factory=ExtentSet)
+    kho_compatible: str = ""
     efi: EfiMemmap | None = None
 
     def whole_table(self) -> E820Table:

@@ -14,9 +14,15 @@ from e820pool.abi.e820 import (
     E820_MAX_ENTRIES_ZEROPAGE,
     parse_table,
 )
-from e820pool.abi.setup_data import SETUP_E820_EXT, SETUP_INDIRECT, parse_indirect
-from e820pool.errors import BadImageError
-from e820pool.extents import Span
+from e820pool.abi.kho import parse_kho_payload
+from e820pool.abi.setup_data import (
+    SETUP_E820_EXT,
+    SETUP_INDIRECT,
+    SETUP_KEXEC_KHO,
+    parse_indirect,
+)
+from e820pool.errors import BadImageError, MachineError
+from e820pool.extents import ExtentSet, Span
 from e820pool.kernel.boot_input import BootInput, EfiMemmap, SetupDataSpan
 from e820pool.kernel.cmdline import COMMAND_LINE_CHARS
 
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from e820pool.abi.boot_params import BootParams
+    from e820pool.abi.kho import KhoNode
     from e820pool.handoff.model import Handoff, PlacedNode
 
 __all__ = ("boot_input",)
@@ -43,6 +50,7 @@ def boot_input(handoff: Handoff) -> BootInput:
     end = handoff.cmdline_addr + min(len(line), COMMAND_LINE_CHARS) + 1
     addr = handoff.cmdline_addr
     page = handoff.boot_params_addr
+    handover = _handover(handoff)
     signed = params.efi_info.efi_loader_signature in _EFI_SIGNATURES
     return BootInput(
         table=_claimed_table(params),
@@ -57,8 +65,22 @@ def boot_input(handoff: Handoff) -> BootInput:
         initrd=_initrd(params),
         cmdline_range=Span(addr, end) if addr else None,
         boot_params_range=Span.at(page, BOOT_PARAMS_BYTES),
+        kho_scratch=handover.scratch if handover else (),
+        kho_preserved=handover.preserved if handover else ExtentSet(),
+        kho_compatible=handover.compatible if handover else "",
         efi=EfiMemmap() if signed else None,
     )
+
+
+# What kernels write names memory outside of the handoff: its areas are not known here.
+def _handover(handoff: Handoff) -> KhoNode | None:
+    for placed in handoff.nodes:
+        if placed.node.type == SETUP_KEXEC_KHO:
+            try:
+                return parse_kho_payload(placed.addr, placed.node.data)
+            except (BadImageError, MachineError):
+                return None
+    return None
 
 
 # A count beyond 128 makes a kernel read on, into what follows in the page; what

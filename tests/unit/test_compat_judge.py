@@ -101,12 +101,21 @@ class TestConfiguration:
         assert "memmap-limit" in ids(PROFILE)
         assert "memmap-limit" not in ids(self.NO_KASLR)
 
-    @pytest.mark.parametrize("release", ["6.18", "7.3"])
-    def test_with_kho_its_scratch_areas_are_no_part_of_the_handoff(self, release):
+    @pytest.mark.parametrize(
+        ("release", "on", "touches"),
+        [("6.18", True, False), ("6.18", False, True), ("7.3", True, True)],
+    )
+    def test_a_kernel_keeps_what_a_handover_of_its_own_abi_preserves(
+        self, release, on, touches
+    ):
+        """The encoding writes kho-v1; 7.2 and later want kho-v4 and refuse it."""
         pytest.importorskip("libfdt", reason="pip install pylibfdt")
-        profile = profile_for(release, {"KEXEC_HANDOVER": True})
-        found = design_cell(MACHINE, LEDGER, "kho", profile).verdict.findings
-        assert "kho-scratch-overlap" in {one.id for one in found}
+        profile = profile_for(release, {"KEXEC_HANDOVER": on})
+        verdict = design_cell(MACHINE, LEDGER, "kho", profile).verdict
+        found = {one.id for one in verdict.findings}
+        assert ("usable-as-ram" in found) is touches
+        assert verdict.verdict == ("unsafe" if touches else "degraded")
+        assert "kho-scratch-overlap" not in found
 
     @pytest.mark.parametrize("kaslr", ["y", "n"])
     def test_a_hop_of_a_chain_is_judged_as_the_kernel_was_built(self, kaslr):

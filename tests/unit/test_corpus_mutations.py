@@ -61,6 +61,8 @@ UNTOLD = {
     ),
     "kaslr-kho-scratch-only": (NO_HANDOVER, MAIN),
     "kho-scratch-is-memory": (NO_HANDOVER, MAIN),
+    "kho-abi-v1": (NO_HANDOVER, MAIN),
+    "kho-abi-v4": (NO_HANDOVER, MAIN),
     "setup-data-reserved-early": (
         "early or not, nodes are reserved before anything is allocated",
         MAIN,

@@ -5,7 +5,7 @@ import pytest
 from e820pool.compat import check
 from e820pool.deposits import DepositLedger
 from e820pool.errors import CapacityError, InputError
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, Span
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.handoff.encodings import ENCODINGS
 from e820pool.handoff.encodings.memmap_words import joined_to
@@ -16,7 +16,7 @@ from e820pool.memory_map import MemoryMap
 pytest.importorskip("libfdt", reason="pip install pylibfdt")
 
 MIB, PAGE = 1 << 20, 4096
-WINDOW = (16 * MIB, 80 * MIB)
+WINDOW = Span(16 * MIB, 80 * MIB)
 ROWS = ((0, 0x9_F000, 1), (0x9_F000, 0x6_1000, 2), (MIB, 511 * MIB, 1))
 # Six, and so far apart that KASLR finds room between and under them.
 DEPOSITS = [(at * MIB, at * MIB + 3 * PAGE) for at in (128, 200, 260, 320, 380, 440)]

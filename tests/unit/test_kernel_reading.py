@@ -10,10 +10,12 @@ from e820pool.abi.setup_data import SetupDataNode
 from e820pool.extents import Span
 from e820pool.handoff.model import Handoff, PlacedNode
 from e820pool.kernel.early_boot import predict
+from e820pool.kernel.kho import reads_kho
 from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.reading import boot_input
 
 M = 1 << 20
+KHO = 10  # SETUP_KEXEC_KHO
 ROWS = [(0, 0x9F000, 1), (0x9F000, 0x61000, 2), (M, 511 * M, 1)]
 
 
@@ -125,3 +127,81 @@ def test_predict_reads_the_same_handoff():
     assert seen.kaslr.reason == "nokaslr"
     assert (4 * M, 36, 128) in seen.setup_data_map
     assert max(span.end for span in seen.memory) == 256 * M
+
+
+# A device tree with two properties in its root, written with struct alone.
+def device_tree(compatible, address):
+    strings = b"compatible\0preserved-memory-map\0"
+    block = struct.pack(">II", 1, 0)
+    for value, name in ((compatible + b"\0", 0), (struct.pack("<Q", address), 11)):
+        padded = value.ljust(-(-len(value) // 4) * 4, b"\0")
+        block += struct.pack(">III", 3, len(value), name) + padded
+    block += struct.pack(">II", 2, 9)
+    at = 40 + 16
+    sizes = (at, at + len(block), 40, 17, 16, 0, len(strings), len(block))
+    total = at + len(block) + len(strings)
+    head = struct.pack(">10I", 0xD00DFEED, total, *sizes)
+    return head + bytes(16) + block + strings
+
+
+SCRATCH = (64 * M, 2 * M)
+
+
+def handover(compatible=b"kho-v1", *, order=0, elsewhere=False, following=0):
+    """Return a node that lies at 4 MiB: tree, one area, one chunk, one bitmap."""
+    start = 4 * M + 16
+    tree = device_tree(compatible, 0)
+    areas = start + 32 + len(tree)
+    chunk, bitmap = areas + 16, areas + 16 + 4096
+    tree = device_tree(compatible, chunk)
+    bits = bytearray(512)
+    bits[0], bits[511] = 0b0000_0110, 0b1000_0000
+    where = 32 * M if elsewhere else bitmap
+    head = struct.pack("<QIIQQ", following and chunk, order, 1, 256 * M, where)
+    area = (96 * M if elsewhere else areas, 16)
+    data = struct.pack("<4Q", start + 32, len(tree), *area) + tree
+    return data + struct.pack("<2Q", *SCRATCH) + head.ljust(4096, b"\0") + bytes(bits)
+
+
+@pytest.mark.parametrize("following", [0, 1])
+def test_a_handover_node_that_holds_its_map_is_read(following):
+    pytest.importorskip("libfdt", reason="pip install pylibfdt")
+    given = boot_input(handoff(nodes=[(KHO, handover(following=following))]))
+    first = 256 * M >> 12
+    assert given.kho_compatible == "kho-v1"
+    assert given.kho_scratch == (Span.at(*SCRATCH),)
+    assert list(given.kho_preserved) == [
+        (first + 1, first + 3),
+        (first + 4095, first + 4096),
+    ]
+    huge = boot_input(handoff(nodes=[(KHO, handover(order=9))]))
+    assert next(iter(huge.kho_preserved)) == (first + 512, first + 3 * 512)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [handover(elsewhere=True), handover()[:100], handover()[:-1], handover(order=40)],
+    ids=["elsewhere", "cut", "cut-map", "order"],
+)
+def test_a_node_that_names_memory_elsewhere_or_is_damaged_is_not_known(data):
+    pytest.importorskip("libfdt", reason="pip install pylibfdt")
+    given = boot_input(handoff(nodes=[(KHO, data)]))
+    assert (given.kho_compatible, given.kho_scratch) == ("", ())
+    assert not given.kho_preserved
+
+
+def test_only_a_kernel_of_the_same_abi_takes_a_handover():
+    pytest.importorskip("libfdt", reason="pip install pylibfdt")
+    on = {"KEXEC_HANDOVER": True}
+    scratch_only = {
+        (release, abi): reads_kho(
+            boot_input(handoff(nodes=[(KHO, handover(abi))])), profile_for(release, on)
+        )
+        for release in ("6.12", "6.18", "7.0", "7.3")
+        for abi in (b"kho-v1", b"kho-v2", b"kho-v4")
+    }
+    assert {pair for pair, taken in scratch_only.items() if taken} == {
+        ("6.18", b"kho-v1"),
+        ("7.0", b"kho-v1"),
+        ("7.3", b"kho-v4"),
+    }

@@ -149,7 +149,7 @@ def _gathered(lines: Iterable[LogLine]) -> tuple[dict[int, _Entry], list[int]]:
             continue
         if named is not None and line.text.strip():
             value = _NAMED_VALUE.match(line.text)
-            if value is not None:
+            if value is not None and _fits(named[1], value[1]):
                 _set(entries[named[0]], named, value[1].strip(), line.number)
                 last = _Last(named, line.text[: value.start(1)])
             named = None
@@ -157,7 +157,7 @@ def _gathered(lines: Iterable[LogLine]) -> tuple[dict[int, _Entry], list[int]]:
         found = list(_VALUE.finditer(line.text)) if "/" in line.text else []
         for match in found:
             at, key = int(match["number"]), match["key"]
-            if (key == "type") == match["value"].startswith("0x"):
+            if not _fits(key, match["value"]):
                 cut.append(line.number)
             else:
                 entry = entries.setdefault(at, _Entry())
@@ -167,6 +167,11 @@ def _gathered(lines: Iterable[LogLine]) -> tuple[dict[int, _Entry], list[int]]:
         if "/" in line.text and len(_LIKE.findall(line.text)) > len(found):
             cut.append(line.number)
     return entries, cut
+
+
+# An address is a number, and a type is a word.
+def _fits(key: str, value: str) -> bool:
+    return (key != "type") == value.startswith("0x")
 
 
 # Whether a line holds nothing but the rest of the value before it.

@@ -25,6 +25,8 @@ _DEPTH_LIMIT = 2
 _PADDING = re.compile(rb"\0*")
 # Logs that were appended to each other, or the blocks of bgzip.
 _MEMBERS_LIMIT = 1 << 14
+# What zstd(1) unpacks without being told (ZSTD_WINDOWLOG_LIMIT_DEFAULT, 27).
+_WINDOW_LIMIT = 1 << 27
 
 
 class _Pack(NamedTuple):
@@ -155,15 +157,14 @@ def _unzstd() -> Any:
             "zstd data cannot be unpacked here: install e820pool[images] (zstandard), "
             "or give the output of zstdcat"
         ) from exc
-    # A window beyond the limit is that of a file beyond it.
-    return zstandard.ZstdDecompressor(max_window_size=INPUT_LIMIT).decompressobj()
+    return zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT).decompressobj()
 
 
 # How much is given at a time is what keeps the result of a step small: deflate unpacks
 # to 1032 times as much at most, a zstd block of 4 bytes to 128 KiB. The other two stop
 # at a limit by themselves.
 _PACKS = (
-    _Pack("gzip", b"\x1f\x8b", lambda: zlib.decompressobj(31), _at_once, 1 << 14),
+    _Pack("gzip", b"\x1f\x8b", lambda: zlib.decompressobj(31), _at_once, 1 << 12),
     _Pack("bzip2", b"BZh", bz2.BZ2Decompressor, _by_parts, 1 << 14),
     _Pack("xz", b"\xfd7zXZ\0", lzma.LZMADecompressor, _by_parts, 1 << 14),
     _Pack("zstd", b"\x28\xb5\x2f\xfd", _unzstd, _at_once, 1 << 8),

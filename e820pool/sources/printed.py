@@ -16,10 +16,11 @@ from e820pool.sources.printed_map import choose_map, map_of_printed, printed_map
 from e820pool.sources.xen_log import SUSE_BIOS, XEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from e820pool.findings import Finding
     from e820pool.memory_map import MemoryMap
+    from e820pool.sources.log_text import Piece
     from e820pool.sources.printed_map import PrintedForm, PrintedMap
 
 __all__ = ("PrintedLists", "printed_lists")
@@ -71,12 +72,17 @@ class PrintedLists:
             yield note("other-maps", f"the text also has {shown}{more}: not read")
 
 
-def printed_lists(text: str) -> PrintedLists:
-    """Return the maps that a text has in any of the forms that are known here."""
+def printed_lists(text: str, pieces: Iterable[Piece] | None = None) -> PrintedLists:
+    """Return the maps that a text has in any of the forms that are known here.
+
+    Args:
+        text: all of it.
+        pieces: the same with the numbers of its lines, where they do not count from 1.
+    """
     forms = [one for one in _FORMS if any(sign in text for sign in one.signs)]
     if not forms:
         return PrintedLists()
-    found = printed_maps(clean_lines(text), forms)
+    found = printed_maps(clean_lines(text if pieces is None else pieces), forms)
     groups = [
         (best, rest)
         for form in forms

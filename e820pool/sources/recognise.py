@@ -166,7 +166,7 @@ def _map_of_text(
 ) -> MemoryMap:
     block, boot = choice
     text = "".join(piece.text for piece in pieces)
-    lists = printed_lists(text)
+    lists = printed_lists(text, pieces)
     is_chosen = choice != _ANY
     if looks_like_dmesg(text) and (is_chosen or not lists.is_machine):
         found = read_dmesg(pieces, block=block, boot=boot, origin=origin)

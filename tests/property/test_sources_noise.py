@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 
+import printers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,6 +124,12 @@ def test_a_changed_source_gives_a_map_or_one_line(data, choices):
     if found is not None:
         assert not any(b in found.origin for b in "\n\r")
         assert all(addr + size <= 1 << 64 for addr, size, _ in found.rows())
+
+
+@given(name=st.sampled_from(sorted(printers.FORMS)), choices=st.data())
+def test_a_changed_list_of_another_program_gives_a_map_or_one_line(name, choices):
+    write, rows = printers.FORMS[name]
+    take(choices.draw(mutated(write(rows).encode())))
 
 
 @pytest.mark.parametrize("tree", TREES)

@@ -4,6 +4,7 @@ import io
 import time
 from contextlib import suppress
 
+import printers
 import pytest
 from rawbytes import e820_table, setup_data, zero_page
 
@@ -30,6 +31,23 @@ TEXTS = {
     "hex digits": b"0123456789abcdef",
     "open brackets": b"[",
     "short lines": b"line\n",
+    "xen's headline": b"(XEN) Xen-e820 RAM map:\n",
+    "xen's entry without its type": b"(XEN)  [0000000000000000, 000000000009fbff]\n",
+    "xen's entry cut": b"(XEN)  [0000000000000000,\n",
+    "kexec's headline": b"E820 memmap:\n",
+    "kexec's range cut": b"0000000000000000-\n",
+    "memmap's value": b"0/start:0x0\n",
+    "memmap's name": b"==> 0/start <==\n",
+    "memmap's key": b"/0/type:",
+    "grub's beginning": b"base_addr = ",
+    "efi's number": b"efi: mem00: [",
+    "digits": b"0000000000000000-0000000000000fff ",
+    "a dump": b"00000000: 0000 0000 0000 0000  ....\n",
+    "a star of a dump": b"*\n",
+    **{
+        f"printed: {name}": write(rows).encode()
+        for name, (write, rows) in printers.FORMS.items()
+    },
 }
 
 

@@ -265,6 +265,12 @@ class TestSysfs:
         with pytest.raises(BadImageError, match="0/end is '0x9fbff' and, in line 22"):
             read(text)
 
+    def test_an_address_that_is_a_word_is_a_line_that_is_cut(self):
+        text = printers.sysfs_head(ROWS).replace("0x17fffffff", "nx17fffffff")
+        found = read(text)
+        assert len(found) == len(ROWS) - 1
+        assert "line-cut" in ids(found)
+
     def test_a_name_that_no_kernel_has_is_never_ram(self):
         found = read(printers.sysfs_grep(ROWS).replace("Reserved", "Ramdisk"))
         assert [kind for _, _, kind in found.rows()].count(UNKNOWN) == 2

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ("check_jsonl",)
 
 
-def check_jsonl(path: str, console: Console) -> int:
+def check_jsonl(path: str, console: Console, fail_on: str) -> int:
     """Judge each record of a stream; the worst verdict decides the status.
 
     A line that cannot be read has no verdict.
@@ -27,4 +27,4 @@ def check_jsonl(path: str, console: Console) -> int:
             answer = check_line(line)
             words.add(answer.get("verdict", "unknown"))
             console.line(encode_line(answer))
-    return status.status_of_verdicts(words)
+    return status.status_of_verdicts(words, fail_on)

@@ -39,7 +39,7 @@ def check_machines(handoff: Handoff, args: argparse.Namespace, console: Console)
         console.result(judgements_json(found))
     else:
         console.result(judgements_text(found, paint=console.paint))
-    return status.status_of_verdicts(_word(one) for one in found)
+    return status.status_of_verdicts((_word(one) for one in found), args.fail_on)
 
 
 def _word(one: Judgement | Verdict) -> str:

@@ -73,9 +73,12 @@ def status_of_signal(number: int) -> int:
     return 128 + number
 
 
-def status_of_verdicts(words: Iterable[str]) -> int:
-    """Return 1 if any kernel is unsafe or degraded, else 4 if any is unknown."""
+def status_of_verdicts(words: Iterable[str], fail_on: str = "degraded") -> int:
+    """Return 1 if any kernel is unsafe or degraded, else 4 if any is unknown.
+
+    With ``fail_on`` ``unsafe`` a degraded one does not count: no page is touched.
+    """
     seen = set(words)
-    if seen & {"unsafe", "degraded"}:
+    if seen & ({"unsafe"} if fail_on == "unsafe" else {"unsafe", "degraded"}):
         return NOT_SAFE
     return NO_VERDICT if "unknown" in seen else DONE

@@ -21,6 +21,7 @@ __all__ = (
     "DEFAULT_KERNEL",
     "Target",
     "add_config_option",
+    "add_fail_option",
     "add_kernel_option",
     "configured",
     "default_kernel",
@@ -66,7 +67,18 @@ def add_config_option(parser: argparse.ArgumentParser) -> None:
         "--config",
         metavar="FILE",
         help="build configuration of the kernel, as /boot/config-* or /proc/config.gz "
-        "(default: what lies beside the image or is in it; else Debian's)",
+        "(default: what lies beside the image, at the root of its build tree or is in "
+        "it; of the kernel that runs here its own; else Debian's)",
+    )
+
+
+def add_fail_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--fail-on``: from which verdict on the exit status is 1."""
+    parser.add_argument(
+        "--fail-on",
+        choices=("unsafe", "degraded"),
+        default="degraded",
+        help="the mildest verdict that gives exit status 1 (default: degraded)",
     )
 
 
@@ -174,11 +186,22 @@ def _release(text: str) -> Target:
     from e820pool.kernel.profiles import profile_for  # noqa: PLC0415  numpy
 
     try:
-        return Target(name=text, profile=profile_for(text))
+        return Target(name=text, profile=_as_it_runs(profile_for(text)))
     except InputError as exc:
         named = "an image is named with its folder, as ./vmlinuz"
         more = "" if text[:1].isdigit() else f"; {named}"
         return Target(name=text, profile=None, reason=f"{exc}{more}")
+
+
+# The exact version of the kernel that runs here names that very kernel.
+def _as_it_runs(profile: Profile) -> Profile:
+    from e820pool.kernel.profiles import with_config  # noqa: PLC0415  numpy
+    from e820pool.sources.kernel_config import read_running_config  # noqa: PLC0415
+
+    if profile.release != os.uname().release:
+        return profile
+    config = read_running_config(profile.release)
+    return profile if config is None else with_config(profile, config, "running")
 
 
 def _image(path: Path) -> Target:

@@ -11,11 +11,18 @@ from e820pool.compat.judge import (
     judge_input,
     model_of_boot,
 )
-from e820pool.compat.verdict import Verdict, VerdictWord, verdict_of, verdict_unknown
+from e820pool.compat.verdict import (
+    JudgedOn,
+    Verdict,
+    VerdictWord,
+    verdict_of,
+    verdict_unknown,
+)
 
 __all__ = (
     "BootedHandoff",
     "Difference",
+    "JudgedOn",
     "Judgement",
     "Verdict",
     "VerdictWord",

@@ -10,9 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from e820pool.compat.assumptions import assumptions_that_decide
 from e820pool.compat.check import check_input
 from e820pool.compat.diff import Difference, diff
-from e820pool.compat.verdict import Verdict, profile_notes, verdict_of, window_notes
+from e820pool.compat.verdict import (
+    Engines,
+    JudgedOn,
+    Verdict,
+    WindowFrom,
+    judged_on_of,
+    profile_notes,
+    verdict_of,
+    window_notes,
+)
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.findings import Finding
 from e820pool.handoff.assumed_window import assumed_window
@@ -132,6 +142,8 @@ def judge_boot(record: BootedHandoff, profile: Profile) -> Judgement:
     model = model_of_boot(question.given, profile, machine)
     modelled = _answer(question, profile, model)
     seen = check_input(question.deposits, question.given, profile, machine)
+    known = _judged_on(question, profile, (), "model and machine")
+    seen = replace(seen, judged_on=replace(known, by="machine"))
     differences = diff(model, machine)
     told = [
         Finding(
@@ -142,8 +154,9 @@ def judge_boot(record: BootedHandoff, profile: Profile) -> Judgement:
         for one in differences
     ]
     findings = dict.fromkeys((*seen.findings, *modelled.findings))
+    verdict = verdict_of(machine.kernel, (*findings, *told), machine)
     return Judgement(
-        verdict=verdict_of(machine.kernel, (*findings, *told), machine),
+        verdict=replace(verdict, judged_on=known),
         model=modelled,
         machine=seen,
         differences=differences,
@@ -197,4 +210,23 @@ def _answer(
     more = (*question.notes, *profile_notes(profile))
     if question.window is not None:
         more += window_notes(bare.findings, question.window)
-    return verdict_of(bare.kernel, (*bare.findings, *more), bare.view)
+    # Of a real kernel nothing is assumed but what the model makes of it.
+    decides = dict(
+        assumptions_that_decide(question.deposits, question.given, profile, bare)
+        if view is None
+        else ()
+    )
+    findings = (*bare.findings, *more, *decides.values())
+    verdict = verdict_of(bare.kernel, findings, bare.view)
+    return replace(
+        verdict, judged_on=_judged_on(question, profile, tuple(decides), "model")
+    )
+
+
+def _judged_on(
+    question: _Question, profile: Profile, assumed: tuple[str, ...], by: Engines
+) -> JudgedOn:
+    window: WindowFrom = "given" if question.given.load_window else "unknown"
+    if question.window is not None:
+        window = "assumed"
+    return judged_on_of(profile, assumed=assumed, kernel_window=window, by=by)

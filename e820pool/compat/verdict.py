@@ -6,17 +6,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from e820pool.findings import Finding, finding_value, worst_level
+from e820pool.kernel.release import parse_release
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from e820pool.extents import Span
-    from e820pool.kernel.profiles import Profile
+    from e820pool.kernel.profiles import ConfigFrom, Profile
     from e820pool.kernel.view import KernelView
 
 __all__ = (
+    "Engines",
+    "JudgedOn",
+    "MemoryDevices",
     "Verdict",
     "VerdictWord",
+    "WindowFrom",
+    "judged_on_of",
+    "judged_on_value",
     "profile_notes",
     "verdict_of",
     "verdict_unknown",
@@ -28,6 +35,81 @@ VerdictWord = Literal["safe", "degraded", "unsafe", "unknown"]
 """From the worst finding; ``unknown`` where nothing could be judged."""
 
 
+WindowFrom = Literal["given", "assumed", "unknown"]
+"""Whether it is known where the kernel is unpacked."""
+MemoryDevices = Literal["known", "unknown"]
+"""Whether it is known where the machine has memory devices."""
+Engines = Literal["model", "machine", "model and machine"]
+"""Who was asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedOn:
+    """What was known when a verdict was made.
+
+    Attributes:
+        release: the release whose model judged, such as ``6.1``.
+        version: the exact version that was recognised, "" where only a release was
+            named.
+        update: the stable update of it, None where it is not known.
+        image_sha256: of the image file, "" without an image.
+        config: where the build configuration came from.
+        assumed: options that are assumed and would, if they were otherwise, change the
+            verdict; of each there is a finding ``config-assumed``.
+        kernel_window: whether the kernel's place is known.
+        memory_devices: whether the machine's memory devices are known.
+        by: who was asked.
+    """
+
+    release: str
+    version: str = ""
+    update: int | None = None
+    image_sha256: str = ""
+    config: ConfigFrom = "assumed"
+    assumed: tuple[str, ...] = ()
+    kernel_window: WindowFrom = "unknown"
+    memory_devices: MemoryDevices = "unknown"
+    by: Engines = "model"
+
+
+def judged_on_of(
+    profile: Profile,
+    *,
+    assumed: tuple[str, ...] = (),
+    kernel_window: WindowFrom = "unknown",
+    by: Engines = "model",
+) -> JudgedOn:
+    """Return what is known of a kernel by its profile, and the rest as it is given."""
+    release = ".".join(map(str, parse_release(profile.release)))
+    return JudgedOn(
+        release=release,
+        version=profile.release if profile.release != release else "",
+        update=profile.update,
+        image_sha256=profile.image_sha256,
+        config=profile.config_from,
+        assumed=assumed,
+        kernel_window=kernel_window,
+        by=by,
+    )
+
+
+def judged_on_value(known: JudgedOn | None) -> dict[str, Any] | None:
+    """Return it as plain values, None where nothing was judged."""
+    if known is None:
+        return None
+    return {
+        "release": known.release,
+        "version": known.version,
+        "update": known.update,
+        "image_sha256": known.image_sha256 or None,
+        "config": known.config,
+        "assumed": list(known.assumed),
+        "kernel_window": known.kernel_window,
+        "memory_devices": known.memory_devices,
+        "by": known.by,
+    }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """All findings about one kernel.
@@ -37,12 +119,14 @@ class Verdict:
         verdict: ``safe``, ``degraded`` (RAM or the pool is lost, no page is
             touched), ``unsafe`` (a deposited page can be touched) or ``unknown``.
         findings: the worst first.
+        judged_on: what was known, None where nothing was judged.
         view: what they are about, None where nothing was judged.
     """
 
     kernel: str
     verdict: VerdictWord
     findings: tuple[Finding, ...] = ()
+    judged_on: JudgedOn | None = None
     view: KernelView | None = field(default=None, repr=False, compare=False)
 
 
@@ -91,4 +175,5 @@ def verdict_value(verdict: Verdict) -> dict[str, Any]:
         "kernel": verdict.kernel,
         "verdict": verdict.verdict,
         "findings": [finding_value(one) for one in verdict.findings],
+        "judged_on": judged_on_value(verdict.judged_on),
     }

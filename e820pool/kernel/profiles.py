@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from e820pool.errors import InputError
-from e820pool.kernel.config import config_of
+from e820pool.kernel.config import config_of, is_whole_config
 from e820pool.kernel.kernel_data import KernelData, NamedRelease, parse_kernel_data
 from e820pool.kernel.release import ReleaseKey, parse_release, stable_update
 
@@ -20,13 +20,19 @@ if TYPE_CHECKING:
     from e820pool.kernel.config import ConfigValue
 
 __all__ = (
+    "ConfigFrom",
     "Profile",
     "all_behaviours",
+    "assuming",
     "known_releases",
     "profile_for",
     "profile_without_model",
     "with_config",
 )
+
+ConfigFrom = Literal["assumed", "given", "beside", "inside", "running"]
+"""Where a build configuration came from: nowhere (that of the release is assumed), the
+caller, a file beside the image, the image, the running kernel (/proc/config.gz)."""
 
 # In the wheel the data lies in the package, in a source tree beside it.
 _PLACES = (
@@ -53,6 +59,9 @@ class Profile:
         capacity: entries that the kernel's own e820 table holds.
         never_merge: types whose entries the sanitiser never joins.
         update: the z of X.Y.z, None where it is not known: then as the newest.
+        given_options: the options of ``config`` that are known; the others are assumed.
+        config_from: where they came from.
+        image_sha256: of the image in which the release was recognised, "" without one.
     """
 
     release: str
@@ -62,6 +71,9 @@ class Profile:
     capacity: int = _BASE_ENTRIES
     never_merge: frozenset[int] = frozenset()
     update: int | None = None
+    given_options: frozenset[str] = frozenset()
+    config_from: ConfigFrom = "assumed"
+    image_sha256: str = ""
 
     def has(self, behaviour: str) -> bool:
         """Return whether this kernel shows the behaviour."""
@@ -104,19 +116,36 @@ def profile_for(
         >>> profile_for("6.1").has("append-needs-two")
         True
     """
-    changed = config_of(config or {}, _data().config)
-    update = stable_update(version or release)
-    return _profile(release, update, tuple(sorted(changed.items())))
+    profile = _profile(release, stable_update(version or release), ())
+    return with_config(profile, config) if config else profile
 
 
-def with_config(profile: Profile, config: Mapping[str, Any]) -> Profile:
-    """Return the profile of the same kernel built with other options.
+def with_config(
+    profile: Profile, config: Mapping[str, Any], config_from: ConfigFrom = "given"
+) -> Profile:
+    """Return the profile of the same kernel, built with these options.
+
+    What they do not say is assumed as for its release, unless they are a whole
+    configuration.
 
     Raises:
         InputError: an option cannot have its value.
     """
-    changed = config_of(config, _data().config)
-    return _profile(profile.release, profile.update, tuple(sorted(changed.items())))
+    known = _data().config
+    changed = config_of(config, known)
+    made = _profile(profile.release, profile.update, tuple(sorted(changed.items())))
+    return replace(
+        made,
+        given_options=frozenset(known if is_whole_config(config) else changed),
+        config_from=config_from,
+        image_sha256=profile.image_sha256,
+    )
+
+
+def assuming(profile: Profile, option: str, value: ConfigValue) -> Profile:
+    """Return the profile of the same kernel if an option had another value."""
+    options = {**profile.config, option: value}
+    return _profile(profile.release, profile.update, tuple(sorted(options.items())))
 
 
 def profile_without_model(release: str) -> Profile:
@@ -128,7 +157,7 @@ def profile_without_model(release: str) -> Profile:
     return Profile(release=release, behaviours=frozenset(), config=config)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _profile(
     release: str, update: int | None, changed: tuple[tuple[str, ConfigValue], ...]
 ) -> Profile:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.errors import BadImageError, InputError
-from e820pool.kernel.profiles import profile_for
+from e820pool.kernel.profiles import ConfigFrom, profile_for, with_config
+from e820pool.kernel.release import parse_release, stable_update
 from e820pool.sources.files import read_file
 from e820pool.sources.kernel_config import parse_config_text
 from e820pool.sources.kernel_payload import embedded_config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from e820pool.kernel.profiles import Profile
 
 __all__ = ("KernelFile", "known_profile", "profile_of", "read_kernel_file")
+
+_MADE_FOR = re.compile(r"^# Linux/\S+ (\d\S*) Kernel Configuration", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +34,13 @@ class KernelFile:
         name: for people: a release, or the path that was given.
         image: the whole bzImage file.
         config: text of its build configuration, "" when not at hand.
+        config_from: where that was.
     """
 
     name: str
     image: bytes
     config: str = ""
+    config_from: ConfigFrom = "beside"
 
 
 def read_kernel_file(path: Path) -> KernelFile:
@@ -41,14 +49,37 @@ def read_kernel_file(path: Path) -> KernelFile:
     Raises:
         InputError, BadImageError: it cannot be read, is empty or absurdly long.
     """
-    config = ""
+    data = read_file(path)
     # /boot/vmlinuz may be a link to a name with a release in it.
     for image in dict.fromkeys((path, path.resolve())):
-        beside = _config_of(image)
-        if not config and beside != image and beside.is_file():
-            config = read_file(beside, empty=True).decode("utf-8", "replace")
-    data = read_file(path)
-    return KernelFile(name=str(path), image=data, config=config or _carried(data))
+        for beside in _configs_of(image):
+            if beside != image and beside.is_file():
+                text = read_file(beside, empty=True).decode("utf-8", "replace")
+                if text and not _is_of_another(text, data):
+                    return KernelFile(name=str(path), image=data, config=text)
+    return KernelFile(
+        name=str(path), image=data, config=_carried(data), config_from="inside"
+    )
+
+
+# Kconfig writes the version it was made for into its third line. A build tree may have
+# been turned to another since the image was made.
+def _is_of_another(text: str, image: bytes) -> bool:
+    made_for = _MADE_FOR.search(text)
+    if made_for is None:
+        return False
+    try:
+        parsed = parse_bzimage(image)
+        key = parse_release(made_for[1])
+        return parse_release(parsed.release) != key or _differ(
+            stable_update(made_for[1]), stable_update(parsed.version or parsed.release)
+        )
+    except (InputError, BadImageError):
+        return False
+
+
+def _differ(one: int | None, other: int | None) -> bool:
+    return one is not None and other is not None and one != other
 
 
 # An image that cannot be unpacked here may still be asked for the rest.
@@ -59,12 +90,16 @@ def _carried(image: bytes) -> str:
         return ""
 
 
-# In /boot it is vmlinuz-6.1 and config-6.1, in the cache image-6.1 and config-6.1.
-def _config_of(path: Path) -> Path:
+# In /boot it is vmlinuz-6.1 and config-6.1, in the cache image-6.1 and config-6.1; in a
+# build tree .config at its root, of which a bzImage lies in arch/x86/boot.
+def _configs_of(path: Path) -> Iterator[Path]:
     name = path.name.replace("vmlinuz", "config")
     if name.startswith("image-"):
         name = "config-" + name.removeprefix("image-")
-    return path.with_name(name)
+    yield path.with_name(name)
+    yield path.with_name(".config")
+    if path.parent.name == "boot" and path.parent.parent.parent.name == "arch":
+        yield path.parents[3] / ".config"
 
 
 def profile_of(kernel: KernelFile) -> Profile:
@@ -75,8 +110,12 @@ def profile_of(kernel: KernelFile) -> Profile:
         BadImageError: it is no bzImage, or its configuration cannot be read.
     """
     parsed = parse_bzimage(kernel.image)
-    config = parse_config_text(kernel.config) if kernel.config else None
-    return profile_for(parsed.release, config, parsed.version)
+    profile = profile_for(parsed.release, version=parsed.version)
+    digest = hashlib.sha256(kernel.image).hexdigest()
+    profile = replace(profile, image_sha256=digest)
+    if not kernel.config:
+        return profile
+    return with_config(profile, parse_config_text(kernel.config), kernel.config_from)
 
 
 def known_profile(kernel: KernelFile) -> Profile | None:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from e820pool.compat import JudgedOn, Verdict
 from e820pool.report.jsons import document, json_text
+from e820pool.report.verdicts import judged_on_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,11 +41,14 @@ class Reading:
     Attributes:
         unreadable: ``(id, why)`` of the hosts without a map.
         notes: the ids of the hosts whose source has a note, by the note's id.
+        judged_on: by kernel what its verdicts were judged on, of all hosts together:
+            options that decide add up.
     """
 
     def __init__(self) -> None:
         self.unreadable: list[tuple[str, str]] = []
         self.notes: dict[str, list[str]] = {}
+        self.judged_on: dict[str, dict[str, Any]] = {}
 
     def take(self, answer: Mapping[str, Any]) -> None:
         """Count the answer of one host."""
@@ -52,6 +57,10 @@ class Reading:
         for one in dict.fromkeys(one["id"] for one in answer.get("notes", ())):
             if one in _TELLING:
                 self.notes.setdefault(one, []).append(answer["id"])
+        for kernel, verdict in answer.get("verdicts", {}).items():
+            value = verdict["judged_on"]
+            before = self.judged_on.setdefault(kernel, {**value, "assumed": []})
+            before["assumed"] = sorted({*before["assumed"], *value["assumed"]})
 
 
 def fleet_text(
@@ -66,7 +75,7 @@ def fleet_text(
         counts: hosts by kernel and verdict.
         findings: hosts by kernel and finding.
         failed: hosts without a verdict.
-        reading: what was odd in their sources.
+        reading: what was odd in their sources, and what was known of the kernels.
     """
     rows = [
         (
@@ -78,10 +87,21 @@ def fleet_text(
     ]
     headers = ("kernel", *_WORDS, "most hosts have")
     text = tabulate(rows, headers=headers, tablefmt="plain")
-    lines = [text, *_remarks(reading)]
+    verdicts = [
+        Verdict(kernel=kernel, verdict="unknown", judged_on=_judged_on(value))
+        for kernel, value in reading.judged_on.items()
+    ]
+    lines = [text, *judged_on_lines(verdicts), *_remarks(reading)]
     if failed:
         lines.append(f"hosts without a verdict: {failed}")
     return "\n".join(lines)
+
+
+def _judged_on(value: Mapping[str, Any]) -> JudgedOn:
+    image = value["image_sha256"] or ""
+    return JudgedOn(
+        **{**value, "assumed": tuple(value["assumed"]), "image_sha256": image}
+    )
 
 
 def fleet_json(
@@ -96,6 +116,7 @@ def fleet_json(
             "kernel": kernel,
             **{word: counts.get((kernel, word), 0) for word in _WORDS},
             "findings": dict(_of_kernel(kernel, findings)),
+            "judged_on": reading.judged_on.get(kernel),
         }
         for kernel in _kernels(counts)
     ]

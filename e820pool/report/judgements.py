@@ -10,7 +10,12 @@ from tabulate import tabulate
 from e820pool.compat import Judgement, Verdict
 from e820pool.report.jsons import document, json_text
 from e820pool.report.paint import plain
-from e820pool.report.verdicts import painted_verdict, told_findings, verdict_value
+from e820pool.report.verdicts import (
+    judged_on_lines,
+    painted_verdict,
+    told_findings,
+    verdict_value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +36,11 @@ def judgements_text(
     """
     rows = [[painted_verdict(cell, paint) for cell in _row(one)] for one in found]
     table = tabulate(rows, headers=_HEADERS, tablefmt="plain", disable_numparse=True)
-    told = told_findings([_verdict(one) for one in found])
-    return "\n".join([table, *([""] if told else []), *told])
+    verdicts = [_verdict(one) for one in found]
+    told, known = told_findings(verdicts), judged_on_lines(verdicts)
+    return "\n".join(
+        [table, *([""] if told else []), *told, *([""] if known else []), *known]
+    )
 
 
 def _verdict(one: Judgement | Verdict) -> Verdict:

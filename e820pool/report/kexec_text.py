@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from e820pool.compat.verdict import judged_on_value
 from e820pool.findings import finding_value
 from e820pool.report.jsons import (
     deposit_values,
@@ -14,7 +15,7 @@ from e820pool.report.jsons import (
     extent_values,
     json_text,
 )
-from e820pool.report.verdicts import finding_line
+from e820pool.report.verdicts import finding_line, judged_on_lines
 from e820pool.report.view import mem_range
 from e820pool.type_words import log_words
 
@@ -52,6 +53,7 @@ def plan_text(plan: KexecPlan, obstacles: Sequence[str] = ()) -> str:
     found = plan.verdict.findings
     if found:
         lines += ["", *(finding_line(one) for one in found)]
+    lines += ["", *judged_on_lines([plan.verdict])]
     lines += [f"would be refused here: {one}" for one in obstacles]
     return "\n".join(lines)
 
@@ -74,6 +76,7 @@ def plan_json(
             cmdline=plan.request.cmdline.decode("latin-1"),
             verdict=plan.verdict.verdict,
             findings=[finding_value(one) for one in plan.verdict.findings],
+            judged_on=judged_on_value(plan.verdict.judged_on),
             obstacles=list(obstacles),
             generation=plan.generation,
             inherited=_inherited_value(plan),

@@ -13,12 +13,14 @@ from e820pool.report.paint import VERDICT_STYLES, plain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from e820pool.compat import Verdict
+    from e820pool.compat import JudgedOn, Verdict
     from e820pool.findings import Finding
+    from e820pool.kernel.profiles import ConfigFrom
     from e820pool.report.paint import Paint
 
 __all__ = (
     "finding_line",
+    "judged_on_lines",
     "painted_verdict",
     "told_findings",
     "verdict_value",
@@ -27,6 +29,14 @@ __all__ = (
 )
 
 _HEADERS = ("kernel", "verdict", "findings")
+_DIGITS = 12
+_CONFIG_WORDS: dict[ConfigFrom, str] = {
+    "assumed": "configuration assumed",
+    "given": "configuration given",
+    "beside": "configuration from beside the image",
+    "inside": "configuration from inside the image",
+    "running": "configuration of the running kernel",
+}
 _MARK = {"unsafe": "!!", "degraded": " !", "note": "  "}
 
 
@@ -38,7 +48,38 @@ def verdicts_text(verdicts: Sequence[Verdict], *, paint: Paint = plain) -> str:
     rows = [[v.kernel, painted_verdict(v.verdict, paint), _ids(v)] for v in verdicts]
     table = tabulate(rows, headers=_HEADERS, tablefmt="plain", disable_numparse=True)
     told = told_findings(verdicts)
-    return "\n".join([table, *([""] if told else []), *told])
+    known = judged_on_lines(verdicts)
+    return "\n".join(
+        [table, *([""] if told else []), *told, *([""] if known else []), *known]
+    )
+
+
+def judged_on_lines(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return a line for each different thing that verdicts were judged on."""
+    kernels: dict[str, list[str]] = {}
+    for one in verdicts:
+        if one.judged_on is not None:
+            kernels.setdefault(_judged_on(one.judged_on), []).append(one.kernel)
+    if len(kernels) == 1:
+        return [f"judged on: {text}" for text in kernels]
+    return [f"judged on ({', '.join(who)}): {text}" for text, who in kernels.items()]
+
+
+# The release itself stands beside its verdict.
+def _judged_on(known: JudgedOn) -> str:
+    parts: list[str] = [known.by]
+    if known.version:
+        update = f" (update {known.update})" if known.update is not None else ""
+        parts.append(f"version {known.version}{update}")
+    image = known.image_sha256
+    parts.append(f"image sha256 {image[:_DIGITS]}" if image else "no image")
+    config = _CONFIG_WORDS[known.config]
+    deciding = f" (deciding: {' '.join(known.assumed)})" if known.assumed else ""
+    parts.append(config + deciding)
+    if known.kernel_window == "assumed":
+        parts.append("kernel's place assumed")
+    parts.append(f"memory devices {known.memory_devices}")
+    return "; ".join(parts)
 
 
 def painted_verdict(word: str, paint: Paint) -> str:

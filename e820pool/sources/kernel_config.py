@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
-from e820pool.errors import BadImageError
+from e820pool.errors import BadImageError, InputError
 from e820pool.sources.files import read_file
 
-__all__ = ("parse_config_text", "read_config")
+__all__ = ("parse_config_text", "read_config", "read_running_config")
 
 _GZIP = b"\x1f\x8b"
 _MOST_BYTES = 16 << 20
@@ -56,6 +57,22 @@ def read_config(path: str) -> dict[str, str]:
             "CONFIG_EFI=y"
         )
     return found
+
+
+def read_running_config(release: str, root: Path = Path("/")) -> dict[str, str] | None:
+    """Return option to value of the running kernel, None where nothing says it.
+
+    It shows them itself (CONFIG_IKCONFIG_PROC), or its package left them in /boot or
+    beside its modules.
+    """
+    for name in (
+        "proc/config.gz",
+        f"boot/config-{release}",
+        f"lib/modules/{release}/config",
+    ):
+        with suppress(InputError, BadImageError):
+            return read_config(str(root / name))
+    return None
 
 
 def _unpacked(data: bytes, path: str) -> bytes:

@@ -11,6 +11,7 @@ import numpy as np
 
 from e820pool import __version__
 from e820pool.compat import judge_each
+from e820pool.compat.verdict import judged_on_value
 from e820pool.deposits import DepositLedger
 from e820pool.errors import E820PoolError
 from e820pool.extents import PAGE_SHIFT, ExtentSet
@@ -120,4 +121,8 @@ def _handoff_of(host: Captured) -> Handoff:
 
 def _value(verdict: Verdict) -> dict[str, Any]:
     ids = dict.fromkeys(finding.id for finding in verdict.findings)
-    return {"verdict": verdict.verdict, "findings": list(ids)}
+    return {
+        "verdict": verdict.verdict,
+        "findings": list(ids),
+        "judged_on": judged_on_value(verdict.judged_on),
+    }

@@ -40,7 +40,8 @@ def test_the_json_twin_has_exactly_its_keys(run, tmp_path):
     assert set(told) == {"schema", "kind", "verdicts"}
     assert (told["schema"], told["kind"]) == (1, "verdicts")
     (verdict,) = told["verdicts"]
-    assert set(verdict) == {"kernel", "verdict", "findings"}
+    assert set(verdict) == {"kernel", "verdict", "findings", "judged_on"}
+    assert verdict["judged_on"]["config"] == "assumed"
     assert (verdict["kernel"], verdict["verdict"]) == ("6.1", "unsafe")
     for finding in verdict["findings"]:
         assert set(finding) == {"id", "level", "message", "source", "extents"}
@@ -74,7 +75,12 @@ def test_without_an_image_a_release_that_randomises_has_one_of_usual_size(judge)
     _, (old, new) = judge("--kernel", "4.4,6.1", rows=LAID_OVER)
     assert old["verdict"] == "degraded"
     assert new["verdict"] == "unsafe"
-    assert ids(new) == {"touched-by-decompressor", "not-monotone", "window-assumed"}
+    assert ids(new) == {
+        "touched-by-decompressor",
+        "not-monotone",
+        "window-assumed",
+        "config-assumed",
+    }
     _, (still,) = judge("--kernel", "6.1", rows=LAID_OVER, cmdline=b"nokaslr")
     assert still["verdict"] == "degraded"
     code, (safe,) = judge("--kernel", "6.1")
@@ -266,7 +272,9 @@ def test_releases_are_words_and_not_numbers(run, tmp_path):
     """A table that took 5.10 for a number would print 5.1."""
     path = RawHandoff(rows=TABLE, deposits=PAGES).write(tmp_path / "h")
     lines = run("check", path, "--kernel", "5.10").out.splitlines()
-    assert lines == ["kernel    verdict    findings", "5.10      safe       -"]
+    assert lines[:2] == ["kernel    verdict    findings", "5.10      safe       -"]
+    known = "judged on: model; no image; configuration assumed; kernel's place assumed"
+    assert lines[2:] == ["", f"{known}; memory devices unknown"]
 
 
 def test_a_finding_that_many_kernels_share_is_told_once(run, tmp_path):

@@ -37,14 +37,20 @@ def test_a_host_a_line_in_order(run, lines):
     assert [one["id"] for one in told] == ["a", "b", "c", "d", "4"]
     assert told[0]["deposits"] == 16
     assert (told[1]["deposits"], told[1]["entries"]) == (512, 8)
-    assert told[1]["verdicts"]["6.1"] == {"verdict": "safe", "findings": []}
+    verdict = told[1]["verdicts"]["6.1"]
+    assert (verdict["verdict"], verdict["findings"]) == ("safe", [])
+    assert (verdict["judged_on"]["release"], verdict["judged_on"]["by"]) == (
+        "6.1",
+        "model",
+    )
     assert "3 whole numbers" in told[2]["error"]
     assert "not inside RAM" in told[3]["error"]
 
 
 def test_the_table_sums_up(run, lines):
     done = run("fleet", lines, *KERNELS)
-    head, old, new, last = done.out.splitlines()
+    head, old, new, known, last = done.out.splitlines()
+    assert known.startswith("judged on: model; no image; configuration assumed")
     assert head.split()[:3] == ["kernel", "safe", "degraded"]
     assert (old.split()[0], new.split()[:2]) == ("4.19", ["6.1", "3"])
     assert last == "hosts without a verdict: 2"
@@ -55,6 +61,7 @@ def test_json_sums_up_the_same(run, lines):
     assert told["kind"] == "fleet"
     assert [one["kernel"] for one in told["kernels"]] == ["4.19", "6.1"]
     assert told["failed"] == 2
+    assert told["kernels"][1]["judged_on"]["config"] == "assumed"
     assert sum(told["kernels"][1][word] for word in ("safe", "degraded")) == 3
 
 

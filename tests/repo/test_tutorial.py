@@ -27,6 +27,8 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     shutil.copy(ROOT / "tests/data/maps/dmesg/008.txt", "map.txt")
     Path("vmlinuz").write_bytes(rawbytes.bzimage())
+    # What a distribution's has of the options that matter here.
+    Path("config").write_text("CONFIG_RANDOMIZE_BASE=y\nCONFIG_NODES_SHIFT=10\n")
 
 
 def steps():

@@ -176,7 +176,10 @@ def test_an_option_that_cannot_be_is_refused(config):
 
 
 def test_options_that_change_nothing_are_ignored():
-    assert profile_for("6.1", {"CONFIG_SMP": "y"}) == profile_for("6.1")
+    found, bare = profile_for("6.1", {"CONFIG_SMP": "y"}), profile_for("6.1")
+    assert found.config == bare.config
+    assert found.given_options == frozenset()
+    assert (found.config_from, bare.config_from) == ("given", "assumed")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
 from e820pool.cli.targets import (
     add_config_option,
+    add_fail_option,
     add_kernel_option,
     configured,
     loaded,
@@ -51,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_kernel_option(parser, many=True, default="all")
     add_config_option(parser)
+    add_fail_option(parser)
     parser.add_argument(
         "--from",
         dest="running",
@@ -102,7 +104,7 @@ def _bulk(args: argparse.Namespace, console: Console) -> int:
             "check --jsonl reads kernel and deposits from its records: --boot, "
             "--console and --deposit are for HANDOFF"
         )
-    return check_jsonl(args.jsonl, console)
+    return check_jsonl(args.jsonl, console, args.fail_on)
 
 
 def _one(args: argparse.Namespace, console: Console) -> int:
@@ -128,7 +130,7 @@ def _one(args: argparse.Namespace, console: Console) -> int:
         console.result(verdicts_json(found))
     else:
         console.result(verdicts_text(found, paint=console.paint))
-    return status.status_of_verdicts(one.verdict for one in found)
+    return status.status_of_verdicts((one.verdict for one in found), args.fail_on)
 
 
 def _running_kernel(args: argparse.Namespace) -> RunningKernel | None:

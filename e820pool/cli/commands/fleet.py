@@ -9,7 +9,7 @@ from e820pool.cli import status
 from e820pool.cli.job_options import add_job_options, job_options
 from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
-from e820pool.cli.targets import add_kernel_option, targets
+from e820pool.cli.targets import add_fail_option, add_kernel_option, targets
 from e820pool.errors import InputError
 from e820pool.experiments.kept_results import KeptResults, finished_results
 
@@ -43,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a folder of maps, a .jsonl file, a .parquet file or a folder of these",
     )
     add_kernel_option(parser, many=True, default="all")
+    add_fail_option(parser)
     parser.add_argument(
         "--scatter",
         metavar="N",
@@ -118,7 +119,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if reading.unreadable and not args.skip_unreadable:
         return status.BAD_INPUT
     judged = failed - len(reading.unreadable)
-    return _status({word for _, word in counts}, judged or not counts)
+    return _status({word for _, word in counts}, judged or not counts, args.fail_on)
 
 
 # Each host without a map is named, since nobody else will miss it; of those that are
@@ -137,8 +138,8 @@ def _size(args: argparse.Namespace, console: Console) -> int | None:
     return count_fleet(args.maps) if console.shows_progress else None
 
 
-def _status(words: set[str], failed: bool | int) -> int:
-    code = status.status_of_verdicts(words)
+def _status(words: set[str], failed: bool | int, fail_on: str) -> int:
+    code = status.status_of_verdicts(words, fail_on)
     return status.NO_VERDICT if failed and code == status.DONE else code
 
 

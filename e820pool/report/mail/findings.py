@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.report.mail.lines import wrapped
 from e820pool.report.results.judged import WORDS
+from e820pool.report.verdicts import judged_on_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +30,8 @@ def verdict_lines(judged: Sequence[Judged]) -> Iterator[str]:
             sides = f"model {one.model}, machine {one.machine}"
             yield from wrapped(f"{one.verdict.kernel}: booted: {sides}")
         yield from difference_lines(one.verdict.kernel, one.differences)
+    for line in judged_on_lines([one.verdict for one in judged]):
+        yield from wrapped(line, "", "    ")
 
 
 def difference_lines(kernel: str, found: Iterable[Difference]) -> Iterator[str]:

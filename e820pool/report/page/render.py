@@ -15,12 +15,13 @@ from e820pool.report.explanations import explanations
 from e820pool.report.page.context import finding_ids, shown
 from e820pool.report.summary import counted, pages_text
 from e820pool.report.table import human_size
+from e820pool.report.verdicts import judged_on_lines
 from e820pool.report.zones import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from e820pool.report.results.model import Chapter
+    from e820pool.report.results.model import Chapter, Judged
 
 __all__ = ("html_report",)
 
@@ -60,8 +61,12 @@ def _pages() -> Environment:
         keep_trailing_newline=True,
     )
     pages.filters.update(size=human_size, pages=pages_text)
-    pages.globals.update(counted=counted)
+    pages.globals.update(counted=counted, judged_on=_judged_on)
     return pages
+
+
+def _judged_on(rows: Sequence[Judged]) -> list[str]:
+    return judged_on_lines([row.verdict for row in rows])
 
 
 def _source(pages: Environment, name: str) -> str:

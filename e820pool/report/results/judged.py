@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast, get_args
 
-from e820pool.compat import Difference, Verdict, VerdictWord
+from e820pool.compat import Difference, JudgedOn, Verdict, VerdictWord
+from e820pool.compat.verdict import Engines, MemoryDevices, WindowFrom
 from e820pool.findings import LEVELS, Finding, Level
+from e820pool.kernel.profiles import ConfigFrom
 from e820pool.report.results.model import Judged, VerdictsChapter
 
 if TYPE_CHECKING:
@@ -29,6 +31,29 @@ def verdict_at(found: Fields) -> Verdict:
         kernel=found.text("kernel"),
         verdict=cast("VerdictWord", found.word("verdict", WORDS)),
         findings=tuple(finding_of(one) for one in found.parts("findings")),
+        judged_on=_judged_on(found),
+    )
+
+
+# Documents of earlier versions do not say it.
+def _judged_on(found: Fields) -> JudgedOn | None:
+    if not found.has("judged_on"):
+        return None
+    known = found.part("judged_on")
+    return JudgedOn(
+        release=known.text("release"),
+        version=known.text("version"),
+        update=known.count("update") if known.has("update") else None,
+        image_sha256=known.text("image_sha256") if known.has("image_sha256") else "",
+        config=cast("ConfigFrom", known.word("config", get_args(ConfigFrom))),
+        assumed=known.texts("assumed"),
+        kernel_window=cast(
+            "WindowFrom", known.word("kernel_window", get_args(WindowFrom))
+        ),
+        memory_devices=cast(
+            "MemoryDevices", known.word("memory_devices", get_args(MemoryDevices))
+        ),
+        by=cast("Engines", known.word("by", get_args(Engines))),
     )
 
 

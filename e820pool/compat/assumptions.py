@@ -1,0 +1,190 @@
+"""Options that are assumed, and without which the verdict would be another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from e820pool.abi.setup_data import SETUP_KEXEC_KHO
+from e820pool.compat.check import check_input
+from e820pool.findings import Finding
+from e820pool.kernel.profiles import assuming
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from e820pool.compat.verdict import Verdict
+    from e820pool.extents import ExtentSet
+    from e820pool.kernel.boot_input import BootInput
+    from e820pool.kernel.config import ConfigValue
+    from e820pool.kernel.profiles import Profile
+    from e820pool.kernel.view import KernelView
+
+__all__ = ("assumptions_that_decide",)
+
+
+class _Judged(NamedTuple):
+    given: BootInput
+    profile: Profile
+    view: KernelView
+    ids: frozenset[str]
+
+
+def assumptions_that_decide(
+    deposits: ExtentSet, given: BootInput, profile: Profile, verdict: Verdict
+) -> Iterator[tuple[str, Finding]]:
+    """Yield each assumed option that would change the verdict, and what is said of it.
+
+    Every assumed option that can have an effect on this input is turned, one at a
+    time, and the model is asked again; of options with the same effect the first that
+    changes the verdict is enough. Where a deposit could then be touched the finding is
+    ``degraded``, else a ``note``.
+
+    Args:
+        deposits: the pages that must stay untouched.
+        given: what the kernel reads.
+        profile: with the options that are assumed (all but ``given_options``).
+        verdict: of the model, by this profile.
+    """
+    view = verdict.view
+    if view is None:
+        return
+    case = _Judged(given, profile, view, frozenset(one.id for one in verdict.findings))
+    for group in _ALTERNATIVES:
+        for option, values, matters in group:
+            if option in profile.given_options or not matters(case):
+                continue
+            found = _changed(deposits, case, verdict, option, values)
+            if found is not None:
+                yield option, found
+                break
+
+
+def _changed(
+    deposits: ExtentSet,
+    case: _Judged,
+    verdict: Verdict,
+    option: str,
+    values: tuple[ConfigValue, ...],
+) -> Finding | None:
+    was = case.profile.config[option]
+    for value in values or (not was,):
+        if value != was:
+            profile = assuming(case.profile, option, value)
+            other = check_input(deposits, case.given, profile)
+            if other.verdict != verdict.verdict:
+                return _finding(case.profile, option, value, verdict, other)
+    return None
+
+
+def _finding(
+    profile: Profile, option: str, value: ConfigValue, verdict: Verdict, other: Verdict
+) -> Finding:
+    was, word = _shown(profile.config[option]), other.verdict
+    worse, better = (other, verdict) if word != "safe" else (verdict, other)
+    known = {one.id for one in better.findings}
+    new = {one.id for one in worse.findings if one.level != "note"} - known
+    why = f" ({', '.join(sorted(new))})" if new and worse is other else ""
+    may_touch = word == "unsafe"
+    return Finding(
+        id="config-assumed",
+        level="degraded" if may_touch else "note",
+        message=(
+            f"{option}={was} is assumed; of a kernel with {option}={_shown(value)} the "
+            f"verdict is {word}{why}"
+        ),
+        source="specs/kernels/releases.toml: the configuration of that release",
+    )
+
+
+def _shown(value: ConfigValue) -> str:
+    return ("n", "y")[value] if isinstance(value, bool) else str(value)
+
+
+# How many rows a kernel's table can have while it reads this, at the most: each node,
+# each word of the command line and each range of its own cuts a row in three.
+def _most_rows(case: _Judged) -> int:
+    given = case.given
+    cuts = len(given.setup_data or ()) + given.cmdline.count("mem") + 4
+    return int(given.table.size) + sum(int(one.size) for one in given.ext) + 2 * cuts
+
+
+def _table_can_be_full(case: _Judged, option: str, value: ConfigValue) -> bool:
+    other = assuming(case.profile, option, value).capacity
+    least = min(case.profile.capacity, other)
+    return other != case.profile.capacity and least < _most_rows(case)
+
+
+def _nodes(case: _Judged) -> bool:
+    return any(_table_can_be_full(case, "NODES_SHIFT", value) for value in _SHIFTS)
+
+
+def _capacity_by_numa(case: _Judged) -> bool:
+    return _table_can_be_full(case, "NUMA", not case.profile.config["NUMA"])
+
+
+def _capacity_by_efi(case: _Judged) -> bool:
+    return _table_can_be_full(case, "EFI", not case.profile.config["EFI"])
+
+
+def _beyond_max_pfn(case: _Judged) -> bool:
+    return "memory-beyond-max-pfn" in case.view.warnings
+
+
+def _efi(case: _Judged) -> bool:
+    return case.given.efi is not None
+
+
+# KASLR goes by the zero page's RAM: a deposit under none of it is out of its reach.
+def _kaslr(case: _Judged) -> bool:
+    reach = {"not-monotone", "touched-by-decompressor", "memmap-limit"}
+    reach |= {"efi-memmap-overrides", "forced-to-ram-by-kernel-image"}
+    return case.profile.has("kaslr") and bool(case.ids & reach)
+
+
+def _low_kaslr(case: _Judged) -> bool:
+    return case.profile.has("kaslr-low-only") and _kaslr(case)
+
+
+def _kho(case: _Judged) -> bool:
+    nodes = case.given.setup_data or ()
+    named = any(node.type == SETUP_KEXEC_KHO for node in nodes)
+    return named and case.profile.has("kho-scratch-is-memory")
+
+
+# Fewer regions than memblock's first array holds are not freed (INIT_REGIONS, 128, and
+# what is reserved in one of them).
+def _freed(case: _Judged) -> bool:
+    many = len(case.view.memory) >= _FREED_FROM
+    return many and case.profile.has("regions-read-after-free")
+
+
+# A table that user space can read, and that a later kexec hands on.
+def _firmware_map(case: _Judged) -> bool:
+    on_the_line = case.view.user_map is not None
+    return on_the_line or "entry-ends-at-2-64" in case.ids
+
+
+_FREED_FROM = 100
+# Kconfig's default for x86_64, and MAXSMP, as most distributions have it.
+_SHIFTS = (6, 10)
+# The option, its other values (empty: the other of yes and no), and whether it can
+# have an effect; those with the same effect together.
+_Alternative = tuple[str, tuple["ConfigValue", ...], "Callable[[_Judged], bool]"]
+_ALTERNATIVES: tuple[tuple[_Alternative, ...], ...] = (
+    (
+        ("NODES_SHIFT", _SHIFTS, _nodes),
+        ("NUMA", (), _capacity_by_numa),
+        ("EFI", (), _capacity_by_efi),
+    ),
+    (("NUMA", (), _beyond_max_pfn),),
+    (
+        ("INIT_ON_FREE_DEFAULT_ON", (), _freed),
+        ("MEMORY_HOTPLUG", (), _freed),
+        ("NUMA", (), _freed),
+        ("ARCH_KEEP_MEMBLOCK", (), _freed),
+    ),
+    (("EFI", (), _efi),),
+    (("RANDOMIZE_BASE", (), _kaslr), ("HIBERNATION", (), _low_kaslr)),
+    (("KEXEC_HANDOVER", (), _kho),),
+    (("FIRMWARE_MEMMAP", (), _firmware_map),),
+)

@@ -3,6 +3,13 @@
 import pytest
 from compat_cases import AT, CARVED, RECORD, SIZE, WHOLE, G, M, found, levels, verdict
 
+from e820pool.compat.next_kexec import findings_of_next_kexec
+from e820pool.compat.situation import situation_of
+from e820pool.extents import ExtentSet
+from e820pool.kernel.boot_input import BootInput
+from e820pool.kernel.profiles import profile_for
+from e820pool.kernel.view import KernelView
+
 LINE = f"memmap={SIZE:#x}${AT:#x} nokaslr"
 
 
@@ -101,3 +108,13 @@ class TestCreep:
         rows, deposits = split(20)
         given = {"deposits": deposits, "setup_data": (RECORD,)}
         assert levels("entry-creep", rows, "6.1", **given) == []
+
+    @pytest.mark.parametrize(("left", "told"), [(8, False), (7, True), (0, True)])
+    def test_it_is_told_from_fewer_than_8_hops_on(self, left, told):
+        """A view whose table grows by one entry a hop, with so many slots left."""
+        after = tuple((at * 2 * M, M, 1) for at in range(128 - left))
+        profile = profile_for("6.1")
+        seen = KernelView(kernel="6.1", bios_map=after[:-1], kexec_map=after)
+        case = situation_of(ExtentSet(), seen, BootInput(), profile)
+        found = [one.id for one in findings_of_next_kexec(case)]
+        assert ("entry-creep" in found) is told

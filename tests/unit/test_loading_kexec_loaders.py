@@ -60,6 +60,15 @@ def test_kexec_tools_sort_and_keep_the_interrupt_table_out_of_ram():
     assert only.table == ((0x1000, PAGE, 1),)
 
 
+@pytest.mark.parametrize("start", [0x3FF, 0x400, 0x401])
+def test_kexec_tools_leave_ram_alone_from_0x400_on(start):
+    """The end stays, and so does every row but the first that lies below."""
+    rows = [(start, 0x1000, 1), (0x10_0000, PAGE, 1)]
+    handed = by_kexec_tools(rows).table
+    assert handed[0] == (max(start, 0x400), 0x1000 - max(0x400 - start, 0), 1)
+    assert handed[1] == rows[1]
+
+
 def test_kexec_tools_turn_ram_below_the_interrupt_table_s_end_into_a_size_that_wraps():
     """A kernel refuses the whole table for it."""
     handed = by_kexec_tools([(0, 0x200, 1), (0x10_0000, PAGE, 1)])

@@ -101,6 +101,18 @@ def test_ram_that_must_be_kept_is_kept():
         fit_table(table, 2, keep=ByteRangeSet([(last, last + 1)]))
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "kept"),
+    [(-1, 0, False), (-1, 1, True), (4095, 4096, True), (4096, 4097, False)],
+)
+def test_a_run_that_only_touches_what_must_be_kept_may_go(start, end, kept):
+    """`start` and `end` are bytes from the run's own start; it is of 4096 bytes."""
+    table = between_deposits(8192, 4096)
+    last = int(table["addr"][3])
+    fitted = fit_table(table, 3, keep=ByteRangeSet([(last + start, last + end)]))
+    assert fitted.given_up.total_bytes == (8192 if kept else 4096)
+
+
 def test_of_equal_runs_the_highest_goes_first():
     fitted = fit_table(between_deposits(4096, 4096, 4096), 3)
     first = 16 * MIB + 4096

@@ -117,7 +117,7 @@ def map_of(source: str, args: argparse.Namespace, console: Console) -> MemoryMap
         args: has ``block`` and ``log_boot``.
         console: takes the notes.
     """
-    from e820pool.sources import read_map  # noqa: PLC0415  numpy
+    from e820pool.sources.recognise import read_map  # noqa: PLC0415  numpy
 
     if source == "-" and sys.stdin is None:
         raise InputError("standard input is closed: SOURCE - has nothing to read")

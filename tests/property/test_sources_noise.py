@@ -14,9 +14,9 @@ from rawbytes import e820_table, patched, setup_data, zero_page
 from strategies import any_rows, mutated
 
 from e820pool.errors import BadImageError, InputError
-from e820pool.sources import read_map
 from e820pool.sources.deposits_file import read_deposits
 from e820pool.sources.handoff_dir import read_handoff
+from e820pool.sources.recognise import read_map
 
 MAPS = Path(__file__).parents[1] / "data" / "maps"
 LOG = (MAPS / "dmesg/086.txt").read_bytes()

@@ -11,8 +11,8 @@ from e820pool.extents import Span
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.memory_map import MemoryMap
 from e820pool.report.handoff_dir import write_handoff
-from e820pool.sources import read_map
 from e820pool.sources.handoff_dir import read_handoff
+from e820pool.sources.recognise import read_map
 
 FIRMWARE = MemoryMap.of(
     [

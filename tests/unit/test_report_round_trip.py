@@ -18,8 +18,8 @@ from e820pool.report.iomem import iomem_text
 from e820pool.report.jsons import json_line, json_text, memory_map_document
 from e820pool.report.losses import as_read_back, losses
 from e820pool.report.memmap_tree import write_memmap_tree
-from e820pool.sources import read_map
 from e820pool.sources.dmesg import BLOCKS
+from e820pool.sources.recognise import read_map
 from e820pool.type_words import (
     LOG_DIALECTS,
     TYPE_WITHOUT_NUMBER,

@@ -9,8 +9,9 @@ from rawbytes import e820_table, patched, setup_data, zero_page
 
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import BadImageError, InputError
-from e820pool.sources import handoff_dir, read_map
+from e820pool.sources import handoff_dir
 from e820pool.sources.handoff_dir import is_handoff_dir, read_handoff
+from e820pool.sources.recognise import read_map
 
 ROWS = [(0, 0x9F000, 1), (0x100000, 0x3FF00000, 1), (0x40000000, 0x2000, 2)]
 EXT = [(0x1_0000_0000, 0x100000, 1)]

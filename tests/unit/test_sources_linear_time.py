@@ -9,8 +9,8 @@ import pytest
 from rawbytes import e820_table, setup_data, zero_page
 
 from e820pool.errors import E820PoolError
-from e820pool.sources import read_map
 from e820pool.sources.handoff_dir import read_handoff
+from e820pool.sources.recognise import read_map
 
 UNIT = 1 << 15
 ENTRY = b"BIOS-e820: [mem 0x0000000000100000-0x000000007fffffff] usable\n"

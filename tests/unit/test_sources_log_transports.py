@@ -8,8 +8,8 @@ import pytest
 from e820pool.deposits import DepositLedger
 from e820pool.errors import BadImageError, InputError
 from e820pool.report.jsons import json_text, memory_map_document
-from e820pool.sources import read_map
 from e820pool.sources.log_text import encoding_of, messages_of_json
+from e820pool.sources.recognise import read_map
 
 ROWS = [
     *((0x0, 0x9F800, 1), (0x9F800, 0x800, 2), (0x100000, 0x5FE00000, 1)),

@@ -9,7 +9,7 @@ from printers import FORMS, PAGES, ROWS
 from rawbytes import zero_page
 
 from e820pool.errors import BadImageError, E820PoolError, InputError
-from e820pool.sources import read_map
+from e820pool.sources.recognise import read_map
 
 # A note with one of these says that entries are missing or not understood.
 SAYS_SO = {"line-cut", "entries-missing", "unknown-words"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from e820pool.errors import BadImageError
-from e820pool.sources import read_map
+from e820pool.sources.recognise import read_map
 
 DATA = Path(__file__).parents[1] / "data"
 MAPS = DATA / "maps"

@@ -9,8 +9,9 @@ import pytest
 from rawbytes import zero_page
 
 from e820pool.errors import BadImageError, InputError
-from e820pool.sources import read_live, read_map, recognise
+from e820pool.sources import recognise
 from e820pool.sources.files import INPUT_LIMIT
+from e820pool.sources.recognise import read_live, read_map
 
 ROWS = [(0, 0xA0000, 1), (0x100000, 0x7FF00000, 1), (0xFEC00000, 0x1000, 2)]
 PAGE = zero_page(ROWS)

@@ -135,12 +135,14 @@ def _one(args: argparse.Namespace, console: Console) -> int:
 
 def _running_kernel(args: argparse.Namespace) -> RunningKernel | None:
     from e820pool.compat.paging import RunningKernel, running_kernel  # noqa: PLC0415
-    from e820pool.sources.live_machine import read_live_processor  # noqa: PLC0415
 
     if args.running is not None:
         return RunningKernel(profile=one_target(args.running).profile)
     if args.handoff != "live":
         return None
+    # All that shows this machine: only where it is asked for.
+    from e820pool.sources.live_machine import read_live_processor  # noqa: PLC0415
+
     version, has_five_levels = read_live_processor()
     return running_kernel(version, has_five_levels=has_five_levels)
 

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     from e820pool.handoff.build import build_handoff  # noqa: PLC0415  numpy
     from e820pool.report.scratch import scratch_folder  # noqa: PLC0415
-    from e820pool.sources import read_map  # noqa: PLC0415
+    from e820pool.sources.recognise import read_map  # noqa: PLC0415
 
     shipped = resources.files("e820pool.data").joinpath("demo-machine.txt")
     with resources.as_file(shipped) as path:

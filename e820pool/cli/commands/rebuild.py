@@ -64,8 +64,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Rebuild and print the pool; 1 when it is refused, 3 for a broken record."""
     from e820pool.report.pool_text import pool_json, pool_text  # noqa: PLC0415  numpy
-    from e820pool.sources import read_map  # noqa: PLC0415
     from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
+    from e820pool.sources.recognise import read_map  # noqa: PLC0415
 
     handoff = read_handoff(args.handoff)
     console.findings(handoff.notes)

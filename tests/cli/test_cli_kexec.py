@@ -171,11 +171,12 @@ class TestActing:
         """Make this machine the recorded one, and keep what would be done to it."""
         done = []
         recorded = RawLive().write(tmp_path / "here")
+        from e820pool.cli.commands import kexec
         from e820pool.live import gates
         from e820pool.sources import live_machine
 
         read = live_machine.read_live_machine
-        monkeypatch.setattr(live_machine, "read_live_machine", lambda _: read(recorded))
+        monkeypatch.setattr(kexec, "read_live_machine", lambda _: read(recorded))
         monkeypatch.setattr(gates, "running_as_root", lambda: True)
         monkeypatch.setattr(
             kexec_syscall, "_call", lambda name, *words: done.append((name, words[2]))

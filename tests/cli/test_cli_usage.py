@@ -134,9 +134,9 @@ def imported_by(*words):
 
 
 @pytest.mark.parametrize(
-    ("words", "code"), [(["--help"], 0), (["build", "--help"], 0), (["build"], 2)]
+    ("words", "code"), [(["--help"], 0), (["--version"], 0), ([], 2), (["bild"], 2)]
 )
-def test_help_and_mistakes_import_nothing_heavy(words, code):
+def test_help_and_mistakes_before_a_command_import_nothing_heavy(words, code):
     assert imported_by(*words) == (code, "[]")
 
 

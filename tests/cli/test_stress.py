@@ -95,10 +95,11 @@ def test_guests_and_deposits_that_find_nothing_are_counted(run, tmp_path):
 
 
 def test_without_root_the_kinds_of_free_pages_are_assumed(run, monkeypatch):
+    from e820pool.cli.commands import stress
     from e820pool.sources import buddyinfo
 
     told = buddyinfo.parse_free_blocks("Node 0, zone Normal 0 0 0 0 0 0 0 0 0 0 600\n")
-    monkeypatch.setattr(buddyinfo, "read_free_blocks", lambda _: told)
+    monkeypatch.setattr(stress, "read_free_blocks", lambda _: told)
     done = run(*HOST, "--buddyinfo", "live")
     assert done.code == 0
     assert done.err.startswith("/proc/pagetypeinfo is for root only: ")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e820pool.abi.bzimage import parse_bzimage
 from e820pool.cli import status
 from e820pool.cli.console import add_color_option
 from e820pool.cli.inputs import add_deposit_options, handoff_with_deposits
@@ -14,7 +16,13 @@ from e820pool.cli.lab_runs import (
     one_lab_kernel,
     run_boots,
 )
+from e820pool.compat import check
 from e820pool.errors import InputError
+from e820pool.kernel.profiles import profile_without_model
+from e820pool.lab.boot import dry_run
+from e820pool.loading.kernel_file import known_profile
+from e820pool.report.verdicts import verdicts_text
+from e820pool.report.view import view_json, view_text
 
 if TYPE_CHECKING:
     import argparse
@@ -69,10 +77,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 # What a kernel touches can be seen without a model of it.
 def _profile(kernel: KernelFile) -> Profile:
-    from e820pool.abi.bzimage import parse_bzimage  # noqa: PLC0415  construct
-    from e820pool.kernel.profiles import profile_without_model  # noqa: PLC0415
-    from e820pool.loading.kernel_file import known_profile  # noqa: PLC0415
-
     release = parse_bzimage(kernel.image).release
     return known_profile(kernel) or profile_without_model(release)
 
@@ -80,10 +84,6 @@ def _profile(kernel: KernelFile) -> Profile:
 def _shown(
     record: BootRecord, profile: Profile, args: argparse.Namespace, console: Console
 ) -> int:
-    from e820pool.compat import check  # noqa: PLC0415  numpy
-    from e820pool.report.verdicts import verdicts_text  # noqa: PLC0415
-    from e820pool.report.view import view_json, view_text  # noqa: PLC0415
-
     verdict = check(record.handoff, profile, record.view)
     if args.format == "json":
         console.result(view_json(record.view))
@@ -96,10 +96,6 @@ def _shown(
 def _dry_run(
     handoff: Handoff, kernel: KernelFile, args: argparse.Namespace, console: Console
 ) -> int:
-    import tempfile  # noqa: PLC0415  slow to import, for --help
-
-    from e820pool.lab.boot import dry_run  # noqa: PLC0415  numpy
-
     folder = Path(args.keep or tempfile.mkdtemp(prefix="e820pool-boot-"))
     folder.mkdir(parents=True, exist_ok=True)
     command = dry_run(handoff, kernel.image, folder, boot_options(args))

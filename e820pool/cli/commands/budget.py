@@ -12,6 +12,14 @@ from e820pool.cli.inputs import (
     deposits_of,
     whole_map,
 )
+from e820pool.deposits import DepositLedger
+from e820pool.handoff.budget import budget_curve
+from e820pool.handoff.encodings import encoding_named
+from e820pool.report.budget import (
+    budget_csv,
+    budget_json,
+    budget_text,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -44,15 +52,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Print the curve of entries against bytes."""
-    from e820pool.deposits import DepositLedger  # noqa: PLC0415  numpy
-    from e820pool.handoff.budget import budget_curve  # noqa: PLC0415
-    from e820pool.handoff.encodings import encoding_named  # noqa: PLC0415
-    from e820pool.report.budget import (  # noqa: PLC0415
-        budget_csv,
-        budget_json,
-        budget_text,
-    )
-
     memory_map = whole_map(args, console)
     ledger = DepositLedger(deposits_of(args, console))
     table = encoding_named(args.encoding).make_table(memory_map, ledger)

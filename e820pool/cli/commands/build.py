@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e820pool.abi.bzimage import parse_bzimage
 from e820pool.cli import status
 from e820pool.cli.inputs import (
     add_deposit_options,
@@ -16,12 +17,16 @@ from e820pool.cli.inputs import (
     whole_map,
     whole_number,
 )
+from e820pool.deposits import DepositLedger, parse_size
 from e820pool.errors import InputError
+from e820pool.handoff.build import BuildOptions, build_handoff
+from e820pool.report.handoff_dir import write_handoff
+from e820pool.report.handoff_text import handoff_json, handoff_text
+from e820pool.sources.files import read_file
 
 if TYPE_CHECKING:
     from e820pool.abi.bzimage import BzImage
     from e820pool.cli.console import Console
-    from e820pool.handoff.build import BuildOptions
 
 __all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
@@ -91,11 +96,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Build the handoff and write its directory."""
-    from e820pool.deposits import DepositLedger  # noqa: PLC0415  numpy
-    from e820pool.handoff.build import build_handoff  # noqa: PLC0415
     from e820pool.report.budget import budget_findings  # noqa: PLC0415
-    from e820pool.report.handoff_dir import write_handoff  # noqa: PLC0415
-    from e820pool.report.handoff_text import handoff_json, handoff_text  # noqa: PLC0415
 
     memory_map = whole_map(args, console)
     ledger = DepositLedger(deposits_of(args, console))
@@ -108,8 +109,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _options(args: argparse.Namespace) -> BuildOptions:
-    from e820pool.handoff.build import BuildOptions  # noqa: PLC0415
-
     places = dict(args.place)
     return BuildOptions(
         encoding=args.encoding,
@@ -125,9 +124,6 @@ def _options(args: argparse.Namespace) -> BuildOptions:
 
 
 def _image(path: str) -> BzImage:
-    from e820pool.abi.bzimage import parse_bzimage  # noqa: PLC0415  construct
-    from e820pool.sources.files import read_file  # noqa: PLC0415  numpy
-
     return parse_bzimage(read_file(Path(path)))
 
 
@@ -145,8 +141,6 @@ def _size_of(path: str) -> int:
 
 
 def _part_and_addr(text: str) -> tuple[str, int]:
-    from e820pool.deposits import parse_size  # noqa: PLC0415  numpy
-
     part, _, addr = text.partition("=")
     if not part or not addr:
         raise argparse.ArgumentTypeError(f"{text!r} is not PART=ADDR")

@@ -16,13 +16,22 @@ from e820pool.cli.inputs import (
 )
 from e820pool.cli.lab_runs import add_device_option, boot_options, lab_kernels
 from e820pool.cli.progress import Progress
+from e820pool.deposits import DepositLedger
 from e820pool.errors import InputError, LabError
+from e820pool.lab.chain import run_chain
+from e820pool.lab.chain_model import ChainOptions
+from e820pool.report.chain_text import (
+    chain_json,
+    chain_text,
+    hop_line,
+)
+from e820pool.report.files import write_file
 
 if TYPE_CHECKING:
     import argparse
 
     from e820pool.cli.console import Console
-    from e820pool.lab.chain_model import ChainOptions, ChainRecord, Hop, Loader
+    from e820pool.lab.chain_model import ChainRecord, Hop, Loader
     from e820pool.loading.kernel_file import KernelFile
 
 __all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
@@ -135,13 +144,6 @@ def _add_lab_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the chain; 1 when a deposit was touched or a pool is lost."""
-    from e820pool.lab.chain import run_chain  # noqa: PLC0415  numpy
-    from e820pool.report.chain_text import (  # noqa: PLC0415
-        chain_json,
-        chain_text,
-        hop_line,
-    )
-
     options = _options(args, console)
     memory_map, kernels = source_map(args, console), _kernels(args.kernel)
 
@@ -172,9 +174,6 @@ def _hop_name(kernels: list[KernelFile], number: int) -> str:
 
 
 def _options(args: argparse.Namespace, console: Console) -> ChainOptions:
-    from e820pool.deposits import DepositLedger  # noqa: PLC0415  numpy
-    from e820pool.lab.chain_model import ChainOptions  # noqa: PLC0415
-
     lab = boot_options(args)
     return ChainOptions(
         loaders=_loaders(args.loader),
@@ -216,7 +215,6 @@ def _kernels(names: list[str]) -> list[KernelFile]:
 def _keep(record: ChainRecord, folder: Path | None) -> None:
     if folder is None:
         return
-    from e820pool.report.files import write_file  # noqa: PLC0415  numpy
 
     for at, hop in enumerate(record.hops):
         folder.mkdir(parents=True, exist_ok=True)
@@ -228,7 +226,6 @@ def _keep_lost(error: LabError, folder: Path | None) -> None:
     console = getattr(error, "console", b"")
     if folder is None or not console:
         return
-    from e820pool.report.files import write_file  # noqa: PLC0415  numpy
 
     folder.mkdir(parents=True, exist_ok=True)
     write_file(folder / "lost.log", console)

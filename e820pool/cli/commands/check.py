@@ -22,7 +22,10 @@ from e820pool.cli.targets import (
     one_target,
     targets,
 )
+from e820pool.compat import judge, verdict_unknown
+from e820pool.compat.paging import RunningKernel, findings_of_start, running_kernel
 from e820pool.errors import CapacityError
+from e820pool.report.verdicts import verdicts_json, verdicts_text
 
 if TYPE_CHECKING:
     import argparse
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
     from e820pool.cli.console import Console
     from e820pool.cli.targets import Target
     from e820pool.compat import Verdict
-    from e820pool.compat.paging import RunningKernel
     from e820pool.handoff.model import Handoff
 
 __all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run", "verdict_for")
@@ -108,8 +110,6 @@ def _bulk(args: argparse.Namespace, console: Console) -> int:
 
 
 def _one(args: argparse.Namespace, console: Console) -> int:
-    from e820pool.report.verdicts import verdicts_json, verdicts_text  # noqa: PLC0415
-
     handoff = handoff_with_deposits(args, console)
     if handoff.firmware_map is not None and not args.partial:
         handoff.firmware_map.validate_whole()
@@ -134,8 +134,6 @@ def _one(args: argparse.Namespace, console: Console) -> int:
 
 
 def _running_kernel(args: argparse.Namespace) -> RunningKernel | None:
-    from e820pool.compat.paging import RunningKernel, running_kernel  # noqa: PLC0415
-
     if args.running is not None:
         return RunningKernel(profile=one_target(args.running).profile)
     if args.handoff != "live":
@@ -154,9 +152,6 @@ def verdict_for(
 
     ``running`` is the kernel that starts it, where it is known.
     """
-    from e820pool.compat import judge, verdict_unknown  # noqa: PLC0415  numpy
-    from e820pool.compat.paging import findings_of_start  # noqa: PLC0415
-
     if target.profile is None:
         return verdict_unknown(target.name, target.reason)
     try:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e820pool.abi.bzimage import parse_bzimage
 from e820pool.cli import status
 from e820pool.cli.boot_progress import boot_progress
 from e820pool.cli.inputs import (
@@ -16,7 +17,14 @@ from e820pool.cli.inputs import (
 )
 from e820pool.cli.lab_runs import add_lab_options, boot_options, lab_kernels
 from e820pool.cli.targets import targets
+from e820pool.deposits import DepositLedger
 from e820pool.errors import InputError
+from e820pool.handoff.encodings import ENCODINGS, encoding_named
+from e820pool.loading.kernel_file import KernelFile, profile_of
+from e820pool.pool.designs import design_cell
+from e820pool.report.compare_model import CompareCell, Comparison, booted_of
+from e820pool.report.compare_text import compare_json, compare_text
+from e820pool.report.files import write_file
 
 if TYPE_CHECKING:
     import argparse
@@ -24,13 +32,11 @@ if TYPE_CHECKING:
 
     from e820pool.cli.boot_progress import BootProgress
     from e820pool.cli.console import Console
-    from e820pool.deposits import DepositLedger
     from e820pool.kernel.profiles import Profile
     from e820pool.lab.several import Outcome
-    from e820pool.loading.kernel_file import KernelFile
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.designs import DesignCell
-    from e820pool.report.compare_model import Booted, CompareCell, Comparison
+    from e820pool.report.compare_model import Booted
 
     Candidate = tuple[str, Profile, KernelFile | None]
 
@@ -69,9 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Compare; 1 when a real kernel contradicts the model, 4 when one was lost."""
-    from e820pool.deposits import DepositLedger  # noqa: PLC0415  numpy
     from e820pool.report.compare_svg import compare_svg  # noqa: PLC0415
-    from e820pool.report.compare_text import compare_json, compare_text  # noqa: PLC0415
 
     memory_map = source_map(args, console)
     ledger = DepositLedger(deposits_of(args, console))
@@ -89,9 +93,6 @@ def _comparison(
     args: argparse.Namespace,
     console: Console,
 ) -> Comparison:
-    from e820pool.handoff.encodings import ENCODINGS  # noqa: PLC0415  numpy
-    from e820pool.report.compare_model import Comparison  # noqa: PLC0415
-
     names = _encodings(args.encoding)
     kernels = _candidates(args)
     cells: list[CompareCell] = []
@@ -110,16 +111,12 @@ def _comparison(
 
 
 def _encodings(text: str | None) -> list[str]:
-    from e820pool.handoff.encodings import ENCODINGS, encoding_named  # noqa: PLC0415
-
     if text is None:
         return list(ENCODINGS)
     return [encoding_named(part.strip()).name for part in text.split(",")]
 
 
 def _candidates(args: argparse.Namespace) -> list[Candidate]:
-    from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415  numpy
-
     if args.boot:
         files = lab_kernels(args.kernel or "all")
         return [(one.name, profile_of(one), one) for one in files]
@@ -132,8 +129,6 @@ def _candidates(args: argparse.Namespace) -> list[Candidate]:
 
 
 def _file(name: str, image: bytes | None) -> KernelFile | None:
-    from e820pool.loading.kernel_file import KernelFile  # noqa: PLC0415  numpy
-
     return None if image is None else KernelFile(name=name, image=image)
 
 
@@ -143,9 +138,6 @@ def _modelled(
     encoding: str,
     kernels: list[Candidate],
 ) -> list[DesignCell]:
-    from e820pool.abi.bzimage import parse_bzimage  # noqa: PLC0415  construct
-    from e820pool.pool.designs import design_cell  # noqa: PLC0415  numpy
-
     row = []
     for name, profile, file in kernels:
         image = None if file is None else parse_bzimage(file.image)
@@ -160,8 +152,6 @@ def _row(
     args: argparse.Namespace,
     seen: BootProgress,
 ) -> Iterator[CompareCell]:
-    from e820pool.report.compare_model import CompareCell  # noqa: PLC0415  numpy
-
     for cell, (_, profile, file) in zip(row, kernels, strict=True):
         booted = None
         if args.boot and cell.handoff is not None and file is not None:
@@ -178,7 +168,6 @@ def _booted(
     seen: BootProgress,
 ) -> Booted:
     from e820pool.lab.several import boot_several  # noqa: PLC0415  numpy
-    from e820pool.report.compare_model import booted_of  # noqa: PLC0415
 
     assert cell.handoff is not None  # noqa: S101  for the type checker
     (outcome,) = boot_several(
@@ -195,7 +184,6 @@ def _booted(
 def _keep(outcome: Outcome, cell: DesignCell, keep: str | None) -> None:
     if keep is None:
         return
-    from e820pool.report.files import write_file  # noqa: PLC0415  numpy
 
     folder = Path(keep) / cell.encoding
     folder.mkdir(parents=True, exist_ok=True)

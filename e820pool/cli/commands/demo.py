@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib import resources
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
@@ -10,6 +11,21 @@ from e820pool.cli.commands.check import verdict_for
 from e820pool.cli.commands.rebuild import rebuilt
 from e820pool.cli.console import add_color_option
 from e820pool.cli.targets import DEFAULT_KERNEL, one_target, targets
+from e820pool.deposits import (
+    Deposit,
+    DepositLedger,
+    parse_range,
+)
+from e820pool.handoff.build import build_handoff
+from e820pool.memory_map import MemoryMap as Map
+from e820pool.report.handoff_dir import write_handoff
+from e820pool.report.handoff_text import parts_table
+from e820pool.report.jsons import document, json_text
+from e820pool.report.picture import picture
+from e820pool.report.scratch import scratch_folder
+from e820pool.report.verdicts import verdict_value, verdicts_text
+from e820pool.sources.handoff_dir import read_handoff
+from e820pool.sources.recognise import read_map
 
 if TYPE_CHECKING:
     import argparse
@@ -17,7 +33,6 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
     from e820pool.compat import Verdict
-    from e820pool.deposits import DepositLedger
     from e820pool.handoff.model import Handoff
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.rebuild import RebuildResult
@@ -47,11 +62,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Walk the whole way; exit 0 when every step came out as it must."""
     # Slow to import, for --help.
-    from importlib import resources  # noqa: PLC0415
-
-    from e820pool.handoff.build import build_handoff  # noqa: PLC0415  numpy
-    from e820pool.report.scratch import scratch_folder  # noqa: PLC0415
-    from e820pool.sources.recognise import read_map  # noqa: PLC0415
 
     shipped = resources.files("e820pool.data").joinpath("demo-machine.txt")
     with resources.as_file(shipped) as path:
@@ -71,21 +81,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _ledger() -> DepositLedger:
-    from e820pool.deposits import (  # noqa: PLC0415  numpy
-        Deposit,
-        DepositLedger,
-        parse_range,
-    )
-
     return DepositLedger(
         Deposit.from_bytes(*parse_range(text), owner) for text, owner in _DEPOSITS
     )
 
 
 def _show_maps(memory_map: MemoryMap, handoff: Handoff, console: Console) -> None:
-    from e820pool.memory_map import MemoryMap as Map  # noqa: PLC0415
-    from e820pool.report.picture import picture  # noqa: PLC0415
-
     after = Map(entries=handoff.table.entries)
     ledger = handoff.ledger
     console.result(
@@ -106,9 +107,6 @@ def _show_maps(memory_map: MemoryMap, handoff: Handoff, console: Console) -> Non
 
 
 def _through_files(handoff: Handoff, path: Path) -> Handoff:
-    from e820pool.report.handoff_dir import write_handoff  # noqa: PLC0415  numpy
-    from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
-
     write_handoff(handoff, path)
     return read_handoff(path)
 
@@ -120,9 +118,6 @@ def _tell(
     result: RebuildResult,
     console: Console,
 ) -> None:
-    from e820pool.report.handoff_text import parts_table  # noqa: PLC0415  numpy
-    from e820pool.report.verdicts import verdicts_text  # noqa: PLC0415
-
     _show_maps(memory_map, handoff, console)
     console.result("\n2. What the next kernel gets, written out and read back:\n")
     console.result(parts_table(handoff))
@@ -148,9 +143,6 @@ def _json(
     verdicts: list[Verdict],
     result: RebuildResult,
 ) -> str:
-    from e820pool.report.jsons import document, json_text  # noqa: PLC0415
-    from e820pool.report.verdicts import verdict_value  # noqa: PLC0415
-
     found = result.ledger
     return json_text(
         document(

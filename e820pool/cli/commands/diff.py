@@ -9,6 +9,8 @@ from e820pool.cli import status
 from e820pool.cli.console import add_color_option
 from e820pool.cli.inputs import add_block_option, map_of
 from e820pool.cli.status import UsageError
+from e820pool.report.diff_text import diff_json, diff_text
+from e820pool.report.map_diff import diff_maps
 
 if TYPE_CHECKING:
     import argparse
@@ -45,9 +47,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Compare; 1 when some byte has another type."""
-    from e820pool.report.diff_text import diff_json, diff_text  # noqa: PLC0415  numpy
-    from e820pool.report.map_diff import diff_maps  # noqa: PLC0415
-
     if args.a == args.b == "-":
         raise UsageError("standard input holds one map: name a file for A or for B")
     a, b = (map_of(one, args, console) for one in (args.a, args.b))

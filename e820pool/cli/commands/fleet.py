@@ -12,13 +12,20 @@ from e820pool.cli.status import UsageError
 from e820pool.cli.targets import add_fail_option, add_kernel_option, targets
 from e820pool.errors import InputError
 from e820pool.experiments.kept_results import KeptResults, finished_results
+from e820pool.report.fleet import (
+    Reading,
+    fleet_json,
+    fleet_text,
+)
+from e820pool.report.jsons import json_line
+from e820pool.sources.fleet import count_fleet, read_fleet
+from e820pool.stress.fleet import Captured, check_captured
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
     from e820pool.cli.console import Console
-    from e820pool.stress.fleet import Captured
 
 __all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
@@ -76,14 +83,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Judge every host; the worst verdict decides the status."""
-    from e820pool.report.fleet import (  # noqa: PLC0415
-        Reading,
-        fleet_json,
-        fleet_text,
-    )
-    from e820pool.report.jsons import json_line  # noqa: PLC0415
-    from e820pool.stress.fleet import check_captured  # noqa: PLC0415  numpy
-
     if args.scatter < 0:
         raise UsageError(f"--scatter {args.scatter}: the limit is 0")
     counts: Counter[tuple[str, str]] = Counter()
@@ -133,8 +132,6 @@ def _note_failure(answer: dict[str, Any], failed: int, console: Console) -> None
 
 # Counting them is worth it only where it is shown.
 def _size(args: argparse.Namespace, console: Console) -> int | None:
-    from e820pool.sources.fleet import count_fleet  # noqa: PLC0415  numpy
-
     return count_fleet(args.maps) if console.shows_progress else None
 
 
@@ -144,9 +141,6 @@ def _status(words: set[str], failed: bool | int, fail_on: str) -> int:
 
 
 def _hosts(args: argparse.Namespace) -> Iterator[Captured]:
-    from e820pool.sources.fleet import read_fleet  # noqa: PLC0415  numpy
-    from e820pool.stress.fleet import Captured  # noqa: PLC0415
-
     kernels = _releases(args.kernel)
     seen: set[str] = set()
     for record in read_fleet(args.maps, partial=args.partial):

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from e820pool.cli import status
 from e820pool.cli.lab_runs import one_lab_kernel
+from e820pool.loading.elf_image import handoff_image
+from e820pool.report.files import write_file
+from e820pool.sources.handoff_dir import read_handoff
 
 if TYPE_CHECKING:
     import argparse
@@ -33,10 +36,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Write the file."""
-    from e820pool.loading.elf_image import handoff_image  # noqa: PLC0415  numpy
-    from e820pool.report.files import write_file  # noqa: PLC0415
-    from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
-
     kernel = one_lab_kernel(args.kernel, "image", "make one image a kernel")
     initrd = Path(args.initrd).read_bytes() if args.initrd else b""
     made = handoff_image(read_handoff(args.handoff), kernel.image, initrd)

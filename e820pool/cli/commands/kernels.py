@@ -6,6 +6,14 @@ from typing import TYPE_CHECKING
 
 from e820pool.cli import status
 from e820pool.cli.progress import Progress
+from e820pool.lab.fetch import DEFAULT_RELEASES, fetch_images
+from e820pool.lab.images import cached_images
+from e820pool.report.kernels import (
+    behaviours_json,
+    behaviours_text,
+    images_json,
+    images_text,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -39,13 +47,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _list(args: argparse.Namespace, console: Console) -> int:
-    from e820pool.lab.images import cached_images  # noqa: PLC0415  numpy
-    from e820pool.report.kernels import (  # noqa: PLC0415
-        behaviours_json,
-        behaviours_text,
-        images_text,
-    )
-
     if args.format == "json":
         console.result(behaviours_json(args.release))
         return status.DONE
@@ -55,9 +56,6 @@ def _list(args: argparse.Namespace, console: Console) -> int:
 
 
 def _fetch(args: argparse.Namespace, console: Console) -> int:
-    from e820pool.lab.fetch import DEFAULT_RELEASES, fetch_images  # noqa: PLC0415
-    from e820pool.report.kernels import images_json, images_text  # noqa: PLC0415
-
     wanted = args.release or list(DEFAULT_RELEASES)
     with Progress(console, "looking at what is here") as progress:
         images = fetch_images(wanted, progress=progress.at_step)

@@ -11,6 +11,21 @@ from e820pool.cli.kexec_request import changes_of, request_of
 from e820pool.cli.panic import run_panic
 from e820pool.cli.status import UsageError
 from e820pool.errors import E820PoolError
+from e820pool.live.attempt import attempt, give_up
+from e820pool.live.gates import (
+    obstacles,
+    validate_can_load,
+    validate_machine,
+)
+from e820pool.live.inherited import STATE_FOLDER, read_kept
+from e820pool.live.load import (
+    execute_loaded,
+    keep_handoff,
+    load_planned,
+)
+from e820pool.live.plan import plan_kexec
+from e820pool.report.kexec_text import plan_json, plan_text
+from e820pool.sources.live_machine import read_live_machine
 
 if TYPE_CHECKING:
     import argparse
@@ -131,13 +146,6 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Plan, check, and where asked load and start; 1 when the verdict forbids it."""
-    from e820pool.live.attempt import attempt  # noqa: PLC0415  numpy
-    from e820pool.live.gates import (  # noqa: PLC0415
-        validate_can_load,
-        validate_machine,
-    )
-    from e820pool.sources.live_machine import read_live_machine  # noqa: PLC0415
-
     if not args.unload:
         _validate(args)
     validate_machine()
@@ -159,9 +167,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _unloaded(machine: LiveMachine, args: argparse.Namespace) -> int:
-    from e820pool.live.attempt import give_up  # noqa: PLC0415  numpy
-    from e820pool.live.gates import validate_can_load  # noqa: PLC0415
-
     if args.load or args.execute or args.root is not None:
         raise UsageError("--unload is for this machine, and goes with --agent only")
     validate_can_load(machine.gates, "ours")
@@ -199,9 +204,6 @@ def _validate(args: argparse.Namespace) -> None:
 def _plan(
     machine: LiveMachine, args: argparse.Namespace, trial: Attempt, console: Console
 ) -> KexecPlan:
-    from e820pool.live.inherited import STATE_FOLDER, read_kept  # noqa: PLC0415
-    from e820pool.live.plan import plan_kexec  # noqa: PLC0415
-
     changes = trial.agent_changes or changes_of(args, console)
     request = request_of(machine, args, changes)
     return plan_kexec(machine, request, read_kept(args.state or STATE_FOLDER))
@@ -210,9 +212,6 @@ def _plan(
 def _planned(
     plan: KexecPlan, machine: LiveMachine, args: argparse.Namespace, console: Console
 ) -> int:
-    from e820pool.live.gates import obstacles  # noqa: PLC0415
-    from e820pool.report.kexec_text import plan_json, plan_text  # noqa: PLC0415
-
     refused = args.load or args.execute
     here = () if args.root is not None else tuple(obstacles(machine.gates, args.loader))
     if args.format == "json":
@@ -233,14 +232,6 @@ def _planned(
 def _loaded(
     plan: KexecPlan, trial: Attempt, args: argparse.Namespace, console: Console
 ) -> int:
-    from e820pool.live.inherited import STATE_FOLDER  # noqa: PLC0415
-    from e820pool.live.load import (  # noqa: PLC0415
-        execute_loaded,
-        keep_handoff,
-        load_planned,
-    )
-    from e820pool.report.kexec_text import plan_json, plan_text  # noqa: PLC0415
-
     keep_handoff(plan, args.state or STATE_FOLDER)
     said = load_planned(plan)
     # From here on a signal, which is what a shutdown sends, must not unload it.

@@ -15,6 +15,8 @@ from e820pool.cli.targets import (
     one_target,
     view_of,
 )
+from e820pool.report.view import view_json, view_text
+from e820pool.sources.handoff_dir import read_handoff
 
 if TYPE_CHECKING:
     import argparse
@@ -56,9 +58,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _one(args: argparse.Namespace, console: Console) -> int:
-    from e820pool.report.view import view_json, view_text  # noqa: PLC0415  numpy
-    from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
-
     target = configured(one_target(default_kernel(args)), args.config)
     handoff = read_handoff(args.handoff)
     console.findings(handoff.notes)

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e820pool.abi import pool_record
+from e820pool.abi.pool_record import SETUP_E820POOL
 from e820pool.cli import status
 from e820pool.cli.status import UsageError
 from e820pool.cli.targets import (
@@ -15,6 +17,9 @@ from e820pool.cli.targets import (
     view_of,
 )
 from e820pool.errors import BadImageError
+from e820pool.pool.rebuild import rebuild
+from e820pool.report.pool_text import pool_json, pool_text
+from e820pool.sources.handoff_dir import read_handoff
 
 if TYPE_CHECKING:
     import argparse
@@ -63,8 +68,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Rebuild and print the pool; 1 when it is refused, 3 for a broken record."""
-    from e820pool.report.pool_text import pool_json, pool_text  # noqa: PLC0415  numpy
-    from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
     from e820pool.sources.recognise import read_map  # noqa: PLC0415
 
     handoff = read_handoff(args.handoff)
@@ -99,7 +102,6 @@ def _of_this_machine(
         STATE_FOLDER,
         pool_of_kept,
     )
-    from e820pool.pool.rebuild import rebuild  # noqa: PLC0415
     from e820pool.sources.live_view import read_live_view  # noqa: PLC0415
 
     record = handoff.record_bytes()
@@ -112,8 +114,6 @@ def _of_this_machine(
 
 def _without_record(handoff: Handoff) -> Handoff:
     """Return the handoff with its record nodes' type made one that says nothing."""
-    from e820pool.abi.pool_record import SETUP_E820POOL  # noqa: PLC0415  construct
-
     nodes = (
         replace(one, node=replace(one.node, type=_NOTHING))
         if one.node.type == SETUP_E820POOL
@@ -126,7 +126,6 @@ def _without_record(handoff: Handoff) -> Handoff:
 def _raise_for_record(result: RebuildResult) -> None:
     # Broken bytes are the input's fault; a sound record that the kernel's table
     # contradicts is not.
-    from e820pool.abi import pool_record  # noqa: PLC0415  construct
 
     broken = (
         pool_record.RECORD_BAD_MAGIC,
@@ -148,8 +147,6 @@ def rebuilt(
     A record is also held against the map that the handoff was made from, where the
     directory has it; without a record nothing is inferred unless a map is given.
     """
-    from e820pool.pool.rebuild import rebuild  # noqa: PLC0415  numpy
-
     _, view = view_of(handoff, target)
     record = handoff.record_bytes()
     if record is not None and firmware_map is None:

@@ -7,12 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e820pool.abi.boot_params import BOOT_PARAMS_BYTES
 from e820pool.cli import status
 from e820pool.cli.commands.check import verdict_for
 from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
 from e820pool.cli.targets import add_kernel_option, targets
 from e820pool.errors import BadImageError, InputError
+from e820pool.report.files import write_file
+from e820pool.report.results import KINDS, read_result
+from e820pool.report.results.handoff import handoff_chapter
+from e820pool.report.results.model import HandoffChapter
+from e820pool.sources.files import is_directory, read_file, read_stream
+from e820pool.sources.handoff_dir import read_handoff
+from e820pool.sources.json_text import one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -62,15 +70,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.output is None:
         console.result(text)
     else:
-        from e820pool.report.files import write_file  # noqa: PLC0415  numpy
-
         write_file(args.output, text)
     return status.DONE
 
 
 def _validate_kernel(kernels: str, chapters: list[Chapter]) -> None:
-    from e820pool.report.results.model import HandoffChapter  # noqa: PLC0415  numpy
-
     is_used = any(isinstance(one, HandoffChapter) for one in chapters)
     if kernels != _ALL and not is_used:
         raise UsageError("--kernel is for a handoff: a JSON result has its kernels")
@@ -89,9 +93,6 @@ def _mail(chapters: list[Chapter], args: argparse.Namespace) -> str:
 
 
 def _chapter(source: str, kernels: str, console: Console) -> Chapter:
-    from e820pool.report.results import KINDS, read_result  # noqa: PLC0415  numpy
-    from e820pool.sources.files import is_directory, read_file  # noqa: PLC0415
-
     if source == "-":
         return read_result(_standard_input(), "standard input")
     if source == "live" or is_directory(Path(source)):
@@ -109,23 +110,16 @@ def _chapter(source: str, kernels: str, console: Console) -> Chapter:
 
 
 def _is_zero_page(data: bytes) -> bool:
-    from e820pool.abi.boot_params import BOOT_PARAMS_BYTES  # noqa: PLC0415  construct
-
     return len(data) == BOOT_PARAMS_BYTES and b"\0" in data
 
 
 def _standard_input() -> str:
-    from e820pool.sources.files import read_stream  # noqa: PLC0415  numpy
-
     if sys.stdin is None:
         raise InputError("standard input is closed: INPUT - has nothing to read")
     return read_stream(sys.stdin.buffer, "standard input").decode("utf-8", "replace")
 
 
 def _handoff(source: str, kernels: str, console: Console) -> Chapter:
-    from e820pool.report.results.handoff import handoff_chapter  # noqa: PLC0415  numpy
-    from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415
-
     handoff = read_handoff(source)
     asked, verdicts = targets(kernels), []
     with Progress(console, "asking the models", len(asked)) as progress:
@@ -137,6 +131,4 @@ def _handoff(source: str, kernels: str, console: Console) -> Chapter:
 
 # Where it lies on this machine is no business of a mailing list.
 def _shown(source: str) -> str:
-    from e820pool.sources.json_text import one_line  # noqa: PLC0415  on use
-
     return one_line(Path(source).name or source)

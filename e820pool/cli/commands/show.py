@@ -10,6 +10,12 @@ from e820pool.cli import status
 from e820pool.cli.console import add_color_option
 from e820pool.cli.inputs import add_source_argument, source_map
 from e820pool.cli.status import UsageError
+from e820pool.report.losses import losses
+from e820pool.report.table import map_table
+from e820pool.sources.handoff_dir import (
+    is_handoff_dir,
+    read_handoff,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -100,11 +106,6 @@ def _text(memory_map: MemoryMap, args: argparse.Namespace, console: Console) -> 
 
 # What a picture shows: a map or, of a handoff, what became of the firmware's.
 def _drawn(memory_map: MemoryMap, source: str) -> _Drawn:
-    from e820pool.sources.handoff_dir import (  # noqa: PLC0415  numpy
-        is_handoff_dir,
-        read_handoff,
-    )
-
     path = Path(source)
     if source not in ("-", "live") and path.is_dir() and is_handoff_dir(path):
         handoff = read_handoff(path)
@@ -148,8 +149,6 @@ _DRAWN: dict[str, Callable[[_Drawn, Console], str]] = {
 
 
 def _table(memory_map: MemoryMap, _console: Console) -> str:
-    from e820pool.report.table import map_table  # noqa: PLC0415  numpy
-
     return map_table(memory_map)
 
 
@@ -194,8 +193,6 @@ _MAKERS: dict[str, Callable[[MemoryMap, Console], str]] = {
 
 
 def _losses(memory_map: MemoryMap, form: str) -> tuple[Finding, ...]:
-    from e820pool.report.losses import losses  # noqa: PLC0415  numpy
-
     found: Form | None = _LOSSY.get(form)
     return losses(memory_map, found) if found else ()
 

@@ -12,7 +12,15 @@ from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
 from e820pool.cli.stress_boots import confirm, search
 from e820pool.cli.targets import add_kernel_option
+from e820pool.deposits import parse_size
 from e820pool.experiments.kept_results import KeptResults, finished_results
+from e820pool.report.stress_data import stress_csv, stress_json
+from e820pool.report.stress_text import has_deposits, stress_text
+from e820pool.sources.buddyinfo import read_free_blocks
+from e820pool.stress.cells import cells_of, run_cell
+from e820pool.stress.host import generated_map
+from e820pool.stress.policies import DEFAULT_POLICIES, parse_policy
+from e820pool.stress.workload import Workload
 
 if TYPE_CHECKING:
     import argparse
@@ -20,7 +28,6 @@ if TYPE_CHECKING:
     from e820pool.cli.console import Console
     from e820pool.memory_map import MemoryMap
     from e820pool.stress.cells import Cell
-    from e820pool.stress.workload import Workload
 
 __all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
@@ -120,8 +127,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Simulate every host, policy and seed, and print the answer."""
     if args.confirm is not None or args.search is not None:
         return _boot(args, console)
-    from e820pool.report.stress_data import stress_csv, stress_json  # noqa: PLC0415
-    from e820pool.report.stress_text import has_deposits, stress_text  # noqa: PLC0415
 
     workload = _workload(args)
     results = _simulated(_cells(args, workload, console), args, console)
@@ -141,8 +146,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _simulated(
     cells: tuple[Cell, ...], args: argparse.Namespace, console: Console
 ) -> list[dict[str, Any]]:
-    from e820pool.stress.cells import run_cell  # noqa: PLC0415  numpy
-
     options = job_options(args)
     with KeptResults(args.results) as kept:
         keys = {cell.key for cell in cells}
@@ -172,8 +175,6 @@ def _boot(args: argparse.Namespace, console: Console) -> int:
 
 
 def _workload(args: argparse.Namespace) -> Workload:
-    from e820pool.stress.workload import Workload  # noqa: PLC0415  numpy
-
     told = {name: getattr(args, name) for _, name, _, _ in _WORKLOAD}
     return Workload(
         **{name: value for name, value in told.items() if value is not None}
@@ -183,10 +184,6 @@ def _workload(args: argparse.Namespace) -> Workload:
 def _cells(
     args: argparse.Namespace, workload: Workload, console: Console
 ) -> tuple[Cell, ...]:
-    from e820pool.sources.buddyinfo import read_free_blocks  # noqa: PLC0415
-    from e820pool.stress.cells import cells_of  # noqa: PLC0415
-    from e820pool.stress.policies import DEFAULT_POLICIES, parse_policy  # noqa: PLC0415
-
     if args.seeds < 1:
         raise UsageError(f"--seeds {args.seeds}: the limit is 1")
     policies = args.policy or DEFAULT_POLICIES
@@ -210,9 +207,6 @@ def _cells(
 
 
 def _hosts(args: argparse.Namespace, console: Console) -> list[tuple[str, MemoryMap]]:
-    from e820pool.deposits import parse_size  # noqa: PLC0415  numpy
-    from e820pool.stress.host import generated_map  # noqa: PLC0415
-
     if (args.source is None) == (not args.ram):
         raise UsageError("stress takes either SOURCE or --ram SIZE, and not both")
     if args.source is not None:

@@ -15,7 +15,7 @@ from e820pool.sources.log_text import Piece, clean_lines
 from e820pool.sources.oddities import note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from e820pool.findings import Finding
 
@@ -56,7 +56,7 @@ def _looks_at(text: str, word: str) -> bool:
 
 
 def read_dmesg(
-    text: str | Sequence[Piece],
+    text: str | Iterable[Piece],
     *,
     block: str | None = None,
     boot: int | None = None,

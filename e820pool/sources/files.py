@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import contextmanager
 from itertools import islice
 from typing import IO, TYPE_CHECKING
 
 from e820pool.errors import BadImageError, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = (
     "INPUT_LIMIT",
     "is_directory",
+    "is_longer",
     "list_names",
     "numbered_entries",
+    "opened",
     "parse_hex_attribute",
     "read_attribute",
     "read_file",
@@ -49,6 +54,25 @@ def is_directory(path: Path) -> bool:
 def _shown_path(path: Path) -> str:
     """Return a path as it is put in a message: quoted, on one line, not endless."""
     return repr(str(path))[:_PATH_SHOWN]
+
+
+def is_longer(path: Path, limit: int) -> bool:
+    """Return whether a regular file has more bytes; False if that is not known."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size > limit
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file to be read bit by bit; errors of that, too, are InputErrors."""
+    try:
+        with path.open("rb") as stream:
+            yield stream
+    except OSError as exc:
+        raise InputError(f"cannot read {_shown_path(path)}: {_reason(exc)}") from exc
 
 
 def read_file(path: Path, limit: int = INPUT_LIMIT, *, empty: bool = False) -> bytes:

@@ -225,6 +225,7 @@ class _Gather:
         self.cmdline = 0
         self.seen_pfn = False
         self.cut_before = 0
+        self.maps: dict[tuple[LogEntry, ...], list[LogEntry]] = {}
 
     @property
     def boot(self) -> Boot:
@@ -441,6 +442,9 @@ class _Gather:
             self.boot.first_line = line.number
 
     def _next_boot(self) -> None:
+        # A long log has thousands of boots of one machine: their maps are kept once.
+        for block in self.boot.blocks.values():
+            block.entries = self.maps.setdefault(tuple(block.entries), block.entries)
         self.boots.append(Boot())
         self.header = self.block = None
         self.cmdline, self.seen_pfn = 0, False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,14 @@ from e820pool.sources.boot_params import (
     read_ext_payloads,
 )
 from e820pool.sources.dmesg import looks_like_dmesg, read_dmesg
-from e820pool.sources.files import is_directory, read_file, read_stream
+from e820pool.sources.files import (
+    INPUT_LIMIT,
+    is_directory,
+    is_longer,
+    opened,
+    read_file,
+    read_stream,
+)
 from e820pool.sources.foreign import name_of_foreign
 from e820pool.sources.handoff_dir import is_handoff_dir, read_handoff
 from e820pool.sources.hexdump import bytes_of_hexdump, looks_like_hexdump
@@ -29,6 +37,7 @@ from e820pool.sources.log_text import (
     encoding_of,
     messages_of_json,
 )
+from e820pool.sources.log_windows import chunks_of, log_windows
 from e820pool.sources.map_json import read_map_json
 from e820pool.sources.memmap_text import looks_like_memmap_text, read_memmap_text
 from e820pool.sources.memmap_tree import is_memmap_tree, read_memmap_tree
@@ -50,6 +59,11 @@ __all__ = ("read_live", "read_map")
 # /proc/iomem shows what became of it.
 _LIVE = ("/sys/firmware/memmap", "/sys/kernel/boot_params", "/proc/iomem")
 _ROOT = Path("/")
+
+# Of a longer text only what is around a map is looked at.
+_SHORT_BYTES = 4 << 20
+# So much tells a log from something else.
+_PROBE_BYTES = 1 << 16
 
 
 class _Choice(NamedTuple):
@@ -88,8 +102,13 @@ def read_map(
     if source == "live":
         found = read_live()
     elif source == "-":
-        data = read_stream(stdin or sys.stdin.buffer, "standard input")
-        found = _map_of_bytes(data, choice, "standard input")
+        stream, name = stdin or sys.stdin.buffer, "standard input"
+        head = stream.read(INPUT_LIMIT + 1)
+        if len(head) > INPUT_LIMIT:
+            found = _map_of_large_log(stream, head, choice, name)
+        else:
+            data = read_stream(io.BytesIO(head), name)
+            found = _map_of_bytes(data, choice, name)
     else:
         found = _map_of_path(Path(source), choice)
     return _judged(found)
@@ -116,6 +135,9 @@ def read_live(root: Path = _ROOT) -> MemoryMap:
 def _map_of_path(path: Path, choice: _Choice = _ANY) -> MemoryMap:
     if is_directory(path):
         return _map_of_directory(path)
+    if is_longer(path, INPUT_LIMIT):
+        with opened(path) as stream:
+            return _map_of_large_log(stream, b"", choice, str(path))
     data = read_file(path)
     if _is_zero_page(data):
         beside = path.parent / "setup_data"
@@ -152,7 +174,30 @@ def _map_of_bytes(data: bytes, choice: _Choice, origin: str) -> MemoryMap:
     messages = messages_of_json(text)
     if not messages and text.lstrip()[:1] == "{":
         return read_map_json(text, origin=origin)
-    return _map_of_text(messages or [Piece(1, text)], choice, origin, len(data))
+    return _map_of_text(messages or _shortened(data, text), choice, origin, len(data))
+
+
+# A log that is too long to be held: what names no map is passed over.
+def _map_of_large_log(
+    stream: IO[bytes], head: bytes, choice: _Choice, origin: str
+) -> MemoryMap:
+    head = head or stream.read(_PROBE_BYTES)
+    probe = head[:_PROBE_BYTES]
+    is_binary = b"\0" in probe and encoding_of(probe) == "utf-8-sig"
+    if is_binary or b"\n" not in probe:
+        raise BadImageError(
+            f"{origin!r} is longer than the limit of {INPUT_LIMIT:#x} bytes and no "
+            f"kernel log: the first {len(probe):#x} bytes are no lines of text"
+        )
+    pieces = log_windows(chunks_of(stream, head))
+    return read_dmesg(pieces, block=choice.block, boot=choice.boot, origin=origin)
+
+
+# Of a long text what names a map, if anything does.
+def _shortened(data: bytes, text: str) -> list[Piece]:
+    if len(data) <= _SHORT_BYTES:
+        return [Piece(1, text)]
+    return list(log_windows(chunks_of(io.BytesIO(data)))) or [Piece(1, text)]
 
 
 # Text in UTF-16 has NULs as well.

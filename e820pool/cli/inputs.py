@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from e820pool.cli.console import Console
     from e820pool.deposits import Deposit
     from e820pool.handoff.model import Handoff
+    from e820pool.memory_devices import MemoryDevices
     from e820pool.memory_map import MemoryMap
 
 __all__ = (
     "add_block_option",
     "add_deposit_options",
+    "add_device_option",
     "add_partial_option",
     "add_source_argument",
     "deposits_of",
     "handoff_with_deposits",
+    "known_devices",
     "map_of",
     "say_how_taken",
     "source_map",
@@ -197,5 +200,36 @@ def handoff_with_deposits(args: argparse.Namespace, console: Console) -> Handoff
     from e820pool.sources.handoff_dir import read_handoff  # noqa: PLC0415  numpy
 
     handoff = read_handoff(args.handoff)
+    devices = known_devices(args, handoff.memory_devices)
+    handoff = replace(handoff, memory_devices=devices)
     more = deposits_of(args, console)
     return replace(handoff, ledger=handoff.ledger.deposit(more)) if more else handoff
+
+
+def add_device_option(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup,
+) -> None:
+    """Add the memory devices of the machine."""
+    parser.add_argument(
+        "--memory-device",
+        metavar="RANGE",
+        action="append",
+        default=[],
+        help="the machine has an ACPI memory device there, START-END or START+SIZE; "
+        "may be repeated; 'none' where it is known to have none",
+    )
+
+
+def known_devices(
+    args: argparse.Namespace, found: MemoryDevices | None
+) -> MemoryDevices | None:
+    """Return where memory can be added: what was found, and ``--memory-device``."""
+    from e820pool.deposits import parse_range  # noqa: PLC0415  numpy
+    from e820pool.memory_devices import MemoryDevices  # noqa: PLC0415
+
+    texts = getattr(args, "memory_device", [])
+    if not texts:
+        return found
+    spans = tuple(parse_range(text) for text in texts if text != "none")
+    more = MemoryDevices(devices=spans)
+    return more if found is None else found | more

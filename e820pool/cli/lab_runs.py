@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli.boot_progress import boot_progress
+from e820pool.cli.inputs import add_device_option, known_devices
 from e820pool.cli.status import UsageError
 from e820pool.errors import InputError, LabError
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from e820pool.loading.kernel_file import KernelFile
 
 __all__ = (
-    "add_device_option",
     "add_lab_options",
     "boot_options",
     "lab_kernels",
@@ -59,25 +59,12 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--keep", metavar="DIR", help="keep console and report there")
 
 
-def add_device_option(group: argparse._ArgumentGroup) -> None:
-    """Add the memory devices of a machine that is to be booted."""
-    group.add_argument(
-        "--memory-device",
-        metavar="RANGE",
-        action="append",
-        default=[],
-        help="the machine has an ACPI memory device there, START-END or START+SIZE; "
-        "may be repeated",
-    )
-
-
 def boot_options(args: argparse.Namespace) -> BootOptions:
     """Return the lab's options; InputError for a deadline that is not positive."""
-    from e820pool.deposits import parse_range  # noqa: PLC0415  numpy
-    from e820pool.lab.boot import BootOptions  # noqa: PLC0415
+    from e820pool.lab.boot import BootOptions  # noqa: PLC0415  numpy
     from e820pool.lab.machine import PHASES, Deadlines  # noqa: PLC0415
 
-    deadlines = Deadlines()
+    deadlines, devices = Deadlines(), known_devices(args, None)
     if args.deadline is not None:
         if not 0 < args.deadline < 86_400:
             raise InputError(f"deadline {args.deadline:g} s: the limit is 0 to 86400")
@@ -88,7 +75,7 @@ def boot_options(args: argparse.Namespace) -> BootOptions:
         accelerator=args.accel,
         deadlines=deadlines,
         ram_folder=args.ram_folder,
-        memory_devices=tuple(parse_range(text) for text in args.memory_device),
+        memory_devices=() if devices is None else devices.devices,
     )
 
 

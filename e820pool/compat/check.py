@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from e820pool.compat.boot_ends import findings_of_boot_ends
 from e820pool.compat.capture import findings_of_capture
 from e820pool.compat.given import findings_of_given
+from e820pool.compat.hot_add import findings_of_hot_add
 from e820pool.compat.kaslr_rules import findings_of_kaslr_rules
 from e820pool.compat.losses import findings_of_losses
 from e820pool.compat.next_kexec import findings_of_next_kexec
@@ -43,6 +44,7 @@ def _of_engine(case: Situation) -> Iterator[Finding]:
 _GROUPS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     _of_engine,
     findings_of_touch,
+    findings_of_hot_add,
     findings_of_kaslr_rules,
     findings_of_pci_gap,
     findings_of_given,

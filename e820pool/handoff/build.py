@@ -152,6 +152,7 @@ def build_handoff(
     make_nodes = partial(_nodes, table, machine, ledger, options, record=record)
     handoff = _placed(table, make_nodes, cmdline, ledger, options)
     handoff = replace(handoff, firmware_map=memory_map, encoding=options.encoding)
+    handoff = replace(handoff, memory_devices=memory_map.devices)
     validate_handoff(handoff)
     return handoff
 

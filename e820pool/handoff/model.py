@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from e820pool.extents import Span
     from e820pool.findings import Finding
+    from e820pool.memory_devices import MemoryDevices
     from e820pool.memory_map import MemoryMap
 
 __all__ = ("COMMAND_LINE_SIZE", "Handoff", "PlacedNode", "Segment")
@@ -73,6 +74,7 @@ class Handoff:
         initrd: bytes ``[start, end)``, None without one.
         ledger: the deposits this handoff was made for.
         firmware_map: the map before deposits, None when not known.
+        memory_devices: where memory can be added after boot, None for not known.
         encoding: the name of the encoding that made the table.
         notes: what is odd in the place from which it was read; a verdict has them.
     """
@@ -86,6 +88,7 @@ class Handoff:
     initrd: Span | None = None
     ledger: DepositLedger = field(default_factory=DepositLedger)
     firmware_map: MemoryMap | None = None
+    memory_devices: MemoryDevices | None = None
     encoding: str = "guarded"
     notes: tuple[Finding, ...] = ()
 

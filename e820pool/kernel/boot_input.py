@@ -14,6 +14,8 @@ from e820pool.table import E820Table
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from e820pool.memory_devices import MemoryDevices
+
 __all__ = ("BootInput", "EfiMemmap", "SetupDataSpan")
 
 
@@ -79,6 +81,7 @@ class BootInput:
         kho_preserved: the pages that it wants to be kept.
         kho_compatible: the ABI in which it is written, "" when not known: then it is
             taken to be the kernel's.
+        memory_devices: where memory can be added after boot, None for not known.
         efi: the EFI memory map when efi_info has a loader signature.
     """
 
@@ -100,6 +103,7 @@ class BootInput:
     kho_scratch: tuple[Span, ...] = ()
     kho_preserved: ExtentSet = field(default_factory=ExtentSet)
     kho_compatible: str = ""
+    memory_devices: MemoryDevices | None = None
     efi: EfiMemmap | None = None
 
     def whole_table(self) -> E820Table:

@@ -16,6 +16,7 @@ from e820pool.kernel.boot_input import BootInput, SetupDataSpan
 from e820pool.kernel.early_boot import run_early_boot
 from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.state import EarlyBoot
+from e820pool.memory_devices import MemoryDevices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -72,7 +73,8 @@ def predict_record(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the prediction for one record.
 
     In: ``id``, ``kernel``, ``e820``, and what may be left out: ``ext``,
-    ``cmdline``, ``kernel_range``, ``setup_data``, ``config``; other keys are
+    ``cmdline``, ``kernel_range``, ``setup_data``, ``config`` and, for check alone,
+    ``memory_devices`` (``[start, size]`` each, null for unknown); other keys are
     ignored. The first 128 entries are in the zero page, what follows and ``ext``
     are in one SETUP_E820_EXT node. Types of the maps are as that kernel prints
     them: where it prints type 128 as usable, it is 1 here; ``dropped`` rows keep
@@ -102,6 +104,7 @@ def boot_of_record(record: Mapping[str, Any]) -> EarlyBoot:
         cmdline=_cmdline(field_of(record, "cmdline", str) or ""),
         kernel_range=_range(field_of(record, "kernel_range", list)),
         setup_data=_spans(field_of(record, "setup_data", list)),
+        memory_devices=_devices(field_of(record, "memory_devices", list)),
     )
     given = rows[:E820_MAX_ENTRIES_ZEROPAGE]
     return EarlyBoot.of_rows(inp, profile, given, [spill] if spill else [])
@@ -232,6 +235,19 @@ def _spans(rows: list[Any] | None) -> tuple[SetupDataSpan, ...] | None:
         SetupDataSpan(addr=addr, size=size, type=kind)
         for addr, size, kind in _rows(rows, "setup_data")
     )
+
+
+def _devices(rows: list[Any] | None) -> MemoryDevices | None:
+    if rows is None:
+        return None
+    spans = []
+    for row in rows:
+        match row:
+            case [start, size] if type(start) is type(size) is int:
+                spans.append((start, start + size))
+            case _:
+                raise InputError(f"memory_devices {_short(row)} is not start, size")
+    return MemoryDevices(devices=tuple(spans))
 
 
 # A kernel sees bytes; one beyond ASCII is several of them.

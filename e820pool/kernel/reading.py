@@ -68,6 +68,7 @@ def boot_input(handoff: Handoff) -> BootInput:
         kho_scratch=handover.scratch if handover else (),
         kho_preserved=handover.preserved if handover else ExtentSet(),
         kho_compatible=handover.compatible if handover else "",
+        memory_devices=handoff.memory_devices,
         efi=EfiMemmap() if signed else None,
     )
 

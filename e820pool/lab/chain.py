@@ -32,6 +32,7 @@ from e820pool.lab.started_vm import restore_parts, started_vm
 from e820pool.loading.bind import backed_pages
 from e820pool.loading.capture import CrashFiles, crash_files
 from e820pool.loading.multiboot_stub import STUB_READY, STUB_RESUME
+from e820pool.memory_devices import MemoryDevices
 
 if TYPE_CHECKING:
     import threading
@@ -82,6 +83,11 @@ def run_chain(
     initrd = build_chain_initramfs(
         pressure=options.pressure, kexec_tools=set(options.loaders) != {"ours"}
     )
+    if options.memory_devices:
+        more = MemoryDevices(devices=options.memory_devices)
+        known = memory_map.devices
+        devices = more if known is None else known | more
+        memory_map = replace(memory_map, devices=devices)
     plan = ChainPlan(
         memory_map=memory_map,
         initrd=initrd,

@@ -11,6 +11,7 @@ from e820pool.loading.kexec_tree import memmap_files
 from e820pool.report.files import write_tree
 from e820pool.report.jsons import (
     deposit_values,
+    devices_value,
     document,
     json_text,
     memory_map_document,
@@ -47,6 +48,7 @@ def _manifest_document(handoff: Handoff) -> dict[str, Any]:
         deposits=deposit_values(handoff.ledger),
         kernel_window=span_value(handoff.kernel_window),
         initrd=span_value(handoff.initrd),
+        **devices_value(handoff.memory_devices),
     )
 
 

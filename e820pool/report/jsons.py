@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 
     from e820pool.deposits import Deposit
     from e820pool.extents import ExtentSet
+    from e820pool.memory_devices import MemoryDevices
     from e820pool.memory_map import MemoryMap
 
 __all__ = (
     "SCHEMA",
     "deposit_values",
+    "devices_value",
     "document",
     "extent_values",
     "json_line",
@@ -58,12 +60,30 @@ def span_value(span: tuple[int, int] | None) -> list[int] | None:
 
 def memory_map_document(memory_map: MemoryMap) -> dict[str, Any]:
     """Return the map: ``entries`` are ``[addr, size, type]`` in source order."""
+    known = {} if memory_map.devices is None else devices_value(memory_map.devices)
     return document(
         "memory-map",
         origin=memory_map.origin,
         entries=[list(row) for row in memory_map.rows()],
         notes=[finding_value(finding) for finding in memory_map.notes],
+        **known,
     )
+
+
+def devices_value(devices: MemoryDevices | None) -> dict[str, Any]:
+    """Return ``memory_devices``, ``[start, size]`` each, null where they are unknown.
+
+    ``hotplug_regions`` is there where any are known: where devices may lie.
+    """
+    if devices is None:
+        return {"memory_devices": None}
+    found: dict[str, Any] = {
+        "memory_devices": [[start, end - start] for start, end in devices.devices]
+    }
+    if devices.regions:
+        regions = [[start, end - start] for start, end in devices.regions]
+        found["hotplug_regions"] = regions
+    return found
 
 
 def json_line(value: Any) -> str:

@@ -96,6 +96,7 @@ def _of_manifest(path: Path) -> Handoff:
         initrd=manifest.initrd,
         ledger=manifest.ledger,
         firmware_map=_firmware_map(path),
+        memory_devices=manifest.memory_devices,
         encoding=manifest.encoding,
     )
     return replace(made, notes=tuple(_tree_notes(path / "memmap", made)))

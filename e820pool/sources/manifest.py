@@ -10,9 +10,12 @@ from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import BadImageError, InputError
 from e820pool.extents import MAX_PFN, Span
 from e820pool.sources.json_text import parse_document, shown_value, whole_number
+from e820pool.sources.map_json import devices_of_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from e820pool.memory_devices import MemoryDevices
 
 __all__ = ("PARTS", "Manifest", "Part", "deposit_of_json", "parse_manifest")
 
@@ -55,6 +58,7 @@ class Manifest:
     kernel_window: Span | None
     initrd: Span | None
     encoding: str
+    memory_devices: MemoryDevices | None
 
 
 def parse_manifest(text: str, origin: str) -> Manifest:
@@ -85,6 +89,7 @@ def parse_manifest(text: str, origin: str) -> Manifest:
         kernel_window=_span(found, "kernel_window", origin),
         initrd=_span(found, "initrd", origin),
         encoding=encoding,
+        memory_devices=devices_of_json(found, origin),
     )
 
 

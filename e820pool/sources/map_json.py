@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from e820pool.abi.e820 import table_of
-from e820pool.errors import BadImageError
+from e820pool.errors import BadImageError, InputError
 from e820pool.extents import MAX_PFN
 from e820pool.findings import LEVELS, Finding
+from e820pool.memory_devices import MemoryDevices
 from e820pool.memory_map import MemoryMap
 from e820pool.sources.json_text import (
     one_line,
@@ -16,7 +17,10 @@ from e820pool.sources.json_text import (
     whole_number,
 )
 
-__all__ = ("read_map_json",)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ("devices_of_json", "read_map_json")
 
 # The kind of our JSON.
 _KIND = "memory-map"
@@ -29,7 +33,8 @@ def read_map_json(text: str, *, origin: str = "") -> MemoryMap:
     """Return the map of ``{"schema": 1, "kind": "memory-map", "entries": [..]}``.
 
     ``entries`` holds ``[addr, size, type]``, plain integers, in the order of the
-    source. ``origin`` and ``notes``, as this package writes them, are kept.
+    source. ``origin``, ``notes`` and ``memory_devices``, as this package writes them,
+    are kept.
 
     Raises:
         BadImageError: the document is not exactly so.
@@ -42,7 +47,39 @@ def read_map_json(text: str, *, origin: str = "") -> MemoryMap:
         entries=table_of(_row(at, row, origin) for at, row in enumerate(rows)),
         origin=_origin(found, origin),
         notes=tuple(_notes(found, origin)),
+        devices=devices_of_json(found, origin),
     )
+
+
+def devices_of_json(found: dict[str, Any], origin: str) -> MemoryDevices | None:
+    """Return what ``memory_devices`` and ``hotplug_regions`` say; None for unknown.
+
+    Both hold ``[start, size]`` in bytes. Without devices, or with null in their place,
+    regions alone are known.
+
+    Raises:
+        BadImageError: a value has another form, or devices overlap.
+    """
+    keys = ("memory_devices", "hotplug_regions")
+    if all(found.get(key) is None for key in keys):
+        return None
+    spans = [_spans(found.get(key) or [], f"{origin!r}: {key}") for key in keys]
+    try:
+        return MemoryDevices(devices=tuple(spans[0]), regions=tuple(spans[1]))
+    except InputError as exc:
+        raise BadImageError(f"{origin!r}: {exc}") from exc
+
+
+def _spans(rows: object, what: str) -> Iterator[tuple[int, int]]:
+    if not isinstance(rows, list):
+        raise BadImageError(f"{what} is {shown_value(rows)}, no array")
+    for at, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != 2:
+            raise BadImageError(
+                f"{what}[{at}] is {shown_value(row)}, not [start, size]"
+            )
+        start, size = (whole_number(n, f"{what}[{at}]", _U64_LIMIT) for n in row)
+        yield start, start + size
 
 
 def _row(at: int, row: object, origin: str) -> tuple[int, int, int]:

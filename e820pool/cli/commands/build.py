@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ from e820pool.abi.bzimage import parse_bzimage
 from e820pool.cli import status
 from e820pool.cli.inputs import (
     add_deposit_options,
+    add_device_option,
     add_partial_option,
     add_source_argument,
     deposits_of,
+    known_devices,
     whole_map,
     whole_number,
 )
@@ -43,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_source_argument(parser)
     add_deposit_options(parser)
     add_partial_option(parser)
+    add_device_option(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -99,6 +103,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from e820pool.report.budget import budget_findings  # noqa: PLC0415
 
     memory_map = whole_map(args, console)
+    devices = known_devices(args, memory_map.devices)
+    memory_map = replace(memory_map, devices=devices)
     ledger = DepositLedger(deposits_of(args, console))
     handoff = build_handoff(memory_map, ledger, _options(args))
     console.findings(budget_findings(handoff))

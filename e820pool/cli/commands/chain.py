@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from e820pool.cli import status
 from e820pool.cli.inputs import (
     add_deposit_options,
+    add_device_option,
     add_source_argument,
     deposits_of,
     source_map,
     whole_number,
 )
-from e820pool.cli.lab_runs import add_device_option, boot_options, lab_kernels
+from e820pool.cli.lab_runs import boot_options, lab_kernels
 from e820pool.cli.progress import Progress
 from e820pool.deposits import DepositLedger
 from e820pool.errors import InputError, LabError

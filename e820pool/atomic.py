@@ -6,7 +6,10 @@ import os
 import tempfile
 from pathlib import Path
 
-__all__ = ("TEMPORARY_PREFIX", "replace_file")
+__all__ = ("TEMPORARY_PREFIX", "StrPath", "replace_file")
+
+StrPath = str | os.PathLike[str]
+"""What names a file."""
 
 TEMPORARY_PREFIX = ".e820pool-"
 """How the name of a file begins that is not yet in its place."""

@@ -18,8 +18,7 @@ from e820pool.deposits import DepositLedger
 from e820pool.table import E820Table
 
 if TYPE_CHECKING:
-    from _typeshed import StrPath
-
+    from e820pool.atomic import StrPath
     from e820pool.extents import Span
     from e820pool.findings import Finding
     from e820pool.memory_devices import MemoryDevices

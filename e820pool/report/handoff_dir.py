@@ -22,8 +22,7 @@ from e820pool.sources.handoff_dir import MANIFEST
 from e820pool.sources.manifest import parse_manifest
 
 if TYPE_CHECKING:
-    from _typeshed import StrPath
-
+    from e820pool.atomic import StrPath
     from e820pool.handoff.model import Handoff, Segment
 
 __all__ = ("write_handoff",)

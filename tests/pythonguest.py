@@ -13,6 +13,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import numpy as np
+
 import e820pool
 from e820pool.lab.initramfs import directory, regular
 from e820pool.lab.kexec_tools import loaded_libraries
@@ -63,11 +65,11 @@ def _launcher():
 
 
 def _location(name):
-    root = Path(sysconfig.get_path("purelib"))
     found = importlib.util.find_spec(name)
     if found is not None and found.submodule_search_locations:
         return Path(found.submodule_search_locations[0])
-    return root / name
+    # NumPy's libraries are beside it, wherever that is.
+    return Path(np.__file__).parents[1] / name
 
 
 def _numpy():

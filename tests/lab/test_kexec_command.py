@@ -20,7 +20,11 @@ from e820pool.deposits import DepositLedger
 from e820pool.errors import MachineError
 from e820pool.extents import ExtentSet
 from e820pool.handoff.build import BuildOptions, build_handoff
-from e820pool.lab.chain_guest import _SEND, chain_script
+from e820pool.lab.chain_guest import (
+    _SEND,
+    build_chain_initramfs,
+    chain_script,
+)
 from e820pool.lab.chain_port import ChainPort, runs_of
 from e820pool.lab.depositor import agent_program
 from e820pool.lab.guest import LAB_CMDLINE, find_busybox
@@ -35,6 +39,7 @@ from e820pool.loading.bind import backed_pages, bind_kernel, kernel_bytes
 from e820pool.loading.kexec_loaders import find_kexec
 from e820pool.loading.multiboot_stub import STUB_READY, STUB_RESUME
 from e820pool.memory_map import MemoryMap
+from e820pool.sources.elf_core import dumped_ranges
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
@@ -147,6 +152,15 @@ class Guest:
         report = self.port.report
         return has_mark(report, "going") or b"\nstatus " in report
 
+    def crash(self, deposits):
+        """Crash the kernel; the deposits become holes just before."""
+        self.port.cut()
+        self.port.send(b"crash\n")
+        self.port.wait_for_mark("going", SECONDS)
+        self.port.cut()
+        self.ram.clear(deposits)
+        self.port.send(b"!\n")
+
     def kexec(self, words, cleared):
         """Give the command that does it all; return plan and kept file of that moment.
 
@@ -222,8 +236,8 @@ def way(request, initrd, image_of, tmp_path_factory):
     return Way(firmware=firmware, loaders=loaders, stops=stops)
 
 
-def without_efi(stack, image, initrd, _folder):
-    bound = bound_for(image, initrd)
+def without_efi(stack, image, initrd, _folder, more=""):
+    bound = bound_for(image, initrd, more)
     spec = VmSpec(
         ram=layout_for(backed_pages(bound)),
         parts=bound.parts,
@@ -250,12 +264,13 @@ def with_efi(stack, image, initrd, folder):
     return Guest(stack, vm, ram)
 
 
-def bound_for(image, initrd):
+def bound_for(image, initrd, more):
     handoff = build_handoff(MACHINE, DepositLedger(), BuildOptions(carrier="none"))
     data = image.read()
     parsed = parse_bzimage(data)
     code = kernel_bytes(parsed, data)
-    return bind_kernel(handoff, parsed, code, initrd=initrd, extra_cmdline=LAB_CMDLINE)
+    line = f"{LAB_CMDLINE} {more}".strip()
+    return bind_kernel(handoff, parsed, code, initrd=initrd, extra_cmdline=line)
 
 
 def hop(guest, image, initrd, deposits, loader):
@@ -358,3 +373,48 @@ def test_the_next_kernel_finds_acpi(way):
     for stop in way.stops:
         assert "ACPI: RSDP 0x" in stop.console
         assert "ACPI: Core revision" in stop.console
+
+
+def test_a_capture_kernel_loaded_by_the_command_touches_no_deposit(initrd, image_of):
+    """Loaded inside, as root, by the command alone; then the kernel crashes."""
+    image = image_of("6.1")
+    small = build_chain_initramfs(pressure=False, kexec_tools=False)
+    with ExitStack() as stack:
+        guest = without_efi(stack, image, initrd, None, "crashkernel=160M")
+        guest.wait_until_up()
+        runs = runs_of(guest.deposit(130, 1))
+        guest.write(
+            {
+                "/vmlinuz": image.read(),
+                "/config": image.read_config().encode(),
+                "/initrd": small,
+                "/deposits.json": deposits_json(runs, 7),
+            }
+        )
+        words = (
+            "e820pool kexec --panic --kernel /vmlinuz --initrd /initrd --format json "
+            f"--append '{LAB_CMDLINE}' --agent 'cat /deposits.json' --load"
+        )
+        done = guest.run(f"{words} >/plan.json 2>/errors")
+        assert done == 0, guest.read("errors", "/errors")
+        plan = json.loads(guest.read("plan", "/plan.json"))
+        guest.run(
+            "{ cat /sys/kernel/kexec_crash_loaded; "
+            "busybox grep -c -e iomem -e kcore /proc/mounts; "
+            "busybox ls /run/e820pool; } >/traces 2>/dev/null; true"
+        )
+        traces = guest.read("traces", "/traces").decode().split()
+        given = extents_of(plan["extents"])
+        guest.crash(given)
+        guest.wait_until_up()
+        frames = parse_guest_report(guest.port.report).frames
+        touched = guest.ram.touched() & given
+    assert (plan["done"], plan["verdict"]) == ("loaded", "safe")
+    assert given == ExtentSet(runs)
+    # A capture kernel is loaded; nothing is mounted, and no file of ours is left.
+    assert traces == ["1", "0"]
+    held = dumped_ranges(frames["vmcore_headers"]).pages_touched()
+    assert held.nr_pages > (512 * MIB) >> 12
+    assert int(frames["vmcore_size"]) > 512 * MIB
+    assert not held & given
+    assert not touched

@@ -43,6 +43,9 @@ class BzImage:
         version: the kernel's own version text, empty if it has none.
         protected_mode_offset: where the part loaded at ``load_addr`` begins.
         protected_mode_size: its bytes, to the end of the file.
+        has_floor: whether it never runs below its preferred address. Nothing in the
+            header says so; images before 3.11 have none (behaviour
+            ``decompress-floor``), see :func:`e820pool.loading.kernel_file.parse_image`.
     """
 
     hdr: SetupHeader
@@ -50,6 +53,7 @@ class BzImage:
     version: str
     protected_mode_offset: int
     protected_mode_size: int
+    has_floor: bool = True
 
     @property
     def protocol(self) -> int:
@@ -122,9 +126,10 @@ class BzImage:
     def kernel_window(self, load_addr: int) -> Span:
         """Return ``[P, P + init_size)``, overwritten before any map is read.
 
-        P is the load address rounded up to the alignment and at least the preferred
-        address; an image that is not relocatable moves to the latter always
-        (arch/x86/boot/compressed/head_64.S, 4.4 to 7.3).
+        P is the load address rounded up to the alignment and, where there is a floor,
+        at least the preferred address; an image that is not relocatable moves to the
+        latter always (arch/x86/boot/compressed/head_64.S, 4.4 to 7.3; 3.8 to 3.10
+        without the floor).
 
         Raises:
             BadImageError: the image's protocol is too old to say its init_size.
@@ -136,7 +141,8 @@ class BzImage:
             )
         start = self.pref_address
         if self.relocatable:
-            start = max(round_up(load_addr, self.kernel_alignment or 1), start)
+            at = round_up(load_addr, self.kernel_alignment or 1)
+            start = max(at, start) if self.has_floor else at
         return Span.at(start, self.init_size)
 
 

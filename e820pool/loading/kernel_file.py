@@ -19,9 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from e820pool.abi.bzimage import BzImage
     from e820pool.kernel.profiles import Profile
 
-__all__ = ("KernelFile", "known_profile", "profile_of", "read_kernel_file")
+__all__ = (
+    "KernelFile",
+    "known_profile",
+    "parse_image",
+    "profile_of",
+    "read_kernel_file",
+)
 
 _MADE_FOR = re.compile(r"^# Linux/\S+ (\d\S*) Kernel Configuration", re.MULTILINE)
 
@@ -100,6 +107,20 @@ def _configs_of(path: Path) -> Iterator[Path]:
     yield path.with_name(".config")
     if path.parent.name == "boot" and path.parent.parent.parent.name == "arch":
         yield path.parents[3] / ".config"
+
+
+def parse_image(data: bytes) -> BzImage:
+    """Return an image's header, with what its release says and its header does not.
+
+    Raises:
+        BadImageError: it is no bzImage.
+    """
+    image = parse_bzimage(data)
+    try:
+        profile = profile_for(image.release, version=image.version)
+    except InputError:
+        return image
+    return replace(image, has_floor=profile.has("decompress-floor"))
 
 
 def profile_of(kernel: KernelFile) -> Profile:

@@ -3,6 +3,7 @@ import rawbytes
 
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.errors import BadImageError
+from e820pool.loading.kernel_file import parse_image
 
 MIB = 1 << 20
 
@@ -79,6 +80,16 @@ def test_noise_in_the_version_text_stays_on_one_line():
 def test_a_relocatable_image_works_at_its_aligned_load_address(load_addr, start):
     image = parse_bzimage(rawbytes.bzimage(init_size=0x100))
     assert image.kernel_window(load_addr) == (start, start + 0x100)
+
+
+@pytest.mark.parametrize(
+    ("release", "start"),
+    [(b"3.10.4-x", 2 * MIB), (b"4.4.0-x", 16 * MIB), (b"9.9.9-x", 16 * MIB)],
+)
+def test_an_image_before_3_11_runs_below_its_preferred_address(release, start):
+    image = parse_image(rawbytes.bzimage(release, init_size=0x100))
+    assert image.kernel_window(MIB) == (start, start + 0x100)
+    assert image.kernel_window(32 * MIB) == (32 * MIB, 32 * MIB + 0x100)
 
 
 @pytest.mark.parametrize("load_addr", [0, 64 * MIB])

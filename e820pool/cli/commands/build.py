@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e820pool.abi.bzimage import parse_bzimage
 from e820pool.cli import status
 from e820pool.cli.inputs import (
     add_deposit_options,
@@ -23,6 +22,7 @@ from e820pool.cli.inputs import (
 from e820pool.deposits import DepositLedger, parse_size
 from e820pool.errors import InputError
 from e820pool.handoff.build import BuildOptions, build_handoff
+from e820pool.loading.kernel_file import parse_image
 from e820pool.report.handoff_dir import write_handoff
 from e820pool.report.handoff_text import handoff_json, handoff_text
 from e820pool.sources.files import read_file
@@ -130,7 +130,7 @@ def _options(args: argparse.Namespace) -> BuildOptions:
 
 
 def _image(path: str) -> BzImage:
-    return parse_bzimage(read_file(Path(path)))
+    return parse_image(read_file(Path(path)))
 
 
 def _size_of(path: str) -> int:

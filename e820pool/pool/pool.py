@@ -10,7 +10,6 @@ from e820pool.errors import InputError
 from e820pool.extents import ExtentSet
 from e820pool.pool.owned_runs import OwnedRun, OwnedRuns
 from e820pool.pool.owners import FREE_OWNER, RECORD_OWNER, validate_owner
-from e820pool.pool.region import validate_align_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,6 +36,18 @@ def region_ledger(option: PmpoolOption, nr_record_pages: int = 1) -> DepositLedg
     if split < end:
         runs.append(OwnedRun(split, end, FREE_OWNER, E820_TYPE_RAM))
     return DepositLedger(_deposit_of(run) for run in runs)
+
+
+# cma_alloc() shifts an unsigned long by the order: above 63 C leaves it open.
+_MAX_ALIGN_ORDER = 63
+
+
+def validate_align_order(align_order: int) -> None:
+    """Raise InputError for an order that an unsigned long cannot be shifted by."""
+    if not 0 <= align_order <= _MAX_ALIGN_ORDER:
+        raise InputError(
+            f"alignment order {align_order}: the limits are 0 and {_MAX_ALIGN_ORDER}"
+        )
 
 
 class Pool:

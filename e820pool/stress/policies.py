@@ -122,9 +122,9 @@ def deposit_extents(
 ) -> list[tuple[int, int]] | None:
     """Deposit in one call; return the extents, blocks that touch joined.
 
-    As :func:`e820pool.pool.depositor.deposit_call` does: the largest order that the
-    rest has room for, one down each time it fails. None when a single page cannot be
-    had; all pages are back then.
+    As hv_call_deposit_pages() does (arch/x86/hyperv/hv_proc.c, 6.1): the largest order
+    that the rest has room for, one down each time it fails. None when a single page
+    cannot be had; all pages are back then.
     """
     taken: list[tuple[int, int]] = []
     blocks: list[tuple[int, int]] = []  # unjoined: given back one by one, in order

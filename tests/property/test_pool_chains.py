@@ -8,6 +8,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from rivals.depositor import deposit_pages
 
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.extents import ExtentSet
@@ -15,7 +16,6 @@ from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
 from e820pool.memory_map import MemoryMap
-from e820pool.pool.depositor import deposit_pages
 from e820pool.pool.firmware import firmware_map_before
 from e820pool.pool.owners import FREE_OWNER
 from e820pool.pool.pool import Pool

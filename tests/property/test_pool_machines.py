@@ -11,15 +11,15 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from rivals.depositor import deposit_pages
+from rivals.region import PmpoolRegion
 
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ExtentSet
-from e820pool.pool.depositor import deposit_pages
 from e820pool.pool.option import PmpoolOption
 from e820pool.pool.owners import FREE_OWNER
 from e820pool.pool.pool import Pool
-from e820pool.pool.region import PmpoolRegion
 
 PFNS = st.integers(0, 220)
 COUNTS = st.integers(0, 24)

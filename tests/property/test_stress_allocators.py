@@ -3,9 +3,9 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from rivals.depositor import deposit_call
 
 from e820pool.errors import CapacityError
-from e820pool.pool.depositor import deposit_call
 from e820pool.stress.buddy import Buddy
 from e820pool.stress.ordered import AddressOrdered
 from e820pool.stress.policies import deposit_extents

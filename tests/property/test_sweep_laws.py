@@ -3,8 +3,8 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from rivals.sanitize_points import sanitize_by_points
 
-from e820pool.kernel.sanitize_points import sanitize_by_points
 from e820pool.sweep import sweep_arrays, sweep_rows
 
 seeds = st.integers(0, 2**32 - 1)

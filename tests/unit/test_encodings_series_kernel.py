@@ -1,11 +1,11 @@
 """The series' own claims: what a kernel that has it makes of what it is given."""
 
 import pytest
+from rivals.region import PmpoolRegion
+from rivals.series_restore import series_boot
 
 from e820pool.extents import ExtentSet
 from e820pool.pool.option import PmpoolOption
-from e820pool.pool.region import PmpoolRegion
-from e820pool.pool.series_restore import series_boot
 
 pytest.importorskip("libfdt", reason="pip install pylibfdt")
 

@@ -5,9 +5,9 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rivals.bitmap import MAX_BITS, PageBitmap, bits_to_longs
 
 from e820pool.errors import BadImageError, InputError
-from e820pool.pool.bitmap import MAX_BITS, PageBitmap, bits_to_longs
 
 
 def longs(*values):

@@ -1,23 +1,16 @@
 """The depositor's pattern: orders, calls, retries; nothing is lost on the way."""
 
 import pytest
+from rivals.depositor import deposit_call, deposit_pages, deposit_until, withdraw_pages
+from rivals.region import PmpoolRegion
 
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ExtentSet
-from e820pool.pool.depositor import (
-    HV_DEPOSIT_MAX,
-    PAGES_BEFORE_VP,
-    deposit_call,
-    deposit_pages,
-    deposit_until,
-    split_calls,
-    withdraw_pages,
-)
+from e820pool.pool.depositor import HV_DEPOSIT_MAX, PAGES_BEFORE_VP, split_calls
 from e820pool.pool.option import PmpoolOption
 from e820pool.pool.owners import FREE_OWNER
 from e820pool.pool.pool import Pool
-from e820pool.pool.region import PmpoolRegion
 
 
 class Orders:

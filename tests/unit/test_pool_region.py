@@ -1,15 +1,15 @@
 """A region with its bitmap inside: CMA's alloc and release, and taking state over."""
 
 import pytest
-
-from e820pool.errors import BadImageError, InputError
-from e820pool.pool.option import PmpoolOption
-from e820pool.pool.region import PmpoolRegion, bitmap_pages
-from e820pool.pool.series import (
+from rivals.region import PmpoolRegion, bitmap_pages
+from rivals.series import (
     differences_from_series,
     series_bitmap_pages,
     series_cleared_bytes,
 )
+
+from e820pool.errors import BadImageError, InputError
+from e820pool.pool.option import PmpoolOption
 
 MIB_PAGES = 256
 

@@ -16,29 +16,19 @@ from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError, InputError
 from e820pool.extents import PAGE_SIZE
-from e820pool.pool.bitmap import BITS_PER_LONG, PageBitmap, bits_to_longs
+from e820pool.pool.pool import validate_align_order
+from rivals.bitmap import BITS_PER_LONG, PageBitmap, bits_to_longs
 
 if TYPE_CHECKING:
     from e820pool.pool.option import PmpoolOption
 
-__all__ = ("PmpoolRegion", "bitmap_pages", "validate_align_order")
-
-# cma_alloc() shifts an unsigned long by the order: above 63 C leaves it open.
-_MAX_ALIGN_ORDER = BITS_PER_LONG - 1
+__all__ = ("PmpoolRegion", "bitmap_pages")
 
 
 def bitmap_pages(nr_pages: int) -> int:
     """Return how many pages the bitmap of a region of ``nr_pages`` fills."""
     nr_bytes = bits_to_longs(nr_pages) * BITS_PER_LONG // 8
     return -(-nr_bytes // PAGE_SIZE)
-
-
-def validate_align_order(align_order: int) -> None:
-    """Raise InputError for an order that an unsigned long cannot be shifted by."""
-    if not 0 <= align_order <= _MAX_ALIGN_ORDER:
-        raise InputError(
-            f"alignment order {align_order}: the limits are 0 and {_MAX_ALIGN_ORDER}"
-        )
 
 
 class PmpoolRegion:

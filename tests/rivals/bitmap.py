@@ -106,8 +106,8 @@ class PageBitmap:
     def copy(self) -> Self:
         """Return an independent bitmap with the same bits."""
         made = type(self)(self.nr_bits)
-        made._starts = self._starts.copy()  # noqa: SLF001  own class
-        made._ends = self._ends.copy()  # noqa: SLF001  own class
+        made._starts = self._starts.copy()
+        made._ends = self._ends.copy()
         return made
 
     def __eq__(self, other: object) -> bool:

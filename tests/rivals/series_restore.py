@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from e820pool.abi.fdt import find_pmpool_node
 from e820pool.errors import BadImageError, InputError
 from e820pool.extents import ExtentSet
-from e820pool.pool.region import PmpoolRegion
+from rivals.region import PmpoolRegion
 
 if TYPE_CHECKING:
     from collections.abc import Callable

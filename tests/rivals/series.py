@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from e820pool.extents import PAGE_SIZE
 from e820pool.findings import Finding
-from e820pool.pool.bitmap import bits_to_longs
-from e820pool.pool.region import bitmap_pages
+from rivals.bitmap import bits_to_longs
+from rivals.region import bitmap_pages
 
 __all__ = ("differences_from_series", "series_bitmap_pages", "series_cleared_bytes")
 

@@ -1,0 +1,1 @@
+"""What tests hold ours against: rival designs, and slow algorithms."""

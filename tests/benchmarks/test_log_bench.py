@@ -12,7 +12,7 @@ import subprocess
 import pytest
 from ratios import processor_time
 
-from e820pool.sources import read_map
+from e820pool.sources.recognise import read_map
 
 OTHER = b"[   12.345678] usb 1-1: new high-speed USB device number 5 using xhci_hcd\n"
 MAP = b"""\

@@ -6,11 +6,11 @@ import resource
 import pytest
 
 from e820pool.errors import BadImageError
-from e820pool.sources import read_map
 from e820pool.sources.dmesg import read_dmesg
 from e820pool.sources.files import INPUT_LIMIT
 from e820pool.sources.log_text import Piece
 from e820pool.sources.log_windows import chunks_of, log_windows
+from e820pool.sources.recognise import read_map
 
 ROWS = [(0, 0x9F000, 1), (0x100000, 0x7FF00000, 1), (0xFEC00000, 0x1000, 2)]
 WORDS = {1: b"usable", 2: b"reserved"}

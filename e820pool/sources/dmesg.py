@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 from e820pool.abi.e820 import table_of
 from e820pool.errors import BadImageError, InputError
+from e820pool.memory_devices import MemoryDevices
 from e820pool.memory_map import MemoryMap
 from e820pool.sources.log_blocks import Boot, LogBlock, boots_of
 from e820pool.sources.log_entry import BLOCKS, BlockName
@@ -99,6 +100,9 @@ def read_dmesg(
         entries=table_of(_rows(chosen.blocks[name])),
         origin=f"{origin} ({_HEADLINES[name]} map of a kernel log, {who})",
         notes=(*notes, *log_notes(chosen, chosen.blocks[name])),
+        devices=(
+            MemoryDevices(regions=tuple(chosen.hotplug)) if chosen.hotplug else None
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
+from e820pool.extents import ByteRangeSet
 from e820pool.sources.log_entry import (
     HEAD,
     HEADLINE,
@@ -39,7 +40,7 @@ _HINTS = (
     *("e820", "BIOS-", "RAM map", "setup_data:", "user:", "modified", "extended"),
     *("Xen:", "LGUEST:", "Linux version ", "ntries", "table full", "-defined"),
     *("last_pfn", "econdary CPUs", "Booting SMP", "elfcorehdr=", "physical"),
-    *("ommand line:",),
+    *("ommand line:", "SRAT: "),
 )
 # So many lines after a piece of a map are looked at without a hint, since a broken
 # line has none: an entry that is broken at every sixth column has as many.
@@ -57,7 +58,9 @@ _BODY_LIMIT = 400
 # lines on one. "Ooops! Too many entries in the memory map!" to 3.4; "too many entries;
 # ignoring [mem ..]" to 6.19; "E820 table full; ignoring [mem ..]" since 7.0. Edits of
 # the table: __e820__range_update() and __e820__range_remove(), arch/x86/kernel/e820.c;
-# with "range:" from 2.6.27 to 3.4.
+# with "range:" from 2.6.27 to 3.4. The SRAT's memory: "hot plug zone found A - B", an
+# exclusive end, in 2.6; " Hot Pluggable" behind the range in the 3.9 era; " hotplug"
+# since (drivers/acpi/numa/srat.c acpi_numa_memory_affinity_init()).
 _HEX = "[0-9a-fA-F]{1,16}"
 _EVENT = re.compile(
     rf"(?P<banner>(?<![\w-])Linux version (?P<release>[0-9]\S{{0,80}}))"
@@ -69,6 +72,9 @@ _EVENT = re.compile(
     r"|last_pfn = (?P<pfn>0x[0-9a-fA-F]{1,16})(?= |$)"
     r"|(?P<smp>Bringing up secondary CPUs|Booting SMP configuration)"
     r"|(?P<cmdline>ommand line:)|(?P<corehdr>\belfcorehdr=)"
+    r"|(?P<srat>SRAT: )(?:Node [0-9]{1,10} PXM [0-9]{1,10} "
+    rf"\[mem 0x(?P<near>{_HEX})-0x(?P<far>{_HEX})\] (?:hotplug|Hot Pluggable)"
+    rf"|hot plug zone found (?P<zone>{_HEX}) - (?P<zone_end>{_HEX}))"
     rf"|{HEAD}"
 )
 # What the hypervisor prints of its own map is no piece of a kernel's.
@@ -176,6 +182,8 @@ class Boot:
         edits: what the kernel did to its table after its first map.
         has_hole: CPUs are started after the map with no last_pfn in between, which
             every kernel prints.
+        hotplug: bytes ``[start, end)`` that the SRAT calls hot-pluggable. None listed
+            does not mean that there is none: some kernels do not print the words.
     """
 
     first_line: int = 0
@@ -186,6 +194,7 @@ class Boot:
     cut: list[CutEntry] = field(default_factory=list)
     edits: list[LaterEdit] = field(default_factory=list)
     has_hole: bool = False
+    hotplug: list[tuple[int, int]] = field(default_factory=list)
 
 
 def boots_of(lines: Iterable[LogLine]) -> list[Boot]:
@@ -405,6 +414,8 @@ class _Gather:
         elif event["corehdr"] is not None:
             near = line.number - self.cmdline <= _CMDLINE_LINES
             boot.is_capture |= bool(self.cmdline) and near
+        elif event["srat"] is not None:
+            _note_srat(boot, event)
         elif event["dropped"] is not None:
             boot.dropped.append(line.number)
         elif boot.blocks and event["edit"] is not None:
@@ -531,3 +542,13 @@ def _edit(line: LogLine, event: re.Match[str], stop: int) -> LaterEdit:
         match_log_words(before.strip()).kind,
         match_log_words(after.strip()).kind if after else None,
     )
+
+
+# A range that is empty or reversed was damaged on its way.
+def _note_srat(boot: Boot, event: re.Match[str]) -> None:
+    if event["near"] is not None:
+        start, end = int(event["near"], 16), int(event["far"], 16) + 1
+    else:
+        start, end = int(event["zone"], 16), int(event["zone_end"], 16)
+    if start < end <= ByteRangeSet.LIMIT:
+        boot.hotplug.append((start, end))

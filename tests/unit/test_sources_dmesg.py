@@ -380,3 +380,44 @@ def test_a_log_is_told_from_other_text():
     assert looks_like_dmesg(" e820: 000000000009f000 @ 0000000000000000 (usable)")
     assert not looks_like_dmesg("00001000-0009efff : System RAM\n")
     assert not looks_like_dmesg("e820: [mem 0xc0000000-0xfeffbfff] available")
+
+
+HOT_LOG = """\
+[    0.000000] Linux version 6.12.117
+[    0.000000] BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable
+[    0.000000] BIOS-e820: [mem 0x0000000000100000-0x000000001fffffff] usable
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "regions"),
+    [
+        (
+            "ACPI: SRAT: Node 0 PXM 0 [mem 0x100000000-0x17fffffff] hotplug",
+            ((1 << 32, 6 << 30),),
+        ),
+        (
+            "SRAT: Node 0 PXM 0 [mem 0x100000000-0x17fffffff] Hot Pluggable",
+            ((1 << 32, 6 << 30),),
+        ),
+        ("SRAT: hot plug zone found 100000000 - 180000000 ", ((1 << 32, 6 << 30),)),
+    ],
+)
+def test_what_the_srat_calls_hot_pluggable_may_hold_memory_devices(line, regions):
+    found = read_dmesg(f"{HOT_LOG}[    0.011000] {line}\n")
+    assert found.devices.regions == regions
+    assert found.devices.devices == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ACPI: SRAT: Node 0 PXM 0 [mem 0x00100000-0x1fffffff]",
+        "ACPI: SRAT: Node 0 PXM 0 [mem 0x180000000-0x100000000] hotplug",
+        "NUMA: Node 0 [mem 0x00000000-0x0009ffff] + [mem 0x00100000-0x1fffffff]",
+    ],
+)
+def test_other_lines_of_nodes_say_nothing_of_devices(line):
+    found = read_dmesg(f"{HOT_LOG}[    0.011000] {line}\n")
+    assert found.devices is None
+    assert len(found) == 2

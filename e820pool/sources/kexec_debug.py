@@ -49,6 +49,7 @@ def _type_of(match: re.Match[str]) -> int | None:
 # arch/x86/kernel/kexec-bzimage64.c setup_boot_parameters(): all print
 # `%016llx-%016llx (%d)` with the end inclusive. What follows the 128th entry stands
 # under a headline of its own, and goes on with the list.
+#: Lists of kexec -d and of kexec_file_load(2) with its debug output.
 KEXEC = PrintedForm(
     name="a list that kexec printed",
     signs=("E820 memmap:", "MEMORY RANGES", " (1)", " (0)"),

@@ -36,6 +36,7 @@ def _number_in(group: str, base: int) -> Callable[[re.Match[str]], int | None]:
 
 # src/e820map.c dump_map(), 1.6.0 to 1.16: the end is exclusive, and the number decides,
 # since every type without a name is UNKNOWN.
+#: The map that SeaBIOS prints.
 SEABIOS = PrintedForm(
     name="SeaBIOS's e820 map",
     signs=("e820 map has", "= 1 RAM", "= 2 RESERVED"),
@@ -81,6 +82,7 @@ def _coreboot_type(match: re.Match[str]) -> int | None:
     return _COREBOOT_TYPES.get(" ".join(match["words"].split()))
 
 
+#: The table that coreboot prints.
 COREBOOT = PrintedForm(
     name="coreboot's memory table",
     signs=("oreboot memory table", "coreboot table at", ": RAM", ": RESERVED"),
@@ -136,6 +138,7 @@ def _grub_type(match: re.Match[str]) -> int | None:
     return _GRUB_TYPES.get(words, _GRUB_TYPES.get(words.removesuffix(" RAM")))
 
 
+#: What GRUB's lsmmap prints.
 GRUB = PrintedForm(
     name="GRUB's lsmmap",
     signs=("base_addr",),
@@ -167,6 +170,7 @@ GRUB = PrintedForm(
 # sys/amd64/amd64/machdep.c and sys/i386/i386/machdep.c add_smap_entry() (boot -v), and
 # the loader's `smap` (stand/i386/libi386/biossmap.c), which adds ` attr=..`; the type
 # is the firmware's own number, in hexadecimal.
+#: Lines that FreeBSD prints of its SMAP.
 FREEBSD = PrintedForm(
     name="FreeBSD's SMAP",
     signs=("SMAP type",),

@@ -48,6 +48,7 @@ def _script_type(match: re.Match[str]) -> int | None:
 
 # Documentation/ABI/testing/sysfs-firmware-memmap, 2.6.27 to 7.3, has the script; it
 # prints the byte after the last one.
+#: What the script of the ABI document of /sys/firmware/memmap prints.
 MEMMAP_SCRIPT = PrintedForm(
     name="what the script of the kernel's sysfs-firmware-memmap page prints",
     signs=(" (System RAM)", " (Reserved)", " (ACPI Tables)", " (ACPI Non-"),

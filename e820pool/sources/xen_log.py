@@ -42,6 +42,7 @@ def _about_initial(printed: PrintedMap) -> Iterator[Finding]:
 # 4.12, `[START, LAST]` with it inclusive since 4.13. The headline is init_e820()'s:
 # Xen-e820, Xen-e801, Multiboot-e820, EFI, TBOOT, PVH-e820; with e820-verbose an
 # "Initial" map stands before it.
+#: Maps of the machine that Xen prints.
 XEN = PrintedForm(
     name="Xen's map of the machine",
     signs=(
@@ -76,6 +77,7 @@ XEN = PrintedForm(
 
 # SUSE's kernel-xen, arch/x86/kernel/e820-xen.c setup_memory_map(): dom0 prints the
 # machine's map under this headline, each line as of a "BIOS"; then its own as "Xen".
+#: The machine's map in the log of SUSE's dom0.
 SUSE_BIOS = PrintedForm(
     name="the machine's map in the log of a Xen dom0",
     signs=("Xen-provided machine memory map", " BIOS: "),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import ExtentSet
-from e820pool.pool.owned_runs import OwnedRun, OwnedRuns
+from e820pool.pool.owned_runs import OwnedRuns
 from e820pool.pool.owners import FREE_OWNER, RECORD_OWNER, validate_owner
 
 if TYPE_CHECKING:
@@ -32,10 +31,10 @@ def region_ledger(option: PmpoolOption, nr_record_pages: int = 1) -> DepositLedg
         )
     first, end = option.base_pfn, option.base_pfn + option.nr_pages
     split = first + nr_record_pages
-    runs = [OwnedRun(first, split, RECORD_OWNER, E820_TYPE_RAM)]
+    runs = [Deposit(start_pfn=first, end_pfn=split, owner=RECORD_OWNER)]
     if split < end:
-        runs.append(OwnedRun(split, end, FREE_OWNER, E820_TYPE_RAM))
-    return DepositLedger(_deposit_of(run) for run in runs)
+        runs.append(Deposit(start_pfn=split, end_pfn=end, owner=FREE_OWNER))
+    return DepositLedger(runs)
 
 
 # cma_alloc() shifts an unsigned long by the order: above 63 C leaves it open.
@@ -72,11 +71,11 @@ class Pool:
     __slots__ = ("_runs",)
 
     def __init__(self, ledger: DepositLedger | None = None) -> None:
-        self._runs = OwnedRuns(_run_of(one) for one in ledger or ())
+        self._runs = OwnedRuns(ledger or ())
 
     def ledger(self) -> DepositLedger:
         """Return all that the pool holds, with owners: the next handoff's ledger."""
-        return DepositLedger(_deposit_of(run) for run in self._runs)
+        return DepositLedger(self._runs)
 
     @property
     def extents(self) -> ExtentSet:
@@ -178,8 +177,8 @@ class Pool:
         more = DepositLedger(deposits)
         for one in more:
             for run in self._runs.overlapping(one.start_pfn, one.end_pfn)[:1]:
-                raise InputError(f"{one} overlaps the pool: {_deposit_of(run)}")
-        self._runs = OwnedRuns([*self._runs, *(_run_of(one) for one in more)])
+                raise InputError(f"{one} overlaps the pool: {run}")
+        self._runs = OwnedRuns([*self._runs, *more])
 
     def withdraw(self, extents: ExtentSet) -> tuple[Deposit, ...]:
         """Let free pages go; return them with the types that they go back to.
@@ -187,7 +186,7 @@ class Pool:
         Raises:
             InputError: a page is in an owner's hands, or not the pool's.
         """
-        leaving: list[OwnedRun] = []
+        leaving: list[Deposit] = []
         for start_pfn, end_pfn in extents:
             inside = self._runs.within(start_pfn, end_pfn)
             if not self._runs.covers(start_pfn, end_pfn):
@@ -204,7 +203,7 @@ class Pool:
                 )
         for run in leaving:
             self._runs.remove(run.start_pfn, run.end_pfn)
-        return tuple(_deposit_of(run) for run in leaving)
+        return tuple(leaving)
 
     def _free_runs(self) -> Iterator[tuple[int, int]]:
         # Free runs that touch are one, whatever their pages were to the firmware.
@@ -221,20 +220,5 @@ class Pool:
             yield start, end
 
 
-def _run_of(deposit: Deposit) -> OwnedRun:
-    return OwnedRun(
-        deposit.start_pfn, deposit.end_pfn, deposit.owner, deposit.firmware_type
-    )
-
-
-def _deposit_of(run: OwnedRun) -> Deposit:
-    return Deposit(
-        start_pfn=run.start_pfn,
-        end_pfn=run.end_pfn,
-        owner=run.owner,
-        firmware_type=run.firmware_type,
-    )
-
-
-def _pages(run: OwnedRun) -> str:
+def _pages(run: Deposit) -> str:
     return f"PFNs [{run.start_pfn:#x}, {run.end_pfn:#x})"

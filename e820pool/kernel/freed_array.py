@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.kernel.boot_end import BootEnd
 from e820pool.kernel.cmdline import options
-from e820pool.kernel.memblock import reserved_while_mapping
-from e820pool.kernel.memblock_array import array_bytes
+from e820pool.kernel.memblock import array_bytes, reserved_while_mapping
 
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot

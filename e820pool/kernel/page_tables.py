@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.kernel.boot_end import BootEnd
-from e820pool.kernel.memblock import reserved_while_mapping
-from e820pool.kernel.memblock_array import INIT_REGIONS
+from e820pool.kernel.memblock import INIT_REGIONS, reserved_while_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.kernel.cmdline import line_that_counts
-from e820pool.kernel.memblock_array import INIT_REGIONS
+from e820pool.kernel.memblock import INIT_REGIONS
 from e820pool.kernel.table import Table
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from e820pool.abi.e820 import table_of
 from e820pool.extents import Span
 from e820pool.kernel.boot_input import BootInput, SetupDataSpan
 from e820pool.kernel.early_boot import predict_input
-from e820pool.kernel.memblock import early_reservations, whole_pages
-from e820pool.kernel.memblock_array import MemoryArray
+from e820pool.kernel.memblock import MemoryArray, early_reservations, whole_pages
 from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.state import EarlyBoot
 

@@ -11,8 +11,9 @@ import printers
 import pytest
 
 from e820pool.errors import BadImageError, InputError
-from e820pool.sources import packed, read_map
+from e820pool.sources import packed
 from e820pool.sources.packed import unpacked
+from e820pool.sources.recognise import read_map
 
 LOG = printers.linux(printers.ROWS).encode()
 PACKS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}

@@ -317,7 +317,7 @@ class _Gather:
         joined = None
         if is_last and (not is_read or _ends_in_number(text)):
             joined = self._joined(text, prefix)
-        if found and is_read and (joined is None or not joined.nr_lines):
+        if found and is_read and joined is None:
             self._add(line, found[0], prefix)
             return start, start + found[1]
         if joined is not None and (whole := parse_entry(joined.text)) is not None:
@@ -349,13 +349,14 @@ class _Gather:
         for nr_lines, line in enumerate(self._following(), 1):
             body = line.text[:_BODY_LIMIT]
             if found is not None:
-                return _with_digits(found, body, prefix)
+                found = _with_digits(found, body, prefix)
+                break
             ways, found = _ways_on(ways, body, prefix, nr_lines)
             if found is not None and not _ends_in_number(found.text):
                 return found
             if found is None and not ways:
                 return None
-        return found
+        return found if found is not None and found.nr_lines else None
 
     def _consume(self, joined: _Joined) -> None:
         # Blank lines among them are consumed as well.

@@ -372,3 +372,11 @@ def test_a_map_of_which_entries_are_missing_is_not_whole():
     read(TEXT).validate_whole()
     with pytest.raises(InputError, match="1 entries of the map cannot be read"):
         read(TEXT.replace("9ffff] reserved", "")).validate_whole()
+
+
+def test_an_entry_whose_prefix_comes_again_in_its_words_is_no_fault():
+    # Found by mutation: whole as it stands, and not as the next line's start.
+    for prefix in ("m ", "us", "(", "a1"):
+        lines = [f"{prefix}{line}" for line in LINES]
+        lines[2] = lines[2].replace("] reserved", f"] {prefix}reserved")
+        read("\n".join(lines))

@@ -22,6 +22,7 @@ from e820pool.kernel.boot_input import BootInput, SetupDataSpan
 from e820pool.kernel.decompressor import MAXMEM, kaslr_slots
 from e820pool.kernel.early_boot import predict_input, run_early_boot
 from e820pool.kernel.kaslr_cmdline import read_mem_options
+from e820pool.kernel.kho import reads_kho
 from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.sentinel import after_sentinel
 from e820pool.kernel.state import EarlyBoot
@@ -169,6 +170,14 @@ def walks_over_freed(rows, cmdline):
     return probe
 
 
+def takes_over(abi):
+    def probe(profile):
+        on = replace(profile, config=profile.config | {"KEXEC_HANDOVER": True})
+        return reads_kho(BootInput(kho_compatible=abi), on)
+
+    return probe
+
+
 SLOT = (256 * M, 1)
 # Behaviour, release, what is asked, the answer without it and with it.
 TOLD = [
@@ -198,6 +207,8 @@ TOLD = [
     ("sentinel-clears-ranges", "3.2", line_after_sentinel, "x", ""),
     ("sentinel-keeps-list", "3.2", line_after_sentinel, "x", ""),
     ("soft-reserved-is-hotplugged", "6.1", driver_takes, False, True),
+    ("kho-abi-v1", "6.18", takes_over("kho-v1"), False, True),
+    ("kho-abi-v4", "7.3", takes_over("kho-v4"), False, True),
     ("kaslr-avoids-boot-params", "6.1", before_boot_params, SLOT, None),
     ("kaslr-skips-gigantic-pages", "6.1", beside_gigantic_pages, G, 3 * G),
     ("kaslr-limit-is-smallest", "6.1", limit_of_memory, 2 * G, G),

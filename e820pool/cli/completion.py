@@ -92,7 +92,7 @@ def _offer(action: argparse.Action) -> dict[str, str] | None:
         return {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}
     if metavar == "RANGE":
         return {"bash": "_e820pool_range", "zsh": "_e820pool_range", "tcsh": ""}
-    if action.dest == "kernel":
+    if action.dest in ("kernel", "running"):
         return _named("kernels", "_e820pool_kernels")
     what = _BY_OPTION.get(action.dest)
     return None if what is None else _named(what, f"_e820pool_{what}")

@@ -63,7 +63,8 @@ class PrintedLists:
     def named(self, *, all_of_them: bool = False) -> Iterator[Finding]:
         """Yield the note that names the maps of the text that are not read."""
         first = (self.chosen,) if all_of_them and self.chosen is not None else ()
-        others = [*first, *self.others]
+        # "efi: Remove mem25" speaks of a list, and is none.
+        others = [one for one in (*first, *self.others) if one.rows]
         if others:
             shown = "; ".join(map(str, others[:_OTHERS_SHOWN]))
             more = f" and {len(others) - _OTHERS_SHOWN} more" * (

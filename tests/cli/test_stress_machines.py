@@ -47,10 +47,17 @@ def machine(monkeypatch):
         "e820pool.cli.stress_boots.binder_of", lambda *_, **__: lambda one: one
     )
     monkeypatch.setattr("e820pool.cli.stress_boots.lab_kernels", lambda _: [kernel])
+    # A crash is no boot: tests/lab/test_crash.py has real ones.
+    monkeypatch.setattr("e820pool.experiments.limit_boots._crashed_row", crashed_row)
     for module in ("limit_boots", "shape_boots"):
         place = f"e820pool.experiments.{module}.profile_of"
         monkeypatch.setattr(place, lambda _: PROFILE)
     return lab
+
+
+def crashed_row(_kernel, _case, row, _options):
+    said = {"model": [], "machine": [], "differs": [], "seconds": 0.0, "error": ""}
+    return row | said | {"agree": True}
 
 
 def rows(done):

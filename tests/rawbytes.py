@@ -161,3 +161,16 @@ def elf_core(*loads, kind=4):
     for vaddr, paddr, size in loads:
         body += struct.pack("<IIQQQQQQ", 1, 7, 4096, vaddr, paddr, size, size, 0)
     return head + body
+
+
+def srat(*memory, others=b"", length=None, signature=b"SRAT"):
+    """Return an SRAT: `memory` is (start, size, flags) each, after other structures."""
+    body = others
+    for start, size, flags in memory:
+        # type, length, proximity domain, reserved, base low and high, length low and
+        # high, reserved, flags, reserved (ACPI 6.4, table 5.59).
+        body += struct.pack("<BBIHQQIIQ", 1, 40, 0, 0, start, size, 0, flags, 0)
+    total = 48 + len(body) if length is None else length
+    head = signature + struct.pack("<IBB", total, 3, 0) + b"BOCHS BXPC    "
+    head += struct.pack("<I4sI", 1, b"BXPC", 1) + struct.pack("<IQ", 1, 0)
+    return head + body

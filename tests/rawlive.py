@@ -23,6 +23,34 @@ def digest(rows):
 
 
 @dataclass(frozen=True)
+class RawAcpi:
+    """What sysfs shows of ACPI: the SRAT, and the memory blocks of each device."""
+
+    srat: bytes | None = None
+    devices: tuple = ()
+    block_bytes: int = 128 * MIB
+
+    def write(self, root):
+        tables = root / "sys/firmware/acpi/tables"
+        bus = root / "sys/bus/acpi/devices"
+        memory = root / "sys/devices/system/memory"
+        for folder in (tables / "data", bus / "PNP0A08:00", memory):
+            folder.mkdir(parents=True)
+        (tables / "FACP").write_bytes(b"FACP")
+        if self.srat is not None:
+            (tables / "SRAT").write_bytes(self.srat)
+        (memory / "block_size_bytes").write_text(f"{self.block_bytes:x}\n")
+        for at, blocks in enumerate(self.devices):
+            real = root / f"sys/devices/LNXSYSTM:00/PNP0C80:{at:02x}"
+            real.mkdir(parents=True)
+            (real / "status").write_text("15\n" if blocks else "0\n")
+            for number, block in enumerate(blocks):
+                link = real / f"physical_node{number or ''}"
+                link.symlink_to(f"../../../system/memory/memory{block}")
+            (bus / real.name).symlink_to(f"../../../devices/LNXSYSTM:00/{real.name}")
+
+
+@dataclass(frozen=True)
 class RawLive:
     """A running kernel in the making; `deposits` are what it was booted with."""
 
@@ -34,6 +62,7 @@ class RawLive:
     boot_id: str = "8f6d-boot"
     page: dict = field(default_factory=dict)
     files: dict = field(default_factory=dict)
+    acpi: RawAcpi | None = None
 
     @property
     def rows(self):
@@ -72,6 +101,8 @@ class RawLive:
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
+        if self.acpi is not None:
+            self.acpi.write(root)
         return root
 
     def _iomem(self):

@@ -229,4 +229,6 @@ def _judged_on(
     window: WindowFrom = "given" if question.given.load_window else "unknown"
     if question.window is not None:
         window = "assumed"
-    return judged_on_of(profile, assumed=assumed, kernel_window=window, by=by)
+    known = judged_on_of(profile, assumed=assumed, kernel_window=window, by=by)
+    has_devices = question.given.memory_devices is not None
+    return replace(known, memory_devices="known" if has_devices else "unknown")

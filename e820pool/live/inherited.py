@@ -86,5 +86,6 @@ def firmware_map_of(
     if inherited is None or inherited.ledger is None:
         return machine.table
     if inherited.carrier == "file" and kept is not None:
-        return kept.firmware_map
+        # What can be added is what the machine says now.
+        return replace(kept.firmware_map, devices=machine.table.devices)
     return firmware_map_before(machine.table, inherited.ledger)

@@ -232,6 +232,7 @@ def _handed_over(
         return boot_input(bound.handoff), rows
     handed = by_kexec_tools(rows)
     given = handed.boot_input(handoff.cmdline.decode("latin-1"))
+    given = replace(given, memory_devices=handoff.memory_devices)
     return given, (*handed.table, *handed.ext)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from e820pool.extents import PAGE_SIZE, ExtentSet
@@ -33,7 +34,8 @@ def firmware_map_before(memory_map: MemoryMap, ledger: DepositLedger) -> MemoryM
         (one.start_pfn * PAGE_SIZE, one.nr_pages * PAGE_SIZE, one.firmware_type)
         for one in ledger
     ]
-    return MemoryMap.of(rows, origin=memory_map.origin).flatten()
+    before = MemoryMap.of(rows, origin=memory_map.origin)
+    return replace(before, devices=memory_map.devices).flatten()
 
 
 def mismatched_types(memory_map: MemoryMap, ledger: DepositLedger) -> ExtentSet:

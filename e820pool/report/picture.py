@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from itertools import groupby
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from e820pool.report.paint import LOOK_STYLES, plain
-from e820pool.report.table import human_size
+from e820pool.report.table import device_lines, human_size
 from e820pool.report.zones import (
     LABELS,
     Look,
     Zone,
     address_label,
     deposits_between,
+    devices_of,
     looks_of,
     zones_of,
 )
@@ -82,7 +84,10 @@ def picture(
         for name, cells in _rows(zone, bars, columns).items():
             seen |= set(cells)
             lines.append(name.ljust(margin) + _bar(cells, marks, paint))
-    return "\n".join([*lines, *_legend(seen, marks, columns + margin, paint)]) + "\n"
+    lines += _legend(seen, marks, columns + margin, paint)
+    for line in device_lines(devices_of(maps)):
+        lines += wrap(line, columns + margin)
+    return "\n".join(lines) + "\n"
 
 
 def _bar(cells: list[Look], marks: dict[Look, str], paint: Paint) -> str:

@@ -6,13 +6,14 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from e820pool.extents import ByteRangeSet
-from e820pool.report.table import human_size
+from e820pool.report.table import device_lines, human_size
 from e820pool.report.zones import (
     LABELS,
     Look,
     Zone,
     address_label,
     deposits_between,
+    devices_of,
     looks_of,
     zones_of,
 )
@@ -71,6 +72,10 @@ def svg_picture(
     for zone in zones:
         page.zone(zone)
     page.legend()
+    known = devices_of([before, before if after is None else after])
+    for line in device_lines(known):
+        page.text(page.left, line)
+        page.down(_MARGIN)
     return page.document()
 
 

@@ -9,9 +9,12 @@ from tabulate import tabulate
 from e820pool.type_words import TYPE_WITHOUT_NUMBER, log_words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e820pool.memory_devices import MemoryDevices
     from e820pool.memory_map import MemoryMap
 
-__all__ = ("human_size", "map_table", "type_label")
+__all__ = ("device_lines", "human_size", "map_table", "type_label")
 
 _WRAP = 1 << 64
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -49,6 +52,20 @@ def map_table(memory_map: MemoryMap) -> str:
         colalign=("right", "right", "right", "right", "left"),
         disable_numparse=True,
     )
+
+
+def device_lines(devices: MemoryDevices | None) -> Iterator[str]:
+    """Yield a line for each place at which memory can be added; none where unknown."""
+    if devices is None:
+        return
+    for (start, end), what in (
+        *((one, "memory device") for one in devices.devices),
+        *((one, "memory devices may lie in") for one in devices.regions),
+    ):
+        size = human_size(end - start)
+        yield f"{what} {start:#014x} to {end - 1:#014x}, {size}"
+    if not (devices.devices or devices.regions):
+        yield "no memory devices"
 
 
 def _told(size: int, kind: int) -> tuple[str, str]:

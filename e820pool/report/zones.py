@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from e820pool.memory_devices import MemoryDevices
     from e820pool.memory_map import MemoryMap
 
 __all__ = (
@@ -30,6 +31,7 @@ __all__ = (
     "Zone",
     "address_label",
     "deposits_between",
+    "devices_of",
     "look_of_type",
     "looks_of",
     "zones_of",
@@ -146,6 +148,11 @@ def deposits_between(before: MemoryMap, after: MemoryMap) -> ByteRangeSet:
     for kind in KEPT_TYPES:
         kept |= after.bytes_of(kind)
     return before.bytes_of(E820_TYPE_RAM) & kept
+
+
+def devices_of(maps: Sequence[MemoryMap]) -> MemoryDevices | None:
+    """Return where memory can be added, by the first map that says it."""
+    return next((one.devices for one in maps if one.devices is not None), None)
 
 
 def looks_of(

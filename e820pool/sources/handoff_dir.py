@@ -22,6 +22,7 @@ from e820pool.sources.handoff_parts import (
     read_line,
     read_part,
 )
+from e820pool.sources.live_devices import read_live_devices
 from e820pool.sources.manifest import Manifest, Part, parse_manifest
 from e820pool.sources.map_json import read_map_json
 from e820pool.sources.memmap_tree import read_memmap_tree
@@ -54,8 +55,8 @@ def read_handoff(source: str | Path) -> Handoff:
     A handoff directory is read with its manifest. Without one, addresses come from
     the zero page's pointers and the chain's, and where the zero page itself lies
     is not known (``boot_params_addr`` 0). ``live`` is this machine's zero page with
-    its setup_data and command line, and a directory shaped as
-    /sys/kernel/boot_params the same without the line: those do not show where the
+    its setup_data, command line and memory devices, and a directory shaped as
+    /sys/kernel/boot_params the same without the last two: those do not show where the
     nodes after the first lie, which are taken to follow it. A file is a lone zero
     page without setup_data.
 
@@ -72,8 +73,10 @@ def read_handoff(source: str | Path) -> Handoff:
     if (path / _PAGE).is_file():
         return _of_files(path)
     if (path / "data").is_file():
-        line = read_line(_PROC_LINE) if source == "live" else b""
-        return _of_sysfs(path, line)
+        if source != "live":
+            return _of_sysfs(path, b"")
+        running = _of_sysfs(path, read_line(_PROC_LINE))
+        return replace(running, memory_devices=read_live_devices())
     raise BadImageError(f"{str(path)!r} has neither {MANIFEST} nor {_PAGE}: no handoff")
 
 

@@ -31,6 +31,7 @@ from e820pool.sources.foreign import name_of_foreign
 from e820pool.sources.handoff_dir import is_handoff_dir, read_handoff
 from e820pool.sources.hexdump import bytes_of_hexdump, looks_like_hexdump
 from e820pool.sources.iomem import looks_like_iomem, read_iomem
+from e820pool.sources.live_devices import read_live_devices
 from e820pool.sources.log_text import (
     Piece,
     decode_text,
@@ -117,6 +118,8 @@ def read_map(
 def read_live(root: Path = _ROOT) -> MemoryMap:
     """Return this machine's map, from the first place that shows it.
 
+    Where memory can be added is read beside it.
+
     Args:
         root: where /proc and /sys are; another folder is a copy of a machine's.
 
@@ -126,9 +129,11 @@ def read_live(root: Path = _ROOT) -> MemoryMap:
     refusals = []
     for name in _LIVE:
         try:
-            return _map_of_path(root / name.lstrip("/"))
+            found = _map_of_path(root / name.lstrip("/"))
         except (InputError, BadImageError) as exc:
             refusals.append(str(exc))
+        else:
+            return replace(found, devices=read_live_devices(root))
     raise InputError(f"this machine shows no map: {'; '.join(refusals)}")
 
 
@@ -151,8 +156,11 @@ def _map_of_directory(path: Path) -> MemoryMap:
     if is_memmap_tree(path):
         return read_memmap_tree(path, origin=origin)
     if is_handoff_dir(path):
+        handoff = read_handoff(path)
         return MemoryMap(
-            entries=read_handoff(path).table.entries, origin=f"{origin} (handoff)"
+            entries=handoff.table.entries,
+            origin=f"{origin} (handoff)",
+            devices=handoff.memory_devices,
         )
     if is_boot_params_dir(path):
         return _map_of_path(path / "data")

@@ -9,6 +9,10 @@ import sys
 import pytest
 import rawbytes
 from rawhandoff import MIB, ROWS, RawHandoff, map_file, with_reserved
+from rawlive import RawAcpi, RawLive
+
+from e820pool.memory_devices import MemoryDevices
+from e820pool.sources import handoff_dir, live_devices, recognise
 
 FORMS = (
     "table",
@@ -241,3 +245,60 @@ def test_a_handoff_without_the_firmwares_map_is_one_picture(run, machine, out):
     run("build", machine, "--deposit", "64M+2M", "-o", out)
     (out / "firmware.json").unlink()
     assert "before" not in run("show", out, "--format", "picture").out
+
+
+DEVICES = MemoryDevices(
+    devices=((4 << 30, 5 << 30),), regions=((4 << 30, (4 << 30) + (128 << 30)),)
+)
+DEVICE_LINES = (
+    "memory device 0x000100000000 to 0x00013fffffff, 1 GiB",
+    "memory devices may lie in 0x000100000000 to 0x0020ffffffff, 128 GiB",
+)
+
+
+@pytest.mark.parametrize("form", ["table", "picture", "svg"])
+def test_memory_devices_are_said(ok, machine, tmp_path, form):
+    assert "memory device" not in ok("show", machine, "--format", form).out
+    known = tmp_path / "known.json"
+    document = json.loads(machine.read_text()) | {
+        "memory_devices": [[start, end - start] for start, end in DEVICES.devices],
+        "hotplug_regions": [[start, end - start] for start, end in DEVICES.regions],
+    }
+    known.write_text(json.dumps(document))
+    told = ok("show", known, "--format", form).out
+    assert all(line in told for line in DEVICE_LINES)
+    known.write_text(json.dumps(document | {"memory_devices": []}))
+    assert DEVICE_LINES[0] not in ok("show", known, "--format", form).out
+    del document["hotplug_regions"]
+    known.write_text(json.dumps(document | {"memory_devices": []}))
+    assert "no memory devices" in ok("show", known, "--format", form).out
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """Put a recorded machine with a memory device where this one is."""
+    acpi = RawAcpi(srat=rawbytes.srat((5 << 30, 8 << 30, 3)), devices=((40,),))
+    root = RawLive(acpi=acpi).write(tmp_path)
+    devices = live_devices.read_live_devices(root)
+    monkeypatch.setattr(recognise, "read_live_devices", lambda _root: devices)
+    monkeypatch.setattr(recognise, "_LIVE", (f"{root}/sys/firmware/memmap",))
+    monkeypatch.setattr(handoff_dir, "read_live_devices", lambda: devices)
+    monkeypatch.setattr(handoff_dir, "_SYSFS", root / "sys/kernel/boot_params")
+
+
+@pytest.mark.usefixtures("recorded")
+def test_this_machine_s_memory_devices_are_read(ok, run, out):
+    told = ok("show", "live", "--format", "json").json
+    assert told["memory_devices"] == [[5 << 30, 128 << 20]]
+    assert told["hotplug_regions"] == [[5 << 30, 8 << 30]]
+    run("build", "live", "--deposit", "1G+2M", "-o", out)
+    assert json.loads((out / "manifest.json").read_text())["memory_devices"]
+    told = run("check", "live", "--kernel", "6.1", "--format", "json").json
+    assert told["verdicts"][0]["judged_on"]["memory_devices"] == "known"
+
+
+def test_a_handoff_keeps_its_memory_devices(ok, run, machine, out):
+    words = ("--deposit", "64M+2M", "--memory-device", "4G+1G", "-o", out)
+    run("build", machine, *words)
+    told = ok("show", out, "--format", "json").json
+    assert told["memory_devices"] == [[4 << 30, 1 << 30]]

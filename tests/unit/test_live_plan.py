@@ -1,11 +1,12 @@
 """What is planned for the next kernel of a machine that shows itself in files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import rawbytes
 from rawhandoff import GIB, MIB
-from rawlive import FIRMWARE, RawLive, digest
+from rawlive import FIRMWARE, RawAcpi, RawLive, digest
 
 from e820pool.deposits import Deposit
 from e820pool.errors import BadImageError, InputError
@@ -13,6 +14,7 @@ from e820pool.extents import ExtentSet
 from e820pool.live.kept import KeptHandoff, encode_kept, parse_kept
 from e820pool.live.plan import KexecRequest, plan_kexec
 from e820pool.loading.kernel_file import KernelFile
+from e820pool.memory_devices import MemoryDevices
 from e820pool.sources.deposits_file import DepositChanges
 from e820pool.sources.live_machine import read_live_machine
 
@@ -263,3 +265,20 @@ def test_an_image_without_a_64_bit_entry_is_for_kexec_tools(plan):
         plan(RawLive(), request((BASE, 4, 7), kernel=kernel))
     found = plan(RawLive(), request((BASE, 4, 7), kernel=kernel, loader="kexec-load"))
     assert found.load
+
+
+@pytest.mark.parametrize("loader", ["ours", "kexec-load"])
+@pytest.mark.parametrize("block", [None, 8, 9])
+def test_the_verdict_and_the_handoff_know_the_machine_s_memory_devices(
+    plan, loader, block
+):
+    # A deposit of a whole block at 1 GiB, RAM of the map, and what else can be added.
+    acpi = RawAcpi(devices=() if block is None else ((block,),))
+    live = RawLive(deposits=((BASE, 1 << 15, 7),), acpi=acpi)
+    live = replace(live, record=live.own_record())
+    found = plan(live, request((BASE + (1 << 16), 1, 9), loader=loader))
+    devices = found.firmware_map.devices
+    span = () if block is None else ((block << 27, block + 1 << 27),)
+    assert devices == MemoryDevices(devices=span)
+    assert found.verdict.judged_on.memory_devices == "known"
+    assert found.verdict.verdict == "safe"

@@ -11,7 +11,7 @@ from e820pool.cli.console import add_color_option
 from e820pool.cli.inputs import add_source_argument, source_map
 from e820pool.cli.status import UsageError
 from e820pool.report.losses import losses
-from e820pool.report.table import map_table
+from e820pool.report.table import device_lines, map_table
 from e820pool.sources.handoff_dir import (
     is_handoff_dir,
     read_handoff,
@@ -149,7 +149,8 @@ _DRAWN: dict[str, Callable[[_Drawn, Console], str]] = {
 
 
 def _table(memory_map: MemoryMap, _console: Console) -> str:
-    return map_table(memory_map)
+    lines = list(device_lines(memory_map.devices))
+    return "\n".join([map_table(memory_map), *([""] if lines else []), *lines])
 
 
 def _json(memory_map: MemoryMap, _console: Console) -> str:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from e820pool.live.kept import KeptHandoff
     from e820pool.live.plan import KexecRequest
     from e820pool.loading.kexec_loaders import HandedOver
+    from e820pool.memory_devices import MemoryDevices
     from e820pool.sources.live_machine import LiveMachine
 
 __all__ = ("PanicPlan", "plan_panic")
@@ -123,7 +124,9 @@ def plan_panic(
         own=own,
         dumped=dumped,
         nr_entries=len(handed.table) + len(handed.ext),
-        verdict=_verdict(request, ledger, handed, own, findings),
+        verdict=_verdict(
+            request, ledger, handed, own, findings, devices=machine.table.devices
+        ),
         load=panic_argv(
             shutil.which("kexec") or KEXEC,
             request.work / "panic",
@@ -140,6 +143,8 @@ def _verdict(
     handed: HandedOver,
     own: Sequence[Span],
     findings: tuple[Finding, ...],
+    *,
+    devices: MemoryDevices | None,
 ) -> Verdict:
     name = request.kernel.name
     profile = known_profile(request.kernel)
@@ -149,7 +154,8 @@ def _verdict(
     given = handed.boot_input(request.cmdline.decode("latin-1"))
     # It works in the memory that is kept for it, the highest where there are two.
     size = parsed_image(request.kernel).init_size
-    given = replace(given, load_window=capture_window(own, size))
+    window = capture_window(own, size)
+    given = replace(given, load_window=window, memory_devices=devices)
     judged = judge_input(ledger.extents, given, profile, findings)
     return verdict_of(name, of_capture_kernel(judged.findings), judged.view)
 

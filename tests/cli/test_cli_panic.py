@@ -1,11 +1,12 @@
 """kexec --panic: what the dump would hold, and what kexec-tools are given to read."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import rawbytes
-from rawlive import RawLive
+from rawlive import RawAcpi, RawLive
 
 from e820pool.live import gates, kexec_syscall, load
 from e820pool.sources import live_machine
@@ -29,7 +30,8 @@ KCORE = rawbytes.elf_core(
 @pytest.fixture
 def shown():
     files = {"proc/iomem": IOMEM.encode(), "proc/kcore": KCORE}
-    return RawLive(files=files, cmdline="quiet crashkernel=256M ro")
+    line = "quiet crashkernel=256M ro"
+    return RawLive(files=files, cmdline=line, acpi=RawAcpi())
 
 
 @pytest.fixture
@@ -66,6 +68,20 @@ def test_the_json_twin_has_the_same(run, words):
     runs = [(base, base + count) for base, count in done.json["dumped"]]
     assert (0x4_0004, 0xA_0000) in runs
     assert 0x4_0000 in [end for _, end in runs]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "says"),
+    [((), "which is not known"), ((8,), "over 4 deposited"), ((9,), "safe")],
+)
+def test_a_capture_kernel_adds_memory_devices_too(run, shown, words, blocks, says):
+    # The table of a capture kernel has no RAM but its own: nothing busy is at 1 GiB.
+    live = replace(shown, acpi=RawAcpi(devices=(blocks,)))
+    other = live.write(words[5].parent / "other")
+    words = [other if word == words[5] else word for word in words]
+    done = run(*words, "--deposit", "1G+16K")
+    assert done.code == (says != "safe")
+    assert says in done.out
 
 
 def test_a_deposit_in_the_crash_kernels_memory_is_unsafe(run, words):

@@ -1,5 +1,7 @@
 """Where a machine that shows itself in files has its memory devices."""
 
+import base64
+
 import pytest
 import rawbytes
 from rawhandoff import GIB, MIB
@@ -83,3 +85,21 @@ def test_other_links_of_a_device_are_no_blocks(tmp_path):
     (device / "physical_node").symlink_to("../../pci0000:00/0000:00:01.0")
     (device / "subsystem").symlink_to("../../bus/memory7")
     assert read_live_devices(root) == MemoryDevices(regions=REGION)
+
+
+# QEMU 7.2 of 512 MiB with one pc-dimm of 256 MiB and two empty slots
+# (-m 512M,slots=3,maxmem=8G), as 6.1 and 7.3 show it.
+QEMU_SRAT = base64.b64decode(
+    "U1JBVOAAAAAB80JPQ0hTIEJYUEMgICAgAQAAAEJYUEMBAAAAAQAAAAAAAAAAAAAAABAAAAEAAAAA"
+    "AAAAAAAAAAEoAAAAAAAAAAAAAAAAAAAAAAoAAAAAAAAAAAABAAAAAAAAAAAAAAABKAAAAAAAAAAA"
+    "EAAAAAAAAADwHwAAAAAAAAAAAQAAAAAAAAAAAAAAASgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    "AAAAAAAAAAAAAAAAAAEoAAAAAAAAAAAAAAEAAAAAAACgAgAAAAAAAAADAAAAAAAAAAAAAAA="
+)
+
+
+def test_a_real_machine_s_device_and_slots(tmp_path):
+    acpi = RawAcpi(srat=QEMU_SRAT, devices=((32, 33), (), ()))
+    assert read_live_devices(RawLive(acpi=acpi).write(tmp_path)) == MemoryDevices(
+        devices=((4 * GIB, 4 * GIB + 256 * MIB),),
+        regions=((4 * GIB, 4 * GIB + 0x2_A000_0000),),
+    )

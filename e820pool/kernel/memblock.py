@@ -16,6 +16,7 @@ from e820pool.abi.e820 import (
 from e820pool.extents import PAGE_SIZE, ByteRangeSet, Span
 from e820pool.kernel.kho import kho_scratch
 from e820pool.kernel.setup_data import node_ranges
+from e820pool.kernel.state import INIT_REGIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from e820pool.kernel.view import Row
 
 __all__ = (
-    "INIT_REGIONS",
     "MemoryArray",
     "array_bytes",
     "early_reservations",
@@ -39,9 +39,6 @@ _U64_MAX = (1 << 64) - 1
 _BIOS_START = 0x9_F000
 _FIRST_MIB = 1 << 20
 _FIRST_64K = 1 << 16
-
-INIT_REGIONS = 128
-"""INIT_MEMBLOCK_REGIONS: slots that need no memory (3.10 to 7.3)."""
 
 # sizeof(struct memblock_region) on 64 bit, with and without NUMA.
 _REGION_BYTES = 24

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.kernel.boot_end import BootEnd
-from e820pool.kernel.memblock import INIT_REGIONS, reserved_while_mapping
+from e820pool.kernel.memblock import reserved_while_mapping
+from e820pool.kernel.state import INIT_REGIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

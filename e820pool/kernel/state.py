@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.kernel.cmdline import line_that_counts
-from e820pool.kernel.memblock import INIT_REGIONS
 from e820pool.kernel.table import Table
 
 if TYPE_CHECKING:
@@ -16,7 +15,10 @@ if TYPE_CHECKING:
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import MapSource, Row
 
-__all__ = ("EarlyBoot",)
+__all__ = ("INIT_REGIONS", "EarlyBoot")
+
+INIT_REGIONS = 128
+"""INIT_MEMBLOCK_REGIONS: memblock's slots that need no memory (3.10 to 7.3)."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -40,7 +40,7 @@ def extents(
 
     >>> from hypothesis import find
     >>> list(find(extents(), lambda pages: pages.nr_pages >= 2))
-    [(0, 2)]
+    [Span(0x0, 0x2)]
     """
     room = list(ExtentSet([(0, 1 << 28)]) if within is None else within)
     runs = []

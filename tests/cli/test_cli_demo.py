@@ -34,7 +34,9 @@ def test_the_json_twin_has_the_same_story(ok, temporary):
     assert {one["verdict"] for one in told["verdicts"]} == {"safe"}
     assert told["extents"] == told["deposits"]
     assert sum(nr for _, nr in told["deposits"]) == 147490
-    reserved = [(addr, addr + n) for addr, n, kind in told["after"] if kind == 2]
+    # RESERVED, or where a deposit holds a whole memory block the busy ACPI.
+    kept = (2, 3)
+    reserved = [(addr, addr + n) for addr, n, kind in told["after"] if kind in kept]
     for base, nr in told["deposits"]:
         start, end = base << 12, (base + nr) << 12
         assert any(low <= start and end <= high for low, high in reserved)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from e820pool.abi.e820 import table_of
 from e820pool.deposits import Deposit, DepositLedger
-from e820pool.extents import ExtentSet
+from e820pool.extents import ExtentSet, Span
 from e820pool.handoff.encodings.split import split_table
 from e820pool.kernel.boot_input import BootInput, SetupDataSpan
 from e820pool.kernel.early_boot import predict_input
@@ -99,7 +99,7 @@ def test_no_deposited_page_is_ever_usable(given_input, profile):
 def test_no_slot_of_the_decompressor_covers_one(given_input, release):
     inp, ledger = given_input
     # A window outside of the map, so that nothing of the map is avoided.
-    window = (1 << 44, (1 << 44) + 8 * M)
+    window = Span(1 << 44, (1 << 44) + 8 * M)
     inp = BootInput(
         table=inp.table, ext=inp.ext, cmdline=inp.cmdline + " kaslr", load_window=window
     )

@@ -68,6 +68,17 @@ def test_reserved_was_in_the_way_before_5_1():
     assert level("4G+1G", WHOLE, "5.4") == "unsafe"
 
 
+def test_it_is_this_behaviour_that_decides():
+    profile = profile_for("6.12")
+    held = profile.behaviours - {"hot-add-into-reserved"}
+    machine = replace(MemoryMap.of(ROWS), devices=WHOLE)
+    ledger = DepositLedger.of_ranges([parse_range("4G+1G")])
+    handoff = build_handoff(machine, ledger, BuildOptions(encoding="split"))
+    assert "memory-hot-add" in {f.id for f in judge(handoff, profile).findings}
+    without = judge(handoff, replace(profile, behaviours=held))
+    assert "memory-hot-add" not in {f.id for f in without.findings}
+
+
 def test_a_gap_never_was():
     for release in ("2.6.32", "4.19", "7.3"):
         assert level("4G+1G", WHOLE, release, encoding="hole") == "unsafe"

@@ -25,6 +25,7 @@ FREED_ARRAY = (
     "it needs init_on_free=1, or 1023 regions and scant low RAM: stress --confirm "
     "freed-array and memblock boot it"
 )
+LATER = "memory is added after early boot: tests/lab/test_memory_devices.py boots it"
 LANDED_INSIDE = (
     "the kernel may land anywhere: slots that it does not take are not contradicted"
 )
@@ -43,6 +44,7 @@ UNTOLD = {
     "setup-data-marked-for-kexec": (NEXT_KERNEL, MAIN),
     "capture-table-has-reserved": (NEXT_KERNEL, MAIN),
     "capture-table-whole-first-mib": (NEXT_KERNEL, MAIN),
+    "hot-add-into-reserved": (LATER, MAIN),
     "five-levels-known": (NEXT_KERNEL, MAIN),
     "five-levels-always": (NEXT_KERNEL, MAIN),
     "kexec-tables-have-bit-58": (NEXT_KERNEL, MAIN),

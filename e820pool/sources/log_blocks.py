@@ -333,7 +333,8 @@ class _Gather:
 
     # Among the entries of a map a line with their name is one, or was.
     def _was_entry(self, text: str, who: str, is_last: bool) -> bool:
-        named = who == self.who or who.startswith("BIOS-")
+        expected = self.header is not None and block_of_who(who) == self.header
+        named = expected or who == self.who or who.startswith("BIOS-")
         talks = who in ("e820", "Xen", "LGUEST")  # these begin other messages as well
         begun = is_last and begins_entry(text)
         return bool(self.near) and (begun or (named and not talks))

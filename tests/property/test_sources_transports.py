@@ -225,6 +225,14 @@ def test_a_map_of_which_a_name_is_missing_is_never_less_in_silence(map_, choices
     assert_not_less_in_silence(text_of(lines), rows, who)
 
 
+@pytest.mark.parametrize("who", ["user", "modified", "extended"])
+def test_what_is_left_of_the_only_entry_below_a_headline_is_named(who):
+    what = {"user": "user-defined"}.get(who, who)
+    text = f"{what} physical RAM map:\n {who}: 000 (usable)\nNX protection: active\n"
+    with pytest.raises(BadImageError, match="1 are cut, the first in line 2"):
+        read_dmesg(text)
+
+
 def assert_not_less_in_silence(text, rows, who):
     found, refusal = read_or_refusal(text, who)
     if found is None:

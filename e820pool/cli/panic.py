@@ -11,6 +11,7 @@ from e820pool.cli.kexec_request import changes_of, request_of
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Sequence
 
     from e820pool.cli.console import Console
     from e820pool.live.attempt import Attempt
@@ -22,42 +23,55 @@ __all__ = ("run_panic",)
 _LOADER: Literal["kexec-load"] = "kexec-load"
 
 
-def run_panic(args: argparse.Namespace, console: Console) -> int:
+def run_panic(
+    args: argparse.Namespace,
+    console: Console,
+    validate: Callable[[argparse.Namespace], None],
+) -> int:
     """Plan, check, and with --load load; 1 when the verdict forbids it."""
     from e820pool.live.attempt import attempt  # noqa: PLC0415  numpy
     from e820pool.live.gates import obstacles, validate_can_load  # noqa: PLC0415
-    from e820pool.live.load import load_panic, unload_loaded  # noqa: PLC0415
-    from e820pool.report.panic_text import panic_json, panic_text  # noqa: PLC0415
+    from e820pool.live.load import load_panic  # noqa: PLC0415
     from e820pool.sources.live_machine import read_live_machine  # noqa: PLC0415
 
-    machine = read_live_machine(args.root or Path("/"))
-    if args.unload:
-        validate_can_load(machine.gates, "ours")
-        unload_loaded(panic=True)
-        return status.DONE
-
-    def gates() -> None:
-        validate_can_load(machine.gates, _LOADER)
-
-    said, done = "", "planned"
-    with attempt(args.agent, acts=args.load, gates=gates, panic=True) as trial:
-        plan = _plan(machine, args, trial, console)
+    def gates() -> LiveMachine:
+        validate(args)
+        machine = read_live_machine(args.root or Path("/"))
         if args.load:
-            done = "refused"
+            validate_can_load(machine.gates, _LOADER)
+        return machine
+
+    acts = args.load and not (args.dry_run or args.root)
+    wait = args.agent_wait
+    with attempt(args.agent, acts=acts, gates=gates, panic=True, wait=wait) as trial:
+        plan = _plan(args, trial, console)
         if args.load and (plan.verdict.verdict == "safe" or args.force):
-            said, done = load_panic(plan), "loaded"
+            said = load_panic(plan)
+            _show(args, console, plan, (), "loaded")
+            if said:
+                console.note(said)
+            console.out.flush()
             trial.succeeded = True
-    told = done == "loaded" or args.root is not None
-    here = () if told else tuple(obstacles(machine.gates, _LOADER))
-    as_json = args.format == "json"
-    console.result(panic_json(plan, here, done) if as_json else panic_text(plan, here))
-    if said:
-        console.note(said)
-    if not as_json:
-        console.note(_END[done])
-    if done == "loaded":
-        return status.DONE
+            return status.DONE
+    here = () if args.root else tuple(obstacles(trial.machine.gates, _LOADER))
+    _show(args, console, plan, here, "refused" if args.load else "planned")
     return status.status_of_verdicts([plan.verdict.verdict])
+
+
+def _show(
+    args: argparse.Namespace,
+    console: Console,
+    plan: PanicPlan,
+    obstacles: Sequence[str],
+    done: str,
+) -> None:
+    from e820pool.report.panic_text import panic_json, panic_text  # noqa: PLC0415
+
+    if args.format == "json":
+        console.result(panic_json(plan, obstacles, done))
+        return
+    console.result(panic_text(plan, obstacles))
+    console.note(_END[done])
 
 
 _END = {
@@ -67,19 +81,19 @@ _END = {
 }
 
 
-def _plan(
-    machine: LiveMachine, args: argparse.Namespace, trial: Attempt, console: Console
-) -> PanicPlan:
+def _plan(args: argparse.Namespace, trial: Attempt, console: Console) -> PanicPlan:
     from e820pool.live.inherited import STATE_FOLDER, read_kept  # noqa: PLC0415  numpy
     from e820pool.live.panic import plan_panic  # noqa: PLC0415
     from e820pool.sources.live_machine import read_crash_sources  # noqa: PLC0415
 
     changes = trial.agent_changes or changes_of(args, console)
-    request = request_of(machine, args, changes)
+    request = request_of(trial.machine, args, changes)
     # A capture kernel has nothing to keep for another.
     words = request.cmdline.split(b" ")
     if args.reuse_cmdline:
         words = [word for word in words if not word.startswith(b"crashkernel=")]
     request = replace(request, cmdline=b" ".join(words), loader=_LOADER)
     sources = read_crash_sources(args.root or Path("/"))
-    return plan_panic(machine, request, sources, read_kept(args.state or STATE_FOLDER))
+    return plan_panic(
+        trial.machine, request, sources, read_kept(args.state or STATE_FOLDER)
+    )

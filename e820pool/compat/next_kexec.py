@@ -16,12 +16,12 @@ from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
 from e820pool.table import E820Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from e820pool.compat.situation import Situation
     from e820pool.loading.kexec_loaders import HandedOver
 
-__all__ = ("findings_of_next_kexec",)
+__all__ = ("findings_of_next_kexec", "without_file_load")
 
 _SLOTS = E820_MAX_ENTRIES_ZEROPAGE
 
@@ -40,6 +40,18 @@ def findings_of_next_kexec(case: Situation) -> Iterator[Finding]:
     yield from _by_file_load(case)
     yield from _by_tools(case)
     yield from _creep(case)
+
+
+def without_file_load(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings without the notes on what kexec_file_load() passes on.
+
+    For a loader that makes each table anew and never uses that call.
+    """
+    return tuple(
+        one
+        for one in findings
+        if one.level != "note" or one.source not in (_FILE_LOAD, _MARK)
+    )
 
 
 def _by_file_load(case: Situation) -> Iterator[Finding]:

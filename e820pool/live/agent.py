@@ -47,10 +47,11 @@ _REQUEST_VARIABLE = "E820POOL_REQUEST"
 _SECONDS = 60.0
 _PART_BYTES = 1 << 16
 _WORDS_SHOWN = 200
+_WAIT_STEP = 0.1
 
 
 def ask_agent(
-    agent: str, request: AgentRequest, seconds: float = _SECONDS
+    agent: str, request: AgentRequest, seconds: float = _SECONDS, *, wait: float = 0
 ) -> DepositChanges | None:
     """Return what the agent says is deposited; None for ``thaw``.
 
@@ -58,14 +59,16 @@ def ask_agent(
         agent: the path of a socket, or a command line as a shell splits it.
         request: what is asked.
         seconds: how long the whole answer may take.
+        wait: how long an absolute path may be no socket that takes connections, as
+            while its server is being started.
 
     Raises:
         MachineError: it is not there, refuses, takes longer than ``seconds`` until the
             end of its answer, or answers with more than 64 MiB.
         BadImageError: its answer is no deposits document.
     """
-    if _is_socket(agent):
-        answer = _by_socket(agent, request, seconds)
+    if _is_socket(agent) or (wait and _may_become_socket(agent)):
+        answer = _by_socket(agent, request, seconds, wait)
     else:
         answer = _by_program(agent, request, seconds)
     if request == "thaw":
@@ -83,13 +86,15 @@ def _is_socket(agent: str) -> bool:
         return False
 
 
-def _by_socket(path: str, request: str, seconds: float) -> bytes:
-    deadline = time.monotonic() + seconds
+def _may_become_socket(agent: str) -> bool:
+    return agent.startswith("/") and not Path(agent.split(maxsplit=1)[0]).is_file()
+
+
+def _by_socket(path: str, request: str, seconds: float, wait: float) -> bytes:
     answer = bytearray()
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as port:
-            port.settimeout(seconds)
-            port.connect(path)
+        with _connected(path, seconds, wait) as port:
+            deadline = time.monotonic() + seconds
             port.sendall(f"{request}\n".encode())
             port.shutdown(socket.SHUT_WR)
             while part := _received(port, deadline):
@@ -99,8 +104,29 @@ def _by_socket(path: str, request: str, seconds: float) -> bytes:
         raise _late(path, seconds) from exc
     except OSError as exc:
         reason = (exc.strerror or str(exc)).lower()
-        raise MachineError(f"agent {path!r}: {reason}") from exc
+        waited = f" after {wait:g} s: is its service started?" if wait else ""
+        raise MachineError(f"agent {path!r}: {reason}{waited}") from exc
     return bytes(answer)
+
+
+# A server binds its name before it listens, and one that is gone leaves it behind.
+def _connected(path: str, seconds: float, wait: float) -> socket.socket:
+    give_up = time.monotonic() + wait
+    while True:
+        port = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            port.settimeout(seconds)
+            port.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            port.close()
+            if time.monotonic() >= give_up:
+                raise
+            time.sleep(_WAIT_STEP)
+        except BaseException:
+            port.close()
+            raise
+        else:
+            return port
 
 
 # The deadline is the whole answer's: a byte now and then does not move it.

@@ -13,60 +13,72 @@ from e820pool.live.load import unload_loaded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from e820pool.live.agent import AgentRequest
     from e820pool.sources.deposits_file import DepositChanges
+    from e820pool.sources.live_machine import LiveMachine
 
 __all__ = ("Attempt", "attempt", "give_up")
 
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """Hold how far it came.
+    """How far it came.
 
     Attributes:
+        machine: what the running kernel shows.
         agent_changes: what the agent said, None without one.
         succeeded: set by the caller once the kernel is loaded.
     """
 
+    machine: LiveMachine
     agent_changes: DepositChanges | None = None
     succeeded: bool = False
 
 
 @contextmanager
 def attempt(
-    agent: str | None, *, acts: bool, gates: Callable[[], None], panic: bool = False
+    agent: str | None,
+    *,
+    acts: bool,
+    gates: Callable[[], LiveMachine],
+    panic: bool = False,
+    wait: float = 0,
 ) -> Iterator[Attempt]:
     """Ask the agent; where something is to be loaded, freeze it until that is done.
 
     Unless ``succeeded`` is set within, a kernel that was loaded before is unloaded (its
     table is older than the newest deposit) and the agent goes on. That holds for a
-    refusal of the gates, too.
+    refusal of the gates, too, of which the command line is the first.
 
     Args:
         agent: who keeps the deposits, None where nobody is asked.
         acts: whether a kernel is to be loaded.
-        gates: raises MachineError where this machine cannot load it; asked first.
+        gates: reads the machine, and raises where it cannot be asked for this.
         panic: whether it is loaded for a crash. The agent goes on once it is.
+        wait: how many seconds the agent's socket may need to appear.
 
     Raises:
         MachineError: the agent is not there or refuses; or an attempt failed, and
             the kernel that was loaded before could not be unloaded.
         BadImageError: its answer is no deposits document.
     """
-    trial = Attempt()
+    trial = None
     try:
-        if acts:
-            gates()
+        trial = Attempt(machine=gates())
         if agent is not None:
-            trial.agent_changes = ask_agent(agent, "freeze" if acts else "deposits")
+            word: AgentRequest = "freeze" if acts else "deposits"
+            trial.agent_changes = ask_agent(agent, word, wait=wait)
         yield trial
+        if acts and panic and trial.succeeded and agent is not None:
+            trial.succeeded = False
+            ask_agent(agent, "thaw")
+            trial.succeeded = True
     except BaseException as exc:
-        if acts and not trial.succeeded:
+        if acts and not (trial is not None and trial.succeeded):
             _leave_nothing(agent, exc, panic)
         raise
     if acts and not trial.succeeded:
         _leave_nothing(agent, None, panic)
-    elif acts and panic and agent is not None:
-        ask_agent(agent, "thaw")
 
 
 # The reason why it failed is what the caller must hear, and with it what is left.
@@ -86,12 +98,12 @@ def _leave_nothing(
             ask_agent(agent, "thaw")
 
 
-def give_up(agent: str | None) -> None:
-    """Drop what is loaded, and let the agent go on.
+def give_up(agent: str | None, *, panic: bool = False) -> None:
+    """Drop what is loaded (with ``panic`` for a crash), and let the agent go on.
 
     Raises:
         MachineError: a kernel stays loaded, or the agent is not there.
     """
-    unload_loaded()
+    unload_loaded(panic=panic)
     if agent is not None:
         ask_agent(agent, "thaw")

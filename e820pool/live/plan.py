@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.setup_header import XLF_KERNEL_64
 from e820pool.compat import judge_input, verdict_unknown
+from e820pool.compat.next_kexec import without_file_load
 from e820pool.compat.paging import (
     findings_of_start,
     running_kernel,
@@ -248,7 +249,9 @@ def _verdict(
         known = verdict_unknown(kernel.name, f"no profile of the release {release}")
         return replace(known, findings=(*known.findings, *findings))
     verdict = judge_input(ledger.extents, given, profile, findings)
-    return replace(verdict, kernel=kernel.name)
+    # The kexec after this is planned anew, too, and by kexec_load(2).
+    told = without_file_load(verdict.findings)
+    return replace(verdict, kernel=kernel.name, findings=told)
 
 
 # Of an EFI firmware stock kexec-tools pass on what our own loader cannot.

@@ -7,7 +7,7 @@ import rawbytes
 from rawhandoff import GIB
 from rawlive import RawLive
 
-from e820pool.errors import LabError
+from e820pool.errors import BadImageError, LabError
 from e820pool.lab.images import find_image
 from e820pool.live import kexec_syscall
 from e820pool.loading.kernel_file import read_kernel_file
@@ -158,6 +158,12 @@ def test_an_image_that_is_none_is_bad_input(refused, words, image):
     assert f"'{image}' is no bzImage (kernel image: boot_flag" in said
 
 
+def test_an_agent_is_waited_for_no_longer_than_said(refused, words):
+    agent = ("--agent", "/nowhere/agent.sock", "--agent-wait", "0.2")
+    assert "after 0.2 s: is its service started?" in refused(4, *words, *agent)
+    assert "invalid number of seconds" in refused(2, *words, *agent[:3], "-1")
+
+
 def test_an_agent_that_is_not_there_is_no_verdict(refused, words):
     said = refused(4, *words, "--agent", "/nowhere/agent.sock")
     assert "neither a socket nor a program" in said
@@ -213,6 +219,42 @@ class TestActing:
         assert done.code == 0
         assert "!! usable-as-ram" in done.out
         assert here == [("kexec_load", 5)]
+
+    @pytest.mark.parametrize(
+        ("more", "code"),
+        [
+            (["--loader", "kexec-load", "--carrier", "setup_data"], 2),
+            (["--withdraw", "9G+4K"], 3),
+            (["--initrd", "/nowhere"], 3),
+            (["--append", "x" * 5000], 1),
+        ],
+    )
+    def test_whatever_stops_a_load_drops_what_was_loaded(self, act, here, more, code):
+        assert act("--load", *more).code == code
+        assert here == [("kexec_load", 0)]
+
+    def test_so_does_a_machine_that_cannot_be_read(self, act, here, monkeypatch):
+        from e820pool.cli.commands import kexec
+
+        def broken(_):
+            raise BadImageError("/proc/iomem is none")
+
+        monkeypatch.setattr(kexec, "read_live_machine", broken)
+        assert act("--load").code == 3
+        assert here == [("kexec_load", 0)]
+
+    @pytest.mark.parametrize("more", [["--load"], ["--execute"]])
+    def test_a_plan_that_cannot_be_printed_is_not_loaded(
+        self, act, here, more, monkeypatch
+    ):
+        from e820pool.cli.console import Console
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(Console, "result", full)
+        assert act(*more).code == 3
+        assert here == [("kexec_load", 5), ("kexec_load", 0)]
 
     def test_a_dry_run_does_nothing_here(self, act, here, tmp_path):
         assert act().code == 0

@@ -152,6 +152,36 @@ def test_the_deadline_is_the_whole_answer_s(tmp_path):
         thread.join(10)
 
 
+@pytest.mark.parametrize("left", [False, True])
+def test_a_socket_that_is_still_to_come_is_waited_for(tmp_path, left):
+    path = tmp_path / "agent.sock"
+    if left:
+        # The name that a server before this one left behind.
+        with socket.socket(socket.AF_UNIX) as old:
+            old.bind(str(path))
+
+    def start_late():
+        time.sleep(0.4)
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen(1)
+            with listener.accept()[0] as port:
+                assert port.recv(99) == b"freeze\n"
+                port.sendall(ANSWER)
+
+    thread = threading.Thread(target=start_late)
+    thread.start()
+    assert ask_agent(str(path), "freeze", wait=30).deposits
+    thread.join(10)
+
+
+def test_a_socket_that_does_not_come_is_told(tmp_path):
+    path = str(tmp_path / "agent.sock")
+    with pytest.raises(MachineError, match=r"after 0\.2 s: is its service started\?"):
+        ask_agent(path, "deposits", wait=0.2)
+
+
 DRIP = """
 import sys, time
 while True:

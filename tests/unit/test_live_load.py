@@ -158,9 +158,12 @@ class TestAttempt:
     @pytest.fixture
     def asked(self, monkeypatch):
         words = []
-        monkeypatch.setattr(
-            attempt_module, "ask_agent", lambda _, word: words.append(word)
-        )
+
+        def ask(_, word, wait=0):
+            assert wait in {0, 30}
+            words.append(word)
+
+        monkeypatch.setattr(attempt_module, "ask_agent", ask)
         return words
 
     def test_a_dry_run_only_asks(self, asked, calls):
@@ -189,6 +192,21 @@ class TestAttempt:
             pytest.fail("the gate is shut")
         assert asked == ["thaw"]
         assert calls == [("kexec_load", 246, 0, 0, 0, 0)]
+
+    def test_a_capture_kernel_whose_agent_does_not_go_on_is_dropped(
+        self, monkeypatch, calls
+    ):
+        def ask(_, word, wait=0):  # noqa: ARG001  as the real one is called
+            if word == "thaw":
+                raise MachineError("agent: gone")
+
+        monkeypatch.setattr(attempt_module, "ask_agent", ask)
+        with (
+            pytest.raises(MachineError, match="gone"),
+            attempt("agent", acts=True, gates=allowing, panic=True) as trial,
+        ):
+            trial.succeeded = True
+        assert calls == [("kexec_load", 246, 0, 0, 0, 1)]
 
     @pytest.mark.parametrize("how", ["error", "refusal"])
     def test_what_stays_loaded_is_said_and_the_agent_stays_frozen(

@@ -45,6 +45,9 @@ very kernel image; and load it, only if the verdict is `safe`. Without --load or
 segments and the exact command. With --panic it is the capture kernel of a crash, and
 what is said is which memory its dump holds.
 """
+
+_LONGEST_WAIT = 3600
+
 EXAMPLE = "e820pool kexec --kernel /boot/vmlinuz --reuse-cmdline --deposit 1G+2M"
 
 
@@ -98,6 +101,14 @@ def _add_deposits(parser: argparse.ArgumentParser) -> None:
         "deposits.json; frozen while a kernel is loaded",
     )
     parser.add_argument(
+        "--agent-wait",
+        metavar="SECONDS",
+        type=_seconds,
+        default=0.0,
+        help="how long the agent's socket may need to appear, as while the machine "
+        "starts (default: 0)",
+    )
+    parser.add_argument(
         "--withdraw",
         metavar="RANGE",
         action="append",
@@ -109,6 +120,16 @@ def _add_deposits(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="no deposits but those that this kernel inherited",
     )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= _LONGEST_WAIT:
+        raise ValueError(text)
+    return seconds
+
+
+_seconds.__name__ = f"number of seconds, 0 to {_LONGEST_WAIT}"
 
 
 def _add_actions(parser: argparse.ArgumentParser) -> None:
@@ -146,35 +167,38 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Plan, check, and where asked load and start; 1 when the verdict forbids it."""
-    if not args.unload:
-        _validate(args)
-    validate_machine()
-    if args.panic:
-        return run_panic(args, console)
-    acts = args.load or args.execute
-    machine = read_live_machine(args.root or Path("/"))
     if args.unload:
-        return _unloaded(machine, args)
+        return _unloaded(args)
+    if args.panic:
+        return run_panic(args, console, _validate)
+    acts = (args.load or args.execute) and not _is_elsewhere(args)
 
-    def gates() -> None:
-        validate_can_load(machine.gates, args.loader)
+    def gates() -> LiveMachine:
+        _validate(args)
+        machine = read_live_machine(args.root or Path("/"))
+        if acts:
+            validate_can_load(machine.gates, args.loader)
+        return machine
 
-    with attempt(args.agent, acts=acts, gates=gates) as trial:
-        plan = _plan(machine, args, trial, console)
+    wait = args.agent_wait
+    with attempt(args.agent, acts=acts, gates=gates, wait=wait) as trial:
+        plan = _plan(args, trial, console)
         if not acts or (plan.verdict.verdict != "safe" and not args.force):
-            return _planned(plan, machine, args, console)
+            return _planned(plan, trial.machine, args, console)
         return _loaded(plan, trial, args, console)
 
 
-def _unloaded(machine: LiveMachine, args: argparse.Namespace) -> int:
+def _unloaded(args: argparse.Namespace) -> int:
     if args.load or args.execute or args.root is not None:
         raise UsageError("--unload is for this machine, and goes with --agent only")
-    validate_can_load(machine.gates, "ours")
-    give_up(args.agent)
+    validate_machine()
+    validate_can_load(read_live_machine().gates, "ours")
+    give_up(args.agent, panic=args.panic)
     return status.DONE
 
 
 def _validate(args: argparse.Namespace) -> None:
+    validate_machine()
     if args.kernel is None:
         raise UsageError("kexec needs --kernel IMAGE")
     lists = (args.deposit or args.withdraw, args.deposits, args.agent)
@@ -189,8 +213,7 @@ def _validate(args: argparse.Namespace) -> None:
             "kexec is told of no deposits: --deposit, --deposits, --agent; or "
             "--inherited where there are none since the boot"
         )
-    acts = args.load or args.execute
-    if acts and (args.dry_run or args.root is not None):
+    if (args.load or args.execute) and _is_elsewhere(args):
         raise UsageError("--load and --execute are for this machine, and no dry run")
     if args.panic and (args.execute or args.carrier):
         raise UsageError("--panic is started by a crash: no --execute, no --carrier")
@@ -201,12 +224,15 @@ def _validate(args: argparse.Namespace) -> None:
         )
 
 
-def _plan(
-    machine: LiveMachine, args: argparse.Namespace, trial: Attempt, console: Console
-) -> KexecPlan:
+# Nothing of this machine is meant, whatever else is said.
+def _is_elsewhere(args: argparse.Namespace) -> bool:
+    return args.dry_run or args.root is not None
+
+
+def _plan(args: argparse.Namespace, trial: Attempt, console: Console) -> KexecPlan:
     changes = trial.agent_changes or changes_of(args, console)
-    request = request_of(machine, args, changes)
-    return plan_kexec(machine, request, read_kept(args.state or STATE_FOLDER))
+    request = request_of(trial.machine, args, changes)
+    return plan_kexec(trial.machine, request, read_kept(args.state or STATE_FOLDER))
 
 
 def _planned(
@@ -234,14 +260,14 @@ def _loaded(
 ) -> int:
     keep_handoff(plan, args.state or STATE_FOLDER)
     said = load_planned(plan)
-    # From here on a signal, which is what a shutdown sends, must not unload it.
-    trial.succeeded = True
     as_json = args.format == "json"
     console.result(plan_json(plan, done="loaded") if as_json else plan_text(plan))
     if said:
         console.note(said)
-    # Whoever starts it gets to see why.
+    # Whoever starts it gets to see why; where that fails nothing stays loaded.
     console.out.flush()
+    # From here on a signal, which is what a shutdown sends, must not unload it.
+    trial.succeeded = True
     if args.execute:
         try:
             execute_loaded(plan)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli.inputs import deposits_of, say_how_taken
+from e820pool.errors import E820PoolError, InputError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from e820pool.cli.console import Console
     from e820pool.live.plan import KexecRequest
     from e820pool.sources.deposits_file import DepositChanges
+    from e820pool.sources.installed_kernels import InstalledKernel
     from e820pool.sources.live_machine import LiveMachine
 
-__all__ = ("changes_of", "request_of")
+__all__ = ("both_names", "changes_of", "request_of")
 
 # Python and its libraries alone make an initrd of more than other inputs may have.
 _INITRD_LIMIT = 2 << 30
@@ -51,26 +55,67 @@ def request_of(
 ) -> KexecRequest:
     """Return which kernel is asked for, with its files read.
 
+    A kernel that is named by its version brings its own initrd, configuration and
+    command line; what the options say comes first.
+
     Raises:
         InputError, BadImageError: a file cannot be read, or the image is none.
     """
     from e820pool.live.plan import KexecRequest  # noqa: PLC0415
     from e820pool.loading.kernel_file import read_kernel_file  # noqa: PLC0415
     from e820pool.sources.files import read_large_file  # noqa: PLC0415
+    from e820pool.sources.installed_kernels import own_cmdline  # noqa: PLC0415
     from e820pool.sources.live_machine import reusable_cmdline  # noqa: PLC0415
 
-    line = args.append.encode("utf-8", "surrogateescape")
-    if args.reuse_cmdline:
-        line = reusable_cmdline(machine.cmdline)
-    initrd = b""
-    if args.initrd is not None:
-        initrd = read_large_file(Path(args.initrd), _INITRD_LIMIT)
-    return KexecRequest(
-        kernel=read_kernel_file(Path(args.kernel)),
-        initrd_name=args.initrd,
-        initrd=initrd,
-        cmdline=line,
-        changes=changes,
-        loader=args.loader,
-        carries_record=args.carrier != "file",
-    )
+    named = _installed(args)
+    image = Path(args.kernel) if named is None else named.image
+    initrd = _initrd_name(args, named)
+    with both_names(args.kernel, image):
+        line = args.append or ""
+        if args.reuse_cmdline:
+            cmdline = reusable_cmdline(machine.cmdline)
+        else:
+            if named is not None and args.append is None:
+                line = own_cmdline(named, args.root or Path("/"))
+            cmdline = line.encode("utf-8", "surrogateescape")
+        return KexecRequest(
+            kernel=read_kernel_file(image),
+            initrd_name=initrd,
+            initrd=read_large_file(Path(initrd), _INITRD_LIMIT) if initrd else b"",
+            cmdline=cmdline,
+            changes=changes,
+            loader=args.loader,
+            carries_record=args.carrier != "file",
+        )
+
+
+@contextmanager
+def both_names(asked: str, image: Path) -> Iterator[None]:
+    """Let an error say what was asked for and which file that is."""
+    try:
+        yield
+    except E820PoolError as exc:
+        real = str(image.resolve())
+        if asked != real:
+            exc.add_note(f"--kernel {asked} is {real}")
+        raise
+
+
+def _installed(args: argparse.Namespace) -> InstalledKernel | None:
+    from e820pool.sources.installed_kernels import find_installed  # noqa: PLC0415
+
+    if "/" in args.kernel or Path(args.kernel).is_file():
+        return None
+    return find_installed(args.kernel, args.root or Path("/"))
+
+
+def _initrd_name(args: argparse.Namespace, named: InstalledKernel | None) -> str | None:
+    given: str | None = args.initrd
+    if given is not None or named is None:
+        return given
+    if named.initrd is None:
+        raise InputError(
+            f"kernel {args.kernel!r}: no initrd lies beside {str(named.image)!r}: say "
+            "--initrd FILE, or --kernel with its path if it needs none"
+        )
+    return str(named.initrd)

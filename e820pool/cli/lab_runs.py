@@ -119,10 +119,13 @@ def one_lab_kernel(text: str, command: str, instead: str) -> KernelFile:
 def _kernel(text: str) -> KernelFile:
     from e820pool.lab.images import find_image  # noqa: PLC0415  numpy
     from e820pool.loading.kernel_file import KernelFile, read_kernel_file  # noqa: PLC0415
+    from e820pool.sources.installed_kernels import find_installed  # noqa: PLC0415
 
     path = Path(text)
     if "/" in text or path.is_file():
         return read_kernel_file(path)
+    if text == "running" or Path(f"/boot/vmlinuz-{text}").is_file():
+        return read_kernel_file(find_installed(text).image)
     found = find_image(text)
     return KernelFile(
         name=found.version, image=found.read(), config=found.read_config()

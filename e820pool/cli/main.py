@@ -48,6 +48,9 @@ environment: NO_COLOR takes the colours away, as TERM=dumb and pipes do; COLUMNS
 """
 
 
+_NUMPY_BASELINE = "NumPy was built with baseline optimizations"
+
+
 class _Parser(argparse.ArgumentParser):
     # A mistake is told in one line, as all other errors are, and not behind a page.
     def error(self, message: str) -> NoReturn:
@@ -167,14 +170,27 @@ def _run(words: list[str], console: Console) -> int:
         return status.status_of_signal(number)
     except Exception as exc:  # noqa: BLE001  a traceback would end as 1: unsafe
         _leave_stdout()
-        console.error(_words_of_fault(exc))
-        return status.NO_VERDICT if isinstance(exc, MemoryError) else status.FAULT
+        lacks = _words_of_machine(exc)
+        console.error(lacks or _words_of_fault(exc))
+        return status.NO_VERDICT if lacks else status.FAULT
     return code
 
 
-def _words_of_fault(exc: Exception) -> str:
+# What this machine lacks, "" where that is not what is wrong.
+def _words_of_machine(exc: Exception) -> str:
     if isinstance(exc, MemoryError):
         return "out of memory: the input needs more than this process may have"
+    # Raised when NumPy is imported (its npy_cpu_features.c).
+    if isinstance(exc, RuntimeError) and _NUMPY_BASELINE in str(exc):
+        return (
+            "this processor lacks instructions that this NumPy was built for (2.4 and "
+            "later: x86-64-v2, with cx16 and SSE4.2): install 'numpy<2.4', or the "
+            "Debian package of e820pool, which has it"
+        )
+    return ""
+
+
+def _words_of_fault(exc: Exception) -> str:
     ours = [
         frame
         for frame in traceback.extract_tb(exc.__traceback__)

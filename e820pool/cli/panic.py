@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from e820pool.cli import status
-from e820pool.cli.kexec_request import changes_of, request_of
+from e820pool.cli.kexec_request import both_names, changes_of, request_of
 
 if TYPE_CHECKING:
     import argparse
@@ -90,10 +90,10 @@ def _plan(args: argparse.Namespace, trial: Attempt, console: Console) -> PanicPl
     request = request_of(trial.machine, args, changes)
     # A capture kernel has nothing to keep for another.
     words = request.cmdline.split(b" ")
-    if args.reuse_cmdline:
+    if args.append is None:
         words = [word for word in words if not word.startswith(b"crashkernel=")]
     request = replace(request, cmdline=b" ".join(words), loader=_LOADER)
     sources = read_crash_sources(args.root or Path("/"))
-    return plan_panic(
-        trial.machine, request, sources, read_kept(args.state or STATE_FOLDER)
-    )
+    with both_names(args.kernel, Path(request.kernel.name)):
+        kept = read_kept(args.state or STATE_FOLDER)
+        return plan_panic(trial.machine, request, sources, kept)

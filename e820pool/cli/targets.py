@@ -31,6 +31,8 @@ __all__ = (
     "view_of",
 )
 
+_INSTALLED = ("running", "newest")
+
 DEFAULT_KERNEL = "6.1"  #: Where no kernel is named.
 
 
@@ -54,7 +56,9 @@ def add_kernel_option(
     parser: argparse.ArgumentParser, *, many: bool, default: str | None = None
 ) -> None:
     """Add ``--kernel`` with the words that this module reads."""
-    form = "all, a comma list of releases, or an image" if many else "release or image"
+    form = "a release, an image; of /boot: a version, `running`, `newest`"
+    if many:
+        form = f"all, or a comma list: {form}"
     shown = default or f"{DEFAULT_KERNEL}; of live, the one that runs"
     parser.add_argument(
         "--kernel", metavar="KERNEL", default=default, help=f"{form} (default: {shown})"
@@ -173,7 +177,14 @@ def loaded(handoff: Handoff, target: Target) -> Handoff:
 
 
 def _target(text: str) -> Target:
-    return _image(Path(text)) if _is_image(text) else _release(text)
+    if _is_image(text):
+        return _image(Path(text))
+    from e820pool.sources.installed_kernels import find_installed  # noqa: PLC0415
+
+    # A whole version, of a kernel that is installed here, names its image.
+    if text in _INSTALLED or Path(f"/boot/vmlinuz-{text}").is_file():
+        return _image(find_installed(text).image)
+    return _release(text)
 
 
 # A file that is called like a release is meant only when its folder is named.

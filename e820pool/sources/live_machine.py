@@ -32,6 +32,7 @@ __all__ = (
     "reusable_cmdline",
     "running_as_root",
     "running_machine",
+    "running_release",
 )
 
 _ROOT = Path("/")
@@ -245,6 +246,11 @@ def _rsdp(systab: Path) -> int:
 def running_as_root() -> bool:
     """Return whether this process may load a kernel, as far as its user goes."""
     return os.geteuid() == 0
+
+
+def running_release() -> str:
+    """Return the running kernel's version, as ``uname -r`` has it."""
+    return os.uname().release
 
 
 def running_machine() -> str:

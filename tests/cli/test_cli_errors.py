@@ -154,3 +154,24 @@ def test_stderr_that_cannot_be_written_changes_no_status(folder):
             argv = [*words, *command.split()]
             done = subprocess.run(argv, check=False, cwd=folder, stderr=full)
             assert done.returncode == code
+
+
+def test_a_processor_that_numpy_was_not_built_for_is_one_line(tmp_path):
+    """What NumPy 2.4 raises as it is imported by a processor without x86-64-v2."""
+    package = tmp_path / "numpy"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "raise RuntimeError('NumPy was built with baseline optimizations: \\n(X86_V2) "
+        "but your machine doesn\\'t support:\\n(X86_V2).')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "e820pool", "show", "live"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.count("\n") == 1
+    assert "x86-64-v2, with cx16" in done.stderr
+    assert "numpy<2.4" in done.stderr

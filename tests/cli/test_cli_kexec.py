@@ -169,6 +169,59 @@ def test_an_agent_that_is_not_there_is_no_verdict(refused, words):
     assert "neither a socket nor a program" in said
 
 
+class TestInstalled:
+    """A kernel of /boot that is named by its version, in a copy of a machine."""
+
+    LINE = "\tlinux /boot/vmlinuz-{0} root=UUID=11 ro quiet\n"
+
+    @pytest.fixture
+    def named(self, root, tmp_path):
+        boot = root / "boot"
+        (boot / "grub").mkdir(parents=True)
+        lines = []
+        for version in ("5.10.0-32-amd64", "6.1.0-52-amd64"):
+            text = f"{version} (me@here) #1".encode()
+            (boot / f"vmlinuz-{version}").write_bytes(rawbytes.bzimage(text))
+            (boot / f"initrd.img-{version}").write_bytes(bytes(3 << 12))
+            (boot / f"config-{version}").write_text("CONFIG_NODES_SHIFT=6\n")
+            lines.append(self.LINE.format(version))
+        (boot / "grub" / "grub.cfg").write_text("".join(lines))
+        (root / "vmlinuz").symlink_to("boot/vmlinuz-5.10.0-32-amd64")
+        return ("kexec", "--root", root, "--state", tmp_path / "s", "--inherited")
+
+    def test_it_brings_initrd_configuration_and_command_line(self, run, named, root):
+        told = run(*named, "--kernel", "newest", "--format", "json").json
+        assert told["kernel"] == str(root / "boot" / "vmlinuz-6.1.0-52-amd64")
+        assert told["cmdline"] == "root=UUID=11 ro quiet"
+        assert told["judged_on"]["config"] == "beside"
+        sizes = {one["what"]: one["size"] for one in told["segments"]}
+        assert sizes["initrd"] == 3 << 12
+
+    def test_what_is_said_comes_first(self, run, named, tmp_path):
+        initrd = tmp_path / "mine"
+        initrd.write_bytes(bytes(5 << 12))
+        words = ("--kernel", "6.1.0-52-amd64", "--append", "", "--initrd", initrd)
+        told = run(*named, *words, "--format", "json").json
+        assert told["cmdline"] == ""
+        sizes = {one["what"]: one["size"] for one in told["segments"]}
+        assert sizes["initrd"] == 5 << 12
+
+    def test_an_error_has_both_names(self, refused, named, root):
+        real = root / "boot" / "vmlinuz-5.10.0-32-amd64"
+        real.write_bytes(b"x")
+        for name in ("5.10.0-32-amd64", str(root / "vmlinuz")):
+            said = refused(3, *named, "--kernel", name)
+            assert f"--kernel {name} is {real}" in said
+
+    def test_without_its_initrd_it_would_not_start(self, refused, named, root):
+        (root / "boot" / "initrd.img-6.1.0-52-amd64").unlink()
+        assert "no initrd lies beside" in refused(3, *named, "--kernel", "newest")
+
+    def test_a_version_that_is_not_there_lists_what_is(self, refused, named):
+        said = refused(3, *named, "--kernel", "6.1.0-99-amd64")
+        assert "installed: 5.10.0-32-amd64, 6.1.0-52-amd64" in said
+
+
 class TestActing:
     """What is done with --load, the machine's own part played by the test."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.cli import status
 from e820pool.cli.inputs import add_deposit_options
-from e820pool.cli.kexec_request import changes_of, request_of
+from e820pool.cli.kexec_request import both_names, changes_of, request_of
 from e820pool.cli.panic import run_panic
 from e820pool.cli.status import UsageError
 from e820pool.errors import E820PoolError
@@ -48,17 +48,20 @@ what is said is which memory its dump holds.
 
 _LONGEST_WAIT = 3600
 
-EXAMPLE = "e820pool kexec --kernel /boot/vmlinuz --reuse-cmdline --deposit 1G+2M"
+EXAMPLE = "e820pool kexec --kernel newest --reuse-cmdline --deposit 1G+2M"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``kexec``."""
-    parser.add_argument("--kernel", metavar="IMAGE", help="a bzImage")
+    parser.add_argument(
+        "--kernel",
+        metavar="IMAGE|VERSION",
+        help="a bzImage; or one of /boot by its version, `running` or `newest`, with "
+        "its own initrd, configuration, and command line of the boot loader's",
+    )
     parser.add_argument("--initrd", metavar="FILE", help="its initial RAM file system")
     line = parser.add_mutually_exclusive_group()
-    line.add_argument(
-        "--append", metavar="CMDLINE", default="", help="the next command line"
-    )
+    line.add_argument("--append", metavar="CMDLINE", help="the next command line")
     line.add_argument(
         "--reuse-cmdline",
         action="store_true",
@@ -232,7 +235,9 @@ def _is_elsewhere(args: argparse.Namespace) -> bool:
 def _plan(args: argparse.Namespace, trial: Attempt, console: Console) -> KexecPlan:
     changes = trial.agent_changes or changes_of(args, console)
     request = request_of(trial.machine, args, changes)
-    return plan_kexec(trial.machine, request, read_kept(args.state or STATE_FOLDER))
+    with both_names(args.kernel, Path(request.kernel.name)):
+        kept = read_kept(args.state or STATE_FOLDER)
+        return plan_kexec(trial.machine, request, kept)
 
 
 def _planned(

@@ -19,14 +19,16 @@ WRITES = {"report": "report.html"}
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fill(tmp_path, ROWS, DEPOSITS)
-    (tmp_path / "vmlinuz").write_bytes(rawbytes.bzimage())
-    RawLive().write(tmp_path / "root")
+    boot = RawLive().write(tmp_path / "root") / "boot"
+    boot.mkdir()
+    (boot / "vmlinuz-6.1.0-52-amd64").write_bytes(rawbytes.bzimage())
+    (boot / "initrd.img-6.1.0-52-amd64").write_bytes(b"x")
     return tmp_path
 
 
 # This machine may be a container that shows no map, and has no kernel to be loaded.
 def on_this_machine(words):
-    place = {"live": "machine.txt", "/boot/vmlinuz": "vmlinuz"}
+    place = {"live": "machine.txt"}
     more = ["--root", "root", "--state", "state"] if words[0] == "kexec" else []
     return [place.get(word, word) for word in words] + more
 

@@ -18,12 +18,11 @@ from e820pool.abi.setup_data import (
 from e820pool.compat.pci_gap import pci_gap
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.handoff.model import Handoff, PlacedNode
-from e820pool.kernel.boot_input import EfiMemmap
+from e820pool.kernel.boot_input import EfiMemmap, boot_input
 from e820pool.kernel.early_boot import predict_input
-from e820pool.kernel.end_of_ram import max_pfn
+from e820pool.kernel.early_memory import max_pfn
 from e820pool.kernel.memblock import early_reservations
 from e820pool.kernel.profiles import profile_for
-from e820pool.kernel.reading import boot_input
 from e820pool.kernel.resources import iomem_rows, named_rows
 
 # How a kernel puts the end that the model gives a name to.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from e820pool.compat.verdict import Verdict
     from e820pool.extents import ExtentSet
     from e820pool.kernel.boot_input import BootInput
-    from e820pool.kernel.config import ConfigValue
+    from e820pool.kernel.kernel_data import ConfigValue
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
 

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE
 from e820pool.extents import ExtentSet, Span
 from e820pool.findings import Finding
-from e820pool.kernel.firmware_map import ENDS_AT_2_64
-from e820pool.kernel.free_memory import NO_FREE_MEMORY
-from e820pool.kernel.freed_array import FREED_ARRAY
-from e820pool.kernel.page_tables import MOST_RESERVATIONS, RESERVED_ARRAY_STUCK
-from e820pool.kernel.trampoline import NO_TRAMPOLINE
+from e820pool.kernel.early_memory import (
+    MOST_RESERVATIONS,
+    NO_FREE_MEMORY,
+    NO_TRAMPOLINE,
+    RESERVED_ARRAY_STUCK,
+)
+from e820pool.kernel.memblock import FREED_ARRAY
+from e820pool.kernel.resources import ENDS_AT_2_64
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

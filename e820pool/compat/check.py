@@ -17,8 +17,8 @@ from e820pool.compat.situation import situation_of
 from e820pool.compat.touch import findings_of_touch
 from e820pool.compat.verdict import Verdict, verdict_of
 from e820pool.findings import Finding
+from e820pool.kernel.boot_input import boot_input
 from e820pool.kernel.early_boot import predict_input
-from e820pool.kernel.reading import boot_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,13 +9,13 @@ from e820pool.abi.setup_data import SETUP_KEXEC_KHO
 from e820pool.compat.about import finding_about
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet, Span
 from e820pool.findings import Finding, Level
-from e820pool.kernel.decompressor import MAXMEM
-from e820pool.kernel.efi_memmap import EFI_CONVENTIONAL, EFI_UNACCEPTED
-from e820pool.kernel.kaslr_cmdline import (
+from e820pool.kernel.decompressor import (
     MAX_MEMMAP_REGIONS,
+    MAXMEM,
     has_word,
     read_mem_options,
 )
+from e820pool.kernel.efi_memmap import EFI_CONVENTIONAL, EFI_UNACCEPTED
 from e820pool.kernel.kho import kho_scratch
 from e820pool.table import E820Table
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from e820pool.findings import Finding, finding_value, worst_level
-from e820pool.kernel.release import parse_release
+from e820pool.kernel.kernel_data import parse_release
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

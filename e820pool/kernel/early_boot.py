@@ -13,33 +13,31 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from e820pool.kernel.boot_input import boot_input
 from e820pool.kernel.decompressor import kaslr_slots
-from e820pool.kernel.efi_memmap import add_efi_memmap
-from e820pool.kernel.end_of_ram import find_memory_beyond
-from e820pool.kernel.ext import read_extended
-from e820pool.kernel.firmware_map import firmware_rows, register_firmware_map
-from e820pool.kernel.free_memory import (
+from e820pool.kernel.early_memory import (
     find_endless_work,
+    find_memory_beyond,
     find_no_free_memory,
     find_no_place_for_initrd,
+    find_no_trampoline,
+    find_stuck_reservations,
 )
-from e820pool.kernel.freed_array import find_freed_array
-from e820pool.kernel.kernel_range import find_unmapped_kernel, force_kernel_range
-from e820pool.kernel.memblock import set_up_memory
-from e820pool.kernel.page_tables import find_stuck_reservations
-from e820pool.kernel.reading import boot_input
-from e820pool.kernel.sentinel import after_sentinel
+from e820pool.kernel.efi_memmap import add_efi_memmap
+from e820pool.kernel.memblock import find_freed_array, set_up_memory
+from e820pool.kernel.resources import firmware_rows, register_firmware_map
 from e820pool.kernel.setup_data import mark_setup_data
 from e820pool.kernel.state import EarlyBoot
-from e820pool.kernel.trampoline import find_no_trampoline
-from e820pool.kernel.trim import trim_bios_range
-from e820pool.kernel.user_map import (
+from e820pool.kernel.table_edits import (
     apply_early_params,
     find_endless_line,
+    find_unmapped_kernel,
     finish_early_params,
+    force_kernel_range,
+    trim_bios_range,
 )
 from e820pool.kernel.view import KernelView
-from e820pool.kernel.zero_page import read_zero_page
+from e820pool.kernel.zero_page import after_sentinel, read_extended, read_zero_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,20 +2,315 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from e820pool.errors import InputError
-from e820pool.kernel.behaviour import Behaviour, behaviour_of
-from e820pool.kernel.config import ConfigValue, config_of
-from e820pool.kernel.release import ReleaseKey, parse_release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ("KernelData", "NamedRelease", "parse_kernel_data")
+__all__ = (
+    "Behaviour",
+    "Checked",
+    "ConfigValue",
+    "KernelData",
+    "NamedRelease",
+    "ReleaseKey",
+    "behaviour_of",
+    "config_of",
+    "is_whole_config",
+    "parse_kernel_data",
+    "parse_release",
+    "stable_update",
+)
+
+# A kernel release as a number that can be compared, and its stable update.
+
+ReleaseKey = tuple[int, ...]
+"""``(2, 6, z)`` for 2.6.z, else ``(x, y)``: what decides on most behaviours."""
+
+# Longer numbers than any release has are a typing error, not a release.
+_RELEASE = re.compile(
+    r"(\d{1,3})\.(\d{1,4})(?:\.(\d{1,6}))?([-+._~ ].*)?", re.ASCII | re.DOTALL
+)
+# Before 13 Debian calls every update of 6.1 "6.1.0-N", and says the update at the end
+# of the version text: "... #1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-02)".
+_DEBIAN = re.compile(r"\bDebian (\d+)\.(\d+)\.(\d+)", re.ASCII)
+
+
+def parse_release(text: str) -> ReleaseKey:
+    """Return the key of ``6.1``, ``6.1.187`` or ``6.1.0-52-cloud-amd64``.
+
+    What follows X.Y does not count here (:func:`stable_update` reads it), except that
+    2.6.z releases were what X.Y releases are today.
+
+    Raises:
+        InputError: the text is no release.
+    """
+    major, minor, update, _ = _parts(text)
+    if (major, minor) != (2, 6):
+        return major, minor
+    if update is None:
+        raise InputError(f"kernel not known: {text[:40]!r} lacks the z of 2.6.z")
+    return 2, 6, update
+
+
+def stable_update(text: str) -> int | None:
+    """Return the z of X.Y.z, None where the text does not say it.
+
+    The z of ``6.12.60`` and ``6.12.117+deb13-amd64`` is said; so is that of ``6.12.0``,
+    of a release candidate (0), and of a whole version text that ends as Debian's do.
+    ``6.12`` and a distribution's ``6.1.0-52-cloud-amd64`` do not say it.
+
+    Example:
+        >>> stable_update("6.12.60"), stable_update("6.12"), stable_update("6.1.0-52-x")
+        (60, None, None)
+        >>> stable_update("6.1.0-50-amd64 (x@debian) #1 SMP Debian 6.1.176-1")
+        176
+
+    Raises:
+        InputError: the text is no release.
+    """
+    major, minor, update, rest = _parts(text)
+    if (major, minor) == (2, 6):
+        return None
+    # /proc/version names Debian's compiler in the same way, before the kernel.
+    ours = [z for *xy, z in _DEBIAN.findall(rest) if [*map(int, xy)] == [major, minor]]
+    if ours:
+        return int(ours[-1])
+    if update:
+        return update
+    is_candidate = rest.startswith("-rc")
+    is_plain = update == 0 and (not rest or rest.startswith("+"))
+    return 0 if is_candidate or is_plain else None
+
+
+def _parts(text: str) -> tuple[int, int, int | None, str]:
+    match = _RELEASE.fullmatch(text)
+    if match is None:
+        raise InputError(f"kernel not known: {text[:40]!r} is no release like 6.1")
+    major, minor, update, rest = match.groups()
+    return int(major), int(minor), None if update is None else int(update), rest or ""
+
+
+# The configuration options that change how a kernel reads a handoff.
+
+ConfigValue = bool | int | str
+"""What an option is: yes or no, a number, or a text."""
+
+_WORDS = {"y": True, "m": True, "n": False, "": False}
+# What an option may be; all others are yes or no, but for texts.
+_NUMBERS = {
+    "NODES_SHIFT": (0, 10),
+    "PHYSICAL_ALIGN": (1 << 12, 1 << 30),
+    "PHYSICAL_START": (0, 1 << 46),
+    "RANDOMIZE_BASE_MAX_OFFSET": (0, 1 << 46),
+    "X86_RESERVE_LOW": (4, 640),
+}
+_TEXTS = {"CMDLINE": 2047}  # bytes that a kernel keeps of it
+# Every x86 configuration has the first; Kconfig writes hundreds of others with it.
+_IN_EVERY_CONFIG = "X86"
+_WHOLE = 200
+
+
+def config_of(options: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of ``options`` that are in ``known``, as booleans and integers.
+
+    Names may carry the prefix ``CONFIG_``; values may be what Kconfig writes
+    (``y``, ``n``, ``0x200000``). Options that change nothing are left out, so
+    that a whole ``.config`` can be given. There an option that is not written is not
+    set: Kconfig writes no line for one whose dependencies are not met.
+
+    Raises:
+        InputError: a value is not one that the option can have.
+    """
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        if not isinstance(name, str):
+            raise InputError(f"config: {name!r} is no option name")
+        plain = name.removeprefix("CONFIG_")
+        if plain in known:
+            found[plain] = _value_of(plain, value)
+    if is_whole_config(options):
+        unset = (name for name, value in known.items() if type(value) is bool)
+        found = dict.fromkeys(unset, False) | found
+    return found
+
+
+def is_whole_config(options: Mapping[str, Any]) -> bool:
+    """Return whether options are all of a build's, and not only some of them."""
+    return _IN_EVERY_CONFIG in options and len(options) >= _WHOLE
+
+
+def _value_of(name: str, value: object) -> ConfigValue:
+    if name in _TEXTS:
+        return _text_of(name, value)
+    limits = _NUMBERS.get(name)
+    if limits is None:
+        return _flag_of(name, value)
+    number = _number_of(value)
+    if number is None or not limits[0] <= number <= limits[1]:
+        shown = hex(number) if number is not None else repr(value)[:40]
+        raise InputError(
+            f"config: {name}={shown} is outside {limits[0]:#x}..{limits[1]:#x}"
+        )
+    return number
+
+
+def _text_of(name: str, value: object) -> str:
+    if not isinstance(value, str) or len(value.encode()) > _TEXTS[name]:
+        raise InputError(
+            f"config: {name}={value!r}"[:80] + f" is no text of {_TEXTS[name]:#x} bytes"
+        )
+    return value
+
+
+def _flag_of(name: str, value: object) -> bool:
+    if isinstance(value, str) and value in _WORDS:
+        return _WORDS[value]
+    if isinstance(value, int) and value in (0, 1):
+        return bool(value)
+    raise InputError(f"config: {name}={value!r} is neither y nor n"[:200])
+
+
+def _number_of(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    try:
+        return int(value, 0) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+# One difference in how kernels read a handoff, and its record in the data.
+
+Checked = Literal["booted", "read", "unverified"]
+"""Seen in a boot, read in the source, or from memory or inference."""
+
+# The stable updates that took the change, and those that lost it.
+_UPDATES = {"since_updates", "until_updates"}
+_KEYS = {"id", "what", "since", "until", "source", "checked", "note"} | _UPDATES
+_NEEDED = _KEYS - {"until", "note"} - _UPDATES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """State one way of reading, and the releases that read so.
+
+    Attributes:
+        id: what :meth:`Profile.has` is asked for.
+        what: one sentence.
+        since: the first release that does it.
+        until: the first release that no longer does it, "" when all later do.
+        since_updates: stable updates of earlier releases that do it too, from each on:
+            ``6.12.5`` speaks for the rest of 6.12.y.
+        until_updates: those of releases before ``until`` that no longer do it.
+        source: where it was read: release, file, function.
+        checked: how it is known to be so.
+        note: what is uncertain about it, "" when nothing is.
+    """
+
+    id: str
+    what: str
+    since: str
+    until: str
+    source: tuple[str, ...]
+    checked: Checked
+    note: str = ""
+    since_updates: tuple[str, ...] = ()
+    until_updates: tuple[str, ...] = ()
+
+    def holds_in(self, release: ReleaseKey, update: int | None = None) -> bool:
+        """Return whether a kernel of that release behaves so.
+
+        ``update`` is the z of X.Y.z; None stands for the newest.
+        """
+        begun = release >= parse_release(self.since)
+        if not begun and not _has_reached(release, update, self.since_updates):
+            return False
+        if self.until and release >= parse_release(self.until):
+            return False
+        return not _has_reached(release, update, self.until_updates)
+
+
+def _has_reached(
+    release: ReleaseKey, update: int | None, borders: tuple[str, ...]
+) -> bool:
+    return any(
+        parse_release(border) == release
+        and (update is None or update >= (stable_update(border) or 0))
+        for border in borders
+    )
+
+
+def behaviour_of(record: Mapping[str, Any], where: str) -> Behaviour:
+    """Return the behaviour that a record of the data files describes.
+
+    Args:
+        record: one ``[[behaviour]]`` table.
+        where: the file, for messages.
+
+    Raises:
+        InputError: a key is missing, unknown or of the wrong type.
+    """
+    name = f"{where}: behaviour {record.get('id', '(no id)')!r}"
+    _validate_keys(record, name)
+    sources = record["source"]
+    if not (isinstance(sources, list) and sources and all(map(_is_text, sources))):
+        raise InputError(f"{name}: source {sources!r} is no list of texts")
+    texts = {k: record.get(k, "") for k in _KEYS - {"source"} - _UPDATES}
+    for key, value in texts.items():
+        if not isinstance(value, str) or (key in _NEEDED and not value):
+            raise InputError(f"{name}: {key} {value!r} is no text")
+    found = Behaviour(
+        source=tuple(sources),
+        since_updates=_updates_of(record, "since_updates", name),
+        until_updates=_updates_of(record, "until_updates", name),
+        **texts,
+    )
+    _validate_range(found, name)
+    return found
+
+
+def _updates_of(record: Mapping[str, Any], key: str, name: str) -> tuple[str, ...]:
+    named = record.get(key, [])
+    if not (isinstance(named, list) and all(map(_is_text, named))):
+        raise InputError(f"{name}: {key} {named!r} is no list of texts")
+    for text in named:
+        if not stable_update(text):
+            raise InputError(f"{name}: {key} {text!r} is no stable update like 6.12.5")
+    return tuple(named)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _validate_keys(record: Mapping[str, Any], name: str) -> None:
+    wrong = sorted((_NEEDED - record.keys()) | (record.keys() - _KEYS))
+    if wrong:
+        raise InputError(f"{name}: {wrong[0]!r} is missing or not a key")
+
+
+def _validate_range(found: Behaviour, name: str) -> None:
+    if found.checked not in get_args(Checked):
+        allowed = ", ".join(get_args(Checked))
+        raise InputError(f"{name}: checked {found.checked!r} is not one of {allowed}")
+    since = parse_release(found.since)
+    if found.until and parse_release(found.until) <= since:
+        raise InputError(f"{name}: until {found.until} is not after {found.since}")
+    for key, end in (("since_updates", found.since), ("until_updates", found.until)):
+        for text in getattr(found, key):
+            if not end or parse_release(text) >= parse_release(end):
+                border = key.partition("_")[0]
+                raise InputError(f"{name}: {key} {text} is not before {border} {end!r}")
+
 
 # Named releases and options; every other file holds behaviours.
 _RELEASES_FILE = "releases.toml"

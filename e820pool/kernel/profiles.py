@@ -9,15 +9,21 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from e820pool.errors import InputError
-from e820pool.kernel.config import config_of, is_whole_config
-from e820pool.kernel.kernel_data import KernelData, NamedRelease, parse_kernel_data
-from e820pool.kernel.release import ReleaseKey, parse_release, stable_update
+from e820pool.kernel.kernel_data import (
+    KernelData,
+    NamedRelease,
+    ReleaseKey,
+    config_of,
+    is_whole_config,
+    parse_kernel_data,
+    parse_release,
+    stable_update,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from e820pool.kernel.behaviour import Behaviour
-    from e820pool.kernel.config import ConfigValue
+    from e820pool.kernel.kernel_data import Behaviour, ConfigValue
 
 __all__ = (
     "ConfigFrom",

@@ -10,10 +10,9 @@ from e820pool.kernel.cmdline import line_that_counts
 from e820pool.kernel.table import Table
 
 if TYPE_CHECKING:
-    from e820pool.kernel.boot_end import BootEnd
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
-    from e820pool.kernel.view import MapSource, Row
+    from e820pool.kernel.view import BootEnd, MapSource, Row
 
 __all__ = ("INIT_REGIONS", "EarlyBoot")
 

@@ -10,9 +10,33 @@ from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet, RangeSet
 if TYPE_CHECKING:
     from e820pool.extents import Span
     from e820pool.findings import Finding
-    from e820pool.kernel.boot_end import BootEnd
 
-__all__ = ("KaslrSlots", "KernelView", "MapSource", "Row")
+__all__ = (
+    "BootEnd",
+    "KaslrSlots",
+    "KernelView",
+    "MapSource",
+    "Row",
+)
+
+
+# The ways in which a boot ends: each has an id, words for people, and a source.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootEnd:
+    """A way for a boot to end; it stands beside the step of the kernel that ends it.
+
+    Attributes:
+        id: the stable name by which code knows it.
+        words: why the boot ends, for people; a panic's own words where it has some.
+        source: where it was read: release, file, function.
+    """
+
+    id: str
+    words: str
+    source: str
+
 
 Row = tuple[int, int, int]
 """One table row: ``(addr, size, type)``; bytes, bytes, e820 type."""

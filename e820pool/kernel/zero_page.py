@@ -2,18 +2,85 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE, E820_TYPE_RAM
-from e820pool.kernel.boot_end import BootEnd
-from e820pool.kernel.sanitize import sanitize_rows
+import numpy as np
+
+from e820pool.abi.boot_params import E820_TABLE_OFFSET
+from e820pool.abi.e820 import E820_ENTRY_BYTES, E820_MAX_ENTRIES_ZEROPAGE, E820_TYPE_RAM
+from e820pool.abi.setup_data import NODE_HEADER_BYTES, SETUP_E820_EXT
+from e820pool.extents import PAGE_SIZE, Span
+from e820pool.kernel.table import sanitize_rows
+from e820pool.kernel.view import BootEnd
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.state import EarlyBoot
     from e820pool.kernel.view import MapSource, Row
 
-__all__ = ("COUNT_TOO_HIGH", "accepted_rows", "read_zero_page")
+__all__ = (
+    "COUNT_TOO_HIGH",
+    "EARLY_MAP_BYTES",
+    "NODE_TOO_LARGE",
+    "accepted_rows",
+    "after_sentinel",
+    "read_extended",
+    "read_zero_page",
+)
+
+# What a set sentinel takes from the zero page before anything reads it.
+
+_LOW_HALF = (1 << 32) - 1
+# _pad8 and _pad9, as offsets from e820_table: a count above 128 reads them.
+_CLEARED = (
+    (0xCD0 - E820_TABLE_OFFSET, 0xD00 - E820_TABLE_OFFSET),
+    (0xEEC - E820_TABLE_OFFSET, None),
+)
+
+
+def after_sentinel(inp: BootInput, profile: Profile) -> BootInput:
+    """Return what is left to read when the sentinel is set.
+
+    Every such kernel clears the upper halves of the initrd's and the command
+    line's address; the e820 table, its count and the setup_data pointer stay, and
+    of entries behind the table's 128 those that lie in the EDD buffer.
+    A command line above 4 GiB is lost, as the kernel then looks elsewhere.
+    Linux 6.1 arch/x86/include/asm/bootparam_utils.h sanitize_boot_params().
+    """
+    clears = ("sentinel-clears-ranges", "sentinel-keeps-list")
+    if not inp.sentinel or not any(profile.has(name) for name in clears):
+        return inp
+    where, line = inp.cmdline_range, inp.cmdline
+    if where is not None and where[0] > _LOW_HALF:
+        where, line = None, ""
+    return replace(
+        inp,
+        table=_without_padding(inp.table),
+        initrd=_low_half(inp.initrd),
+        cmdline_range=where,
+        cmdline=line,
+    )
+
+
+def _without_padding(table: NDArray[Any]) -> NDArray[Any]:
+    if table.size <= E820_MAX_ENTRIES_ZEROPAGE:
+        return table
+    raw = np.frombuffer(table.tobytes(), np.uint8).copy()
+    for start, end in _CLEARED:
+        raw[start:end] = 0
+    return raw.view(table.dtype)
+
+
+def _low_half(span: Span | None) -> Span | None:
+    if span is None:
+        return None
+    size = span.size & _LOW_HALF
+    return Span.at(span.start & _LOW_HALF, size) if size else None
+
 
 #: Before 4.12.
 COUNT_TOO_HIGH = BootEnd(
@@ -100,3 +167,62 @@ def _fallback_size(alt_mem_k: int, ext_mem_k: int) -> tuple[int, MapSource]:
     if alt_mem_k < ext_mem_k:
         return ext_mem_k, "BIOS-88"
     return alt_mem_k, "BIOS-e801"
+
+
+# SETUP_E820_EXT nodes are appended to the table.
+
+#: More than 64 pages.
+NODE_TOO_LARGE = BootEnd(
+    id="node-too-large",
+    words="SETUP_E820_EXT node too large to map",
+    source="6.1 arch/x86/kernel/e820.c e820__memory_setup_extended()",
+)
+
+EARLY_MAP_BYTES = 64 * PAGE_SIZE
+"""NR_FIX_BTMAPS pages: what early_memremap() maps at once (2.6.32 to 7.3)."""
+
+_PROTOCOL_2_09 = 0x0209
+
+
+def read_extended(boot: EarlyBoot) -> None:
+    """Append the entries of each SETUP_E820_EXT node, in chain order.
+
+    After each node the whole table is sanitised and printed. The limit of two
+    entries does not count here, and a bad entry ends only its own node.
+    Linux 6.1 arch/x86/kernel/e820.c e820__memory_setup_extended(); before 4.12
+    parse_e820_ext().
+    """
+    if not boot.extended or _chain_is_ignored(boot):
+        return
+    places = [s.addr for s in boot.inp.setup_data or () if s.type == SETUP_E820_EXT]
+    mapped_whole = boot.profile.has("ext-node-mapped-whole")
+    for index, entries in enumerate(boot.extended):
+        place = places[index] if index < len(places) else 0
+        if mapped_whole and _too_large(len(entries), place):
+            boot.end = NODE_TOO_LARGE
+            return
+        _append(boot, entries)
+
+
+def _chain_is_ignored(boot: EarlyBoot) -> bool:
+    gated = boot.profile.has("setup-data-needs-protocol-2-09")
+    return gated and boot.inp.protocol < _PROTOCOL_2_09
+
+
+# early_memremap() maps whole pages and returns NULL beyond its limit, which is
+# then read from.
+def _too_large(nr_entries: int, addr: int) -> bool:
+    node_bytes = NODE_HEADER_BYTES + nr_entries * E820_ENTRY_BYTES
+    return (addr & 0xFFF) + node_bytes > EARLY_MAP_BYTES
+
+
+def _append(boot: EarlyBoot, entries: list[Row]) -> None:
+    taken, bad = accepted_rows(entries, boot.profile)
+    boot.table.add_all(taken)
+    if bad:
+        boot.warn("ext-entry-refused")
+        boot.dropped += bad
+    boot.sanitize()
+    if boot.profile.has("ext-refreshes-firmware-map"):
+        boot.keep_firmware_map()
+    boot.extended_map = tuple(boot.table.rows)

@@ -16,7 +16,7 @@ from e820pool.compat.paging import (
 )
 from e820pool.errors import LabError
 from e820pool.handoff.model import Handoff
-from e820pool.kernel.reading import boot_input
+from e820pool.kernel.boot_input import boot_input
 from e820pool.lab.chain_model import Hop
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
 from e820pool.loading.kernel_file import known_profile

@@ -20,7 +20,7 @@ from e820pool.errors import BadImageError
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet
 from e820pool.findings import LISTED, Finding
 from e820pool.handoff.build import BuildOptions, build_handoff, encode_pool_record
-from e820pool.kernel.reading import boot_input
+from e820pool.kernel.boot_input import boot_input
 from e820pool.live.carried import findings_of_firmware, with_platform
 from e820pool.live.commands import execute_argv, load_argv
 from e820pool.live.inherited import firmware_map_of, inherited_pool

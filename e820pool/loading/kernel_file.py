@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.errors import BadImageError, InputError
+from e820pool.kernel.kernel_data import parse_release, stable_update
 from e820pool.kernel.profiles import ConfigFrom, profile_for, with_config
-from e820pool.kernel.release import parse_release, stable_update
 from e820pool.sources.files import read_file
 from e820pool.sources.kernel_config import parse_config_text
 from e820pool.sources.kernel_payload import embedded_config

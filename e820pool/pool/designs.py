@@ -11,7 +11,7 @@ from e820pool.errors import CapacityError, InputError, MachineError
 from e820pool.extents import PAGE_SHIFT
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.kernel.early_boot import predict_input
-from e820pool.kernel.trim import TRIMMED_PAGES
+from e820pool.kernel.table_edits import TRIMMED_PAGES
 from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
 from e820pool.pool.rebuild import rebuild
 

@@ -9,7 +9,7 @@ from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.handoff.hot_add import held_bytes
-from e820pool.kernel.trim import TRIMMED_PAGES
+from e820pool.kernel.table_edits import TRIMMED_PAGES
 from e820pool.pool.agreement import finding_about, refusal
 from e820pool.pool.claims import Claim
 from e820pool.table import E820Table

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
 from e820pool.findings import Finding, Level, worst_level
-from e820pool.kernel.trim import TRIMMED_PAGES
+from e820pool.kernel.table_edits import TRIMMED_PAGES
 from e820pool.pool.agreement import (
     disagreements,
     finding_about,

@@ -16,7 +16,7 @@ from e820pool.sources.log_text import clean_lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from e820pool.kernel.boot_end import BootEnd
+    from e820pool.kernel.view import BootEnd
     from e820pool.sources.log_blocks import Boot
     from e820pool.sources.log_entry import BlockName
     from e820pool.sources.log_text import LogLine

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 
-from e820pool.kernel.boot_end import BootEnd
-from e820pool.kernel.firmware_map import ENDS_AT_2_64
-from e820pool.kernel.free_memory import (
+from e820pool.kernel.early_memory import (
     INITRD_TOO_LARGE,
     NO_FREE_MEMORY,
     NO_PLACE_FOR_INITRD,
+    NO_TRAMPOLINE,
+    RESERVED_ARRAY_STUCK,
 )
-from e820pool.kernel.page_tables import RESERVED_ARRAY_STUCK
-from e820pool.kernel.trampoline import NO_TRAMPOLINE
-from e820pool.kernel.user_map import TYPE_INTO_ITSELF, USER_MAP_EMPTY
+from e820pool.kernel.resources import ENDS_AT_2_64
+from e820pool.kernel.table_edits import TYPE_INTO_ITSELF, USER_MAP_EMPTY
+from e820pool.kernel.view import BootEnd
 from e820pool.kernel.zero_page import COUNT_TOO_HIGH
 
 __all__ = ("OUT_OF_MEMORY", "FatalScan")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from e820pool.abi.e820 import E820_ENTRY_BYTES, E820_MAX_ENTRIES_ZEROPAGE
 from e820pool.abi.setup_data import NODE_HEADER_BYTES
 from e820pool.handoff.model import COMMAND_LINE_SIZE
-from e820pool.kernel.ext import EARLY_MAP_BYTES
+from e820pool.kernel.zero_page import EARLY_MAP_BYTES
 
 if TYPE_CHECKING:
     from e820pool.extents import ExtentSet
@@ -23,7 +23,7 @@ __all__ = (
 )
 
 # Fragments at the top of RAM, each with a page table, with which every kernel was seen
-# to boot. What ends a boot counts other reservations too (kernel/page_tables.py).
+# to boot. What ends a boot counts other reservations too (kernel/early_memory.py).
 _FRAGMENTS_SEEN_TO_BOOT = 100
 
 Measure = Literal[

@@ -16,7 +16,7 @@ from e820pool.abi.e820 import (
 from e820pool.deposits import DepositLedger
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet, Span
 from e820pool.handoff.encodings import encoding_named
-from e820pool.kernel.page_tables import fragments_with_tables
+from e820pool.kernel.early_memory import fragments_with_tables
 from e820pool.stress.limits import LIMITS, Demand, memmap_chars, table_demand
 from e820pool.stress.outcome import Fall, Sample
 

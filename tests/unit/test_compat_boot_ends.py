@@ -6,7 +6,7 @@ from compat_cases import AT, CARVED, LOW, RECORD, SIZE, G, M, found, levels
 from e820pool.compat import check_input
 from e820pool.extents import ExtentSet, Span
 from e820pool.kernel.boot_input import BootInput
-from e820pool.kernel.page_tables import RESERVED_ARRAY_STUCK
+from e820pool.kernel.early_memory import RESERVED_ARRAY_STUCK
 from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.view import KernelView
 

@@ -15,10 +15,9 @@ from e820pool.deposits import DepositLedger
 from e820pool.extents import ExtentSet, Span
 from e820pool.handoff.assumed_window import ASSUMED_WINDOW
 from e820pool.handoff.build import BuildOptions, build_handoff
-from e820pool.kernel.boot_input import BootInput
+from e820pool.kernel.boot_input import BootInput, boot_input
 from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.profiles import known_releases, profile_for
-from e820pool.kernel.reading import boot_input
 from e820pool.lab.chain_hop import HopFacts, hop_of
 from e820pool.lab.guest_report import GuestReport
 from e820pool.lab.hop_loaders import NextKernel

@@ -5,9 +5,8 @@ import pytest
 from e820pool.abi.e820 import table_of
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.kernel.boot_input import BootInput, EfiMemmap, SetupDataSpan
-from e820pool.kernel.decompressor import MAXMEM, kaslr_slots
+from e820pool.kernel.decompressor import MAXMEM, has_word, kaslr_slots, read_mem_options
 from e820pool.kernel.early_boot import predict_input
-from e820pool.kernel.kaslr_cmdline import has_word, read_mem_options
 from e820pool.kernel.profiles import profile_for
 
 M = 1 << 20

@@ -9,7 +9,7 @@ from compat_cases import found, levels
 from e820pool.abi.e820 import table_of
 from e820pool.kernel.boot_input import BootInput
 from e820pool.kernel.early_boot import predict_input
-from e820pool.kernel.freed_array import FREED_ARRAY, clears_freed_pages
+from e820pool.kernel.memblock import FREED_ARRAY, clears_freed_pages
 from e820pool.kernel.profiles import profile_for
 
 K, M, G = 1 << 10, 1 << 20, 1 << 30

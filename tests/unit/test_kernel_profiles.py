@@ -6,15 +6,18 @@ import pytest
 
 import e820pool
 from e820pool.errors import InputError
-from e820pool.kernel.behaviour import behaviour_of
-from e820pool.kernel.kernel_data import parse_kernel_data
+from e820pool.kernel.kernel_data import (
+    behaviour_of,
+    parse_kernel_data,
+    parse_release,
+    stable_update,
+)
 from e820pool.kernel.profiles import (
     all_behaviours,
     known_releases,
     profile_for,
     with_config,
 )
-from e820pool.kernel.release import parse_release, stable_update
 
 SPECS = Path(__file__).parents[2] / "specs" / "kernels"
 CODE = Path(e820pool.__file__).parent

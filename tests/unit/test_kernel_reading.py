@@ -9,10 +9,10 @@ from e820pool.abi.boot_params import parse_boot_params
 from e820pool.abi.setup_data import SetupDataNode
 from e820pool.extents import Span
 from e820pool.handoff.model import Handoff, PlacedNode
+from e820pool.kernel.boot_input import boot_input
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.kho import reads_kho
 from e820pool.kernel.profiles import profile_for
-from e820pool.kernel.reading import boot_input
 
 M = 1 << 20
 KHO = 10  # SETUP_KEXEC_KHO

@@ -12,7 +12,7 @@ from e820pool.extents import ByteRangeSet
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.handoff.encodings import encoding_named
 from e820pool.kernel.early_boot import predict
-from e820pool.kernel.page_tables import fragments_with_tables
+from e820pool.kernel.early_memory import fragments_with_tables
 from e820pool.kernel.profiles import profile_for
 from e820pool.memory_map import MemoryMap
 from e820pool.stress.entries import EntryCount

@@ -10,7 +10,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RAM,
     E820_TYPE_RESERVED,
 )
-from e820pool.kernel.boot_end import BootEnd
+from e820pool.extents import PAGE_SIZE, ByteRangeSet
 from e820pool.kernel.cmdline import (
     COMMAND_LINE_CHARS,
     number_rules,
@@ -18,18 +18,88 @@ from e820pool.kernel.cmdline import (
     parse_number,
     parse_size,
 )
+from e820pool.kernel.view import BootEnd
 
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
 
 __all__ = (
     "ENDLESS_LINE",
+    "KERNEL_UNMAPPED",
+    "TRIMMED_PAGES",
     "TYPE_INTO_ITSELF",
     "USER_MAP_EMPTY",
     "apply_early_params",
     "find_endless_line",
+    "find_unmapped_kernel",
     "finish_early_params",
+    "force_kernel_range",
+    "trim_bios_range",
 )
+
+# What BIOSes call RAM and is not: page 0 and 640K to 1M.
+
+_BIOS_BEGIN = 0xA_0000
+_BIOS_END = 0x10_0000
+
+TRIMMED_PAGES = ByteRangeSet([(0, PAGE_SIZE), (_BIOS_BEGIN, _BIOS_END)]).pages_inside()
+"""What every kernel takes from RAM by itself: page 0 becomes RESERVED, the ISA hole is
+removed."""
+
+
+def trim_bios_range(boot: EarlyBoot) -> None:
+    """Make page 0 RESERVED and remove RAM from the BIOS area, then sanitise.
+
+    Linux 6.1 arch/x86/kernel/setup.c trim_bios_range().
+    """
+    if not boot.profile.has("bios-range-trimmed"):
+        return
+    table = boot.table
+    table.retype(0, PAGE_SIZE, E820_TYPE_RAM, E820_TYPE_RESERVED)
+    table.remove(_BIOS_BEGIN, _BIOS_END - _BIOS_BEGIN, E820_TYPE_RAM)
+    boot.sanitize()
+
+
+# The range of the running kernel image becomes RAM.
+
+#: A full table had no room for it.
+KERNEL_UNMAPPED = BootEnd(
+    id="kernel-unmapped",
+    words="crash in setup_arch: the kernel image is no memory",
+    source="6.1 arch/x86/kernel/setup.c e820_add_kernel_range()",
+)
+
+
+def force_kernel_range(boot: EarlyBoot) -> None:
+    """Replace whatever lies in the image's range by RAM, unless it is RAM already.
+
+    A deposit under the image is re-typed here. The table is not sanitised: the
+    next step does that. Linux 6.1 arch/x86/kernel/setup.c
+    e820_add_kernel_range().
+    """
+    where = boot.inp.kernel_range
+    if where is None or not boot.profile.has("kernel-range-forced"):
+        return
+    addr, end = where
+    if boot.table.covers(addr, end, E820_TYPE_RAM):
+        return
+    boot.warn("kernel-range-not-ram")
+    boot.table.remove(addr, end - addr, None)
+    boot.table.add(addr, end - addr, E820_TYPE_RAM)
+
+
+def find_unmapped_kernel(boot: EarlyBoot) -> None:
+    """Note a kernel image that is no memory: its page tables lie in it.
+
+    That is so when the table had no room for the image's range. Only memory is
+    mapped. Linux 6.1 arch/x86/mm/init.c init_mem_mapping().
+    """
+    where = boot.inp.kernel_range
+    if where is None or boot.profile.has("direct-map-covers-holes"):
+        return
+    if not boot.memory_bytes().contains(*where):
+        boot.end_later(KERNEL_UNMAPPED)
+
 
 #: Nothing is left of the map after mem= and memmap=.
 USER_MAP_EMPTY = BootEnd(

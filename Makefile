@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 # Both cores of a small machine; `make test WORKERS=0` runs in one process.
 WORKERS ?= 2
 
-.PHONY: demo test check docs dist-test lab bench fuzz man packages clean
+.PHONY: demo test check docs dist-test lab bench fuzz mutate man packages clean
 
 demo: $(CORE)
 	$(BIN)/e820pool demo
@@ -49,6 +49,10 @@ fuzz: $(STAMP)
 # only runs the other benchmarks once, so that they stay runnable.
 LIMITED := tests/benchmarks/test_engine_bench.py tests/benchmarks/test_stress_bench.py \
 	tests/benchmarks/test_check_bench.py
+
+# Reads a million damaged inputs, in one process with a limit of memory.
+mutate: $(STAMP)
+	$(BIN)/python tests/mutate_sources.py 1000000
 
 bench: $(STAMP)
 	$(BIN)/pytest tests/benchmarks --benchmark-only --benchmark-disable-gc \

@@ -13,7 +13,12 @@ from e820pool.errors import BadImageError, InputError
 from e820pool.extents import MAX_PFN, ExtentSet
 from e820pool.range_text import read_range
 from e820pool.sources.files import read_file
-from e820pool.sources.json_text import parse_document, shown_value, whole_number
+from e820pool.sources.json_text import (
+    one_line,
+    parse_document,
+    shown_value,
+    whole_number,
+)
 from e820pool.sources.log_text import decode_text
 from e820pool.sources.manifest import deposit_of_json
 from e820pool.sources.packed import unpacked
@@ -128,13 +133,17 @@ def _of_lines(text: str, origin: str) -> Iterator[tuple[Deposit, str]]:
 def _validated(cells: list[str], names: list[str], where: str) -> list[str]:
     known = set(names)
     if "" in known and "range" not in known and not known & {"start", "pfn"}:
-        raise BadImageError(f"{where}: no column of {', '.join(cells)[:80]} is a range")
+        raise BadImageError(f"{where}: no column of {_shown(cells)} is a range")
     if not any(set(wanted) <= known for wanted in _SETS):
         raise BadImageError(
             f"{where}: want the columns start,end or start,size or base_pfn,nr_pages "
-            f"or range, not {', '.join(cells)[:80]}"
+            f"or range, not {_shown(cells)}"
         )
     return names
+
+
+def _shown(cells: list[str]) -> str:
+    return one_line(", ".join(cells), 80)
 
 
 def _of_row(columns: list[str], cells: list[str]) -> tuple[Deposit, str]:

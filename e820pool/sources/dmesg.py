@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from e820pool.findings import Finding
 
-__all__ = ("BLOCKS", "BlockName", "looks_like_dmesg", "read_dmesg")
+__all__ = ("BLOCKS", "BlockName", "has_broken_map", "looks_like_dmesg", "read_dmesg")
 
 _HEADLINES: dict[BlockName, str] = {
     "bios": "BIOS-provided",
@@ -47,6 +47,14 @@ _LOOKS = re.compile(
 def looks_like_dmesg(text: str) -> bool:
     """Return whether the text has a line of a map as kernels print it."""
     return any(_looks_at(text, word) for word in _WORDS)
+
+
+def has_broken_map(text: str | Iterable[Piece]) -> bool:
+    """Return whether a text of which no line looks so has a kernel's map nevertheless.
+
+    Transports may have broken or coded every line of it.
+    """
+    return bool(boots_of(clean_lines(text)))
 
 
 def _looks_at(text: str, word: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,7 @@ __all__ = ("looks_like_iomem", "named_ranges", "read_iomem")
 
 # Any prefix may stand before a range (grep -H, cat -n, a logger's), but no letter or
 # digit: unless two lines were joined with nothing between them.
+_NAMES = "|".join(map(re.escape, RESOURCE_NAMES))
 _AFTER_NAME = "|".join(f"(?<={re.escape(name)})" for name in RESOURCE_NAMES)
 # Eight digits at least, and no zero before more; people leave zeros out.
 _HEX = "(?:0[0-9a-f]{3,7}|[1-9a-f][0-9a-f]{3,15})"
@@ -35,7 +38,7 @@ _NAME_LIMIT = 200
 # Blanks and quote marks before a number.
 _BLANKS_LIMIT = 8
 # Another range that no blank parts from the name before it.
-_SWALLOWED = re.compile(rf"[0-9a-f]-{_HEX} : ")
+_SWALLOWED = re.compile(rf"[0-9a-f]-{_HEX} : |[0-9a-f] ?: (?:{_NAMES})$")
 # A line that ends inside of a range, before its name, or holds a part of a number only.
 _BEGUN = re.compile(
     r"(?:(?<![0-9A-Za-z])[0-9a-f]{8,16}-[0-9a-f]{0,16}\s*:?|^[\s>|#*]*[0-9a-f]{1,15})\s*$"
@@ -43,9 +46,13 @@ _BEGUN = re.compile(
 # Kernels print at least eight digits, and no zero before more.
 _PADDED = re.compile(r"[0-9a-f]{8}|[1-9a-f][0-9a-f]{8,15}")
 _BARE_NAMES = {"".join(name.split()): name for name in RESOURCE_NAMES}
-# The end of a line whose start is lost.
-_NAMES = "|".join(map(re.escape, RESOURCE_NAMES))
-_LEFT = re.compile(rf"(?:^|[\s>|:])-?[0-9a-f]{{1,16}}\s*:\s+(?:{_NAMES})\s*$")
+# The end of a line whose start is lost or damaged; a name of which one letter is.
+_LEFT = re.compile(rf"[0-9a-f]{{1,16}}\W*(?:{_NAMES})\s*$")
+_LETTERS = re.compile("[^a-z]")
+_LOST_SHARE = 0.85
+_BEGUN_LETTERS = 5
+# A name of /proc/iomem that differs by a letter.
+_ALIKE = frozenset({"systemrom"})
 # Where a driver has taken a range in use as RAM, it adds its name in parentheses
 # (mm/memory_hotplug.c, add_memory_driver_managed(), 5.8 to 7.3).
 _DRIVER_RAM = "System RAM ("
@@ -140,8 +147,24 @@ def _take(line: LogLine, lines: list[_Line], cut: list[int]) -> None:
     text = line.text
     begun = _BEGUN.search(text)
     is_left = _LEFT.search(text) if not found else _SWALLOWED.search(found[-1].name)
-    if is_left or (begun and "-" in begun[0]):
+    is_damaged = any(one.kind is None and _nearly_known(one.name) for one in found)
+    if is_left or is_damaged or (begun and "-" in begun[0]):
         cut.append(line.number)
+
+
+@lru_cache(maxsize=256)
+def _nearly_known(name: str) -> bool:
+    # A driver's name in parentheses behind it is no damage; nor is a name that only
+    # begins so ("Reserved Memory"); a name that ends early is.
+    bare = _LETTERS.sub("", name.lower())
+    names = [_LETTERS.sub("", known.lower()) for known in RESOURCE_NAMES]
+    if len(bare) >= _BEGUN_LETTERS and any(known.startswith(bare) for known in names):
+        return True
+    return bare not in _ALIKE and any(
+        abs(len(bare) - len(known)) <= 1
+        and SequenceMatcher(None, bare, known).ratio() >= _LOST_SHARE
+        for known in names
+    )
 
 
 def _is_begun(text: str) -> bool:

@@ -61,9 +61,11 @@ _LINE_END = re.compile(
 )
 _TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]{0,10}(?:\s[^<>]{0,200})?/?>")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,5}|#x[0-9a-fA-F]{1,4}|[a-z]{2,6});")
-# Quoted-printable. Only this one: what else a log has coded is a blank at the end of
-# a line, and that might be the end of an option such as nr_cpus=20.
-_QUOTED_SIGN = re.compile(r"=3D")
+# Quoted-printable: = [ ] : and tabs. A coded blank might be the end of an option such
+# as nr_cpus=20, unless a line has several.
+_QUOTED_SIGN = re.compile(r"=(?:3[DdAa]|5[BbDd]|09)")
+_QUOTED_BLANK = re.compile(r"=20")
+_QUOTED_BLANKS = 3
 _TAB = re.compile(r"\\{1,4}t|#011")
 # None of the above is in a line that has none of these.
 _DECORATED = re.compile(r"[\x00\r\x1b\\<&=#^]")
@@ -85,6 +87,8 @@ _TIME_KEYS = (
     *("__monotonic_timestamp", "__realtime_timestamp", "timestamp", "@timestamp"),
     *("time", "ts"),
 )
+# A piece of a memory map, of whatever program.
+_NAMES_MAP = re.compile(r"BIOS-|e820|RAM map|\[(?:mem|gap) 0x|System RAM|SMAP type")
 # Deeper than any logger nests its records; more broken records than a log has.
 _DEPTH_LIMIT = 16
 _BROKEN_LIMIT = 64
@@ -170,29 +174,40 @@ def messages_of_json(text: str) -> list[Piece]:
 
     JSON Lines (journalctl -o json, container runtimes), one document (dmesg -J, an
     array from a cloud) or several in a row (journalctl -o json-pretty). Records that
-    come newest first are turned round. A text that is no JSON log gives an empty list,
-    and so does a document of this package, which has a ``schema``.
+    come newest first are turned round; a line that is no JSON, among others that are,
+    is taken as it is. A text that is no JSON log gives an empty list, and so does a
+    document of this package, which has a ``schema``.
     """
-    decoder = json.JSONDecoder()
+    # Not strict: a transport may have broken a record inside of its text.
+    decoder = json.JSONDecoder(strict=False)
     records: list[tuple[int, dict[str, Any]]] = []
-    at, number, broken = 0, 1, 0
-    while broken < _BROKEN_LIMIT:
+    at, number, broken, said = 0, 1, 0, False
+    while True:
         start = _after_blanks(text, at)
         number += text.count("\n", at, start)
-        if start >= len(text) or text[start] not in "{[":
+        if start >= len(text):
             break
-        try:
-            value, at = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            # A record that is cut in the midst of a log: the next line is another.
-            at, broken = text.find("\n", start), broken + 1
-            if at < 0:
-                break
-            continue
-        if not records and isinstance(value, dict) and "schema" in value:
+        is_json = text[start] in "{["
+        if not (is_json or said) or (broken >= _BROKEN_LIMIT and not said):
             return []
-        records += ((number, record) for record in _records(value, 0))
-        number += text.count("\n", start, at)
+        if is_json and broken < _BROKEN_LIMIT:
+            try:
+                value, at = decoder.raw_decode(text, start)
+            except (ValueError, RecursionError):
+                broken += 1
+            else:
+                if not records and isinstance(value, dict) and "schema" in value:
+                    return []
+                records += ((number, record) for record in _records(value, 0))
+                said = bool(records)
+                number += text.count("\n", start, at)
+                continue
+        # Too much is broken to look for more records in what is left.
+        end = -1 if broken >= _BROKEN_LIMIT and said else text.find("\n", start)
+        at = len(text) if end < 0 else end
+        records.append((number, {"message": text[start:at]}))
+    if not said:
+        return []
     if _is_newest_first(records):
         records.reverse()
     return [
@@ -226,13 +241,20 @@ def _records(value: Any, depth: int) -> Iterator[dict[str, Any]]:
 
 def _message(record: dict[str, Any]) -> str | None:
     lower = {key.lower(): value for key, value in record.items()}
-    for key in _MESSAGE_KEYS:
-        value = lower.get(key)
-        if isinstance(value, str):
-            return value
-        # journald gives what is not UTF-8 as an array of bytes.
-        if isinstance(value, list) and value and all(map(_is_byte, value)):
-            return bytes(value).decode("utf-8", "replace")
+    known = next((x for x in map(_as_text, map(lower.get, _MESSAGE_KEYS)) if x), None)
+    if known is None or not _NAMES_MAP.search(known):
+        # Under a key that is not known here, or beside a title.
+        others = (x for x in map(_as_text, record.values()) if x)
+        known = next((x for x in others if _NAMES_MAP.search(x)), known)
+    return known
+
+
+def _as_text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value
+    # journald gives what is not UTF-8 as an array of bytes.
+    if isinstance(value, list) and value and all(map(_is_byte, value)):
+        return bytes(value).decode("utf-8", "replace")
     return None
 
 
@@ -303,6 +325,9 @@ def _cleaned(line: LogLine) -> Iterator[LogLine]:
     stripped = text.rstrip("\r")
     if stripped != text:
         changes.add("CR LF")
+    if stripped.count("=20") >= _QUOTED_BLANKS:
+        stripped = _QUOTED_BLANK.sub(" ", stripped)
+        changes.add("quoted-printable")
     for pattern, with_, change in _UNDONE:
         found = pattern.sub(with_, stripped)
         if found != stripped:
@@ -321,7 +346,7 @@ def _character(match: re.Match[str]) -> str:
 # In this order: what is escaped inside of markup comes after the markup.
 _UNDONE: tuple[tuple[re.Pattern[str], Any, str], ...] = (
     (_COLOUR, "", "colour"),
-    (_QUOTED_SIGN, "=", "quoted-printable"),
+    (_QUOTED_SIGN, lambda match: chr(int(match[0][1:], 16)), "quoted-printable"),
     (_LINE_END, "\n", "line end written out"),
     (_TAG, "", "markup"),
     (_ENTITY, _character, "markup"),

@@ -50,6 +50,11 @@ _BEFORE = (
     re.compile(r"[\s>|#*]*\[ *\d+\.\d+\] ?"),
 )
 _DIGITS = re.compile(r"[0-9a-f]")
+# The numbers of a line, and how many digits of them a damaged entry may have lost. Only
+# where entries print addresses to their full width does their length tell them.
+_NUMBERS = re.compile(r"[0-9a-fA-F]{4,}(?!\w{0,8}[KMGT]i?B)")
+_WIDE_DIGITS = 28
+_DIGITS_LOST = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +149,7 @@ def begun_pattern(start: str, *parts: tuple[str, str]) -> re.Pattern[str]:
     """
     pattern = r"\s*$"
     for whole, beginning in reversed(parts):
-        pattern = rf"\s*(?:{beginning}$|{whole}{pattern})"
+        pattern = rf"\s*(?:(?:{beginning})$|(?:{whole}){pattern})"
     return re.compile(start + pattern)
 
 
@@ -173,6 +178,10 @@ class _FormReader:
         self.foreign = 0
         # Lines that are cut where no map is open: they count if one opens soon.
         self.maybe: list[int] = []
+        # The line before, which is no entry and stands beside one if the next is; the
+        # digits that the last entry's line had.
+        self.beside: LogLine | None = None
+        self.digits = 0
         # The text of an entry that has begun, its line, what stood before it, in how
         # many lines it was so far.
         self.pending: tuple[str, LogLine, str, int] | None = None
@@ -185,6 +194,7 @@ class _FormReader:
                 # The line is the rest of an entry; what follows in it may be more.
                 before, line, text = joined
         if not self.is_open and not any(hint in text for hint in self.form.hints):
+            self.beside = None
             return
         at = self._open(line, text)
         self._entries(line, text, at, before)
@@ -238,10 +248,25 @@ class _FormReader:
         elif form.like.search(text, at):
             self._cut(line)
         elif not seen and self.pending is None:
-            self.foreign += 1
-            self.is_open = self.foreign <= _FOREIGN_LIMIT
+            self._pass_by(line)
             return
         self.foreign = 0
+
+    # A line that is none of the form's: or an entry so damaged that it does not look
+    # so, which is told by its numbers and by what stands beside it.
+    def _pass_by(self, line: LogLine) -> None:
+        if not line.text.strip():
+            return
+        if self.is_open and self.foreign == 0 and self._resembles(line):
+            self._cut(line)
+            return
+        self.foreign += 1
+        self.is_open = self.is_open and self.foreign <= _FOREIGN_LIMIT
+        self.beside = line
+
+    def _resembles(self, line: LogLine) -> bool:
+        lost = self.digits - _nr_digits(line.text)
+        return self.digits >= _WIDE_DIGITS and abs(lost) <= _DIGITS_LOST
 
     def _is_known(self, match: re.Match[str]) -> bool:
         return self.form.type_of(match) is not None
@@ -265,6 +290,10 @@ class _FormReader:
         if row is not None and self._restarts(row, match):
             self.is_open = False
         owner = self._map(line)
+        self.digits = _nr_digits(line.text)
+        if self.beside is not None and self._resembles(self.beside):
+            owner.cut.append(self.beside.number)
+        self.beside = None
         if row is None:
             owner.cut.append(line.number)
             return
@@ -317,6 +346,10 @@ class _FormReader:
             self._add(line, match)
         else:
             self._cut(line)
+
+
+def _nr_digits(text: str) -> int:
+    return sum(len(number) for number in _NUMBERS.findall(text))
 
 
 def rests_of(text: str, before: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from e820pool.sources.boot_params import (
     map_of_boot_params,
     read_ext_payloads,
 )
-from e820pool.sources.dmesg import looks_like_dmesg, read_dmesg
+from e820pool.sources.dmesg import has_broken_map, looks_like_dmesg, read_dmesg
 from e820pool.sources.files import (
     INPUT_LIMIT,
     is_directory,
@@ -63,6 +64,7 @@ _ROOT = Path("/")
 
 # Of a longer text only what is around a map is looked at.
 _SHORT_BYTES = 4 << 20
+_OBJECT = re.compile(r'\s*\{\s*["}]')
 # So much tells a log from something else.
 _PROBE_BYTES = 1 << 16
 
@@ -180,9 +182,16 @@ def _map_of_bytes(data: bytes, choice: _Choice, origin: str) -> MemoryMap:
         raise BadImageError(f"{origin!r} is {archive}")
     text = decode_text(data, origin)
     messages = messages_of_json(text)
-    if not messages and text.lstrip()[:1] == "{":
+    if not messages and _is_our_json(text):
         return read_map_json(text, origin=origin)
     return _map_of_text(messages or _shortened(data, text), choice, origin, len(data))
+
+
+# An object, and no log that begins with a brace, such as a page of a wiki.
+def _is_our_json(text: str) -> bool:
+    if not _OBJECT.match(text):
+        return False
+    return "entries" in text or "schema" in text or not looks_like_dmesg(text)
 
 
 # A log that is too long to be held: what names no map is passed over.
@@ -240,6 +249,8 @@ def _map_of_text(
     if looks_like_hexdump(text):
         page = bytes_of_hexdump(text, origin)
         return map_of_boot_params(page, origin=f"{origin} (hexdump)")
+    if has_broken_map(pieces):
+        return read_dmesg(pieces, origin=origin)
     foreign = name_of_foreign(text) or "no line of a form that `show --help` lists"
     raise BadImageError(
         f"{origin!r}: {size:#x} bytes of text without a memory map: {foreign}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from e820pool.findings import Finding
     from e820pool.report.paint import Paint
 
-__all__ = ("Console", "add_color_option", "is_dumb")
+__all__ = ("Console", "add_color_option", "folded", "is_dumb")
 
 _WHEN = ("auto", "always", "never")
 
@@ -32,6 +32,14 @@ _WHICH_MAP = (
 _CONTROLS = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 _CONTROL = re.compile(_CONTROLS)
 _PAINTED_OR_CONTROL = re.compile(r"\x1b\[[0-9;]*m|" + _CONTROLS)
+
+# The columns of a table, a painted cell, or a command that people copy.
+_IS_ROW = re.compile(
+    r"\S {2,}\S|[\t\x1b]|^(?:next: )?(?:sudo )?(?:e820pool|kexec|/\S+) |^command line"
+)
+
+# A word and what is said of it, as help has them.
+_TERM = re.compile(r"\S+ {2,}(?=\S+(?: \S+)+$)")
 
 
 def is_dumb() -> bool:
@@ -62,6 +70,7 @@ class Console:
         json: results and errors are JSON, so that notes stay off stderr.
         quiet: no notes and no progress; findings above a note are always shown.
         color: when the result has colours: ``auto``, ``always`` or ``never``.
+        prose: the result is for people: sentences wider than the terminal are broken.
         above: prints a note above what is drawn on stderr just now, if anything is.
     """
 
@@ -70,6 +79,7 @@ class Console:
     json: bool = False
     quiet: bool = False
     color: str = "auto"
+    prose: bool = False
     above: Callable[[str], None] | None = None
     _kept: list[Finding] = field(default_factory=list)
 
@@ -96,6 +106,11 @@ class Console:
         return self.color == "always"
 
     @property
+    def width(self) -> int | None:
+        """Return how many characters a line has room for; None where any."""
+        return _width_of(self.out) or None
+
+    @property
     def shows_progress(self) -> bool:
         """Return whether stderr is a terminal that can redraw a line."""
         return not self.quiet and self.err.isatty() and not is_dumb()
@@ -115,6 +130,8 @@ class Console:
     def _write_result(self, text: str) -> None:
         pattern = _PAINTED_OR_CONTROL if self._is_painted else _CONTROL
         shown = pattern.sub(_visible, text)
+        if self.prose and (width := _width_of(self.out)):
+            shown = "\n".join(folded(line, width) for line in shown.split("\n"))
         self.out.write(_encodable(shown, self.out))
 
     def binary(self, data: bytes) -> None:
@@ -142,7 +159,8 @@ class Console:
         for finding in dict.fromkeys(() if self.json else self._kept):
             if finding.level != "note" or not self.quiet:
                 text = f"{finding.level}: {finding.message} [{finding.id}]"
-                self._tell(_one_line(text))
+                width = _width_of(self.err)
+                self._tell(folded(_one_line(text), width) if width else _one_line(text))
 
     def beside_error(self) -> list[str]:
         """Return what was read, where a failure may come from having read another."""
@@ -164,6 +182,37 @@ class Console:
         with suppress(OSError, ValueError):
             shown = _CONTROL.sub(_visible, text) + "\n"
             self.err.write(_encodable(shown, self.err))
+
+
+# What goes into a pipe stays as it is, one line a sentence, unless COLUMNS is set.
+def _width_of(stream: IO[str]) -> int:
+    if not os.environ.get("COLUMNS") and not stream.isatty():
+        return 0
+    from shutil import get_terminal_size  # noqa: PLC0415  only for people
+
+    return max(get_terminal_size().columns, 20)
+
+
+def folded(line: str, width: int, *, hang: str = "  ") -> str:
+    """Return a sentence in lines of at most ``width`` characters; a row as it is.
+
+    ``hang`` stands before each line after the first where nothing indents them.
+    """
+    body = line.lstrip()
+    term = _TERM.match(body)
+    if len(line) <= width or (_IS_ROW.search(body) and not term):
+        return line
+    from textwrap import fill  # noqa: PLC0415  only for people
+
+    indent = line[: len(line) - len(body)]
+    return fill(
+        body,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent + " " * term.end() if term else indent or hang,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _visible(match: re.Match[str]) -> str:

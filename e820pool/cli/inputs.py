@@ -73,7 +73,9 @@ def add_block_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--block",
         choices=_BLOCKS,
-        help="which map of a kernel log to read (default: bios, or the first it has)",
+        metavar="MAP",
+        help="which map of a kernel log to read: bios, extended, setup_data, user or "
+        "modified (default: bios, or the first it has)",
     )
     parser.add_argument(
         "--log-boot",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from e820pool import __version__
 from e820pool.cli import status
 from e820pool.cli.commands import COMMANDS, load_command
-from e820pool.cli.console import Console
+from e820pool.cli.console import Console, folded
 from e820pool.cli.next_steps import next_step
 from e820pool.cli.suggest import nearest
 from e820pool.errors import E820PoolError
@@ -92,7 +92,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
         prog="e820pool",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -105,7 +105,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
         sub = commands.add_parser(
             name,
             help=text,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Help,
             allow_abbrev=False,
         )
         # Before the command or behind it; suppressed, or it would undo the former.
@@ -136,6 +136,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(json=_wants_json(words))
     with _signals_like_interrupts():
         return _run(words, console)
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Descriptions as they stand where they fit the terminal, else in shorter lines."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        parts = text.strip("\n").split("\n\n")
+        return "\n\n".join(_in_width(part, width, indent) for part in parts)
+
+
+# A paragraph is broken anew, a list or an example line by line.
+def _in_width(part: str, width: int, indent: str) -> str:
+    lines = part.split("\n")
+    if max(map(len, lines)) <= width:
+        return "\n".join(indent + line for line in lines)
+    joined: list[str] = []
+    for line in lines:
+        # The second line of a term in a list, or of a sentence.
+        goes_on = joined and "  " not in line.strip() and not line.startswith("  e820")
+        indents = len(line) - len(line.lstrip()) > 2 or not line.startswith(" ")
+        if goes_on and indents and joined[-1]:
+            joined[-1] += " " + line.strip()
+        else:
+            joined.append(line)
+    lines = joined
+    return "\n".join(indent + folded(line, width, hang="") for line in lines)
 
 
 # Asked before parsing, so that a usage error has its form too.
@@ -215,6 +241,7 @@ def _command(words: list[str], console: Console) -> int:
         args.parser.refuse(unknown)
     console.quiet = args.quiet
     console.color = getattr(args, "color", "auto")
+    console.prose = getattr(args, "format", "") in ("table", "text")
     try:
         code: int = args.run(args, console)
     except status.UsageError as exc:

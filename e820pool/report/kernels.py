@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from tabulate import tabulate
@@ -13,18 +14,50 @@ from e820pool.report.jsons import document, json_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from e820pool.kernel.profiles import Profile
     from e820pool.lab.images import KernelImage
 
 __all__ = ("behaviours_json", "behaviours_text", "images_json", "images_text")
 
 
-def behaviours_text(releases: Sequence[str]) -> str:
-    """Return the matrix: a row a behaviour, a column a release; then the legend.
+def behaviours_text(releases: Sequence[str], width: int | None = None) -> str:
+    """Return the matrix: a row a behaviour, a column a release.
+
+    Where that is wider than ``width`` characters, each behaviour has a line that names
+    the releases instead.
 
     Raises:
         InputError: a release is not known.
     """
     profiles = [profile_for(name) for name in releases or known_releases()]
+    matrix = _matrix(profiles)
+    if width is None or len(matrix.partition("\n")[0]) <= width:
+        return matrix
+    return "\n".join(
+        [f"{one.id}: {_spans(one.id, profiles)}" for one in all_behaviours()]
+        + [f"(table capacity): {_capacities(profiles)}"]
+    )
+
+
+# "4.4 to 5.15, from 6.6 on": runs of the releases that are asked about.
+def _spans(ident: str, profiles: Sequence[Profile]) -> str:
+    runs = [
+        [profile.release for profile in run]
+        for having, run in groupby(profiles, key=lambda profile: profile.has(ident))
+        if having
+    ]
+    words = [run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    return ", ".join(words) or "none of these"
+
+
+def _capacities(profiles: Sequence[Profile]) -> str:
+    runs = groupby(profiles, key=lambda profile: profile.capacity)
+    return ", ".join(
+        f"{capacity} from {next(iter(run)).release} on" for capacity, run in runs
+    )
+
+
+def _matrix(profiles: Sequence[Profile]) -> str:
     rows = [
         [one.id, *("x" if profile.has(one.id) else "" for profile in profiles)]
         for one in all_behaviours()
@@ -54,13 +87,18 @@ def behaviours_json(releases: Sequence[str]) -> str:
     return json_text(told)
 
 
-def images_text(images: Sequence[KernelImage]) -> str:
-    """Return the images as a table, or how to get some."""
+def images_text(images: Sequence[KernelImage], width: int | None = None) -> str:
+    """Return the images as a table, or in two lines each, or how to get some."""
     if not images:
         return "no kernel images here yet: run 'e820pool kernels fetch'"
     rows = [(one.release, one.version, one.path) for one in images]
     headers = ("release", "version", "image")
-    return tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
+    table = tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
+    if width is None or max(map(len, table.split("\n"))) <= width:
+        return table
+    return "\n".join(
+        f"{release}: {version}\n    {path}" for release, version, path in rows
+    )
 
 
 def images_json(images: Sequence[KernelImage]) -> str:

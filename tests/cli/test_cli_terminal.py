@@ -7,6 +7,9 @@ import pytest
 from rawhandoff import ROWS, map_file, with_reserved
 from terminal import on_terminal
 
+from e820pool.cli.commands import COMMANDS
+from e820pool.cli.console import folded
+
 CODES = re.compile(r"\x1b\[[0-9;]*m")
 GREEN = "\x1b[32m"
 
@@ -107,3 +110,44 @@ def test_a_record_s_name_reaches_no_terminal_as_it_is(run, tmp_path):
         done = run(command, "--jsonl", lines)
         assert json.loads(done.out)["id"] == HOSTILE
         assert "\x1b" not in done.out + done.err
+
+
+# What people copy stays in one piece.
+COPIED = re.compile(r"^ *(?:e820pool |next: )|[{/]")
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_has_room_in_sixty_columns(run, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "60")
+    text = run(*([command] if command else []), "--help").out
+    wide = [line for line in text.splitlines() if len(line) > 60]
+    assert [line for line in wide if not COPIED.search(line)] == []
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_results_for_people_have_room_in_a_narrow_terminal(
+    words, run, monkeypatch, columns
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    asked = (words["check"], words["demo"], words["show"], ("kernels", "list"))
+    for command in asked:
+        shown = run(*command)
+        wide = [line for line in shown.out.splitlines() if len(line) > columns]
+        assert [line for line in wide if not COPIED.search(line)] == [], command
+    assert "kaslr: 4.4 to 7.3" in shown.out
+
+
+def test_sentences_in_a_pipe_stay_in_one_line(words, run, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    lines = run(*words["check"]).out.splitlines()
+    assert any(line.startswith("judged on") and len(line) > 80 for line in lines)
+
+
+def test_a_long_sentence_is_broken_between_words_and_a_row_is_not():
+    sentence = "     " + "a deposit lies in " * 10
+    lines = folded(sentence.rstrip(), 40).split("\n")
+    assert len(lines) > 3
+    assert all(len(line) <= 40 and line.startswith("     ") for line in lines)
+    assert " ".join(line.strip() for line in lines) == sentence.strip()
+    row = "0x1000  " * 12
+    assert folded(row, 40) == row

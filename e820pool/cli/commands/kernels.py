@@ -50,8 +50,8 @@ def _list(args: argparse.Namespace, console: Console) -> int:
     if args.format == "json":
         console.result(behaviours_json(args.release))
         return status.DONE
-    console.result(behaviours_text(args.release))
-    console.result("\n" + images_text(cached_images()))
+    console.result(behaviours_text(args.release, console.width))
+    console.result("\n" + images_text(cached_images(), console.width))
     return status.DONE
 
 

@@ -16,6 +16,13 @@ needs='
 /usr/bin/cpio cpio
 /usr/bin/pgrep procps
 /usr/share/ovmf/OVMF.fd ovmf
+/usr/bin/make make
+/usr/bin/flex flex
+/usr/bin/bison bison
+/usr/bin/bc bc
+/usr/bin/patch patch
+/usr/bin/git git
+/usr/include/gelf.h libelf-dev
 /usr/bin/chromium chromium
 /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
 '

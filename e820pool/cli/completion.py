@@ -114,9 +114,10 @@ _BY_OPTION = {
 
 
 def _kernels() -> Iterable[str]:
-    from e820pool.lab.images import cached_images  # noqa: PLC0415  numpy
+    from e820pool.lab.images import built_images, cached_images  # noqa: PLC0415  numpy
 
-    return ("all", *_releases(), *(one.version for one in cached_images()))
+    here = (one.name or one.version for one in (*cached_images(), *built_images()))
+    return ("all", *_releases(), *here)
 
 
 def _releases() -> Iterable[str]:

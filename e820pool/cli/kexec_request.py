@@ -61,6 +61,7 @@ def request_of(
     Raises:
         InputError, BadImageError: a file cannot be read, or the image is none.
     """
+    from e820pool.cli.targets import image_path  # noqa: PLC0415
     from e820pool.live.plan import KexecRequest  # noqa: PLC0415
     from e820pool.loading.kernel_file import read_kernel_file  # noqa: PLC0415
     from e820pool.sources.files import read_large_file  # noqa: PLC0415
@@ -68,7 +69,7 @@ def request_of(
     from e820pool.sources.live_machine import reusable_cmdline  # noqa: PLC0415
 
     named = _installed(args)
-    image = Path(args.kernel) if named is None else named.image
+    image = image_path(args.kernel) if named is None else named.image
     initrd = _initrd_name(args, named)
     with both_names(args.kernel, image):
         line = args.append or ""
@@ -104,7 +105,9 @@ def both_names(asked: str, image: Path) -> Iterator[None]:
 def _installed(args: argparse.Namespace) -> InstalledKernel | None:
     from e820pool.sources.installed_kernels import find_installed  # noqa: PLC0415
 
-    if "/" in args.kernel or Path(args.kernel).is_file():
+    from e820pool.cli.targets import image_path  # noqa: PLC0415
+
+    if "/" in args.kernel or image_path(args.kernel).is_file():
         return None
     return find_installed(args.kernel, args.root or Path("/"))
 

@@ -128,7 +128,9 @@ def _kernel(text: str) -> KernelFile:
         return read_kernel_file(find_installed(text).image)
     found = find_image(text)
     return KernelFile(
-        name=found.version, image=found.read(), config=found.read_config()
+        name=found.name or found.version,
+        image=found.read(),
+        config=found.read_config(),
     )
 
 

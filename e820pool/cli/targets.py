@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
+    from e820pool.loading.kernel_file import KernelFile
 
 __all__ = (
     "DEFAULT_KERNEL",
@@ -25,6 +26,7 @@ __all__ = (
     "add_kernel_option",
     "configured",
     "default_kernel",
+    "image_path",
     "loaded",
     "one_target",
     "targets",
@@ -56,7 +58,8 @@ def add_kernel_option(
     parser: argparse.ArgumentParser, *, many: bool, default: str | None = None
 ) -> None:
     """Add ``--kernel`` with the words that this module reads."""
-    form = "a release, an image; of /boot: a version, `running`, `newest`"
+    form = "a release, an image, a name of 'kernels build'; of /boot: a version, "
+    form += "`running`, `newest`"
     if many:
         form = f"all, or a comma list: {form}"
     shown = default or f"{DEFAULT_KERNEL}; of live, the one that runs"
@@ -106,6 +109,16 @@ def default_kernel(args: argparse.Namespace) -> str:
     if args.kernel is not None:
         return str(args.kernel)
     return os.uname().release if args.handoff == "live" else DEFAULT_KERNEL
+
+
+def image_path(text: str) -> Path:
+    """Return the file that ``text`` names: a path, or a kernel that was built here."""
+    if _is_image(text) or not text[:1].isalpha():
+        return Path(text)
+    from e820pool.lab.images import built_images  # noqa: PLC0415  numpy
+
+    built = {one.name: one.path for one in built_images()}
+    return built.get(text, Path(text))
 
 
 def targets(text: str) -> list[Target]:
@@ -184,7 +197,21 @@ def _target(text: str) -> Target:
     # A whole version, of a kernel that is installed here, names its image.
     if text in _INSTALLED or Path(f"/boot/vmlinuz-{text}").is_file():
         return _image(find_installed(text).image)
-    return _release(text)
+    return _built(text) or _release(text)
+
+
+# A kernel that was built here begins with a letter, and no release does.
+def _built(text: str) -> Target | None:
+    if not text[:1].isalpha():
+        return None
+    from e820pool.lab.images import built_images  # noqa: PLC0415  numpy
+    from e820pool.loading.kernel_file import KernelFile  # noqa: PLC0415
+
+    found = next((one for one in built_images() if one.name == text), None)
+    if found is None:
+        return None
+    file = KernelFile(name=text, image=found.read(), config=found.read_config())
+    return _of_file(file)
 
 
 # A file that is called like a release is meant only when its folder is named.
@@ -216,11 +243,16 @@ def _as_it_runs(profile: Profile) -> Profile:
 
 
 def _image(path: Path) -> Target:
-    from e820pool.loading.kernel_file import profile_of, read_kernel_file  # noqa: PLC0415
+    from e820pool.loading.kernel_file import read_kernel_file  # noqa: PLC0415
 
-    kernel = read_kernel_file(path)
+    return _of_file(read_kernel_file(path))
+
+
+def _of_file(kernel: KernelFile) -> Target:
+    from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415
+
     try:
         profile = profile_of(kernel)
     except InputError as exc:
-        return Target(name=str(path), profile=None, reason=f"{str(path)!r}: {exc}")
-    return Target(name=str(path), profile=profile, image=kernel.image)
+        return Target(name=kernel.name, profile=None, reason=f"{kernel.name!r}: {exc}")
+    return Target(name=kernel.name, profile=profile, image=kernel.image)

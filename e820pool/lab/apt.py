@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
@@ -41,6 +42,8 @@ APT::Get::AllowUnauthenticated "false";
 APT::Architecture "amd64";
 APT::Architectures { "amd64"; };
 """
+
+_STANZA_LINE = re.compile(r"^(Version|SHA256): (\S+)$", re.MULTILINE)
 
 _HELP = "pass --kernel the path of a bzImage instead"
 
@@ -113,6 +116,20 @@ class IsolatedApt:
             raise LabError(f"apt-cache search: {_last_error(done)}")
         lines = done.stdout.splitlines()
         return tuple(sorted({line.partition(" ")[0] for line in lines if line}))
+
+    def newest(self, package: str) -> tuple[str, str]:
+        """Return version and SHA-256 of the newest package of a name.
+
+        Raises:
+            LabError: the archive has none.
+        """
+        argv = ("apt-cache", "show", "--no-all-versions", package)
+        done = self._run(argv, _UPDATE_SECONDS)
+        fields = dict(_STANZA_LINE.findall(done.stdout))
+        if done.returncode or not {"Version", "SHA256"} <= set(fields):
+            have = ", ".join(self.names(r"^linux-source-[0-9.]+$")) or "none"
+            raise LabError(f"the archive has no package {package}: it has {have}")
+        return fields["Version"], fields["SHA256"]
 
     def download(self, packages: Sequence[str], folder: Path) -> tuple[Path, ...]:
         """Put packages, with checksums that a signed list vouches for, in a folder.

@@ -91,13 +91,13 @@ def images_text(images: Sequence[KernelImage], width: int | None = None) -> str:
     """Return the images as a table, or in two lines each, or how to get some."""
     if not images:
         return "no kernel images here yet: run 'e820pool kernels fetch'"
-    rows = [(one.release, one.version, one.path) for one in images]
-    headers = ("release", "version", "image")
+    rows = [(one.name or one.release, one.version, one.path) for one in images]
+    headers = ("kernel", "version", "image")
     table = tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
     if width is None or max(map(len, table.split("\n"))) <= width:
         return table
     return "\n".join(
-        f"{release}: {version}\n    {path}" for release, version, path in rows
+        f"{kernel}: {version}\n    {path}" for kernel, version, path in rows
     )
 
 

@@ -120,7 +120,7 @@ def test_every_argument_that_takes_a_file_or_a_name_is_completed():
     completion.completion_script(parser, "bash")
     # What only its user can know.
     free = {"N", "SECONDS", "SIZE", "TEXT", "ADDRESS", "CMDLINE", "PART=ADDR", "MODEL"}
-    free |= {"SOCKET|COMMAND"}
+    free |= {"SOCKET|COMMAND", "OPTION=VALUE"}
     for action in completion._actions(parser):
         if action.choices is None and action.nargs != 0:
             assert hasattr(action, "complete") != (action.metavar in free), action

@@ -19,6 +19,7 @@ from e820pool.cli.inputs import (
     whole_map,
     whole_number,
 )
+from e820pool.cli.targets import image_path
 from e820pool.deposits import DepositLedger, parse_size
 from e820pool.errors import InputError
 from e820pool.handoff.build import BuildOptions, build_handoff
@@ -130,7 +131,7 @@ def _options(args: argparse.Namespace) -> BuildOptions:
 
 
 def _image(path: str) -> BzImage:
-    return parse_image(read_file(Path(path)))
+    return parse_image(read_file(image_path(path)))
 
 
 def _size_of(path: str) -> int:

@@ -103,9 +103,8 @@ def both_names(asked: str, image: Path) -> Iterator[None]:
 
 
 def _installed(args: argparse.Namespace) -> InstalledKernel | None:
-    from e820pool.sources.installed_kernels import find_installed  # noqa: PLC0415
-
     from e820pool.cli.targets import image_path  # noqa: PLC0415
+    from e820pool.sources.installed_kernels import find_installed  # noqa: PLC0415
 
     if "/" in args.kernel or image_path(args.kernel).is_file():
         return None

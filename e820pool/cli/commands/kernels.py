@@ -117,8 +117,7 @@ def _list(args: argparse.Namespace, console: Console) -> int:
         return status.DONE
     images = (*cached_images(), *built_images())
     console.result(behaviours_text(args.release, console.width))
-    console.result("
-" + images_text(images, console.width))
+    console.result("\n" + images_text(images, console.width))
     return status.DONE
 
 

@@ -175,12 +175,28 @@ def parse_bzimage(data: bytes) -> BzImage:
     )
 
 
+# What people have beside a bzImage, by its first bytes.
+_OTHERS = (
+    (b"\x7fELF", "an ELF file: of a vmlinux give arch/x86/boot/bzImage beside it"),
+    (b"\x1f\x8b", "a gzip file: unpack it, or give the kernel that it came with"),
+    (b"\xfd7zXZ", "an xz file: unpack it, or give the kernel that it came with"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file: unpack it, or give the kernel of it"),
+    (b"070701", "a cpio archive: an initrd is not the kernel"),
+    (b"!<arch>", "a package: unpack it and give its /boot/vmlinuz-*"),
+    (b"MZ", "an EFI program without a Linux header"),
+)
+
+
 # Before 2.00 nothing says where the header ends, so the two magics come first.
 def _validate_magic(data: bytes) -> None:
     boot_flag = int.from_bytes(data[0x1FE:0x200], "little")
     if boot_flag != BOOT_FLAG:
+        other = next((what for start, what in _OTHERS if data.startswith(start)), "")
         raise BadImageError(
-            f"kernel image: boot_flag at 0x1fe is {boot_flag:#06x}, not {BOOT_FLAG:#x}",
+            f"kernel image: this is no bzImage but {other}"
+            if other
+            else "kernel image: this is no bzImage: boot_flag at 0x1fe is "
+            f"{boot_flag:#06x}, not {BOOT_FLAG:#x}",
         )
     header = int.from_bytes(data[0x202:0x206], "little")
     if header != HDRS_MAGIC:

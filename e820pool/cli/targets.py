@@ -58,8 +58,10 @@ def add_kernel_option(
     parser: argparse.ArgumentParser, *, many: bool, default: str | None = None
 ) -> None:
     """Add ``--kernel`` with the words that this module reads."""
-    form = "a release, an image, a name of 'kernels build'; of /boot: a version, "
-    form += "`running`, `newest`"
+    form = (
+        "a release, an image, a name of 'kernels build'; of /boot: a version, "
+        "`running`, `newest` (with none there the newest release that is known)"
+    )
     if many:
         form = f"all, or a comma list: {form}"
     shown = default or f"{DEFAULT_KERNEL}; of live, the one that runs"
@@ -142,7 +144,9 @@ def targets(text: str) -> list[Target]:
         raise UsageError(
             f"--kernel {text!r} names no kernel: a verdict on none is none"
         )
-    return [_target(name) for name in names]
+    every = known_releases() if "all" in names else ()
+    found = [_target(name) for name in (*every, *names) if name != "all"]
+    return list({target.name: target for target in found}.values())
 
 
 def one_target(text: str) -> Target:
@@ -192,8 +196,15 @@ def loaded(handoff: Handoff, target: Target) -> Handoff:
 def _target(text: str) -> Target:
     if _is_image(text):
         return _image(Path(text))
-    from e820pool.sources.installed_kernels import find_installed  # noqa: PLC0415
+    from e820pool.sources.installed_kernels import (  # noqa: PLC0415
+        find_installed,
+        installed_kernels,
+    )
 
+    if text == "newest" and not installed_kernels():
+        from e820pool.kernel.profiles import known_releases  # noqa: PLC0415  numpy
+
+        return _release(known_releases()[-1])
     # A whole version, of a kernel that is installed here, names its image.
     if text in _INSTALLED or Path(f"/boot/vmlinuz-{text}").is_file():
         return _image(find_installed(text).image)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ("note", "oddities")
 
+_LOW_MEMORY = 1 << 20
+
 
 def note(id_: str, message: str, pages: ExtentSet | None = None) -> Finding:
     """Return a finding of level ``note``, about these pages if any."""
@@ -75,14 +77,18 @@ def _empty(table: NDArray[Any]) -> Iterator[Finding]:
 
 
 def _unaligned(table: NDArray[Any]) -> Iterator[Finding]:
+    # RAM ends at 0x9fc00 on nearly every PC: of the first MiB there is nothing to say.
+    low = table["addr"] + table["size"] <= np.uint64(_LOW_MEMORY)
+    low &= table["addr"] < np.uint64(_LOW_MEMORY)
     odd = (table["addr"] | table["size"]) & np.uint64(PAGE_SIZE - 1) != 0
+    odd &= ~low
     ram = table["type"] == E820_TYPE_RAM
     if odd.any():
         first = _shown(table, int(np.flatnonzero(odd)[0]))
         yield note(
             "unaligned",
             f"{int((odd & ram).sum())} RAM and {int((odd & ~ram).sum())} other entries "
-            f"are not whole pages: first {first}",
+            f"above 1 MiB are not whole pages: first {first}",
         )
 
 

@@ -8,6 +8,8 @@ import pytest
 import rawbytes
 from rawhandoff import GIB, MIB, ROWS, RawHandoff, with_reserved
 
+from e820pool.sources import installed_kernels
+
 PAGES = [(0x40000, 2)]
 TABLE = tuple(with_reserved(ROWS, PAGES))
 # RAM underneath, RESERVED on top: resolved by kernels, not by decompressors.
@@ -56,6 +58,16 @@ def test_a_carved_table_is_safe_for_all(judge):
     assert code == 0
     assert len(verdicts) > 15
     assert {one["verdict"] for one in verdicts} == {"safe"}
+
+
+def test_a_list_may_name_all_and_the_newest(judge, monkeypatch):
+    # What is in /boot differs by machine.
+    monkeypatch.setattr(installed_kernels, "installed_kernels", list)
+    _, every = judge("--kernel", "all")
+    _, listed = judge("--kernel", "newest,all,6.1")
+    assert [one["kernel"] for one in listed] == [one["kernel"] for one in every]
+    _, (last,) = judge("--kernel", "newest")
+    assert last["kernel"] == every[-1]["kernel"]
 
 
 def test_a_deposit_that_is_ram_is_unsafe_for_all(judge):

@@ -123,7 +123,10 @@ def test_an_image_without_a_payload_field_has_no_payload():
         (rawbytes.bzimage()[:0x26B], "its setup_header ends at 0x26c"),
         (rawbytes.bzimage()[: 5 * 512], "its protected-mode part begins at 0xa01"),
         (rawbytes.bzimage()[:-1], "its payload ends at 0xa40"),
-        (rawbytes.bzimage(boot_flag=0), "boot_flag at 0x1fe is 0x0000, not 0xaa55"),
+        (
+            rawbytes.bzimage(boot_flag=0),
+            "no bzImage: boot_flag at 0x1fe is 0x0000, not 0xaa55",
+        ),
         (rawbytes.bzimage(header=0x12), "0x00000012 at 0x202, not 0x53726448 (HdrS)"),
         (rawbytes.bzimage(version=0x0105), "boot protocol 1.05 (0x0105) is older than"),
         (rawbytes.bzimage(loadflags=0), "loadflags 0x00 without LOADED_HIGH"),

@@ -152,13 +152,21 @@ def test_a_file_that_may_not_be_read_is_one_line(monkeypatch, tmp_path):
         read_map(str(tmp_path / "secret"))
 
 
+MORE = b"BIOS-e820: [mem 0x900000000-0x900000bff] usable\n"
+
+
 def test_notes_of_the_reader_and_of_the_map_come_together():
-    found = read_map("-", stdin=io.BytesIO(LOG.replace(b"0x9ffff", b"0x9fbff")))
+    found = read_map("-", stdin=io.BytesIO(LOG.replace(b"0x9ffff", b"0x9fbff") + MORE))
     assert [note.id for note in found.notes] == [
         "no-headline",
         "end-unseen",
         "unaligned",
     ]
+
+
+def test_ram_that_ends_inside_of_a_page_below_1_mib_is_no_news():
+    found = read_map("-", stdin=io.BytesIO(LOG.replace(b"0x9ffff", b"0x9fbff")))
+    assert [note.id for note in found.notes] == ["no-headline", "end-unseen"]
 
 
 def test_a_note_is_told_once_however_often_a_map_is_rewritten():

@@ -9,6 +9,7 @@ from e820pool.compat.judge import (
     judge_boot,
     judge_each,
     judge_input,
+    judge_machine,
     model_of_boot,
 )
 from e820pool.compat.verdict import (
@@ -33,6 +34,7 @@ __all__ = (
     "judge_boot",
     "judge_each",
     "judge_input",
+    "judge_machine",
     "model_of_boot",
     "verdict_of",
     "verdict_unknown",

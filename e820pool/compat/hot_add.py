@@ -18,9 +18,8 @@ __all__ = ("findings_of_hot_add",)
 
 _SOURCE = (
     "mm/memory_hotplug.c register_memory_resource(), drivers/acpi/acpi_memhotplug.c "
-    "acpi_memory_enable_device()"
+    "acpi_memory_enable_device(), drivers/acpi/scan.c acpi_scan_init()"
 )
-# drivers/acpi/acpi_memhotplug.c, 5.10 to 7.3.
 _OFF = "acpi_no_memhotplug"
 
 
@@ -35,12 +34,12 @@ def findings_of_hot_add(case: Situation) -> Iterator[Finding]:
         return
     if not case.profile.config["ACPI_HOTPLUG_MEMORY"]:
         return
+    if case.has("acpi-no-memhotplug") and _OFF in case.given.cmdline.split():
+        return
     if case.has("hot-add-into-reserved"):
-        if _OFF in case.given.cmdline.split():
-            return
         free = not_busy(case.table)
     else:
-        # Whatever has a resource is in the way, RESERVED too.
+        # The driver comes after RESERVED: whatever has a resource is in the way.
         free = ~case.table.covered
     devices = case.given.memory_devices
     hit = case.deposits & addable_bytes(free, devices).pages_inside()

@@ -45,6 +45,7 @@ __all__ = (
     "judge_boot",
     "judge_each",
     "judge_input",
+    "judge_machine",
     "model_of_boot",
 )
 
@@ -141,9 +142,8 @@ def judge_boot(record: BootedHandoff, profile: Profile) -> Judgement:
     question = _question(handoff.ledger.extents, boot_input(handoff), handoff.notes)
     model = model_of_boot(question.given, profile, machine)
     modelled = _answer(question, profile, model)
-    seen = check_input(question.deposits, question.given, profile, machine)
     known = _judged_on(question, profile, (), "model and machine")
-    seen = replace(seen, judged_on=replace(known, by="machine"))
+    seen = judge_machine(record, profile)
     differences = diff(model, machine)
     told = [
         Finding(
@@ -161,6 +161,18 @@ def judge_boot(record: BootedHandoff, profile: Profile) -> Judgement:
         machine=seen,
         differences=differences,
     )
+
+
+def judge_machine(record: BootedHandoff, profile: Profile) -> Verdict:
+    """Return the verdict on what a real kernel made of its boot, without a model.
+
+    Args:
+        record: the boot.
+        profile: of the kernel that was booted, if only by its release.
+    """
+    question = _question(record.handoff.ledger.extents, boot_input(record.handoff), ())
+    seen = check_input(question.deposits, question.given, profile, record.view)
+    return replace(seen, judged_on=_judged_on(question, profile, (), "machine"))
 
 
 def model_of_boot(

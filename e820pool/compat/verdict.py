@@ -131,14 +131,19 @@ class Verdict:
 
 
 def verdict_of(
-    kernel: str, findings: Iterable[Finding], view: KernelView | None = None
+    kernel: str,
+    findings: Iterable[Finding],
+    view: KernelView | None = None,
+    judged_on: JudgedOn | None = None,
 ) -> Verdict:
     """Return the verdict that the highest level among ``findings`` decides."""
     rank = {"unsafe": 0, "degraded": 1, "note": 2}
     ordered = tuple(sorted(findings, key=lambda finding: rank[finding.level]))
     words: dict[str | None, VerdictWord] = {"unsafe": "unsafe", "degraded": "degraded"}
     word = words.get(worst_level(ordered), "safe")
-    return Verdict(kernel=kernel, verdict=word, findings=ordered, view=view)
+    return Verdict(
+        kernel=kernel, verdict=word, findings=ordered, view=view, judged_on=judged_on
+    )
 
 
 def verdict_unknown(kernel: str, reason: str) -> Verdict:

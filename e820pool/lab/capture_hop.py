@@ -104,7 +104,9 @@ def _given(
     line = facts.started.bound.handoff.cmdline.decode("latin-1")
     size = parse_bzimage(facts.started.image).init_size
     window = capture_window(crash_ranges(ranges), size)
-    return replace(handed.boot_input(line), load_window=window)
+    given = handed.boot_input(line)
+    devices = facts.firmware_map.devices
+    return replace(given, load_window=window, memory_devices=devices)
 
 
 def _verdict(
@@ -120,7 +122,7 @@ def _verdict(
     if handed is not None:
         found += findings_of_handed_over(handed)
     found += findings_of_dump(deposits, _expected(ranges, facts))
-    return verdict_of(facts.kernel.name, found, judged.view)
+    return verdict_of(facts.kernel.name, found, judged.view, judged.judged_on)
 
 
 def _iomem_of(facts: HopFacts) -> str:

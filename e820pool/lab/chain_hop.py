@@ -181,7 +181,9 @@ def _given(facts: HopFacts) -> BootInput | None:
     handed = _handed_over(facts)
     if handed is None:
         return None
-    return handed.boot_input(handoff.cmdline.decode("latin-1"))
+    given = handed.boot_input(handoff.cmdline.decode("latin-1"))
+    # A loader hands nothing on of them: the next kernel asks ACPI itself.
+    return replace(given, memory_devices=facts.firmware_map.devices)
 
 
 def _handed_over(facts: HopFacts) -> HandedOver | None:

@@ -157,7 +157,8 @@ def _verdict(
     window = capture_window(own, size)
     given = replace(given, load_window=window, memory_devices=devices)
     judged = judge_input(ledger.extents, given, profile, findings)
-    return verdict_of(name, of_capture_kernel(judged.findings), judged.view)
+    found = of_capture_kernel(judged.findings)
+    return verdict_of(name, found, judged.view, judged.judged_on)
 
 
 # What is kept for a capture kernel is not free to be deposited: the list is suspect.

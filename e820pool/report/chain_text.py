@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from e820pool.findings import finding_value
 from e820pool.report.jsons import document, extent_values, json_text
-from e820pool.report.verdicts import finding_line, verdict_value
+from e820pool.report.verdicts import finding_line, judged_on_lines, verdict_value
 
 if TYPE_CHECKING:
     from e820pool.lab.chain_model import ChainRecord, Dump, Hop
@@ -36,7 +36,8 @@ def chain_text(record: ChainRecord) -> str:
         disable_numparse=True,
     )
     told = [line for hop in record.hops for line in _remarks(hop)]
-    return "\n".join([table, "", *told, _end(record)])
+    known = judged_on_lines([hop.predicted for hop in record.hops if hop.predicted])
+    return "\n".join([table, "", *told, _end(record), *known])
 
 
 def hop_line(hop: Hop) -> str:

@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from e820pool.report.jsons import document, json_text
 from e820pool.report.table import human_size
-from e820pool.report.verdicts import verdict_value
+from e820pool.report.verdicts import judged_on_lines, verdict_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ _LOADERS = ("kexec-load", "kexec-file")
 def compare_text(found: Comparison) -> str:
     """Return the verdicts, what each encoding costs and keeps, and what differs."""
     parts = [_verdicts(found), _costs(found), *_disagreements(found)]
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *_judged_on(found)])
 
 
 def compare_json(found: Comparison) -> str:
@@ -68,6 +68,13 @@ def _verdicts(found: Comparison) -> str:
     if found.is_booted:
         said += "/deposited pages that the real kernel touched"
     return f"{pages}; {said}\n{table}"
+
+
+# Of one kernel the encodings may differ in what was assumed for them.
+def _judged_on(found: Comparison) -> list[str]:
+    verdicts = [cell.model.verdict for cell in found.cells]
+    lines = judged_on_lines([one for one in verdicts if one is not None])
+    return ["\n".join(lines)] if lines else []
 
 
 def _costs(found: Comparison) -> str:

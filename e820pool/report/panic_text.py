@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from e820pool.compat.verdict import judged_on_value
 from e820pool.findings import finding_value
 from e820pool.report.jsons import (
     deposit_values,
@@ -12,7 +13,7 @@ from e820pool.report.jsons import (
     extent_values,
     json_text,
 )
-from e820pool.report.verdicts import finding_line
+from e820pool.report.verdicts import finding_line, judged_on_lines
 from e820pool.report.view import mem_range
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def panic_text(plan: PanicPlan, obstacles: Sequence[str] = ()) -> str:
     found = plan.verdict.findings
     if found:
         lines += ["", *(finding_line(one) for one in found)]
+    lines += ["", *judged_on_lines([plan.verdict])]
     lines += [f"would be refused here: {one}" for one in obstacles]
     return "\n".join(lines)
 
@@ -66,6 +68,7 @@ def panic_json(plan: PanicPlan, obstacles: Sequence[str], done: str) -> str:
             cmdline=plan.request.cmdline.decode("latin-1"),
             verdict=plan.verdict.verdict,
             findings=[finding_value(one) for one in plan.verdict.findings],
+            judged_on=judged_on_value(plan.verdict.judged_on),
             obstacles=list(obstacles),
             crash_memory=[[start, end - start] for start, end in plan.own],
             nr_entries=plan.nr_entries,

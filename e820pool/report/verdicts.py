@@ -56,10 +56,10 @@ def verdicts_text(verdicts: Sequence[Verdict], *, paint: Paint = plain) -> str:
 
 def judged_on_lines(verdicts: Sequence[Verdict]) -> list[str]:
     """Return a line for each different thing that verdicts were judged on."""
-    kernels: dict[str, list[str]] = {}
+    kernels: dict[str, dict[str, None]] = {}
     for one in verdicts:
         if one.judged_on is not None:
-            kernels.setdefault(_judged_on(one.judged_on), []).append(one.kernel)
+            kernels.setdefault(_judged_on(one.judged_on), {})[one.kernel] = None
     if len(kernels) == 1:
         return [f"judged on: {text}" for text in kernels]
     return [f"judged on ({', '.join(who)}): {text}" for text, who in kernels.items()]

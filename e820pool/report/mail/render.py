@@ -29,6 +29,7 @@ from e820pool.report.results.model import (
 )
 from e820pool.report.summary import curve_sentence, heading, pages_text, summary
 from e820pool.report.table import human_size
+from e820pool.report.verdicts import judged_on_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,9 @@ def _(chapter: ComparisonChapter) -> Iterator[str]:
         for name, _ in chapter.encodings
     ]
     legend = wrapped(_BOOTED_LEGEND if booted else _LEGEND)
-    yield from section("Verdicts", [*legend, "", *table(headers, rows)])
+    verdicts = [one.verdict for one in chapter.cells if one.verdict]
+    known = (line for one in judged_on_lines(verdicts) for line in wrapped(one))
+    yield from section("Verdicts", [*legend, "", *table(headers, rows), "", *known])
     yield from section("Costs, at most, and what is kept", _cost_lines(chapter))
     yield from _remarks(chapter)
     if found := findings_of_comparison(chapter):
@@ -128,7 +131,9 @@ def _(chapter: ChainChapter) -> Iterator[str]:
     hops = [
         line for at, hop in enumerate(chapter.hops) for line in _hop_lines(at + 1, hop)
     ]
-    yield from section("Timeline", [*wrapped(carried), *hops])
+    verdicts = [one.predicted for one in chapter.hops if one.predicted]
+    known = (line for one in judged_on_lines(verdicts) for line in wrapped(one))
+    yield from section("Timeline", [*wrapped(carried), *hops, *known])
     first, last = chapter.hops[0], chapter.hops[-1]
     lines = _map_lines(first.table, last.table, last.deposits)
     yield from section("Map, first kernel and last kernel", lines)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from e820pool import __version__
 from e820pool.report.explanations import explanations
 from e820pool.report.page.context import finding_ids, shown
+from e820pool.report.results.model import HopStep
 from e820pool.report.summary import counted, pages_text
 from e820pool.report.table import human_size
 from e820pool.report.verdicts import judged_on_lines
@@ -21,7 +22,7 @@ from e820pool.report.zones import LABELS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from e820pool.report.results.model import Chapter, Judged
+    from e820pool.report.results.model import Chapter, Judged, MatrixCell
 
 __all__ = ("html_report",)
 
@@ -65,8 +66,10 @@ def _pages() -> Environment:
     return pages
 
 
-def _judged_on(rows: Sequence[Judged]) -> list[str]:
-    return judged_on_lines([row.verdict for row in rows])
+# Of what has a verdict: a kernel's row, a cell, or a hop of a chain.
+def _judged_on(rows: Sequence[Judged | MatrixCell | HopStep]) -> list[str]:
+    found = (row.predicted if isinstance(row, HopStep) else row.verdict for row in rows)
+    return judged_on_lines([one for one in found if one is not None])
 
 
 def _source(pages: Environment, name: str) -> str:

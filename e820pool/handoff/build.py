@@ -23,7 +23,7 @@ from e820pool.abi.pool_record import (
 from e820pool.abi.setup_data import SETUP_E820_EXT, SetupDataNode
 from e820pool.deposits import Deposit
 from e820pool.errors import CapacityError, InputError
-from e820pool.extents import ByteRangeSet, ExtentSet, Span
+from e820pool.extents import ByteRangeSet, Span
 from e820pool.handoff.budget import fit_table
 from e820pool.handoff.encodings import encoding_named
 from e820pool.handoff.hot_add import hold_blocks
@@ -86,8 +86,6 @@ class BuildOptions:
         addresses: a part's name (``boot_params``, ``cmdline``, ``initrd``,
             ``setup_data-0``, ``setup_data-1`` ...) to the address the user wants.
         generation: hops since the first kernel, kept in the pool record.
-        readable: deposited pages that user space of the next kernel must be able to
-            read: a record in the first page of a region.
     """
 
     encoding: str = "guarded"
@@ -99,7 +97,6 @@ class BuildOptions:
     initrd_size: int = 0
     addresses: Mapping[str, int] = field(default_factory=dict)
     generation: int = 1
-    readable: ExtentSet = field(default_factory=ExtentSet)
 
 
 def build_handoff(
@@ -141,7 +138,7 @@ def build_handoff(
     table = encoding.make_table(machine, ledger)
     hold = partial(_held, encoding=encoding, machine=machine, ledger=ledger)
     if options.max_entries is None:
-        table = hold(table, options)
+        table = hold(table)
         _validate_capacity(table)
     else:
         table = _within_budget(table, options.max_entries, options, hold)
@@ -199,7 +196,6 @@ def _checked_cmdline(options: BuildOptions, words: str) -> bytes:
 
 def _held(
     table: NDArray[Any],
-    options: BuildOptions,
     *,
     encoding: Encoding,
     machine: MemoryMap,
@@ -208,7 +204,7 @@ def _held(
     if not encoding.holds_blocks or not len(ledger):
         return table
     ram = machine.bytes_of(E820_TYPE_RAM)
-    held = hold_blocks(E820Table(table), ledger.extents, ram, options.readable)
+    held = hold_blocks(E820Table(table), ledger.extents, ram)
     return held.entries
 
 
@@ -216,7 +212,7 @@ def _within_budget(
     table: NDArray[Any],
     max_entries: int,
     options: BuildOptions,
-    hold: Callable[[NDArray[Any], BuildOptions], NDArray[Any]],
+    hold: Callable[[NDArray[Any]], NDArray[Any]],
 ) -> NDArray[Any]:
     # What has its place stays RAM; what is placed later finds what is left.
     wanted = list(options.addresses.values())
@@ -228,7 +224,7 @@ def _within_budget(
     limit = room = min(max_entries, _TABLE_LIMIT)
     while True:
         fitted = fit_table(table, room, keep)
-        entries = hold(fitted.entries, options)
+        entries = hold(fitted.entries)
         # A deposit beside what the firmware itself reserves no longer shares its entry.
         if entries.size <= limit:
             break

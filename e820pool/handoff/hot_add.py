@@ -64,7 +64,6 @@ def hold_blocks(
     table: E820Table,
     deposits: ExtentSet,
     firmware_ram: ByteRangeSet,
-    readable: ExtentSet | None = None,
 ) -> E820Table:
     """Return the table in which no whole block with a deposit is without a busy byte.
 
@@ -73,16 +72,12 @@ def hold_blocks(
         deposits: the pages to keep.
         firmware_ram: bytes that are RAM to the firmware; what else is RESERVED keeps
             its type, which is the firmware's.
-        readable: pages that stay RESERVED, since user space reads them: a busy page
-            cannot be read where a kernel has CONFIG_IO_STRICT_DEVMEM.
     """
     at_risk = pages_at_risk(table, deposits)
     if not at_risk:
         return table
     rows = _rows_over(table, E820_TYPE_RESERVED, at_risk.to_bytes())
     held = rows & firmware_ram
-    if readable:
-        held -= readable.to_bytes()
     machine = MemoryMap(entries=table.entries)
     return E820Table(carved_table(machine, held, E820_TYPE_ACPI))
 

@@ -20,6 +20,8 @@ LOOK_STYLES = {
     Look.OTHER: "magenta",
     Look.DEPOSITED: "bold white on red",
     Look.NOTHING: "dim",
+    Look.DEVICE: "blue",
+    Look.PLUGGABLE: "dim",
 }
 """How a picture's characters are painted."""
 

@@ -12,10 +12,12 @@ from e820pool.report.paint import LOOK_STYLES, plain
 from e820pool.report.table import device_lines, human_size
 from e820pool.report.zones import (
     LABELS,
+    PLACE_LABELS,
     Look,
     Zone,
     address_label,
     deposits_between,
+    device_looks,
     devices_of,
     looks_of,
     zones_of,
@@ -40,6 +42,8 @@ _BLOCKS = {
     Look.OTHER: "?",
     Look.DEPOSITED: "D",
     Look.NOTHING: "\N{MIDDLE DOT}",
+    Look.DEVICE: "M",
+    Look.PLUGGABLE: "m",
 }
 _ASCII = {
     Look.RAM: "#",
@@ -48,7 +52,13 @@ _ASCII = {
     Look.OTHER: "?",
     Look.DEPOSITED: "D",
     Look.NOTHING: ".",
+    Look.DEVICE: "M",
+    Look.PLUGGABLE: "m",
 }
+
+
+# The name of their bar.
+_DEVICES = "devices"
 
 
 def picture(
@@ -62,9 +72,10 @@ def picture(
 ) -> str:
     """Return lines of at most ``width`` columns: a bar for each map and stretch.
 
-    A column shows what fills most of it, but a deposit always shows. Without
-    ``deposits`` they are what was RAM before and is RESERVED after. ``paint`` adds
-    colour (:func:`e820pool.report.paint.painter`).
+    A column shows what fills most of it, but a deposit always shows. Memory devices
+    have a bar of their own, where there are any. Without ``deposits`` they are what
+    was RAM before and is RESERVED after. ``paint`` adds colour
+    (:func:`e820pool.report.paint.painter`).
 
     Raises:
         InputError: an entry reaches 2^64.
@@ -76,16 +87,23 @@ def picture(
     else:
         bars = {"": looks_of(before, deposits)}
     margin = max(len(name) for name in bars) + (after is not None)
-    columns = max(width, MIN_WIDTH) - margin
     marks = _ASCII if ascii_only else _BLOCKS
+    devices = devices_of(maps)
+    places = device_looks(devices)
+    margin = max(margin, len(_DEVICES) + 1) if places else margin
+    columns = max(width, MIN_WIDTH) - margin
     lines, seen = [], set()
     for zone in zones_of(maps):
         lines.append(" " * margin + _ruler(zone, columns))
         for name, cells in _rows(zone, bars, columns).items():
             seen |= set(cells)
             lines.append(name.ljust(margin) + _bar(cells, marks, paint))
+        if any(ranges.overlaps(zone.start, zone.end) for _, ranges in places):
+            cells = _cells(zone, places, min(columns, zone.size))
+            seen |= set(cells)
+            lines.append(_DEVICES.ljust(margin) + _bar(cells, marks, paint))
     lines += _legend(seen, marks, columns + margin, paint)
-    for line in device_lines(devices_of(maps)):
+    for line in device_lines(devices):
         lines += wrap(line, columns + margin)
     return "\n".join(lines) + "\n"
 
@@ -151,7 +169,7 @@ def _legend(
 ) -> list[str]:
     # The looks that occur, as many on a line as fit; codes of colour take no room.
     lines, used = [""], 0
-    for look, label in LABELS.items():
+    for look, label in (LABELS | PLACE_LABELS).items():
         if look not in seen:
             continue
         room = len(marks[look]) + 1 + len(label)

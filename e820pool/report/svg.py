@@ -9,10 +9,12 @@ from e820pool.extents import ByteRangeSet
 from e820pool.report.table import device_lines, human_size
 from e820pool.report.zones import (
     LABELS,
+    PLACE_LABELS,
     Look,
     Zone,
     address_label,
     deposits_between,
+    device_looks,
     devices_of,
     looks_of,
     zones_of,
@@ -32,7 +34,11 @@ _FILL = {
     Look.OTHER: "#c9a6d8",
     Look.DEPOSITED: "#c0392b",
     Look.NOTHING: "#ffffff",
+    Look.DEVICE: "#3f4a8a",
+    Look.PLUGGABLE: "#cdd2ea",
 }
+
+_WORDS = LABELS | PLACE_LABELS
 
 # Pixels. A deposit of one page is drawn this wide at least: it must never vanish.
 _MARGIN, _LABEL, _WIDTH = 20, 64, 860
@@ -66,13 +72,15 @@ def svg_picture(
         given = deposits_between(before, after) if deposits is None else deposits
         zones = zones_of([before, after])
         bars = {"before": looks_of(before), "after": looks_of(after, given)}
-    page = _Page(left=_MARGIN + (_LABEL if after is not None else 0), bars=bars)
+    known = devices_of([before, before if after is None else after])
+    places = device_looks(known)
+    has_names = after is not None or places
+    page = _Page(left=_MARGIN + (_LABEL if has_names else 0), bars=bars, places=places)
     page.text(_MARGIN, title or before.origin or "memory map", size=15)
     page.down(_RULER + _SPACE)
     for zone in zones:
         page.zone(zone)
     page.legend()
-    known = devices_of([before, before if after is None else after])
     for line in device_lines(known):
         page.text(page.left, line)
         page.down(_MARGIN)
@@ -82,8 +90,10 @@ def svg_picture(
 class _Page:
     # The elements drawn so far, and how far down they reach.
 
-    def __init__(self, *, left: int, bars: _Bars) -> None:
-        self.left, self.bars = left, bars
+    def __init__(
+        self, *, left: int, bars: _Bars, places: list[tuple[Look, ByteRangeSet]]
+    ) -> None:
+        self.left, self.bars, self.places = left, bars, places
         self.parts: list[str] = []
         self.y = _MARGIN + 2
 
@@ -107,6 +117,8 @@ class _Page:
         self.down(6)
         for name, looks in self.bars.items():
             self.bar(zone, name, looks)
+        if any(ranges.overlaps(zone.start, zone.end) for _, ranges in self.places):
+            self.bar(zone, "devices", self.places)
         self.down(_RULER + _SPACE)
 
     def bar(
@@ -135,19 +147,20 @@ class _Page:
         )
         if drawn < _POINTABLE:
             return f"{shape}/>"
-        tip = f"[mem {start:#x}-{end - 1:#x}] {LABELS[look]}, {human_size(end - start)}"
+        tip = f"[mem {start:#x}-{end - 1:#x}] {_WORDS[look]}, {human_size(end - start)}"
         return f"{shape}><title>{tip}</title></rect>"
 
     def legend(self) -> None:
-        used = {look for looks in self.bars.values() for look, _ in looks}
+        bars = [*self.bars.values(), self.places]
+        used = {look for looks in bars for look, _ in looks}
         x = float(self.left)
-        for look in [look for look in LABELS if look in {*used, Look.NOTHING}]:
+        for look in [look for look in _WORDS if look in {*used, Look.NOTHING}]:
             self.parts.append(
                 f'<rect x="{x:.1f}" y="{self.y - 10}" width="12" height="12" '
                 f'fill="{_FILL[look]}" stroke="#8a8f98" stroke-width="0.5"/>'
             )
-            self.text(x + 18, LABELS[look])
-            x += 34 + 7 * len(LABELS[look])
+            self.text(x + 18, _WORDS[look])
+            x += 34 + 7 * len(_WORDS[look])
         self.down(_MARGIN)
 
     def document(self) -> str:

@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = (
     "LABELS",
+    "PLACE_LABELS",
     "Look",
     "Zone",
     "address_label",
     "deposits_between",
+    "device_looks",
     "devices_of",
     "look_of_type",
     "looks_of",
@@ -55,6 +57,8 @@ class Look(IntEnum):
     ACPI = 3
     OTHER = 4
     DEPOSITED = 5
+    DEVICE = 6
+    PLUGGABLE = 7
 
 
 LABELS = {
@@ -66,6 +70,12 @@ LABELS = {
     Look.NOTHING: "no entry",
 }
 """The words of a legend."""
+
+PLACE_LABELS = {
+    Look.DEVICE: "memory device",
+    Look.PLUGGABLE: "memory devices may lie here",
+}
+"""The words for what a bar of its own shows: no entry of a table says them."""
 
 _LOOK_OF_TYPE = {
     E820_TYPE_RAM: Look.RAM,
@@ -103,9 +113,9 @@ def address_label(addr: int) -> str:
 def zones_of(maps: Sequence[MemoryMap]) -> tuple[Zone, ...]:
     """Return the stretches in which the maps have entries, in order.
 
-    The first MiB and the rest below 4 GiB have a scale of their own, since all the
-    small ranges lie there. Above, a new stretch begins after every gap that is
-    longer than all that is used there.
+    Memory devices count as entries. The first MiB and the rest below 4 GiB have a
+    scale of their own, since all the small ranges lie there. Above, a new stretch
+    begins after every gap that is longer than all that is used there.
 
     Raises:
         InputError: an entry reaches 2^64.
@@ -113,6 +123,8 @@ def zones_of(maps: Sequence[MemoryMap]) -> tuple[Zone, ...]:
     used = ByteRangeSet()
     for one in maps:
         used |= one.table.resolved().covered
+        if one.devices is not None:
+            used |= ByteRangeSet(one.devices.devices)
     low = used & ByteRangeSet([(_MIB, _4_GIB)])
     zones = [Zone(start=0, end=_MIB)] if used.overlaps(0, _MIB) else []
     if low:
@@ -153,6 +165,18 @@ def deposits_between(before: MemoryMap, after: MemoryMap) -> ByteRangeSet:
 def devices_of(maps: Sequence[MemoryMap]) -> MemoryDevices | None:
     """Return where memory can be added, by the first map that says it."""
     return next((one.devices for one in maps if one.devices is not None), None)
+
+
+def device_looks(devices: MemoryDevices | None) -> list[tuple[Look, ByteRangeSet]]:
+    """Return which bytes are a memory device, and in which others one may lie."""
+    if devices is None:
+        return []
+    known = ByteRangeSet(devices.devices)
+    found = (
+        (Look.DEVICE, known),
+        (Look.PLUGGABLE, ByteRangeSet(devices.regions) - known),
+    )
+    return [(look, ranges) for look, ranges in found if ranges]
 
 
 def looks_of(

@@ -256,6 +256,27 @@ DEVICE_LINES = (
 )
 
 
+@pytest.mark.parametrize("form", ["picture", "svg"])
+def test_memory_devices_are_drawn_below_the_map(ok, tmp_path, form):
+    """One that no entry of the table names has a place in the picture all the same."""
+    known = tmp_path / "map.json"
+    rows = [[0, 0x9F000, 1], [1 << 20, 511 << 20, 1]]
+    head = {"schema": 1, "kind": "memory-map", "entries": rows}
+    known.write_text(json.dumps(head | {"memory_devices": [[4 << 30, 1 << 30]]}))
+    out = ok("show", known, "--format", form).out
+    if form == "svg":
+        assert "[mem 0x100000000-0x13fffffff] memory device, 1 GiB" in out
+        assert ">devices</text>" in out
+    else:
+        (bar,) = (line for line in out.splitlines() if line.startswith("devices "))
+        assert set(bar.removeprefix("devices").strip()) == {"M"}
+        assert "M memory device" in out
+    known.write_text(json.dumps(head | {"memory_devices": []}))
+    out = ok("show", known, "--format", form).out
+    assert ">devices<" not in out
+    assert not any(line.startswith("devices ") for line in out.splitlines())
+
+
 @pytest.mark.parametrize("form", ["table", "picture", "svg"])
 def test_memory_devices_are_said(ok, machine, tmp_path, form):
     assert "memory device" not in ok("show", machine, "--format", form).out

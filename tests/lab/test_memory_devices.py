@@ -85,6 +85,19 @@ def test_every_kernel_uses_what_is_only_reserved(kernel):
     assert record.view.touched_deposits.nr_pages > 0.9 * PAGES
 
 
+def test_reserved_that_fills_a_device_with_a_gap_is_not_in_its_way(image_of):
+    """RESERVED is a resource only after ACPI's devices: it lies within System RAM."""
+    half = (DEVICE[0], DEVICE[0] + 64 * MIB)
+    rows = (*RAM, (half[0], 64 * MIB, 1))
+    image = image_of("6.12").read()
+    record = boot_with_device(handoff_of([half], rows, encoding="split"), image)
+    assert is_added(record)
+    assert f"  {half[0]:x}-{half[1] - 1:x} : Reserved" in record.report.text("iomem")
+    assert record.view.touched_deposits.nr_pages > 0.9 * PAGES / 2
+    handoff = handoff_of([half], rows)
+    check_kept(boot_with_device(handoff, image), handoff)
+
+
 @pytest.mark.slow
 def test_without_the_device_reserved_is_enough(kernel):
     record = boot_patiently(handoff_of(encoding="split"), kernel.read())

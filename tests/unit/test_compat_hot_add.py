@@ -19,8 +19,8 @@ REGION = MemoryDevices(regions=((4 * GIB, 8 * GIB),))
 ELSEWHERE = MemoryDevices(devices=((5 * GIB, 6 * GIB),))
 
 
-def findings(deposit, devices, release="6.12", *, config=None, **options):
-    machine = replace(MemoryMap.of(ROWS), devices=devices)
+def findings(deposit, devices, release="6.12", *, config=None, rows=ROWS, **options):
+    machine = replace(MemoryMap.of(rows), devices=devices)
     ledger = DepositLedger.of_ranges([parse_range(deposit)])
     options = BuildOptions(**{"encoding": "split"} | options)
     verdict = judge(
@@ -63,9 +63,25 @@ def test_the_canonical_encoding_and_type_5_are_out_of_danger(devices):
     assert level("4G+1G", devices, encoding="unusable") is None
 
 
-def test_reserved_was_in_the_way_before_5_1():
-    assert level("4G+1G", WHOLE, "4.19") is None
-    assert level("4G+1G", WHOLE, "5.4") == "unsafe"
+def test_reserved_was_in_the_way_while_the_driver_came_after_it():
+    assert level("4G+1G", WHOLE, "2.6.32") is None
+    for release in ("3.9", "3.8"):
+        assert level("4G+1G", WHOLE, release) is None
+    for release in ("3.10", "4.4", "4.19", "5.4"):
+        assert level("4G+1G", WHOLE, release) == "unsafe"
+
+
+def test_reserved_and_a_gap_are_in_the_way_of_a_device_no_more_than_each_alone():
+    """As booted: what is RESERVED is no resource yet when devices are added."""
+    rows = [*ROWS[:2], (4 * GIB, 512 * MIB, 1)]
+    assert level("4G+512M", WHOLE, rows=rows) == "unsafe"
+    assert level("4G+512M", WHOLE, rows=rows, encoding="guarded") is None
+
+
+def test_the_word_that_turns_it_off_is_known_from_3_14_on():
+    for release, expected in (("3.10", "unsafe"), ("4.4", None)):
+        options = {"cmdline": "acpi_no_memhotplug"}
+        assert level("4G+1G", WHOLE, release, **options) == expected
 
 
 def test_it_is_this_behaviour_that_decides():

@@ -6,7 +6,6 @@ import pytest
 
 from e820pool.deposits import DepositLedger, parse_range
 from e820pool.errors import CapacityError, InputError
-from e820pool.extents import ExtentSet
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.handoff.strict import validate_handoff
 from e820pool.memory_devices import MemoryDevices
@@ -80,12 +79,6 @@ def test_a_budget_counts_the_entry_that_the_firmwares_own_part_needs():
     assert len(rows_of([deposit], rows, max_entries=4)) == 4
     with pytest.raises(CapacityError, match="limit is"):
         rows_of([deposit], rows, max_entries=2)
-
-
-def test_pages_that_user_space_must_read_stay_reserved():
-    page = ExtentSet([(4 * GIB >> 12, (4 * GIB >> 12) + 1)])
-    table = above(rows_of(["4G+1G"], readable=page))
-    assert table == [(4 * GIB, 4096, 2), (4 * GIB + 4096, GIB - 4096, 3)]
 
 
 def test_split_says_reserved_whatever_it_holds():

@@ -37,7 +37,7 @@ def chain_text(record: ChainRecord) -> str:
     )
     told = [line for hop in record.hops for line in _remarks(hop)]
     known = judged_on_lines([hop.predicted for hop in record.hops if hop.predicted])
-    return "\n".join([table, "", *told, _end(record), *known])
+    return "\n".join([table, "", *told, *known, _end(record)])
 
 
 def hop_line(hop: Hop) -> str:

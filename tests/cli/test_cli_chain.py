@@ -1,12 +1,15 @@
 """chain: what is refused before a machine is started, and how a record is told."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from e820pool.compat import Difference, verdict_of
+from e820pool.compat.verdict import judged_on_of
 from e820pool.deposits import DepositLedger
 from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.view import KernelView
 from e820pool.lab.chain_model import ChainOptions, ChainRecord, Dump, Hop
 from e820pool.lab.guest_report import GuestReport
@@ -83,6 +86,15 @@ def test_a_chain_that_kept_everything_says_so():
     text = chain_text(whole)
     assert "equal (inference)" in text
     assert text.splitlines()[-1].startswith("intact over 2 kernels")
+
+
+def test_what_the_model_judged_on_is_said_once_for_all_hops_that_share_it():
+    known = judged_on_of(profile_for("6.1"), kernel_window="given")
+    known = replace(known, memory_devices="known")
+    hops = [hop(predicted=verdict_of("6.1", (), judged_on=known)) for _ in range(2)]
+    lines = chain_text(record(*hops)).splitlines()
+    (line,) = (line for line in lines if line.startswith("judged on"))
+    assert line.endswith("configuration assumed; memory devices known")
 
 
 def test_a_touched_page_and_a_lost_pool_are_told():

@@ -43,6 +43,9 @@ def test_the_table_has_a_row_an_encoding_and_a_column_a_kernel(compare):
     assert rows["split"] == ["safe", "safe"]
     assert rows["kern-128"] == ["unsafe", "degraded"]
     assert rows["series-v2"] == ["unsafe", "unsafe"]
+    known = [line for line in done.out.splitlines() if line.startswith("judged on")]
+    assert "judged on" in known[0]
+    assert all("memory devices unknown" in line for line in known)
     assert len(rows) >= 12
 
 

@@ -55,6 +55,7 @@ def test_the_plan_says_what_the_dump_holds_and_how_it_is_loaded(run, words):
         "unshare -m sh -c",
         'mount --bind "$0/kcore" /proc/kcore',
         " -c -p ",
+        "judged on: model; version ",
     ):
         assert text in done.out, text
     assert "dry run: nothing was touched" in done.err
@@ -64,6 +65,7 @@ def test_the_json_twin_has_the_same(run, words):
     done = run(*words, "--deposit", "1G+16K", "--format", "json")
     assert done.json["kind"] == "panic-plan"
     assert done.json["done"] == "planned"
+    assert done.json["judged_on"]["by"] == "model"
     assert done.json["crash_memory"] == [[0xA000_0000, 256 * MIB]]
     runs = [(base, base + count) for base, count in done.json["dumped"]]
     assert (0x4_0004, 0xA_0000) in runs

@@ -79,6 +79,8 @@ def test_reserved_and_a_gap_are_in_the_way_of_a_device_no_more_than_each_alone()
 
 
 def test_the_word_that_turns_it_off_is_known_from_3_14_on():
+    assert not profile_for("3.10").has("acpi-no-memhotplug")
+    assert profile_for("4.4").has("acpi-no-memhotplug")
     for release, expected in (("3.10", "unsafe"), ("4.4", None)):
         options = {"cmdline": "acpi_no_memhotplug"}
         assert level("4G+1G", WHOLE, release, **options) == expected

@@ -9,7 +9,14 @@ from rawhandoff import GIB, MIB
 from e820pool.abi.boot_params import encode_boot_params
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.e820 import table_of
-from e820pool.compat import check, check_input, judge, judge_boot, judge_each
+from e820pool.compat import (
+    check,
+    check_input,
+    judge,
+    judge_boot,
+    judge_each,
+    judge_machine,
+)
 from e820pool.compat.jsonl import check_record
 from e820pool.deposits import DepositLedger
 from e820pool.extents import ExtentSet, Span
@@ -71,6 +78,9 @@ class TestBoots:
         assert seen.differences == judge_boot(record, PROFILE).differences == ()
         assert seen.verdict == judge_boot(record, PROFILE).machine
         assert seen.agrees
+        alone = judge_machine(record, PROFILE)
+        assert alone == judge_boot(record, PROFILE).machine
+        assert alone.judged_on.by == "machine"
 
     def test_other_memory_is_one(self):
         record = booted(overlaid(), PROFILE, 512 * MIB)

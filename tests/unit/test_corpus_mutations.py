@@ -45,6 +45,7 @@ UNTOLD = {
     "capture-table-has-reserved": (NEXT_KERNEL, MAIN),
     "capture-table-whole-first-mib": (NEXT_KERNEL, MAIN),
     "hot-add-into-reserved": (LATER, MAIN),
+    "acpi-no-memhotplug": (LATER, MAIN),
     "five-levels-known": (NEXT_KERNEL, MAIN),
     "five-levels-always": (NEXT_KERNEL, MAIN),
     "kexec-tables-have-bit-58": (NEXT_KERNEL, MAIN),

@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 # Both cores of a small machine; `make test WORKERS=0` runs in one process.
 WORKERS ?= 2
 
-.PHONY: demo test check docs dist-test lab bench fuzz mutate man packages clean
+.PHONY: demo test check docs dist-test deb lab bench fuzz mutate man packages clean
 
 demo: $(CORE)
 	$(BIN)/e820pool demo
@@ -33,6 +33,10 @@ docs: $(STAMP)
 # Wheel and sdist, and a part of the tests against the installed wheel.
 dist-test: $(STAMP)
 	PYTHON=$(BIN)/python sh tools/dist-test.sh
+
+# A Debian package for bookworm and trixie in build/deb; why it is made so: tools/deb/build.sh.
+deb: $(STAMP)
+	PYTHON=$(BIN)/python sh tools/deb/build.sh
 
 # Everything that boots a kernel: on every release at hand, chains of kexecs and the
 # matrix of rival designs too.

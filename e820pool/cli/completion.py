@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ("NAMES", "SHELLS", "completion_script", "names_of")
 
-SHELLS = ("bash", "zsh", "tcsh")
+SHELLS = ("bash", "zsh", "tcsh", "fish")
 """Shells that a script can be made for."""
 
 _FILES = ("FILE", "FLEET", "HANDOFF", "IMAGE", "INPUT", "LOG", "PATH", "SOURCE")
@@ -40,6 +40,11 @@ _e820pool_range() { compset -P @ && _files }
 """
 
 
+_HEADS = {"bash": _BASH, "zsh": _ZSH}
+_FISH_FILES = "(__fish_complete_path (commandline -ct))"
+_FISH_FOLDERS = "(__fish_complete_directories)"
+
+
 def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
     """Return the script that completes the command line of ``parser`` in a shell.
 
@@ -59,8 +64,10 @@ def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
 
 # Scripts call functions by a bare name: one for each kind of names.
 def _functions(shell: str) -> str:
-    head = {"bash": _BASH, "zsh": _ZSH, "tcsh": ""}[shell]
-    kinds = () if shell == "tcsh" else [what for what in NAMES if what != "kernels"]
+    if shell not in _HEADS:
+        return ""
+    head = _HEADS[shell]
+    kinds = [what for what in NAMES if what != "kernels"]
     return head + "".join(
         f'_e820pool_{what}() {{ _e820pool_names {what} "$1"; }}\n' for what in kinds
     )
@@ -85,13 +92,14 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[Any]:
 def _offer(action: argparse.Action) -> dict[str, str] | None:
     metavar = str(action.metavar or "").split("-")[0]
     if metavar in _SOURCES:
-        return {"bash": "_e820pool_source", "zsh": "_e820pool_source", "tcsh": "f"}
+        source = "_e820pool_source"
+        return _offers(source, source, "f", f"live {_FISH_FILES}")
     if metavar in _FILES:
-        return {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
+        return _offers("_shtab_compgen_files", "_files", "f", _FISH_FILES)
     if metavar == "DIR":
-        return {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}
+        return _offers("_shtab_compgen_dirs", "_files -/", "d", _FISH_FOLDERS)
     if metavar == "RANGE":
-        return {"bash": "_e820pool_range", "zsh": "_e820pool_range", "tcsh": ""}
+        return _offers("_e820pool_range", "_e820pool_range", "", "")
     if action.dest in ("kernel", "running"):
         return _named("kernels", "_e820pool_kernels")
     what = _BY_OPTION.get(action.dest)
@@ -99,8 +107,13 @@ def _offer(action: argparse.Action) -> dict[str, str] | None:
 
 
 def _named(what: str, function: str) -> dict[str, str]:
-    listed = f"`e820pool completion --list {what}`"
-    return {"bash": function, "zsh": function, "tcsh": listed}
+    asked = f"e820pool completion --list {what}"
+    more = f" {_FISH_FILES}" if what == "kernels" else ""
+    return _offers(function, function, f"`{asked}`", f"({asked}){more}")
+
+
+def _offers(bash: str, zsh: str, tcsh: str, fish: str) -> dict[str, str]:
+    return {"bash": bash, "zsh": zsh, "tcsh": tcsh, "fish": fish}
 
 
 _BY_OPTION = {
@@ -115,9 +128,12 @@ _BY_OPTION = {
 
 def _kernels() -> Iterable[str]:
     from e820pool.lab.images import built_images, cached_images  # noqa: PLC0415  numpy
+    from e820pool.sources.installed_kernels import installed_kernels  # noqa: PLC0415
 
+    installed = (one.version for one in installed_kernels())
     here = (one.name or one.version for one in (*cached_images(), *built_images()))
-    return ("all", *_releases(), *here)
+    names = ("all", "running", "newest", *_releases(), *installed, *here)
+    return dict.fromkeys(names)
 
 
 def _releases() -> Iterable[str]:

@@ -72,6 +72,7 @@ class Console:
         color: when the result has colours: ``auto``, ``always`` or ``never``.
         prose: the result is for people: sentences wider than the terminal are broken.
         above: prints a note above what is drawn on stderr just now, if anything is.
+        stopped_by: the signal that asked to stop, 0 before any.
     """
 
     out: IO[str] = field(default_factory=lambda: _open(sys.stdout))
@@ -81,6 +82,7 @@ class Console:
     color: str = "auto"
     prose: bool = False
     above: Callable[[str], None] | None = None
+    stopped_by: int = 0
     _kept: list[Finding] = field(default_factory=list)
 
     @property

@@ -134,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else list(argv)
     console = Console(json=_wants_json(words))
-    with _signals_like_interrupts():
+    with _signals_like_interrupts(console):
         return _run(words, console)
 
 
@@ -192,14 +192,25 @@ def _run(words: list[str], console: Console) -> int:
         return status.BAD_INPUT
     except KeyboardInterrupt as exc:
         number = exc.number if isinstance(exc, status.Stopped) else signal.SIGINT
-        console.error("interrupted: nothing was left half-made")
-        return status.status_of_signal(number)
+        return _stopped(number, console)
     except Exception as exc:  # noqa: BLE001  a traceback would end as 1: unsafe
         _leave_stdout()
-        lacks = _words_of_machine(exc)
-        console.error(lacks or _words_of_fault(exc))
-        return status.NO_VERDICT if lacks else status.FAULT
+        return _failed(exc, console)
     return code
+
+
+def _stopped(number: int, console: Console) -> int:
+    console.error("interrupted: nothing was left half-made")
+    return status.status_of_signal(number)
+
+
+def _failed(exc: Exception, console: Console) -> int:
+    # NumPy's import and dask's loop make an error of their own of a signal.
+    if console.stopped_by:
+        return _stopped(console.stopped_by, console)
+    lacks = _words_of_machine(exc)
+    console.error(lacks or _words_of_fault(exc))
+    return status.NO_VERDICT if lacks else status.FAULT
 
 
 # What this machine lacks, "" where that is not what is wrong.
@@ -265,15 +276,18 @@ def _leave_stdout() -> None:
 
 
 @contextlib.contextmanager
-def _signals_like_interrupts() -> Iterator[None]:
+def _signals_like_interrupts(console: Console) -> Iterator[None]:
     # SIGTERM cleans up the way Ctrl-C does: no stray process, no stray file.
     def interrupt(number: int, _frame: FrameType | None) -> None:
+        console.stopped_by = number
         raise status.Stopped(number)
 
     before = {}
     try:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            before[number] = signal.signal(number, interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # What the parent ignores for its child (nohup) stays so.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, interrupt)
     except ValueError:  # not the main thread: the caller owns signals
         yield
         return

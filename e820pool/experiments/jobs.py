@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from importlib import import_module
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -89,7 +93,26 @@ def results_of(
             _start_workers(joblib, jobs)
         form = "generator" if in_order else "generator_unordered"
         run = joblib.Parallel(n_jobs=jobs, return_as=form)
+        if options.backend == "loky":
+            work = partial(_in_worker, os.getpid(), work)
         yield from _until_closed(run(joblib.delayed(work)(item) for item in items))
+
+
+# Of a process that is killed with -9 joblib's workers wait five minutes for more work,
+# and as long their semaphores are in /dev/shm.
+def _in_worker(parent: int, work: Callable[[_T], dict[str, Any]], item: _T) -> Any:
+    _watch(parent)
+    return work(item)
+
+
+@cache
+def _watch(parent: int) -> None:
+    def until_it_is_gone() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=until_it_is_gone, daemon=True).start()
 
 
 @contextmanager

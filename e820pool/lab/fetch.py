@@ -8,7 +8,7 @@ import re
 import subprocess
 import tarfile
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +62,7 @@ def fetch_images(
         LabError: a release is not in the archive, or the download failed.
     """
     with _locked():
-        held = {image.release: image for image in cached_images()}
+        held = _whole_images()
         if NEWEST not in releases and "all" not in releases:
             missing = [name for name in releases if name not in held]
             if not missing:
@@ -78,6 +78,18 @@ def fetch_images(
             held[name] = _fetch(available[name])
             write_manifest(held.values())
     return tuple(held[name] for name in wanted)
+
+
+# What a full disk or a power cut left is fetched again.
+def _whole_images() -> dict[str, KernelImage]:
+    found = {}
+    with suppress(LabError):
+        for image in cached_images():
+            with suppress(LabError):
+                image.read()
+                image.read_config()
+                found[image.release] = image
+    return found
 
 
 def _resolve(

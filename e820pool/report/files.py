@@ -33,7 +33,8 @@ def write_file(path: str | Path, data: bytes | str) -> None:
         InputError: the file cannot be written.
     """
     target = Path(path)
-    raw = data.encode() if isinstance(data, str) else data
+    # A name may have bytes that are no UTF-8, and a result may show the name.
+    raw = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
     with _failing_as(target):
         if _is_stream(target):
             _write_stream(target, raw)

@@ -17,7 +17,7 @@ from e820pool.abi.setup_data import SETUP_E820_EXT
 from e820pool.abi.setup_header import HDRS_MAGIC
 from e820pool.errors import BadImageError
 from e820pool.memory_map import MemoryMap
-from e820pool.sources.files import numbered_entries, parse_hex_attribute, read_file
+from e820pool.sources.files import numbered_entries, parse_hex_attribute, read_inside
 from e820pool.sources.oddities import note
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def read_sysfs_nodes(path: Path) -> list[tuple[int, bytes]]:
     return [
         (
             parse_hex_attribute(entry / "type", 1 << 32),
-            read_file(entry / "data", empty=True),
+            read_inside(entry / "data", empty=True),
         )
         for _, entry in numbered_entries(path)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import IO, TYPE_CHECKING
 
@@ -24,6 +24,7 @@ __all__ = (
     "parse_hex_attribute",
     "read_attribute",
     "read_file",
+    "read_inside",
     "read_large_file",
     "read_stream",
 )
@@ -73,6 +74,21 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
             yield stream
     except OSError as exc:
         raise InputError(f"cannot read {_shown_path(path)}: {_reason(exc)}") from exc
+
+
+def read_inside(path: Path, limit: int = INPUT_LIMIT, *, empty: bool = False) -> bytes:
+    """Return the bytes of a file of a directory, as :func:`read_file` does.
+
+    Nobody has named it, so that a pipe in its place is not waited for.
+
+    Raises:
+        InputError: it cannot be read, or is a pipe.
+        BadImageError: as :func:`read_file`.
+    """
+    with suppress(OSError, ValueError):
+        if stat.S_ISFIFO(path.stat().st_mode):
+            raise InputError(f"{_shown_path(path)} is a pipe: want a file")
+    return read_file(path, limit, empty=empty)
 
 
 def read_file(path: Path, limit: int = INPUT_LIMIT, *, empty: bool = False) -> bytes:
@@ -125,7 +141,7 @@ def read_stream(
 
 def read_attribute(path: Path) -> str:
     """Return a sysfs attribute's text without its newline; errors as read_file."""
-    data = read_file(path, _ATTRIBUTE_LIMIT)
+    data = read_inside(path, _ATTRIBUTE_LIMIT)
     return data.decode("utf-8", "replace").strip()
 
 

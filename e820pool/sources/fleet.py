@@ -86,7 +86,7 @@ def count_fleet(path: str) -> int | None:
         if is_directory(source):
             return len(_map_names(source))
         return _count_lines(source) if source.is_file() else None
-    except (E820PoolError, ImportError, OSError, ValueError):
+    except Exception:  # noqa: BLE001  pyarrow has errors of every kind
         return None
 
 
@@ -115,6 +115,7 @@ def _map_names(folder: Path) -> list[str]:
 def _of_folder(folder: Path, *, partial: bool) -> Iterator[FleetRecord]:
     for name in _map_names(folder):
         try:
+            _validate_is_file(folder / name)
             found = read_map(str(folder / name))
             if not partial:
                 found.validate_whole()
@@ -123,6 +124,12 @@ def _of_folder(folder: Path, *, partial: bool) -> Iterator[FleetRecord]:
         else:
             notes = tuple((one.id, one.message) for one in found.notes)
             yield FleetRecord(id=name, rows=tuple(found.rows()), notes=notes)
+
+
+# A pipe in the folder would be waited for, by everybody.
+def _validate_is_file(path: Path) -> None:
+    if not (path.is_file() or is_directory(path)):
+        raise InputError(f"{str(path)!r} is no file: a pipe, device or broken link")
 
 
 def _of_lines(path: Path) -> Iterator[FleetRecord]:
@@ -164,9 +171,11 @@ def _of_parquet(parts: list[Path]) -> Iterator[FleetRecord]:
                 for told in batch.to_pylist():
                     yield _record(told, str(number))
                     number += 1
-        except (OSError, ValueError) as exc:
-            # pyarrow's own errors are ValueErrors too.
-            raise InputError(f"cannot read {str(path)!r}: {str(exc)[:120]}") from exc
+        except InputError:
+            raise
+        except Exception as exc:
+            # pyarrow has errors of every kind, OverflowError among them.
+            raise BadImageError(f"cannot read {str(path)!r}: {str(exc)[:120]}") from exc
 
 
 def _record(told: Any, number: str) -> FleetRecord:

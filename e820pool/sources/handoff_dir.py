@@ -12,7 +12,7 @@ from e820pool.errors import BadImageError
 from e820pool.findings import LISTED, Finding
 from e820pool.handoff.model import Handoff
 from e820pool.sources.boot_params import read_sysfs_nodes
-from e820pool.sources.files import is_directory, list_names, read_file
+from e820pool.sources.files import is_directory, list_names, read_file, read_inside
 from e820pool.sources.handoff_parts import (
     NODE_FILE,
     line_pointer,
@@ -107,7 +107,7 @@ def _of_manifest(path: Path) -> Handoff:
 
 def _of_files(path: Path) -> Handoff:
     page = _read_page(path / _PAGE)
-    nodes = [parse_node(read_file(name)) for name in node_files(path)]
+    nodes = [parse_node(read_inside(name)) for name in node_files(path)]
     addrs = [page.hdr.setup_data, *(node.next for node in nodes)][: len(nodes)]
     line = path / _LINE
     return Handoff(
@@ -193,7 +193,7 @@ def _firmware_map(path: Path) -> MemoryMap | None:
     name = path / _FIRMWARE
     if not name.exists():
         return None
-    return read_map_json(read_file(name).decode("utf-8", "replace"), origin=str(name))
+    return read_map_json(read_inside(name).decode("utf-8", "replace"), origin=str(name))
 
 
 def _tree_notes(path: Path, handoff: Handoff) -> Iterator[Finding]:

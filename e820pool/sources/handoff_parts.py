@@ -14,7 +14,7 @@ from e820pool.abi.boot_params import (
 from e820pool.abi.setup_data import SetupDataNode, encode_node, parse_chain
 from e820pool.errors import BadImageError
 from e820pool.handoff.model import COMMAND_LINE_SIZE, PlacedNode
-from e820pool.sources.files import list_names, read_file
+from e820pool.sources.files import list_names, read_inside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,7 +102,7 @@ def place_nodes(
 
 def read_part(path: Path, part: Part) -> bytes:
     """Return a segment's bytes; BadImageError unless as many as the manifest says."""
-    data = read_file(path / part.file)
+    data = read_inside(path / part.file)
     if len(data) != part.size:
         raise BadImageError(
             f"{str(path / part.file)!r} has {len(data):#x} bytes, the manifest says "
@@ -117,7 +117,7 @@ def read_line(name: Path) -> bytes:
     Raises:
         BadImageError: it is over 2047 bytes, or not one line.
     """
-    line = read_file(name, empty=True).rstrip(b"\0").removesuffix(b"\n")
+    line = read_inside(name, empty=True).rstrip(b"\0").removesuffix(b"\n")
     if len(line) >= COMMAND_LINE_SIZE:
         raise BadImageError(
             f"{str(name)!r} has {len(line)} bytes: the limit of a command line is "

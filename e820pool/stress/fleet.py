@@ -107,7 +107,9 @@ def _handoff_of(host: Captured) -> Handoff:
     memory_map = MemoryMap.of(host.rows, origin=host.id)
     if host.deposits is None:
         # By the name and not by the place in the fleet: the same alone and among many.
-        draws = Draws(host.seed).fork(int.from_bytes(host.id.encode(), "little"))
+        draws = Draws(host.seed).fork(
+            int.from_bytes(host.id.encode("utf-8", "surrogatepass"), "little")
+        )
         pages = scattered_pages(memory_map.ram_pages(), host.scatter, draws)
         ledger = DepositLedger.of_ranges(pages.to_bytes())
     else:

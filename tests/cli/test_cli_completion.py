@@ -105,6 +105,35 @@ def test_a_shell_can_read_its_script(scripts, shell):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.parametrize(
+    ("words", "some"),
+    [
+        ("di", {"diff"}),
+        ("show --fo", {"--format"}),
+        ("show m", {"machine.txt", "maps/"}),
+        ("show li", {"live"}),
+        ("build live --encoding s", {"split"}),
+        ("build live -o m", {"maps/"}),
+        ("check out --kernel 6.", {"6.1", "6.12"}),
+        ("check out --kernel mach", {"machine.txt"}),
+    ],
+)
+@pytest.mark.usefixtures("offered")
+def test_fish_offers_what_may_come_next(scripts, tmp_path, words, some):
+    if shutil.which("fish") is None:
+        pytest.skip("needs fish: apt-get install fish")
+    ask = f"source {scripts / 'fish'}; complete -C 'e820pool {words}'"
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", ask],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = {line.partition("\t")[0] for line in done.stdout.splitlines()}
+    assert found >= some, done.stderr
+
+
 @pytest.mark.parametrize("what", sorted(NAMES))
 def test_names_are_told_one_a_line(ok, what):
     names = ok("completion", "--list", what).out.splitlines()

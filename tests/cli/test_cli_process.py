@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,60 @@ def test_a_signal_ends_it_in_one_line_and_leaves_nothing(machine, out, number):
     assert told == ("", "e820pool: interrupted: nothing was left half-made\n")
     assert child.returncode == 128 + number
     assert list(out.parent.iterdir()) == []
+
+
+def test_what_nohup_ignores_stays_ignored(machine, out):
+    words = ["nohup", *E820POOL, "build", machine, "--deposit", "1G+4K", "-o", out]
+    fifo = machine.with_name("fifo")
+    os.mkfifo(fifo)
+    words[-3] = f"@{fifo}"
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with fifo.open("wb") as stream:
+        child.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        stream.write(b"1G+4K\n")
+    child.communicate(timeout=60)
+    assert child.returncode == 0
+    assert (out / "manifest.json").exists()
+
+
+TURNED = """
+import os, signal, sys
+from e820pool.cli import main
+from e820pool.cli.commands import show
+def run(args, console):
+    try:
+        os.kill(os.getpid(), signal.{0})
+    except KeyboardInterrupt:
+        raise ImportError("numpy.core failed to import")
+show.run = run
+sys.exit(main(["show", "x"]))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP", "SIGTERM"])
+def test_a_signal_that_a_library_turns_into_its_own_error_is_still_one(name):
+    """NumPy's import does so with Ctrl-C, and dask's loop with a hang-up."""
+    words = [sys.executable, "-c", TURNED.format(name)]
+    done = subprocess.run(words, capture_output=True, check=False, **TEXT)
+    assert done.returncode == 128 + signal.Signals[name]
+    assert done.stderr == "e820pool: interrupted: nothing was left half-made\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["show", "/nowhere"], 3), (["show", "machine.json"], 0), (["bogus"], 2)],
+)
+def test_stderr_that_cannot_be_written_does_not_change_the_status(machine, words, code):
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*E820POOL, *words],
+            cwd=machine.parent,
+            stdout=subprocess.DEVNULL,
+            stderr=full,
+            check=False,
+        )
+    assert done.returncode == code
 
 
 EARLY = """

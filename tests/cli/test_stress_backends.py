@@ -202,6 +202,22 @@ def test_a_stopped_sweep_leaves_no_worker_and_goes_on_where_it_was(
 @pytest.mark.extra
 @pytest.mark.slow
 @pytest.mark.usefixtures("cores")
+def test_a_sweep_killed_without_a_word_leaves_no_worker_and_no_semaphore(tmp_path):
+    """joblib's workers lived on for five minutes, with eleven files in /dev/shm."""
+    kept = tmp_path / "kept.json"
+    process = started("--results", str(kept), "--jobs", "2")
+    while lines_of(kept) < 2 and process.poll() is None:
+        time.sleep(0.01)
+    assert len(children_of(process.pid)) > 2
+    os.kill(process.pid, signal.SIGKILL)
+    ended(process)
+    left = [one.name for one in Path("/dev/shm").iterdir()]  # noqa: S108
+    assert not [name for name in left if str(process.pid) in name]
+
+
+@pytest.mark.extra
+@pytest.mark.slow
+@pytest.mark.usefixtures("cores")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("later", [0, 0.01, 0.1, 0.3])
 def test_a_sweep_stopped_while_its_workers_start_says_only_that(number, later):

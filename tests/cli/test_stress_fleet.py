@@ -3,11 +3,15 @@
 import fcntl
 import gzip
 import json
+import os
+import signal
+from pathlib import Path
 
 import printers
 import pytest
 from rawhandoff import ROWS, map_file
 
+FUZZ = Path(__file__).parents[1] / "data" / "fuzz"
 KERNELS = ("--kernel", "4.19,6.1")
 
 
@@ -325,3 +329,40 @@ class TestNotes:
     def test_json_names_them_too(self, run, maps):
         told = run("fleet", maps, "--kernel", "6.1", "--format", "json").json
         assert told["notes"] == {"ram-missing": ["host1.txt"]}
+
+
+@pytest.mark.parametrize("where", ["maps/b", "maps/tree/0/end", "maps/out/cmdline.txt"])
+def test_a_pipe_in_a_fleet_is_waited_for_by_nobody(run, tmp_path, where):
+    (tmp_path / "maps").mkdir()
+    map_file(tmp_path / "maps" / "a.json")
+    tree = tmp_path / "maps" / "tree" / "0"
+    tree.mkdir(parents=True)
+    for name, text in (("start", "0x0"), ("end", "0xfff"), ("type", "System RAM")):
+        (tree / name).write_text(f"{text}\n")
+    words = ("--deposit", "1G+4K", "-o", tmp_path / "maps" / "out")
+    assert run("build", tmp_path / "maps" / "a.json", *words).code == 0
+    (tmp_path / where).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / where)
+    before = signal.alarm(60)
+    done = run("fleet", tmp_path / "maps", "--kernel", "6.1")
+    signal.alarm(before)
+    assert done.code == 3
+    assert "pipe" in done.out + done.err
+
+
+def test_pyarrow_s_own_errors_are_one_line(run):
+    """Found by mutation: a page whose header is damaged."""
+    pytest.importorskip("pyarrow", reason="needs pyarrow: install e820pool[fleet]")
+    done = run("fleet", FUZZ / "fuzz_fleet.parquet", "--kernel", "6.1")
+    assert (done.code, done.out) == (3, "")
+    assert done.err.count("\n") == 1
+    assert "cannot read" in done.err
+
+
+def test_a_host_whose_name_is_no_utf_8_has_its_verdict(run, tmp_path):
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    map_file(folder / os.fsdecode(b"h\xff.json"))
+    done = run("fleet", folder, "--kernel", "6.1", "--format", "jsonl")
+    assert done.code == 0
+    assert json.loads(done.out)["id"] == os.fsdecode(b"h\xff.json")

@@ -178,3 +178,34 @@ def test_the_manifest_is_json_that_says_its_schema(cache):
     record = json.load(BytesIO((cache / "manifest.json").read_bytes()))
     assert record["schema"] == 1
     assert record["images"][0]["image_sha256"] == hashlib.sha256(b"kernel").hexdigest()
+
+
+@pytest.mark.parametrize("damage", ["image", "config", "gone", "manifest"])
+def test_a_damaged_cache_is_mended_by_a_fetch(monkeypatch, cache, damage):
+    write_manifest([put("6.1"), put("6.12")])
+    match damage:
+        case "image" | "config":
+            (cache / f"{damage}-6.1").write_bytes(b"ker")
+        case "gone":
+            (cache / "image-6.1").unlink()
+        case _:
+            (cache / "manifest.json").write_bytes(b'{"sch')
+    fetched = []
+
+    def again(kernel):
+        fetched.append(kernel.release)
+        return put(kernel.release)
+
+    packages = [
+        KernelPackage(release=name, version=f"{name}.0-1-cloud-amd64", packages=("x",))
+        for name in ("6.1", "6.12")
+    ]
+    monkeypatch.setattr(fetch, "list_available", lambda: packages)
+    monkeypatch.setattr(fetch, "_fetch", again)
+    (image,) = fetch.fetch_images(["6.1"])
+    assert image.read() == b"kernel"
+    assert fetched == ["6.1"]
+    assert find_image("6.1").read_config()
+    # What is whole stays as it is.
+    fetch.fetch_images(["6.1"])
+    assert fetched == ["6.1"]

@@ -21,6 +21,7 @@ the names of kernels, encodings and policies as they are known and fetched here.
 
 bash  e820pool completion bash >~/.local/share/bash-completion/completions/e820pool
 zsh   e820pool completion zsh >_e820pool, in a folder of $fpath
+fish  e820pool completion fish >~/.config/fish/completions/e820pool.fish
 tcsh  e820pool completion tcsh >~/.e820pool.tcsh, and source that in ~/.tcshrc
 """
 EXAMPLE = "e820pool completion bash"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from e820pool.errors import BadImageError
 from e820pool.sources.files import read_file
+from e820pool.sources.json_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,9 @@ def parse_free_blocks(text: str, name: str = "") -> tuple[ZoneFree, ...]:
         if row.kind:
             kinds.setdefault(key, {})[row.kind] = row.counts
         elif key in zones:
-            raise BadImageError(f"{name!r} tells of node {key[0]} zone {key[1]} twice")
+            raise BadImageError(
+                f"{name!r} tells of node {key[0]} zone {one_line(key[1], 40)} twice"
+            )
         else:
             zones[key] = row.counts
     found = tuple(

@@ -83,6 +83,14 @@ _KNOWN = (
         "a kernel log without the lines of its memory map",
         f"{_WHOLE_LOG}; the ring may have run over: log_buf_len=",
     ),
+    (
+        r"^(?:[A-Za-z0-9+/]{60,90}\r?\n){3}",
+        *("base64, as a mail carries an attachment", "what base64 -d makes of it"),
+    ),
+    (
+        r"\b0x[0-9a-f]+\s*[-,:\s]\s*0x[0-9a-f]+\b.{0,4}System RAM",
+        *("what a script printed of /sys/firmware/memmap", _MEMMAP),
+    ),
     (r"^\s*<(?:!DOCTYPE|html)", "a web page", "the text of the log"),
     (r"^%PDF-", "a PDF file", "the text of the log"),
 )

@@ -13,7 +13,7 @@ from e820pool.abi.e820 import table_of
 from e820pool.errors import BadImageError
 from e820pool.memory_map import MemoryMap
 from e820pool.sources.log_entry import body_starts
-from e820pool.sources.log_text import LogLine, clean_lines
+from e820pool.sources.log_text import LogLine, Piece, clean_lines
 from e820pool.sources.oddities import note
 from e820pool.type_words import RESOURCE_NAMES, type_of_resource
 
@@ -47,7 +47,9 @@ _BEGUN = re.compile(
 _PADDED = re.compile(r"[0-9a-f]{8}|[1-9a-f][0-9a-f]{8,15}")
 _BARE_NAMES = {"".join(name.split()): name for name in RESOURCE_NAMES}
 # The end of a line whose start is lost or damaged; a name of which one letter is.
-_LEFT = re.compile(rf"[0-9a-f]{{1,16}}\W*(?:{_NAMES})\s*$")
+_LEFT = re.compile(
+    rf"[0-9a-f]{{1,16}}\W.{{0,8}}(?:{_NAMES})\s*$|[0-9a-f]{{4}}.{{0,12}}(?:{_NAMES})\s*$"
+)
 _LETTERS = re.compile("[^a-z]")
 _LOST_SHARE = 0.85
 _BEGUN_LETTERS = 5
@@ -88,7 +90,7 @@ def looks_like_iomem(text: str) -> bool:
     return _RANGE.search(text) is not None
 
 
-def read_iomem(text: str, *, origin: str = "") -> MemoryMap:
+def read_iomem(text: str | Iterable[Piece], *, origin: str = "") -> MemoryMap:
     """Return the map that the lines with an e820 name form.
 
     Nesting is taken from the addresses, so that a file whose indentation was lost

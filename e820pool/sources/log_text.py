@@ -28,6 +28,8 @@ __all__ = (
 _PROBE_BYTES = 1 << 16
 _NOISE_SHARE = 0.1
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
+# What a crash leaves in a log file that was being written; a page of zeros is none.
+_NULS = re.compile(r"(?<=[^\0]{80})\0{8,}|^\0{8,}(?=[^\0]{200})")
 
 # UTF-32 before UTF-16: the mark of the one begins with that of the other.
 _MARKS = (
@@ -158,7 +160,7 @@ def decode_text(data: bytes, name: str) -> str:
         raise BadImageError(
             f"{name!r} has {lines:#x} lines: the limit is {_LINES_LIMIT:#x}"
         )
-    probe = text[:_PROBE_BYTES]
+    probe = _NULS.sub("\0", text[:_PROBE_BYTES])
     noise = len(_CONTROL.findall(probe))
     if noise > _NOISE_SHARE * len(probe):
         raise BadImageError(
@@ -178,41 +180,63 @@ def messages_of_json(text: str) -> list[Piece]:
     is taken as it is. A text that is no JSON log gives an empty list, and so does a
     document of this package, which has a ``schema``.
     """
-    # Not strict: a transport may have broken a record inside of its text.
-    decoder = json.JSONDecoder(strict=False)
-    records: list[tuple[int, dict[str, Any]]] = []
-    at, number, broken, said = 0, 1, 0, False
-    while True:
-        start = _after_blanks(text, at)
-        number += text.count("\n", at, start)
-        if start >= len(text):
-            break
-        is_json = text[start] in "{["
-        if not (is_json or said) or (broken >= _BROKEN_LIMIT and not said):
+    records: list[_Record] = []
+    said = False
+    for number, value, line in _values_of(text):
+        if value is not None:
+            if not said and isinstance(value, dict) and "schema" in value:
+                return []
+            found = list(_records(value, number))
+            records += found
+            said |= bool(found)
+        elif not said and (line[:1] not in "{[" or len(records) == _BROKEN_LIMIT):
             return []
-        if is_json and broken < _BROKEN_LIMIT:
-            try:
-                value, at = decoder.raw_decode(text, start)
-            except (ValueError, RecursionError):
-                broken += 1
-            else:
-                if not records and isinstance(value, dict) and "schema" in value:
-                    return []
-                records += ((number, record) for record in _records(value, 0))
-                said = bool(records)
-                number += text.count("\n", start, at)
-                continue
-        # Too much is broken to look for more records in what is left.
-        end = -1 if broken >= _BROKEN_LIMIT and said else text.find("\n", start)
-        at = len(text) if end < 0 else end
-        records.append((number, {"message": text[start:at]}))
+        else:
+            records.append(_Record(number, line))
     if not said:
         return []
     if _is_newest_first(records):
         records.reverse()
     return [
-        Piece(line, message) for line, record in records for message in _said(record)
+        Piece(number, message if message.endswith("\n") else f"{message}\n")
+        for number, message, _ in records
+        if message
     ]
+
+
+class _Record(NamedTuple):
+    # What one record says, the number of its line, and when it was said.
+    number: int
+    message: str
+    time: tuple[int, str] | None = None
+
+
+# The values of a text with the numbers of their lines; a line that is none as it is.
+def _values_of(text: str) -> Iterator[tuple[int, Any, str]]:
+    # Not strict: a transport may have broken a record inside of its text.
+    decoder = json.JSONDecoder(strict=False)
+    at, number, broken = 0, 1, 0
+    while (start := _after_blanks(text, at)) < len(text):
+        number += text.count("\n", at, start)
+        value = None
+        if text[start] in "{[" and broken < _BROKEN_LIMIT:
+            try:
+                value, at = decoder.raw_decode(text, start)
+            except (ValueError, RecursionError):
+                broken += 1
+        if value is None or not _has_text(value):
+            end = text.find("\n", start)
+            # Too much is broken to look for more values in what is left.
+            at = len(text) if end < 0 or broken == _BROKEN_LIMIT else end
+            yield number, None, text[start:at]
+        else:
+            yield number, value, ""
+            number += text.count("\n", start, at)
+
+
+# A time stamp such as [12] is an array of no text.
+def _has_text(value: Any) -> bool:
+    return isinstance(value, dict) or any(not _is_byte(one) for one in value)
 
 
 def _after_blanks(text: str, at: int) -> int:
@@ -220,23 +244,29 @@ def _after_blanks(text: str, at: int) -> int:
     return match.end() if match else at
 
 
-# The objects that say something, those inside others before what is around them.
-def _records(value: Any, depth: int) -> Iterator[dict[str, Any]]:
+# What a value says, the objects that lie deepest first; a time is that of the nearest
+# object around that has it.
+def _records(
+    value: Any, number: int, time: tuple[int, str] | None = None, depth: int = 0
+) -> Iterator[_Record]:
     if depth > _DEPTH_LIMIT:
         return
     if isinstance(value, dict):
-        if _message(value) is not None:
-            yield value
+        time = _time(value) or time
+        message = _message(value)
+        if message is not None:
+            yield _Record(number, message, time)
         else:
             for inner in value.values():
-                yield from _records(inner, depth + 1)
+                yield from _records(inner, number, time, depth + 1)
     elif isinstance(value, list):
         if value and all(isinstance(one, str) for one in value):
             # Loki's [time, line], or an array of lines.
-            yield {"message": "\n".join(value)}
+            own = _shown_time(value[0]) if value[0].isdigit() else time
+            yield _Record(number, "\n".join(value), own)
         else:
             for inner in value:
-                yield from _records(inner, depth + 1)
+                yield from _records(inner, number, time, depth + 1)
 
 
 def _message(record: dict[str, Any]) -> str | None:
@@ -262,29 +292,22 @@ def _is_byte(value: Any) -> bool:
     return type(value) is int and 0 <= value <= 0xFF
 
 
-def _said(record: dict[str, Any]) -> Iterator[str]:
-    message = _message(record)
-    if message:
-        yield message if message.endswith("\n") else f"{message}\n"
-
-
-def _is_newest_first(records: list[tuple[int, dict[str, Any]]]) -> bool:
-    times = [_time(record) for _, record in records]
-    known = [time for time in times if time is not None]
-    pairs = list(pairwise(known))
+def _is_newest_first(records: list[_Record]) -> bool:
+    pairs = list(pairwise(one.time for one in records if one.time is not None))
     falls = sum(one > other for one, other in pairs)
     return falls > 0 and all(one >= other for one, other in pairs)
 
 
 def _time(record: dict[str, Any]) -> tuple[int, str] | None:
     lower = {key.lower(): value for key, value in record.items()}
-    for key in _TIME_KEYS:
-        value = lower.get(key)
-        if isinstance(value, (str, int, float)):
-            shown = str(value)
-            # Numbers of unequal length in the order of their values.
-            return (len(shown.partition(".")[0]) if shown[:1].isdigit() else 0, shown)
-    return None
+    values = (lower.get(key) for key in _TIME_KEYS)
+    known = next((x for x in values if isinstance(x, (str, int, float))), None)
+    return None if known is None else _shown_time(str(known))
+
+
+# Numbers of unequal length in the order of their values.
+def _shown_time(shown: str) -> tuple[int, str]:
+    return len(shown.partition(".")[0]) if shown[:1].isdigit() else 0, shown
 
 
 def clean_lines(text: str | Iterable[Piece]) -> Iterator[LogLine]:

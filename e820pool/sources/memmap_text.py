@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from e820pool.abi.e820 import table_of
 from e820pool.errors import BadImageError
 from e820pool.memory_map import MemoryMap
-from e820pool.sources.log_text import LogLine, clean_lines
+from e820pool.sources.log_text import LogLine, Piece, clean_lines
 from e820pool.sources.oddities import note
 from e820pool.sources.printed_map import PrintedForm, begun_pattern, cut_lines, rests_of
 from e820pool.type_words import TYPE_WITHOUT_NUMBER, type_of_resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from e820pool.findings import Finding
 
@@ -30,12 +31,18 @@ _HEX = "[0-9a-fA-F]{16}"
 
 # `grep "" */*`, `grep -r .`, also with -n, from any folder above N/; head and tail put
 # the name above the value. What a path may hold before N ends with a slash or a blank.
+# A script of somebody's own puts blanks or a sign of equality for the colon.
+_IS = r"(?::|\s{0,4}=|(?=\s))"
 _VALUE = re.compile(
-    r"(?:^|[^\w.-])(?P<number>[0-9]{1,9})/(?P<key>start|end|type):(?:[0-9]{1,2}:)?"
-    r"\s{0,4}(?P<value>0x[0-9a-fA-F]{1,16}(?![0-9a-fA-Fx])|[A-Za-z][^:/]{0,60}?"
-    r"(?=\s*$|\s+\S*[0-9]{1,9}/(?:start|end|type):))"
+    r"(?:^|[^\w.-])(?P<number>[0-9]{1,9})/(?P<key>start|end|type)"
+    rf"{_IS}(?:[0-9]{{1,2}}:)?"
+    r"\s{0,4}[\"']?(?P<value>0x[0-9a-fA-F]{1,16}(?![0-9a-fA-Fx])|[A-Za-z][^:/]{0,60}?"
+    r"(?=[\"']?\s*$|\s+\S*[0-9]{1,9}/(?:start|end|type)(?![a-z])))"
 )
-_LIKE = re.compile(r"(?:^|[^\w.-])[0-9]{1,9}/(?:start|end|type):")
+_LIKE = re.compile(
+    r"(?:^|[^\w.-])[0-9]{1,9}/(?:start|end|type)"
+    r"(?::|\s{0,4}=|\s{1,4}[\"']?(?:0x|[A-Z]))"
+)
 _NAME = re.compile(r"==> (?:\S{0,200}/)?([0-9]{1,9})/(start|end|type) <==")
 _NAMED_VALUE = re.compile(
     r"[\s>|#*]*(0x[0-9a-fA-F]{1,16}|[A-Za-z][A-Za-z0-9 ()-]{2,60})\s*$"
@@ -87,12 +94,13 @@ class _Last(NamedTuple):
 
 def looks_like_memmap_text(text: str) -> bool:
     """Return whether the text has a file of /sys/firmware/memmap with its value."""
-    if "/start:" in text or "/end:" in text or "/type:" in text:
-        return re.search(_LIKE.pattern, text, re.MULTILINE) is not None
+    has_name = "/start" in text or "/end" in text or "/type" in text
+    if has_name and re.search(_LIKE.pattern, text, re.MULTILINE):
+        return True
     return "==> " in text and _NAME.search(text) is not None
 
 
-def read_memmap_text(text: str, *, origin: str = "") -> MemoryMap:
+def read_memmap_text(text: str | Sequence[Piece], *, origin: str = "") -> MemoryMap:
     """Return the map of ``N/start``, ``N/end`` and ``N/type``, in the order of N.
 
     ``end`` is inclusive, as in the files. The lines may be in any order.
@@ -126,11 +134,15 @@ def read_memmap_text(text: str, *, origin: str = "") -> MemoryMap:
     )
 
 
-def _lines_of(text: str) -> Iterator[LogLine]:
-    if "==> " not in text:
-        return clean_lines(text)
+def _lines_of(text: str | Sequence[Piece]) -> Iterator[LogLine]:
+    pieces = [Piece(1, text)] if isinstance(text, str) else text
+    if not any("==> " in piece.text for piece in pieces):
+        return clean_lines(pieces)
     # Their names end with "<==", which is no soft break of quoted-printable.
-    lines = enumerate(text.split("\n"), 1)
+    lines = chain.from_iterable(
+        enumerate(piece.text.removesuffix("\n").split("\n"), piece.number)
+        for piece in pieces
+    )
     return (LogLine(number, line.rstrip("\r")) for number, line in lines)
 
 

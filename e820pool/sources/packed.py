@@ -45,6 +45,7 @@ _ARCHIVES = (
     (b"\x04\x22\x4d\x18", 0, "an LZ4 file", "unpack it (lz4 -d)"),
     (b"\x89LZO\0\r\n\x1a\n", 0, "an lzop file", "unpack it (lzop -d)"),
     (b"\x1f\x9d", 0, "a file of compress", "unpack it (zcat)"),
+    (b"\x5d\0\0", 0, "an LZMA file of the old kind", "unpack it (unlzma)"),
     (b"ustar", 257, "a tar archive", "unpack it (tar xf)"),
 )
 

@@ -35,6 +35,7 @@ from e820pool.sources.iomem import looks_like_iomem, read_iomem
 from e820pool.sources.live_devices import read_live_devices
 from e820pool.sources.log_text import (
     Piece,
+    clean_lines,
     decode_text,
     encoding_of,
     messages_of_json,
@@ -49,7 +50,7 @@ from e820pool.sources.printed import printed_lists
 from e820pool.sources.xen_log import pseudo_physical
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from e820pool.findings import Finding
     from e820pool.sources.printed_map import PrintedMap
@@ -224,7 +225,12 @@ def _is_zero_page(data: bytes) -> bool:
 
 
 def _map_of_text(
-    pieces: list[Piece], choice: _Choice, origin: str, size: int
+    pieces: list[Piece],
+    choice: _Choice,
+    origin: str,
+    size: int,
+    *,
+    is_clean: bool = False,
 ) -> MemoryMap:
     block, boot = choice
     text = "".join(piece.text for piece in pieces)
@@ -242,19 +248,37 @@ def _map_of_text(
         raise InputError(f"{origin!r} has no {block} map: it is no kernel log")
     if boot is not None:
         raise InputError(f"{origin!r} has no boot {boot}: it is no kernel log")
-    if looks_like_memmap_text(text):
-        return read_memmap_text(text, origin=origin)
-    if looks_like_iomem(text):
-        return read_iomem(text, origin=origin)
-    if looks_like_hexdump(text):
-        page = bytes_of_hexdump(text, origin)
-        return map_of_boot_params(page, origin=f"{origin} (hexdump)")
+    found_in = next((read for looks, read in _TEXTS if looks(text)), None)
+    if found_in is not None:
+        return found_in(pieces, origin)
     if has_broken_map(pieces):
         return read_dmesg(pieces, origin=origin)
+    if not is_clean:
+        # What transports did to it may hide even what it is.
+        clean = [Piece(one.number, f"{one.text}\n") for one in clean_lines(pieces)]
+        return _map_of_text(clean, choice, origin, size, is_clean=True)
     foreign = name_of_foreign(text) or "no line of a form that `show --help` lists"
     raise BadImageError(
         f"{origin!r}: {size:#x} bytes of text without a memory map: {foreign}"
     )
+
+
+def _map_of_dump(pieces: Sequence[Piece], origin: str) -> MemoryMap:
+    page = bytes_of_hexdump("".join(piece.text for piece in pieces), origin)
+    return map_of_boot_params(page, origin=f"{origin} (hexdump)")
+
+
+# How a text is told that is no log, and how it is read.
+_TEXTS: tuple[
+    tuple[Callable[[str], bool], Callable[[Sequence[Piece], str], MemoryMap]], ...
+] = (
+    (
+        looks_like_memmap_text,
+        lambda text, origin: read_memmap_text(text, origin=origin),
+    ),
+    (looks_like_iomem, lambda text, origin: read_iomem(text, origin=origin)),
+    (looks_like_hexdump, _map_of_dump),
+)
 
 
 # A kernel that calls its map "Xen" runs in a PV domain.

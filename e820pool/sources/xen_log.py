@@ -19,8 +19,8 @@ __all__ = ("SUSE_BIOS", "XEN", "pseudo_physical")
 
 _HEX = "[0-9a-fA-F]{16}"
 _PART = "[0-9a-fA-F]{0,15}"
-# Before a range of the old form: not the name of a kernel's map and a colon.
-_OLD = r"(?:^|(?<=[)\]>|*#])|(?<=kernel:))\s*"
+# Before a range: no words, such as the name of a kernel's map or a node of the SRAT.
+_OLD = r"(?:^|(?<=[)\]|*#])|(?<=^>)|(?<=[^-]>)|(?<=kernel:))\s*"
 _WORDS = r"(?P<words>\([A-Za-z ]{1,20}\)|type [0-9]{1,10})"
 _WORDS_BEGUN = r"(?:\(?[A-Za-z ]{0,20}|type ?)"
 
@@ -55,11 +55,11 @@ XEN = PrintedForm(
         r"|EFI|TBOOT|VMM) RAM map):?"
     ),
     entry=re.compile(
-        rf"(?:\[(?P<addr>{_HEX}),\s*(?P<last>{_HEX})\]"
+        rf"(?:(?:{_OLD})?\[(?P<addr>{_HEX}),\s*(?P<last>{_HEX})\]"
         rf"|{_OLD}(?P<start>{_HEX})\s*-\s*(?P<end>{_HEX})(?![0-9a-f]))\s*{_WORDS}"
     ),
     begun=begun_pattern(
-        rf"(?:\[(?={_PART}\s*$|{_HEX},)|{_OLD}(?={_HEX}\s*(?:-|$)|0[0-9a-f]{{0,15}}$))",
+        rf"(?:{_OLD}\[(?={_PART}\s*$|{_HEX},)|{_OLD}(?={_HEX}\s*(?:-|$)|0[0-9a-f]{{0,15}}$))",
         (_HEX, _PART),
         ("[,-]", "[,-]?"),
         (_HEX, _PART),
@@ -67,7 +67,8 @@ XEN = PrintedForm(
         (r"$", _WORDS_BEGUN),
     ),
     like=re.compile(
-        rf"\[{_HEX},|, ?{_HEX}\]|\[[0-9a-fA-F]{{1,16}}, [0-9a-fA-F]{{1,16}}\] ?[(t]"
+        rf"{_OLD}\[{_HEX},|, ?{_HEX}\] ?[(t]"
+        r"|\[[0-9a-fA-F]{1,16}, [0-9a-fA-F]{1,16}\] ?[(t]"
         rf"|{_OLD}{_HEX} -|(?<!: )(?<![0-9a-f])[0-9a-f]{{1,16}} - {_HEX} ?[(t]"
     ),
     type_of=_type_of,

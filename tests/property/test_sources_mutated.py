@@ -33,5 +33,5 @@ def test_a_reader_that_loses_an_entry_is_a_fault(tmp_path):
     data, read, rows = known["log 3.5"]
     lines = data.splitlines(keepends=True)
     assert mutate_sources.fault(read, b"".join(lines), rows) == ""
-    assert "6 of 7" in mutate_sources.fault(read, b"".join(lines[:3] + lines[4:]), rows)
+    assert "4 of 5" in mutate_sources.fault(read, b"".join(lines[:3] + lines[4:]), rows)
     assert "KeyError" in mutate_sources.fault({}.__getitem__, b"x")

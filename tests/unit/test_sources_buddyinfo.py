@@ -93,3 +93,9 @@ def test_a_line_of_blanks_takes_linear_time():
         return time.process_time() - start
 
     assert taken(1 << 22) < 40 * max(taken(1 << 19), 0.001)
+
+
+def test_a_name_that_is_no_text_is_shown_without_control_characters():
+    with pytest.raises(BadImageError) as caught:
+        parse_free_blocks("Node 0, zone N\x8c\x01 1 2\nNode 0, zone N\x8c\x01 1 2\n")
+    assert str(caught.value).isprintable()

@@ -1,5 +1,6 @@
 """Texts that were damaged in a place where nothing else shows it, kind by kind."""
 
+import base64
 import io
 import json
 import quopri
@@ -154,6 +155,7 @@ def test_an_entry_with_a_damaged_number_is_counted_in_every_form(name, row, at):
         ("System RAM", "Sys1em RAM"),
         ("Reserved", "reservd"),
         ("Reserved", "Reserv"),
+        ("-6ffdefff :", "-6ffdefffZ :"),
     ],
 )
 def test_a_line_of_iomem_with_a_damaged_letter_is_counted(good, bad):
@@ -176,3 +178,82 @@ def test_a_line_of_a_deposits_file_is_shown_without_control_characters(tmp_path)
     with pytest.raises(BadImageError) as caught:
         read_deposits(path)
     assert str(caught.value).isprintable()
+
+
+XEN_BEFORE = ["Command line: placeholder dom0_mem=4G", "Disc information:"]
+XEN_AFTER = [
+    "System RAM: 15314MB (15681792kB)",
+    "SRAT: PXM 0 -> APIC 00 -> Node 0",
+    "SRAT: Node 0 PXM 0 [0000000000000000, 000000000009ffff]",
+    "SRAT: Node 0 PXM 0 [0000000100000000, 000000043dffffff]",
+    " Dom0 alloc.:   0000000428000000->0000000430000000 (1011712 pages)",
+    " Init. ramdisk: 000000043b4e6000->000000043dfff5d1",
+    " Loaded kernel: ffffffff81000000->ffffffff83a00000",
+]
+
+
+@pytest.mark.parametrize("before", ["(XEN) ", "(XEN) [0000003421fa9b01] ", "> (XEN) "])
+@pytest.mark.parametrize("write", [printers.xen_new, printers.xen_old])
+def test_what_xen_prints_of_nodes_and_of_dom0_is_no_entry(write, before):
+    text = "".join(f"{before}{line}\n" for line in XEN_BEFORE)
+    text += write(printers.ROWS, before=before)
+    text += "".join(f"{before}{line}\n" for line in XEN_AFTER)
+    found = read(text)
+    assert found.rows() == list(printers.ROWS)
+    assert "line-cut" not in ids(found)
+
+
+def test_records_whose_time_stands_around_them_are_turned_round():
+    records_ = [
+        {"timestamp": f"2026-03-03T09:11:{at:02d}Z", "jsonPayload": {"message": line}}
+        for at, line in enumerate(LINES)
+    ]
+    assert read(json.dumps(records_[::-1])).rows() == ROWS
+    streams = [[str(10**18 + at), line] for at, line in enumerate(LINES)]
+    assert read(json.dumps({"values": streams[::-1]})).rows() == ROWS
+
+
+@pytest.mark.parametrize("where", ["before", "behind"])
+def test_a_log_beside_a_hole_of_a_file_is_a_text(where):
+    text = "".join(f"{line}\n" for line in LINES)
+    hole = "\0" * 700
+    assert read(hole + text if where == "before" else text + hole).rows() == ROWS
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\x1b[35m\x1b[K{at}/{key}\x1b[m\x1b[K\x1b[36m\x1b[K:\x1b[m\x1b[K{value}",
+        "{at}/{key} {value}",
+        "{at}/{key} = {value}",
+        "/sys/firmware/memmap/{at}/{key}\t{value}",
+        '/sys/firmware/memmap/{at}/{key}: "{value}"',
+        "<b>{at}</b>/{key}:&nbsp;{value}",
+    ],
+)
+def test_memmap_as_somebody_s_own_script_prints_it_is_read(line):
+    words = {1: "System RAM", 2: "Reserved", 3: "ACPI Tables"}
+    text = "".join(
+        line.format(at=at, key=key, value=value) + "\n"
+        for at, (a, s, t) in enumerate(ROWS)
+        for key, value in (
+            ("start", hex(a)),
+            ("end", hex(a + s - 1)),
+            ("type", words[t]),
+        )
+    )
+    assert read(text).rows() == ROWS
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"]\0\0\x80\0" + bytes(range(64)), "unlzma"),
+        (base64.encodebytes(("x" * 400).encode()), "base64"),
+        (b"0x0 0x9fbff System RAM\n0x100000 0x1fffff Reserved\n", "memmap"),
+        (b"0x0-0x9fbff (System RAM)\n", "memmap"),
+    ],
+)
+def test_what_is_not_read_is_refused_with_what_to_give(data, message):
+    with pytest.raises(BadImageError, match=message):
+        read_map("-", stdin=io.BytesIO(data))

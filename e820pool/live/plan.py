@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.setup_header import XLF_KERNEL_64
 from e820pool.compat import judge_input, verdict_unknown
+from e820pool.compat.about import finding_about
 from e820pool.compat.next_kexec import without_file_load
 from e820pool.compat.paging import (
     findings_of_start,
@@ -173,6 +174,7 @@ def plan_kexec(
         *(inherited.findings if inherited is not None else ()),
         *_of_machine(machine, request, bound),
         *_own_ranges(machine, ledger.extents),
+        *_of_capture_kernel(machine, ledger, before),
     )
     loaded = KeptHandoff(
         boot_id=machine.boot_id,
@@ -281,6 +283,20 @@ def _own_ranges(machine: LiveMachine, extents: ExtentSet) -> Iterator[Finding]:
                 source="/proc/iomem",
                 extents=tuple(hit)[:LISTED],
             )
+
+
+# What it saves was fixed when it was loaded.
+def _of_capture_kernel(
+    machine: LiveMachine, ledger: DepositLedger, before: DepositLedger | None
+) -> Iterator[Finding]:
+    made = ledger.extents - (before or DepositLedger()).extents
+    if made and machine.gates.has_capture_kernel:
+        text = (
+            "a capture kernel is loaded: should this kernel crash before the kexec, it "
+            "reads {pages}, unless it was loaded by 'kexec --panic' with them"
+        )
+        source = "kernel/kexec_core.c crash_kexec(); arch/x86/kernel/crash.c"
+        yield finding_about("capture-kernel-loaded", "note", made, text, source)
 
 
 def _record(firmware_map: MemoryMap, ledger: DepositLedger, generation: int) -> bytes:

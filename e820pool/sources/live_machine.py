@@ -69,6 +69,8 @@ class KexecGates:
         secure_boot: whether the firmware checks signatures.
         has_efi: whether this kernel uses the firmware's EFI services.
         has_systemd: whether systemd is the init that runs.
+        has_capture_kernel: whether a kernel is loaded that starts when this one
+            crashes (/sys/kernel/kexec_crash_loaded).
     """
 
     has_kexec: bool
@@ -77,6 +79,7 @@ class KexecGates:
     secure_boot: bool
     has_efi: bool
     has_systemd: bool
+    has_capture_kernel: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +205,7 @@ def _gates(root: Path) -> KexecGates:
         has_efi=(root / "sys/firmware/efi").is_dir(),
         # sd_booted(3).
         has_systemd=(root / "run/systemd/system").is_dir(),
+        has_capture_kernel=_attribute(root / "sys/kernel/kexec_crash_loaded") == "1",
     )
 
 

@@ -278,6 +278,19 @@ def test_an_image_without_a_64_bit_entry_is_for_kexec_tools(plan):
     assert found.load
 
 
+@pytest.mark.parametrize("loaded", ["0\n", "1\n"])
+def test_a_capture_kernel_that_was_loaded_before_the_deposits_is_named(plan, loaded):
+    files = {"sys/kernel/kexec_crash_loaded": loaded.encode()}
+    asked = request((BASE, 4, 7))
+    found = plan(RawLive(files=files), asked)
+    assert ("capture-kernel-loaded" in ids(found)) == (loaded == "1\n")
+    assert found.verdict.verdict == "safe"
+    # What this kernel was booted with is RESERVED to it, and in no dump.
+    inherited = RawLive(files=files, deposits=((BASE, 4, 7),))
+    inherited = replace(inherited, record=inherited.own_record())
+    assert "capture-kernel-loaded" not in ids(plan(inherited, request()))
+
+
 @pytest.mark.parametrize("loader", ["ours", "kexec-load"])
 @pytest.mark.parametrize("block", [None, 8, 9])
 def test_the_verdict_and_the_handoff_know_the_machine_s_memory_devices(

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from e820pool.abi.setup_data import SETUP_KEXEC_KHO
-from e820pool.compat.check import check_input
 from e820pool.findings import Finding
 from e820pool.kernel.profiles import assuming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from e820pool.compat.shared import SharedChecks
     from e820pool.compat.verdict import Verdict
-    from e820pool.extents import ExtentSet
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.kernel_data import ConfigValue
     from e820pool.kernel.profiles import Profile
@@ -30,7 +29,7 @@ class _Judged(NamedTuple):
 
 
 def assumptions_that_decide(
-    deposits: ExtentSet, given: BootInput, profile: Profile, verdict: Verdict
+    checks: SharedChecks, given: BootInput, profile: Profile, verdict: Verdict
 ) -> Iterator[tuple[str, Finding]]:
     """Yield each assumed option that would change the verdict, and what is said of it.
 
@@ -40,7 +39,7 @@ def assumptions_that_decide(
     ``degraded``, else a ``note``.
 
     Args:
-        deposits: the pages that must stay untouched.
+        checks: of this input, with the pages that must stay untouched.
         given: what the kernel reads.
         profile: with the options that are assumed (all but ``given_options``).
         verdict: of the model, by this profile.
@@ -53,14 +52,14 @@ def assumptions_that_decide(
         for option, values, matters in group:
             if option in profile.given_options or not matters(case):
                 continue
-            found = _changed(deposits, case, verdict, option, values)
+            found = _changed(checks, case, verdict, option, values)
             if found is not None:
                 yield option, found
                 break
 
 
 def _changed(
-    deposits: ExtentSet,
+    checks: SharedChecks,
     case: _Judged,
     verdict: Verdict,
     option: str,
@@ -70,7 +69,7 @@ def _changed(
     for value in values or (not was,):
         if value != was:
             profile = assuming(case.profile, option, value)
-            other = check_input(deposits, case.given, profile)
+            other = checks.verdict(profile)
             if other.verdict != verdict.verdict:
                 return _finding(case.profile, option, value, verdict, other)
     return None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
 
-__all__ = ("check", "check_input")
+__all__ = ("GROUPS", "check", "check_input")
 
 
 def _of_engine(case: Situation) -> Iterator[Finding]:
@@ -40,8 +40,7 @@ def _of_engine(case: Situation) -> Iterator[Finding]:
         yield Finding(id="no-deposits", level="note", message=message)
 
 
-# In the order in which findings of one level are listed.
-_GROUPS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
+GROUPS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     _of_engine,
     findings_of_touch,
     findings_of_hot_add,
@@ -54,6 +53,7 @@ _GROUPS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     findings_of_next_kexec,
     findings_of_capture,
 )
+"""In the order in which findings of one level are listed."""
 
 
 def check(
@@ -96,5 +96,5 @@ def check_input(
     """Return the same where what a kernel reads is at hand, and no handoff."""
     view = predict_input(given, profile) if view is None else view
     case = situation_of(deposits, view, given, profile)
-    findings = [finding for group in _GROUPS for finding in group(case)]
+    findings = [finding for group in GROUPS for finding in group(case)]
     return verdict_of(view.kernel, findings, view)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from e820pool.compat.assumptions import assumptions_that_decide
 from e820pool.compat.check import check_input
 from e820pool.compat.diff import Difference, diff
+from e820pool.compat.shared import SharedChecks
 from e820pool.compat.verdict import (
     Engines,
     JudgedOn,
@@ -195,6 +196,7 @@ class _Question:
     given: BootInput
     notes: tuple[Finding, ...]
     window: Span | None
+    checks: SharedChecks
 
 
 def _question(
@@ -204,7 +206,13 @@ def _question(
     if given.load_window is None and given.kernel_range is None:
         window = _window_for(given, deposits)
         given = replace(given, load_window=window)
-    return _Question(deposits=deposits, given=given, notes=tuple(notes), window=window)
+    return _Question(
+        deposits=deposits,
+        given=given,
+        notes=tuple(notes),
+        window=window,
+        checks=SharedChecks(deposits, given),
+    )
 
 
 def _window_for(given: BootInput, deposits: ExtentSet) -> Span | None:
@@ -218,13 +226,17 @@ def _window_for(given: BootInput, deposits: ExtentSet) -> Span | None:
 def _answer(
     question: _Question, profile: Profile, view: KernelView | None = None
 ) -> Verdict:
-    bare = check_input(question.deposits, question.given, profile, view)
+    bare = (
+        question.checks.verdict(profile)
+        if view is None
+        else check_input(question.deposits, question.given, profile, view)
+    )
     more = (*question.notes, *profile_notes(profile))
     if question.window is not None:
         more += window_notes(bare.findings, question.window)
     # Of a real kernel nothing is assumed but what the model makes of it.
     decides = dict(
-        assumptions_that_decide(question.deposits, question.given, profile, bare)
+        assumptions_that_decide(question.checks, question.given, profile, bare)
         if view is None
         else ()
     )

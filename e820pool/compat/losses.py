@@ -99,7 +99,7 @@ def _about_rows(ident: str, rows: Sequence[Row], what: str, source: str) -> Find
 def _type_128(case: Situation) -> Iterator[Finding]:
     rows = case.told.entries[case.told.is_of(E820_TYPE_RESERVED_KERN)]
     # Of a kernel without a model nobody can say.
-    if not rows.size or not case.profile.behaviours:
+    if not rows.size or not case.profile.is_modelled:
         return
     is_memory = case.has("type-128-is-memory") and case.has("memblock")
     if is_memory:

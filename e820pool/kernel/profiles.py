@@ -85,6 +85,11 @@ class Profile:
         """Return whether this kernel shows the behaviour."""
         return behaviour in self.behaviours
 
+    @property
+    def is_modelled(self) -> bool:
+        """Return whether it is known which behaviours the kernel shows."""
+        return bool(self.behaviours)
+
 
 def all_behaviours() -> tuple[Behaviour, ...]:
     """Return every behaviour of the data, in its order."""

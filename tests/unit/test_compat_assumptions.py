@@ -12,6 +12,7 @@ from e820pool.abi.e820 import table_of
 from e820pool.abi.setup_data import SETUP_KEXEC_KHO
 from e820pool.compat import check_input, judge_input
 from e820pool.compat.assumptions import assumptions_that_decide
+from e820pool.compat.shared import SharedChecks
 from e820pool.extents import ExtentSet, Span
 from e820pool.kernel.boot_input import BootInput, SetupDataSpan
 from e820pool.kernel.profiles import assuming, known_releases, profile_for
@@ -142,7 +143,8 @@ def test_no_option_that_decides_is_passed_over(tables, more, release, line):
     )
     profile = profile_for(release)
     verdict = check_input(PAGES, reads, profile)
-    told = dict(assumptions_that_decide(PAGES, reads, profile, verdict))
+    checks = SharedChecks(PAGES, reads)
+    told = dict(assumptions_that_decide(checks, reads, profile, verdict))
     decide = {
         option
         for option, value in TURNED

@@ -163,6 +163,12 @@ def _firmware_map(case: _Judged) -> bool:
     return on_the_line or "entry-ends-at-2-64" in case.ids
 
 
+def _hot_add(case: _Judged) -> bool:
+    return (
+        "memory-hot-add" in case.ids or not case.profile.config["ACPI_HOTPLUG_MEMORY"]
+    )
+
+
 _FREED_FROM = 100
 # Kconfig's default for x86_64, and MAXSMP, as most distributions have it.
 _SHIFTS = (6, 10)
@@ -186,4 +192,5 @@ _ALTERNATIVES: tuple[tuple[_Alternative, ...], ...] = (
     (("RANDOMIZE_BASE", (), _kaslr), ("HIBERNATION", (), _low_kaslr)),
     (("KEXEC_HANDOVER", (), _kho),),
     (("FIRMWARE_MEMMAP", (), _firmware_map),),
+    (("ACPI_HOTPLUG_MEMORY", (), _hot_add),),
 )

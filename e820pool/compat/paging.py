@@ -7,14 +7,14 @@ configuration and command line; some cannot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.setup_header import XLF_5LEVEL, XLF_5LEVEL_ENABLED
 from e820pool.errors import InputError
 from e820pool.findings import Finding
-from e820pool.kernel.profiles import profile_for
+from e820pool.kernel.profiles import assuming, profile_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,8 +121,47 @@ def findings_of_paging(
     """Yield whether the next kernel dies of the page tables that it is entered with.
 
     It dies at its first instructions, before it reads any map: no page is touched,
-    and nothing runs any more.
+    and nothing runs any more. Where CONFIG_X86_5LEVEL of either kernel is assumed and
+    decides, that is a finding, too.
     """
+    found = list(_findings(running, following))
+    yield from found
+    for one, pair in (
+        (running, (_turned(running), following)),
+        (following, (running, _turned(following))),
+    ):
+        if one.profile is None or _OPTION in one.profile.given_options:
+            continue
+        other = [finding.id for finding in _findings(*pair)]
+        if other != [finding.id for finding in found]:
+            yield _assumed(one.profile, other)
+
+
+_OPTION = "X86_5LEVEL"
+_Kernel = TypeVar("_Kernel", "RunningKernel", "NextKernelPaging")
+
+
+# The same kernel, built the other way.
+def _turned(one: _Kernel) -> _Kernel:
+    if one.profile is None:
+        return one
+    other = assuming(one.profile, _OPTION, not one.profile.config[_OPTION])
+    return replace(one, profile=other)
+
+
+def _assumed(profile: Profile, other: list[str]) -> Finding:
+    was, turned = ("y", "n") if profile.config[_OPTION] else ("n", "y")
+    what = f"has {other[0]}" if other else "starts"
+    return Finding(
+        id="config-assumed",
+        level="note",
+        message=f"{_OPTION}={was} of {profile.release} is assumed; if it were {turned} "
+        f"the kexec {what}",
+        source="specs/kernels/releases.toml: the configuration of that release",
+    )
+
+
+def _findings(running: RunningKernel, following: NextKernelPaging) -> Iterator[Finding]:
     if running.has_five_levels is False or not _can_have_five(running):
         return
     where = "the running kernel's page tables have five levels"

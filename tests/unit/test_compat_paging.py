@@ -21,7 +21,7 @@ def message(running, following, flags=None, cmdline="", levels=True):
             profile=profile_for(following), xloadflags=flags, cmdline=cmdline
         ),
     )
-    found = list(findings_of_paging(*pair))
+    found = [one for one in findings_of_paging(*pair) if one.id != "config-assumed"]
     assert all(one.id == "five-level-paging" for one in found)
     assert all(one.level == "degraded" and one.source for one in found)
     return found[0].message if found else ""
@@ -71,6 +71,33 @@ def test_without_an_image_the_configuration_decides():
     assert not list(findings_of_paging(five, NextKernelPaging(profile=built)))
     assert message("6.12", "5.10.223")
     assert not message("6.12", "6.1.100")
+
+
+def assumed(running, following, flags=None, levels=None):
+    pair = (
+        RunningKernel(profile=running, has_five_levels=levels),
+        NextKernelPaging(profile=following, xloadflags=flags),
+    )
+    found = list(findings_of_paging(*pair))
+    return [one.message for one in found if one.id == "config-assumed"]
+
+
+def test_an_assumed_option_that_decides_is_named():
+    running = profile_for("6.12.117")
+    (said,) = assumed(running, profile_for("6.1.159"), levels=True)
+    assert said.startswith("X86_5LEVEL=y of 6.1.159 is assumed; if it were n the kexec")
+    # Told by the image, by the configuration, or by the processor, nothing is assumed.
+    assert not assumed(running, profile_for("6.1.159"), FIVE, levels=True)
+    whole = profile_for("6.1.159", {"X86_5LEVEL": False})
+    assert not assumed(running, whole, levels=True)
+    assert not assumed(running, profile_for("6.1.159"), levels=False)
+
+
+def test_of_a_running_kernel_the_option_decides_where_the_processor_is_not_known():
+    running = profile_for("6.12.117")
+    said = assumed(running, profile_for("5.10.223"), FOUR)
+    assert [one.split(" of ")[1].split()[0] for one in said] == ["6.12.117"]
+    assert not assumed(running, profile_for("5.10.223"), FOUR, levels=True)
 
 
 def test_where_the_processor_is_not_known_the_message_says_so():

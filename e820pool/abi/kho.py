@@ -1,9 +1,12 @@
-"""A kexec handover node that preserves pages, as Linux 6.16 to 7.0 write it ("kho-v1").
+"""A kexec handover node that preserves pages, in the two ABIs that kernels wrote.
 
-    kho_data | root device tree | scratch areas | chunks | bitmaps
+    kho_data | root device tree | scratch areas | map of preserved pages
 
-All of it lies in one SETUP_KEXEC_KHO node, so that every kernel reserves it.
-Linux 6.18 kernel/kexec_handover.c kho_mem_serialize(), kho_populate().
+"kho-v1" (Linux 6.16 to 7.0): the map is a list of chunks of bitmaps; "kho-v4" (7.2,
+7.3): a radix tree, whose leaves are bitmaps. All of it lies in one SETUP_KEXEC_KHO
+node, so that every kernel reserves it. Linux 6.18 kernel/kexec_handover.c
+kho_mem_serialize(), kho_populate(); 7.3 include/linux/kho/abi/kexec_handover.h,
+kernel/liveupdate/kexec_handover.c kho_radix_walk_tree().
 """
 
 from __future__ import annotations
@@ -21,10 +24,10 @@ from e820pool.extents import PAGE_SHIFT, ExtentSet, Span
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ("KHO_COMPATIBLE", "KhoNode", "encode_kho_payload", "parse_kho_payload")
+__all__ = ("KHO_V1", "KHO_V4", "KhoNode", "encode_kho_payload", "parse_kho_payload")
 
-KHO_COMPATIBLE = "kho-v1"
-"""What the kernel asks for; 7.2 and 7.3 ask for "kho-v4", another layout."""
+KHO_V1 = "kho-v1"  #: What 6.16 to 7.0 ask for.
+KHO_V4 = "kho-v4"  #: What 7.2 and 7.3 ask for: KHO_FDT_COMPATIBLE.
 
 # PRESERVE_BITS: one bitmap of 512 bytes, a bit a page, covers 16 MiB.
 _BITMAP_BYTES = 512
@@ -44,6 +47,14 @@ _NODE_HEADER_BYTES = 16
 
 # A guard: 64 GiB of scattered pages.
 _BITMAPS_LIMIT = 1 << 12
+
+# enum kho_radix_consts: a key is the frame number shifted by its order, with a bit
+# before it that says the order. Five levels of tables of 512 addresses, then a bitmap.
+_KEY_ORDER_0 = 52
+_LEAF_LOG2 = 15
+_TABLE_LOG2 = 9
+_TABLES = 5
+_NODE_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +85,8 @@ def parse_kho_payload(addr: int, data: bytes) -> KhoNode:
     compatible, at_map = parse_kho_root(inside.bytes_at(tree, tree_size))
     flat = inside.numbers(areas, areas_size // 8)
     preserved = ExtentSet()
-    if compatible == KHO_COMPATIBLE and at_map:
-        preserved = ExtentSet(_preserved(inside, at_map))
+    if compatible in _READERS and at_map:
+        preserved = ExtentSet(_READERS[compatible](inside, at_map))
     return KhoNode(
         compatible=compatible,
         scratch=tuple(map(Span.at, flat[::2], flat[1::2])),
@@ -121,8 +132,45 @@ def _preserved(inside: _Inside, chunk: int) -> Iterator[tuple[int, int]]:
         chunk = following
 
 
+# 7.3 __kho_radix_walk_tree(), kho_decode_radix_key(); a key is unique, so that a node
+# that is reached twice is damage.
+def _in_tree(inside: _Inside, root: int) -> Iterator[tuple[int, int]]:
+    seen: set[int] = set()
+    at_level = [(root, 0)]
+    for level in range(_TABLES, -1, -1):
+        following = []
+        for node, key in at_level:
+            if node in seen:
+                raise BadImageError(f"kexec handover: node at {node:#x} is there twice")
+            seen.add(node)
+            if level == 0:
+                yield from _in_leaf(inside.bytes_at(node, _NODE_BYTES), key)
+                continue
+            shift = (level - 1) * _TABLE_LOG2 + _LEAF_LOG2
+            table = inside.numbers(node, 1 << _TABLE_LOG2)
+            following += [(to, key | at << shift) for at, to in enumerate(table) if to]
+        at_level = following
+
+
+def _in_leaf(data: bytes, start: int) -> Iterator[tuple[int, int]]:
+    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+    for at in np.flatnonzero(bits).tolist():
+        key = start | at
+        order = _KEY_ORDER_0 - (key.bit_length() - 1)
+        if not 0 <= order < _ORDERS:
+            raise BadImageError(f"kexec handover: key {key:#x} has no order")
+        first = (key ^ 1 << (_KEY_ORDER_0 - order)) << order
+        yield first, first + (1 << order)
+
+
+_READERS = {KHO_V1: _preserved, KHO_V4: _in_tree}
+
+
 def encode_kho_payload(
-    addr: int, preserved: ExtentSet, scratch: Sequence[tuple[int, int]]
+    addr: int,
+    preserved: ExtentSet,
+    scratch: Sequence[tuple[int, int]],
+    compatible: str = KHO_V1,
 ) -> bytes:
     """Return the payload of a SETUP_KEXEC_KHO node whose header lies at ``addr``.
 
@@ -133,36 +181,39 @@ def encode_kho_payload(
         preserved: pages to keep, as single pages (order 0).
         scratch: ``(addr, size)`` of memory that the next kernel may use before it has
             read what is preserved.
+        compatible: the ABI, :data:`KHO_V1` or :data:`KHO_V4`.
 
     Raises:
         CapacityError: the pages lie in too many places.
         MachineError: pylibfdt is not installed.
     """
-    bitmaps = _bitmaps(preserved)
-    root_bytes = len(kho_root(KHO_COMPATIBLE, 0))
+    root_bytes = len(kho_root(compatible, 0))
     at_root = addr + _NODE_HEADER_BYTES + _KHO_DATA_BYTES
     at_scratch = at_root + root_bytes
-    at_chunks = at_scratch + 16 * len(scratch)
+    at_map = at_scratch + 16 * len(scratch)
     areas = b"".join(_u64(one) + _u64(size) for one, size in scratch)
-    chunks = _chunks(at_chunks, bitmaps)
+    if compatible == KHO_V1:
+        bitmaps = _bitmaps(preserved, _BITMAP_PAGES)
+        data = _chunks(at_map, bitmaps) + b"".join(bitmap for _, bitmap in bitmaps)
+    else:
+        data = _tree(at_map, _bitmaps(preserved, 1 << _LEAF_LOG2))
     kho_data = b"".join(map(_u64, (at_root, root_bytes, at_scratch, len(areas))))
-    root = kho_root(KHO_COMPATIBLE, at_chunks if bitmaps else 0)
-    maps = b"".join(bitmap for _, bitmap in bitmaps)
-    return kho_data + root + areas + chunks + maps
+    root = kho_root(compatible, at_map if data else 0)
+    return kho_data + root + areas + data
 
 
-# (number of the window of 16 MiB, its bitmap), ascending.
-def _bitmaps(pages: ExtentSet) -> list[tuple[int, bytes]]:
+# (number of the window of so many pages, its bitmap), ascending.
+def _bitmaps(pages: ExtentSet, size: int) -> list[tuple[int, bytes]]:
     found: dict[int, np.ndarray[tuple[int], np.dtype[np.bool_]]] = {}
     for start, end in pages:
-        for window in range(start // _BITMAP_PAGES, (end - 1) // _BITMAP_PAGES + 1):
+        for window in range(start // size, (end - 1) // size + 1):
             if window not in found and len(found) == _BITMAPS_LIMIT:
                 raise CapacityError(
                     f"preserved pages lie in more than {_BITMAPS_LIMIT:#x} windows of "
-                    f"{_BITMAP_PAGES:#x} pages"
+                    f"{size:#x} pages"
                 )
-            bits = found.setdefault(window, np.zeros(_BITMAP_PAGES, np.bool_))
-            first = window * _BITMAP_PAGES
+            bits = found.setdefault(window, np.zeros(size, np.bool_))
+            first = window * size
             bits[max(start - first, 0) : end - first] = True
     return [
         (window, np.packbits(found[window], bitorder="little").tobytes())
@@ -181,6 +232,32 @@ def _chunks(addr: int, bitmaps: list[tuple[int, bytes]]) -> bytes:
             chunk += _u64(window * _BITMAP_PAGES << PAGE_SHIFT) + _u64(at_map)
             at_map += _BITMAP_BYTES
         out += chunk.ljust(_CHUNK_BYTES, b"\0")
+    return bytes(out)
+
+
+# The leaves' keys, then the tables above them, level by level; the root comes first.
+def _tree(addr: int, leaves: list[tuple[int, bytes]]) -> bytes:
+    first = 1 << (_KEY_ORDER_0 - _LEAF_LOG2)
+    levels = [[first | window for window, _ in leaves]]
+    for _ in range(_TABLES):
+        levels.append(sorted({key >> _TABLE_LOG2 for key in levels[-1]}))
+    if not leaves:
+        levels = [[], [0]]
+    order = [(up, key) for up in range(len(levels) - 1, -1, -1) for key in levels[up]]
+    place = {one: addr + at * _NODE_BYTES for at, one in enumerate(order)}
+    below: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for up, key in order:
+        below.setdefault((up + 1, key >> _TABLE_LOG2), []).append((up, key))
+    contents = dict(zip(levels[0], (bitmap for _, bitmap in leaves), strict=True))
+    out = bytearray()
+    for up, key in order:
+        if up == 0:
+            out += contents[key]
+            continue
+        table = np.zeros(1 << _TABLE_LOG2, "<u8")
+        for one in below.get((up, key), ()):
+            table[one[1] % (1 << _TABLE_LOG2)] = place[one]
+        out += table.tobytes()
     return bytes(out)
 
 

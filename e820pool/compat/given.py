@@ -13,6 +13,7 @@ from e820pool.extents import ByteRangeSet, Span
 from e820pool.handoff.hot_add import KEPT_TYPES
 from e820pool.handoff.low_memory import SCAN_SOURCE, SCANNED_PAGES
 from e820pool.handoff.model import COMMAND_LINE_SIZE
+from e820pool.kernel.kho import kho_preserved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,9 @@ _COPY = "arch/x86/kernel/head64.c copy_bootdata(), setup.c parse_setup_data()"
 def findings_of_given(case: Situation) -> Iterator[Finding]:
     """Yield what is wrong with the handoff for every kernel."""
     if case.deposits:
-        yield from _of_table(case.deposits, case.told)
+        # A kernel that reads a handover reserves these, whatever the table says.
+        kept = kho_preserved(case.given, case.profile)
+        yield from _of_table(case.deposits - kept, case.told)
         yield from _of_parts(case.deposits, case.given)
         yield from _of_low_memory(case.deposits)
 

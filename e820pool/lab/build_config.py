@@ -78,7 +78,8 @@ class Configured:
 
     Attributes:
         text: of the whole ``.config``.
-        left_out: options of ``like`` that did not stick.
+        left_out: options of ``base`` and ``like`` that the source has, and that did
+            not stick.
     """
 
     text: str
@@ -186,12 +187,15 @@ def configure(tree: Path, out: Path, config: BuildConfig) -> Configured:
                 for name in lost
             )
         )
-    left_out = [
+    others = {**config.base, **config.like}
+    missing = [
         name
-        for name, value in config.like.items()
+        for name, value in others.items()
         if name not in config.wanted and _differs(value, made, name)
     ]
-    return Configured(text=text, left_out=tuple(sorted(left_out)))
+    known = _Questions(tree) if missing else None
+    left_out = sorted(name for name in missing if known is not None and known.has(name))
+    return Configured(text=text, left_out=tuple(left_out))
 
 
 def make_environment() -> dict[str, str]:
@@ -266,6 +270,10 @@ class _Questions:
             if path.is_file() and (parts[0] != "arch" or parts[1:2] == ("x86",)):
                 for name, one in _definitions(path.read_text("utf-8", "replace")):
                     self._known[name].append(one)
+
+    def has(self, name: str) -> bool:
+        """Return whether the source has such an option."""
+        return name in self._known
 
     def why(self, name: str, value: str, made: Mapping[str, str]) -> str:
         """Return a reason in words."""

@@ -127,7 +127,7 @@ class _Run:
         self._kernels = kernels
         self._on_hop = on_hop
         self._withdrawn = ExtentSet()
-        self._has_region = False
+        self._has_region = self._has_memfd = False
         self._expected: tuple[Finding, ...] = ()
 
     def all_hops(self, first: NextKernel) -> ChainRecord:
@@ -142,6 +142,8 @@ class _Run:
             last = number + 1 == len(self._kernels)
             try:
                 hop = self._arrived(number, following, hops)
+                if number == 1 and self._options.nr_preserved:
+                    hop = replace(hop, returned=self._returned())
                 if not last:
                     hop, following = self._depart(number, hop, following)
             except (AgentError, InputError, CapacityError, BadImageError) as exc:
@@ -266,6 +268,10 @@ class _Run:
         if options.carrier == "pmpool":
             # The region, once; what is deposited later comes out of it.
             return self._region()
+        if options.nr_preserved and not self._has_memfd:
+            self._has_memfd = True
+            command = f"preserve {options.nr_preserved}"
+            made += runs_of(self._port.command(command, _COMMAND_SECONDS))
         if options.nr_pages:
             command = f"pages {options.nr_pages} {options.step}"
             made += runs_of(self._port.command(command, _COMMAND_SECONDS))
@@ -273,6 +279,13 @@ class _Run:
             command = f"huge {options.nr_huge}"
             made += runs_of(self._port.command(command, _COMMAND_SECONDS))
         return made
+
+    # Asked after what it touched has been read: to see them is to touch them.
+    def _returned(self) -> ExtentSet | None:
+        try:
+            return ExtentSet(runs_of(self._port.command("returned", _COMMAND_SECONDS)))
+        except AgentError:
+            return None
 
     def _region(self) -> list[tuple[int, int]]:
         if self._has_region:

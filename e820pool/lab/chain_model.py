@@ -71,6 +71,9 @@ class ChainOptions:
         nr_pages: single pages that each kernel deposits.
         step: from one of them to the next, in pages, as the kernel hands them out.
         nr_huge: huge pages of 2 MiB that each kernel deposits.
+        nr_preserved: pages of a memfd that the first kernel deposits, and that it hands
+            over by a live update (KHO): it needs LIVEUPDATE and ``kho=on``, and
+            kexec_file_load.
         inherited: what is deposited when the first kernel is started.
         crash_mib: what a kernel that is to crash keeps for its capture kernel, in
             MiB (``crashkernel=``).
@@ -97,6 +100,7 @@ class ChainOptions:
     nr_pages: int = 20
     step: int = 8
     nr_huge: int = 1
+    nr_preserved: int = 0
     inherited: DepositLedger = field(default_factory=DepositLedger)
     crash_mib: int = 128
     once: bool = False
@@ -171,6 +175,8 @@ class Hop:
         made: what it deposited itself, in ``nr_made`` calls.
         withdrawn: pages that the kernel before had withdrawn.
         used_again: those of them that this kernel has touched.
+        returned: the pages of the memfd that came back to it by a live update, in the
+            order of the file; None where none was due, or it has none.
         report, console: as its guest and the kernel wrote them.
         seconds: from its entry to the end of the pressure.
     """
@@ -189,6 +195,7 @@ class Hop:
     nr_made: int = 0
     withdrawn: ExtentSet = field(default_factory=ExtentSet)
     used_again: ExtentSet = field(default_factory=ExtentSet)
+    returned: ExtentSet | None = None
     report: GuestReport
     console: bytes
     seconds: float

@@ -38,7 +38,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._+-]{0,63}")
 _TAKEN = ("all", "newest", "live", "running")
 _WORK = "building"
 # Lines that make(1) prints for a small kernel, until one was built here.
-_USUAL_STEPS = 1250
+_USUAL_STEPS = 1500
 _STEP = re.compile(r"^  [A-Z][A-Z0-9_]* +(?:\[M\] )?(?P<what>\S+)$")
 _ERROR = re.compile(r"(?:\berror: |\*\*\* )")
 
@@ -86,7 +86,7 @@ class Built:
     Attributes:
         image: where it is kept.
         is_new: whether it was built now.
-        left_out: options of another kernel's configuration that did not stick.
+        left_out: options that were not asked for by name and did not stick.
     """
 
     image: KernelImage

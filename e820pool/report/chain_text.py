@@ -96,6 +96,11 @@ def _remarks(hop: Hop) -> list[str]:
             f"{hop.kernel}: {hop.withdrawn.nr_pages} pages were withdrawn, "
             f"{hop.used_again.nr_pages} of them are in use again"
         )
+    if hop.returned is not None:
+        lines.append(
+            f"{hop.kernel}: a live update brought {hop.returned.nr_pages} pages back, "
+            f"{(hop.returned & hop.given.extents).nr_pages} of them deposited"
+        )
     if hop.dump is not None:
         lines.append(_dump_line(hop, hop.dump))
     lines += [
@@ -171,5 +176,6 @@ def _hop_value(hop: Hop) -> dict[str, Any]:
         "made": extent_values(hop.made),
         "withdrawn": extent_values(hop.withdrawn),
         "used_again": extent_values(hop.used_again),
+        "returned": None if hop.returned is None else extent_values(hop.returned),
         "seconds": round(hop.seconds, 3),
     }

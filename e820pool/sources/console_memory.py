@@ -52,7 +52,7 @@ class MemoryScan:
         elif self._dumps == 1 and (region := _DUMP_REGION.search(line)):
             self._dump.setdefault(region[1], []).append(_span(region[2], region[3]))
         elif node := _NODE_RANGE.search(line):
-            self._nodes.append(_span(node[1], node[2]))
+            self._take_node(_span(node[1], node[2]))
         elif _NODE_HEADLINE.search(line):
             self._nodes.clear()
         elif _NOT_RAM.search(line):
@@ -60,6 +60,13 @@ class MemoryScan:
         elif self._removal_is_kernel and (removed := _REMOVED.search(line)):
             self._kernel_range = _span(removed[1], removed[2])
             self._removal_is_kernel = False
+
+    # A region whose pages have a flag, as scratch areas of a handover have, is one of
+    # its own, though the memory goes on.
+    def _take_node(self, span: Span) -> None:
+        if self._nodes and self._nodes[-1].end == span.start:
+            span = Span(self._nodes.pop().start, span.end)
+        self._nodes.append(span)
 
     @property
     def memory(self) -> tuple[Span, ...]:

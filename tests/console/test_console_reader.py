@@ -51,6 +51,17 @@ def test_kernels_before_4_12_call_ram_e820_ram(word):
     assert facts.kernel_range == (16 << 20, 32 << 20)
 
 
+def test_memory_that_goes_on_under_another_flag_is_one_range():
+    """A kernel that took over a handover lists its scratch areas by themselves."""
+    text = """Early memory node ranges
+      node   0: [mem 0x0000000000001000-0x000000000009efff]
+      node   0: [mem 0x0000000000100000-0x0000000000ffffff]
+      node   0: [mem 0x0000000001000000-0x00000000077fffff]
+      node   0: [mem 0x0000000007800000-0x000000000fffffff]"""
+    facts = read_console(text)
+    assert facts.memory == ((0x1000, 0x9F000), (1 << 20, 256 << 20))
+
+
 @given(data=st.data())
 def test_a_log_cut_anywhere_shows_a_start_of_what_the_whole_shows(recording_of, data):
     text = recording_of("6.1", "spill").text

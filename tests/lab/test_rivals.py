@@ -34,7 +34,7 @@ NEVER_TOUCHED = (
     "crash-window",
     "up-front",
 )
-ALWAYS_TOUCHED = ("series-v2", "kho")
+ALWAYS_TOUCHED = ("series-v2", "kho", "kho-v4")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def booted(encoding, image):
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_the_model_foresees_what_the_kernel_does(encoding, release, cell_of):
-    if encoding in {"series-v2", "kho"}:
+    if encoding in {"series-v2", "kho", "kho-v4"}:
         pytest.importorskip("libfdt", reason="pip install pylibfdt")
     cell, seen, _ = cell_of(encoding, release)
     assert seen.failure == ""

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from e820pool.abi.kho import encode_kho_payload
+from e820pool.abi.kho import KHO_V4, encode_kho_payload, parse_kho_payload
 from e820pool.deposits import DepositLedger
 from e820pool.errors import BadImageError, CapacityError, InputError
 from e820pool.extents import ExtentSet
@@ -18,6 +18,7 @@ from e820pool.abi.fdt import (
     PmpoolNode,
     empty_tree,
     find_pmpool_node,
+    kho_root,
     pack_pmpool_tree,
 )
 
@@ -149,6 +150,91 @@ def preserved_pages(memory_addr, memory):
             }
         chunk = following
     return pages
+
+
+def radix_pages(memory_addr, memory):
+    """Walk a handover of 7.3 as __kho_radix_walk_tree() does."""
+
+    def u64(addr):
+        return struct.unpack_from("<Q", memory, addr - memory_addr)[0]
+
+    fdt, fdt_size = u64(memory_addr + 16), u64(memory_addr + 24)
+    root = tree_of(memory[fdt - memory_addr : fdt - memory_addr + fdt_size])["/"]
+    assert root["compatible"] == b"kho-v4\0"
+    (top,) = struct.unpack("<Q", root["preserved-memory-map"])
+    pages = set()
+
+    def walk(node, level, start):
+        if level == 0:
+            bits = memory[node - memory_addr :][:4096]
+            for at in range(32768):
+                if bits[at // 8] >> at % 8 & 1:
+                    order = 52 - (start + at).bit_length() + 1
+                    first = (start + at - (1 << 52 - order)) << order
+                    pages.update(range(first, first + (1 << order)))
+            return
+        for at in range(512):
+            if to := u64(node + 8 * at):
+                walk(to, level - 1, start | at << (level - 1) * 9 + 15)
+
+    walk(top, 5, 0)
+    return pages
+
+
+@pytest.mark.parametrize(
+    "extents",
+    [
+        [],
+        [(0x8000, 0x8001)],
+        [(0x7FFF, 0x8001), (0x8003, 0x8004)],
+        [(1 << 22, (1 << 22) + 3), (1 << 27, (1 << 27) + 1)],
+    ],
+)
+def test_a_handover_of_7_3_preserves_exactly_the_deposits(extents):
+    addr = 0x20_0000
+    payload = encode_kho_payload(addr, ExtentSet(extents), [(64 * MIB, MIB)], KHO_V4)
+    want = {pfn for start, end in extents for pfn in range(start, end)}
+    assert radix_pages(addr, bytes(16) + payload) == want
+    assert parse_kho_payload(addr, payload).preserved == ExtentSet(extents)
+
+
+def written_tree(addr, leaf_key, bits):
+    """Write a handover of 7.3 by hand: one path of tables down to one leaf."""
+    fdt = kho_root("kho-v4", 0)
+    at_map = addr + 48 + len(fdt)
+    nodes = []
+    for level in range(5, 0, -1):
+        table = bytearray(4096)
+        index = leaf_key >> (level - 1) * 9 + 15 & 511
+        at = at_map + 4096 * (len(nodes) + 1)
+        struct.pack_into("<Q", table, 8 * index, at)
+        nodes.append(bytes(table))
+    leaf = bytearray(4096)
+    for bit in bits:
+        leaf[bit // 8] |= 1 << bit % 8
+    head = struct.pack("<4Q", addr + 48, len(fdt), addr + 48, 0)
+    return head + kho_root("kho-v4", at_map) + b"".join(nodes) + bytes(leaf)
+
+
+def test_blocks_of_a_higher_order_are_read_too():
+    """As kernels preserve folios: 2 MiB at PFN 0x8000 is key 1 << 43 | 0x40."""
+    key = 1 << 52 - 9 | 0x8000 >> 9
+    data = written_tree(0x5000, key & ~0x7FFF, [key & 0x7FFF])
+    found = parse_kho_payload(0x5000, data)
+    assert found.preserved == ExtentSet([(0x8000, 0x8200)])
+    with pytest.raises(BadImageError, match="key 0x3 has no order"):
+        parse_kho_payload(0x5000, written_tree(0x5000, 0, [3]))
+
+
+def test_a_tree_that_loops_or_leaves_the_node_is_refused():
+    data = written_tree(0x5000, 1 << 52, [0])
+    with pytest.raises(BadImageError, match="lie outside of the node"):
+        parse_kho_payload(0x9000, data)
+    at_root = 0x5000 + 48 + len(kho_root("kho-v4", 0))
+    looped = data.replace(struct.pack("<Q", at_root + 4096), struct.pack("<Q", at_root))
+    assert looped != data
+    with pytest.raises(BadImageError, match="is there twice"):
+        parse_kho_payload(0x5000, looped)
 
 
 @pytest.mark.parametrize(

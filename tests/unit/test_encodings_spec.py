@@ -38,7 +38,7 @@ def cells_of():
     made = {}
 
     def get(name):
-        if name in {"series-v2", "kho"}:
+        if name in {"series-v2", "kho", "kho-v4"}:
             pytest.importorskip("libfdt", reason="pip install pylibfdt")
         if name not in made:
             made[name] = [

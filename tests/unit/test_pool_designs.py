@@ -62,7 +62,7 @@ def test_before_kexec_file_load_there_is_nothing_to_say_of_it():
     assert cell("split", "3.10").survives["kexec-file"] is None
 
 
-@pytest.mark.parametrize("encoding", ["series-v2", "kho"])
+@pytest.mark.parametrize("encoding", ["series-v2", "kho", "kho-v4"])
 def test_what_only_its_own_kernels_read_is_ram_to_all_others(encoding):
     pytest.importorskip("libfdt", reason="pip install pylibfdt")
     found = cell(encoding)

@@ -97,6 +97,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="pages of 2 MiB that each kernel deposits (default: 1)",
     )
     parser.add_argument(
+        "--preserve",
+        metavar="N",
+        type=whole_number,
+        default=0,
+        help="pages of a memfd that the first kernel deposits and hands over by a live "
+        "update: --cmdline 'kho=on liveupdate=on', --loader kexec-file (default: 0)",
+    )
+    parser.add_argument(
         "--deposit-once",
         action="store_true",
         help="only the first kernel deposits",
@@ -181,6 +189,7 @@ def _options(args: argparse.Namespace, console: Console) -> ChainOptions:
         carrier=args.carrier,
         nr_pages=args.pages,
         nr_huge=args.huge,
+        nr_preserved=args.preserve,
         inherited=DepositLedger(deposits_of(args, console)),
         once=args.deposit_once,
         nr_withdrawn=args.withdraw,

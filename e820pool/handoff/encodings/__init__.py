@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from e820pool.errors import InputError
 from e820pool.handoff.encodings.hybrid import HYBRID
 from e820pool.handoff.encodings.isolated import CRASH_WINDOW, UP_FRONT
-from e820pool.handoff.encodings.kho import KHO
+from e820pool.handoff.encodings.kho import KHO, KHO_RADIX
 from e820pool.handoff.encodings.memmap_words import (
     MEMMAP_ARGS,
     MEMMAP_FOUR,
@@ -53,6 +53,7 @@ ENCODINGS: Mapping[str, Encoding] = {
         MEMMAP_FOUR,
         SERIES_V2,
         KHO,
+        KHO_RADIX,
     )
 }
 """Every encoding by its name."""

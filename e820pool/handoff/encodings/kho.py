@@ -1,6 +1,7 @@
 """Kexec handover: RAM as it was, the deposits preserved by a SETUP_KEXEC_KHO node.
 
-A kernel without it, or with it off, skips the node and has all of RAM for itself.
+A kernel without it, or with it off, skips the node and has all of RAM for itself, and
+so does one that wants another ABI: there is an encoding for each.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM
-from e820pool.abi.kho import encode_kho_payload
+from e820pool.abi.kho import KHO_V1, KHO_V4, encode_kho_payload
 from e820pool.abi.setup_data import SETUP_KEXEC_KHO, SetupDataNode
 from e820pool.errors import CapacityError
 from e820pool.extents import ByteRangeSet, round_up
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from e820pool.deposits import DepositLedger
     from e820pool.memory_map import MemoryMap
 
-__all__ = ("KHO",)
+__all__ = ("KHO", "KHO_RADIX")
 
 _ALIGN = 2 << 20
 # From here on: below lie the handoff's own parts and the real-mode trampoline.
@@ -50,20 +51,26 @@ def _scratch_area(memory_map: MemoryMap, ledger: DepositLedger) -> tuple[int, in
     return best
 
 
-def _nodes(
-    memory_map: MemoryMap, ledger: DepositLedger, addr_of: Callable[[int], int]
-) -> list[SetupDataNode]:
-    scratch = [_scratch_area(memory_map, ledger)]
-    payload = encode_kho_payload(addr_of(0), ledger.extents, scratch)
-    return [SetupDataNode(type=SETUP_KEXEC_KHO, data=payload)]
+def _encoding(name: str, compatible: str, releases: str) -> Encoding:
+    def nodes(
+        memory_map: MemoryMap, ledger: DepositLedger, addr_of: Callable[[int], int]
+    ) -> list[SetupDataNode]:
+        scratch = [_scratch_area(memory_map, ledger)]
+        payload = encode_kho_payload(addr_of(0), ledger.extents, scratch, compatible)
+        return [SetupDataNode(type=SETUP_KEXEC_KHO, data=payload)]
+
+    return Encoding(
+        name=name,
+        meaning=f"RAM as it was, deposits preserved by a kexec handover of {releases}",
+        make_table=whole_ram,
+        make_nodes=nodes,
+        monotone=False,
+        carries_record=False,
+    )
 
 
-KHO = Encoding(
-    name="kho",
-    meaning="RAM as it was, deposits preserved by a kexec handover node",
-    make_table=whole_ram,
-    make_nodes=_nodes,
-    monotone=False,
-    carries_record=False,
-)
-"""A kexec handover node; the table does not change."""
+KHO = _encoding("kho", KHO_V1, "6.16 to 7.0")
+"""A kexec handover node as 6.16 to 7.0 read it; the table does not change."""
+
+KHO_RADIX = _encoding("kho-v4", KHO_V4, "7.2 and 7.3")
+"""A kexec handover node as 7.2 and 7.3 read it; the table does not change."""

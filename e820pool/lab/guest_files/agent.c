@@ -9,6 +9,9 @@
  *
  *   pages COUNT STEP   lock COUNT single pages, STEP - 1 pages apart: "run PFN 1" each
  *   huge COUNT         lock COUNT huge pages of 2 MiB: "run PFN 512" each
+ *   preserve COUNT     COUNT pages of a memfd that the next kernel is to get by a live
+ *                      update (kernels with LIVEUPDATE): "run PFN 1" each
+ *   returned           the memfd that the kernel before has preserved: "run PFN 1" each
  *   held               look again where the deposits lie: the same lines, or an error
  *   buffer BYTES       lock a buffer: "run PFN COUNT" in the order of its addresses
  *   save AT BYTES PATH write that part of the buffer to a file
@@ -26,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -40,6 +44,26 @@
 /* pagemap(5): bit 63 says present, bits 0 to 54 are the page frame number. */
 #define PAGEMAP_PRESENT (1ULL << 63)
 #define PAGEMAP_PFN ((1ULL << 55) - 1)
+
+/* linux/liveupdate.h of 7.3, which this machine's headers may not have. */
+#define LIVEUPDATE "/dev/liveupdate"
+#define CREATE_SESSION _IO(0xBA, 0x00)
+#define RETRIEVE_SESSION _IO(0xBA, 0x01)
+#define PRESERVE_FD _IO(0xBA, 0x40)
+#define RETRIEVE_FD _IO(0xBA, 0x41)
+#define TOKEN 1
+
+struct session {
+	uint32_t size;
+	int32_t fd;
+	char name[64];
+};
+
+struct kept_fd {
+	uint32_t size;
+	int32_t fd;
+	uint64_t token;
+};
 
 struct deposit {
 	unsigned char *at;
@@ -158,6 +182,67 @@ static int huge(unsigned long count)
 			return failed("mmap of a huge page");
 		if (deposit(at, HUGE_PAGES))
 			return -1;
+	}
+	return 0;
+}
+
+/* The session lives as long as this process, which is the last one. */
+static int session(unsigned long command)
+{
+	struct session one = { .size = sizeof(one), .fd = -1, .name = "e820pool" };
+	int fd = open(LIVEUPDATE, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return failed(LIVEUPDATE);
+	if (ioctl(fd, command, &one))
+		return failed("session of a live update");
+	return one.fd;
+}
+
+static int preserve(unsigned long count)
+{
+	struct kept_fd kept = { .size = sizeof(kept), .token = TOKEN };
+	unsigned char *at;
+	unsigned long n;
+	int of = session(CREATE_SESSION);
+
+	if (of < 0)
+		return -1;
+	kept.fd = syscall(SYS_memfd_create, "deposits", 0);
+	if (kept.fd < 0 || ftruncate(kept.fd, count * PAGE_BYTES))
+		return failed("memfd");
+	at = mmap(NULL, count * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, kept.fd, 0);
+	if (at == MAP_FAILED)
+		return failed("mmap of the memfd");
+	for (n = 0; n < count; n++)
+		at[n * PAGE_BYTES] = 1;
+	/* To be preserved, pages leave the scratch areas: only now they lie where they stay. */
+	if (ioctl(of, PRESERVE_FD, &kept))
+		return failed("preserving the memfd");
+	for (n = 0; n < count; n++)
+		if (deposit(at + n * PAGE_BYTES, 1))
+			return -1;
+	return 0;
+}
+
+static int returned(void)
+{
+	struct kept_fd kept = { .size = sizeof(kept), .fd = -1, .token = TOKEN };
+	volatile unsigned char *at;
+	off_t bytes, n;
+	int of = session(RETRIEVE_SESSION);
+
+	if (of < 0)
+		return -1;
+	if (ioctl(of, RETRIEVE_FD, &kept))
+		return failed("retrieving the memfd");
+	bytes = lseek(kept.fd, 0, SEEK_END);
+	at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, kept.fd, 0);
+	if (at == MAP_FAILED)
+		return failed("mmap of the memfd");
+	for (n = 0; n < bytes; n += PAGE_BYTES) {
+		(void)at[n];
+		fprintf(out, "run %" PRIu64 " 1\n", pfn_of((const void *)(at + n)));
 	}
 	return 0;
 }
@@ -315,6 +400,10 @@ static int obey(char *line)
 		return pages(one, two);
 	if (sscanf(line, "huge %lu", &one) == 1)
 		return huge(one);
+	if (sscanf(line, "preserve %lu", &one) == 1)
+		return preserve(one);
+	if (!strcmp(line, "returned"))
+		return returned();
 	if (!strcmp(line, "held"))
 		return held();
 	if (sscanf(line, "buffer %lu", &one) == 1)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ("LEVELS", "LISTED", "Finding", "Level", "finding_value", "worst_level")
+__all__ = (
+    "LEVELS",
+    "LISTED",
+    "Finding",
+    "Level",
+    "counted",
+    "finding_value",
+    "worst_level",
+)
 
 Level = Literal["note", "degraded", "unsafe"]
 """How bad a finding is."""
@@ -52,3 +60,10 @@ def worst_level(findings: tuple[Finding, ...]) -> Level | None:
     """Return the highest level among ``findings``, None when there are none."""
     ranks = [LEVELS.index(finding.level) for finding in findings]
     return LEVELS[max(ranks)] if ranks else None
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 page``, ``2 pages``."""
+    plural = "ies" if noun.endswith("ry") else "s"
+    stem = noun[:-1] if noun.endswith("ry") else noun
+    return f"{count} {noun}" if count == 1 else f"{count} {stem}{plural}"

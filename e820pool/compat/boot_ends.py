@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE
 from e820pool.extents import ExtentSet, Span
-from e820pool.findings import Finding
+from e820pool.findings import Finding, counted
 from e820pool.kernel.early_memory import (
     MOST_RESERVATIONS,
     NO_FREE_MEMORY,
@@ -85,8 +85,8 @@ def _no_low_ram(case: Situation) -> Iterator[Finding]:
         low = case.usable & _LOW_MEMORY
         yield _degraded(
             "no-low-ram",
-            f"{low.nr_pages} pages below 1 MiB are RAM: too few, or not free, for the "
-            "real-mode trampoline of the other processors",
+            f"RAM below 1 MiB: {counted(low.nr_pages, 'page')}, too few, or not free, "
+            "for the real-mode trampoline of the other processors",
             NO_TRAMPOLINE.source,
         )
 

@@ -10,7 +10,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RESERVED_KERN,
 )
 from e820pool.extents import ByteRangeSet, ExtentSet
-from e820pool.findings import LISTED, Finding
+from e820pool.findings import LISTED, Finding, counted
 from e820pool.kernel.table import sanitize_rows
 from e820pool.kernel.table_edits import TRIMMED_PAGES
 from e820pool.type_words import type_text
@@ -132,8 +132,8 @@ def _ram_lost(case: Situation) -> Iterator[Finding]:
     lost = lost - (TRIMMED_PAGES | _pages_of_nodes(case)) - case.deposits
     if lost:
         text = (
-            f"{lost.nr_pages} pages of RAM in the table are not used, the first at "
-            f"PFN {next(iter(lost))[0]:#x}"
+            f"{counted(lost.nr_pages, 'page')} of RAM in the table not used, the first "
+            f"at PFN {next(iter(lost))[0]:#x}"
         )
         yield Finding(
             id="ram-lost",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from e820pool.findings import finding_value
+from e820pool.findings import counted, finding_value
 from e820pool.report.jsons import document, extent_values, json_text
 from e820pool.report.verdicts import finding_line, judged_on_lines, verdict_value
 
@@ -44,8 +44,8 @@ def hop_line(hop: Hop) -> str:
     """Return one hop as a line of progress."""
     deposited = hop.given.extents.nr_pages
     return (
-        f"{hop.kernel} by {hop.entered}: {hop.nr_entries} entries, "
-        f"{deposited} pages deposited, {hop.touched.nr_pages} touched, "
+        f"{hop.kernel} by {hop.entered}: {counted(hop.nr_entries, 'entry')}, "
+        f"{counted(deposited, 'page')} deposited, {hop.touched.nr_pages} touched, "
         f"pool {_pool_word(hop)} ({hop.seconds:.0f} s)"
     )
 
@@ -71,11 +71,11 @@ def _row(hop: Hop) -> list[str]:
         hop.kernel,
         hop.entered,
         str(hop.nr_entries),
-        f"{hop.given.extents.nr_pages} pages",
+        counted(hop.given.extents.nr_pages, "page"),
         f"{hop.touched.nr_pages}",
         _pool_word(hop),
         hop.predicted.verdict if hop.predicted else "unknown",
-        f"{hop.made.nr_pages} pages in {hop.nr_made}" if hop.made else "-",
+        f"{counted(hop.made.nr_pages, 'page')} in {hop.nr_made}" if hop.made else "-",
     ]
 
 
@@ -93,7 +93,7 @@ def _remarks(hop: Hop) -> list[str]:
     lines = []
     if hop.withdrawn:
         lines.append(
-            f"{hop.kernel}: {hop.withdrawn.nr_pages} pages were withdrawn, "
+            f"{hop.kernel}: {counted(hop.withdrawn.nr_pages, 'page')} withdrawn, "
             f"{hop.used_again.nr_pages} of them are in use again"
         )
     if hop.returned is not None:
@@ -124,7 +124,7 @@ def _dump_line(hop: Hop, dump: Dump) -> str:
         return f"{hop.kernel}: no dump: {hop.view.fatal or 'it made no /proc/vmcore'}"
     pages = dump.held.pages_touched()
     return (
-        f"{hop.kernel}: its dump holds {pages.nr_pages} pages of RAM, "
+        f"{hop.kernel}: its dump holds {counted(pages.nr_pages, 'page')} of RAM, "
         f"{(pages & hop.given.extents).nr_pages} of them deposited"
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from e820pool.findings import counted
 from e820pool.report.jsons import document, json_text
 from e820pool.report.table import human_size
 from e820pool.report.verdicts import judged_on_lines, verdict_value
@@ -63,7 +64,10 @@ def _verdicts(found: Comparison) -> str:
         for name in found.encodings
     ]
     table = _table(rows, ["encoding", *found.kernels])
-    pages = f"{found.nr_deposited} pages in {found.nr_deposits} deposits"
+    pages = (
+        f"{counted(found.nr_deposited, 'page')} in "
+        f"{counted(found.nr_deposits, 'deposit')}"
+    )
     said = "verdict of the model"
     if found.is_booted:
         said += "/deposited pages that the real kernel touched"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from e820pool.findings import counted
 from e820pool.handoff.budget import given_up_ram
 from e820pool.handoff.hot_add import KEPT_TYPES
 from e820pool.report.jsons import document, json_text
@@ -58,9 +59,10 @@ def _reserved_pages(handoff: Handoff) -> str:
         deposited & table.bytes_of(kind).pages_inside() for kind in KEPT_TYPES
     )
     if reserved == deposited:
-        return f"{deposited.nr_pages} pages RESERVED"
+        return f"{counted(deposited.nr_pages, 'page')} RESERVED"
     held = f", {acpi.nr_pages} type 3" if acpi else ""
-    return f"{deposited.nr_pages} pages, {reserved.nr_pages} of them RESERVED{held}"
+    pages = counted(deposited.nr_pages, "page")
+    return f"{pages}, {reserved.nr_pages} of them RESERVED{held}"
 
 
 def handoff_json(handoff: Handoff, where: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from e820pool.compat.verdict import judged_on_value
-from e820pool.findings import finding_value
+from e820pool.findings import counted, finding_value
 from e820pool.report.jsons import (
     deposit_values,
     document,
@@ -117,11 +117,7 @@ def _pool(plan: KexecPlan) -> str:
 
 
 def _pages(extents: ExtentSet) -> str:
-    return f"{_counted(extents.nr_pages, 'page')} in {_counted(len(extents), 'extent')}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    return f"{counted(extents.nr_pages, 'page')} in {counted(len(extents), 'extent')}"
 
 
 def _carrier(plan: KexecPlan) -> str:

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from e820pool.compat.verdict import judged_on_value
-from e820pool.findings import finding_value
+from e820pool.findings import counted, finding_value
 from e820pool.report.jsons import (
     deposit_values,
     document,
@@ -40,8 +40,17 @@ def panic_text(plan: PanicPlan, obstacles: Sequence[str] = ()) -> str:
         ("verdict", plan.verdict.verdict),
         ("runs in", own),
         ("table", f"{plan.nr_entries} entries"),
-        ("deposited", f"{deposits.nr_pages} pages in {len(deposits)} extents"),
-        ("dump", f"{dumped.nr_pages} pages of RAM, {nr_read} of them deposited"),
+        (
+            "deposited",
+            (
+                f"{counted(deposits.nr_pages, 'page')} in "
+                f"{counted(len(deposits), 'extent')}"
+            ),
+        ),
+        (
+            "dump",
+            f"{counted(dumped.nr_pages, 'page')} of RAM, {nr_read} of them deposited",
+        ),
         ("command line", plan.request.cmdline.decode("utf-8", "replace") or "-"),
     ]
     lines = [f"{name:{_WIDTH}} {value}" for name, value in facts]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from e820pool.findings import finding_value
+from e820pool.findings import counted, finding_value
 from e820pool.report.jsons import (
     deposit_values,
     document,
@@ -34,10 +34,10 @@ def pool_text(result: RebuildResult) -> str:
     ]
     table = tabulate(rows, headers=("base_pfn", "nr_pages", "owner"), tablefmt="plain")
     more = len(result.ledger) - len(rows)
-    plural = "" if len(result.ledger) == 1 else "s"
     head = (
-        f"pool: {result.ledger.extents.nr_pages} pages in {len(result.ledger)} "
-        f"extent{plural} (carrier: {result.carrier}, generation {result.generation})"
+        f"pool: {counted(result.ledger.extents.nr_pages, 'page')} in "
+        f"{counted(len(result.ledger), 'extent')} (carrier: {result.carrier}, "
+        f"generation {result.generation})"
     )
     return "\n".join([head, table, *([f"... {more} more"] if more else []), *told])
 

@@ -6,6 +6,7 @@ from functools import singledispatch
 from typing import TYPE_CHECKING
 
 from e820pool.extents import PAGE_SHIFT
+from e820pool.findings import counted
 from e820pool.report.results.judged import WORDS
 from e820pool.report.results.model import (
     ChainChapter,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from e820pool.report.results.model import Chapter, Curve
 
-__all__ = ("counted", "curve_sentence", "heading", "pages_text", "summary")
+__all__ = ("curve_sentence", "heading", "pages_text", "summary")
 
 # More names than this are counted: the verdicts themselves follow.
 _NAMED = 6
@@ -38,13 +39,6 @@ def heading(chapter: Chapter) -> str:
 def summary(chapter: Chapter) -> str:
     """Return what a chapter comes to."""
     raise TypeError(type(chapter).__name__)
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun: ``1 page``, ``2 pages``."""
-    plural = "ies" if noun.endswith("ry") else "s"
-    stem = noun[:-1] if noun.endswith("ry") else noun
-    return f"{count} {noun}" if count == 1 else f"{count} {stem}{plural}"
 
 
 def pages_text(nr_pages: int) -> str:

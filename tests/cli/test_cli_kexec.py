@@ -155,7 +155,8 @@ def test_bad_input_is_one_line(refused, words, more, said):
 def test_an_image_that_is_none_is_bad_input(refused, words, image):
     image.write_bytes(b"\x7fELF" + bytes(600))
     said = refused(3, *words, "--inherited")
-    assert f"'{image}' is no bzImage (kernel image: boot_flag" in said
+    assert f"'{image}' is no bzImage (kernel image: " in said
+    assert "no bzImage but an ELF file" in said
 
 
 def test_an_agent_is_waited_for_no_longer_than_said(refused, words):

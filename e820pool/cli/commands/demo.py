@@ -16,6 +16,7 @@ from e820pool.deposits import (
     DepositLedger,
     parse_range,
 )
+from e820pool.findings import counted
 from e820pool.handoff.build import build_handoff
 from e820pool.memory_map import MemoryMap as Map
 from e820pool.report.handoff_dir import write_handoff
@@ -127,8 +128,8 @@ def _tell(
     same = "equal to" if found == handoff.ledger else "NOT"
     console.result(
         f"\n4. The pool, rebuilt from what Linux {DEFAULT_KERNEL} sees: "
-        f"{found.extents.nr_pages if found else 0} pages in "
-        f"{len(found) if found else 0} extents, {same} what was deposited.\n"
+        f"{counted(found.extents.nr_pages if found else 0, 'page')} in "
+        f"{counted(len(found) if found else 0, 'extent')}, {same} what was deposited.\n"
         "\nNext, on your own machine:\n"
         "  e820pool show live --format picture\n"
         "  e820pool build live --deposit 1G+2M -o out\n"

@@ -11,10 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from e820pool import __version__
+from e820pool.findings import counted
 from e820pool.report.explanations import explanations
 from e820pool.report.page.context import finding_ids, shown
 from e820pool.report.results.model import HopStep
-from e820pool.report.summary import counted, pages_text
+from e820pool.report.summary import pages_text
 from e820pool.report.table import human_size
 from e820pool.report.verdicts import judged_on_lines
 from e820pool.report.zones import LABELS

@@ -42,7 +42,7 @@ class Reading:
         unreadable: ``(id, why)`` of the hosts without a map.
         notes: the ids of the hosts whose source has a note, by the note's id.
         judged_on: by kernel what its verdicts were judged on, of all hosts together:
-            options that decide add up.
+            options that decide add up, memory devices are known only of all.
     """
 
     def __init__(self) -> None:
@@ -61,6 +61,9 @@ class Reading:
             value = verdict["judged_on"]
             before = self.judged_on.setdefault(kernel, {**value, "assumed": []})
             before["assumed"] = sorted({*before["assumed"], *value["assumed"]})
+            # Known of all hosts, or not known.
+            if value["memory_devices"] != before["memory_devices"]:
+                before["memory_devices"] = "unknown"
 
 
 def fleet_text(

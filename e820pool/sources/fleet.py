@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from e820pool.errors import BadImageError, E820PoolError, InputError
 from e820pool.sources.files import is_directory, list_names
+from e820pool.sources.map_json import devices_of_json
 from e820pool.sources.recognise import read_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from e820pool.memory_devices import MemoryDevices
 
 __all__ = ("FleetRecord", "count_fleet", "read_fleet")
 
@@ -36,6 +39,7 @@ class FleetRecord:
         deposits: ``(base_pfn, nr_pages)``, None where the record names none.
         error: "" where there is a map.
         notes: what was odd in the source, ``(id, message)``.
+        devices: where memory can be added, None where the source does not say.
     """
 
     id: str
@@ -43,6 +47,7 @@ class FleetRecord:
     deposits: tuple[tuple[int, int], ...] | None = None
     error: str = ""
     notes: tuple[tuple[str, str], ...] = ()
+    devices: MemoryDevices | None = None
 
 
 def read_fleet(path: str, *, partial: bool = False) -> Iterator[FleetRecord]:
@@ -52,8 +57,9 @@ def read_fleet(path: str, *, partial: bool = False) -> Iterator[FleetRecord]:
     front are left out. A Parquet data set is a file, or a folder of such files, also
     in partitions (``site=a/part-0.parquet``), in the order of their names. JSON Lines
     and Parquet have ``e820`` (rows of addr, size, type), and may have ``id`` and
-    ``deposits`` (rows of base_pfn, nr_pages). A host that cannot be read is a record
-    with an error, and the others go on.
+    ``deposits`` (rows of base_pfn, nr_pages), ``memory_devices`` and
+    ``hotplug_regions`` (rows of start, size in bytes, as in a map's JSON). A host that
+    cannot be read is a record with an error, and the others go on.
 
     Args:
         path: of the folder or file.
@@ -123,7 +129,8 @@ def _of_folder(folder: Path, *, partial: bool) -> Iterator[FleetRecord]:
             yield FleetRecord(id=name, error=str(exc))
         else:
             notes = tuple((one.id, one.message) for one in found.notes)
-            yield FleetRecord(id=name, rows=tuple(found.rows()), notes=notes)
+            rows, devices = tuple(found.rows()), found.devices
+            yield FleetRecord(id=name, rows=rows, notes=notes, devices=devices)
 
 
 # A pipe in the folder would be waited for, by everybody.
@@ -185,10 +192,11 @@ def _record(told: Any, number: str) -> FleetRecord:
         rows = _rows(told["e820"], 3)
         deposits = told.get("deposits")
         pages = None if deposits is None else _rows(deposits, 2)
-    except (AttributeError, KeyError, TypeError, ValueError, BadImageError) as exc:
+        devices = devices_of_json(told, "record")
+    except (AttributeError, KeyError, TypeError, ValueError, E820PoolError) as exc:
         what = f"no {exc}" if isinstance(exc, KeyError) else str(exc)
         return FleetRecord(id=name, error=f"no record of a host: {what[:120]}")
-    return FleetRecord(id=name, rows=rows, deposits=pages)
+    return FleetRecord(id=name, rows=rows, deposits=pages, devices=devices)
 
 
 def _rows(told: Any, length: int) -> tuple[Any, ...]:

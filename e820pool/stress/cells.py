@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from e820pool import __version__
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.deposits import DepositLedger
 from e820pool.handoff.budget import budget_curve
@@ -57,8 +58,11 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """Return a name for exactly these arguments, the same on every machine."""
-        told = json.dumps([RESULT_VERSION, asdict(self)], sort_keys=True)
+        """Return a name for exactly these arguments, the same on every machine.
+
+        The version of the package is part of it, since the result depends on it.
+        """
+        told = json.dumps([__version__, RESULT_VERSION, asdict(self)], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()[:24]
 
 

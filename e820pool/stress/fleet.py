@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,11 +23,12 @@ from e820pool.stress.draws import Draws
 if TYPE_CHECKING:
     from e820pool.compat import Verdict
     from e820pool.handoff.model import Handoff
+    from e820pool.memory_devices import MemoryDevices
 
 __all__ = ("Captured", "check_captured", "scattered_pages")
 
 # Grows with what an answer means.
-_RESULT_VERSION = 1
+_RESULT_VERSION = 2
 _FIRST_PAGE = 1 << (20 - PAGE_SHIFT)
 
 
@@ -44,6 +45,7 @@ class Captured:
         kernels: releases to judge by.
         scatter: single pages to deposit where the host names none.
         seed: of their draw; each host draws its own.
+        devices: where memory can be added to it, None for not known.
     """
 
     id: str
@@ -54,6 +56,7 @@ class Captured:
     kernels: tuple[str, ...] = ()
     scatter: int = 16
     seed: int = 0
+    devices: MemoryDevices | None = None
 
     @property
     def key(self) -> str:
@@ -105,6 +108,7 @@ def scattered_pages(ram: ExtentSet, count: int, draws: Draws) -> ExtentSet:
 
 def _handoff_of(host: Captured) -> Handoff:
     memory_map = MemoryMap.of(host.rows, origin=host.id)
+    memory_map = replace(memory_map, devices=host.devices)
     if host.deposits is None:
         # By the name and not by the place in the fleet: the same alone and among many.
         draws = Draws(host.seed).fork(

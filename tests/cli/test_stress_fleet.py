@@ -34,6 +34,35 @@ def answers(done):
     return [json.loads(line) for line in done.out.splitlines()]
 
 
+def test_a_host_s_memory_devices_are_those_of_its_source(run, tmp_path):
+    """A log's SRAT, a map's JSON, a record: what is known counts, and is said."""
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    for name, devices in (("with", [[4 << 30, 1 << 30]]), ("without", None)):
+        map_file(folder / name)
+        told = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(told | {"memory_devices": devices}))
+    words = ("--kernel", "6.1", "--format")
+    known = [
+        one["verdicts"]["6.1"]["judged_on"]["memory_devices"]
+        for one in answers(run("fleet", folder, *words, "jsonl"))
+    ]
+    assert known == ["known", "unknown"]
+    whole = run("fleet", folder, *words, "json").json
+    assert whole["kernels"][0]["judged_on"]["memory_devices"] == "unknown"
+    record = {"e820": ROWS, "memory_devices": [], "hotplug_regions": [[1 << 40, 4096]]}
+    lines = tmp_path / "lines"
+    lines.write_text(
+        json.dumps(record)
+        + "\n"
+        + json.dumps(record | {"id": 1, "memory_devices": [3]})
+        + "\n"
+    )
+    one, bad = answers(run("fleet", lines, *words, "jsonl"))
+    assert one["verdicts"]["6.1"]["judged_on"]["memory_devices"] == "known"
+    assert "memory_devices" in bad["error"]
+
+
 def test_a_host_a_line_in_order(run, lines):
     done = run("fleet", lines, *KERNELS, "--format", "jsonl")
     told = answers(done)

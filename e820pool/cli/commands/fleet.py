@@ -157,6 +157,7 @@ def _hosts(args: argparse.Namespace) -> Iterator[Captured]:
             kernels=kernels,
             scatter=args.scatter,
             seed=args.seed,
+            devices=record.devices,
         )
 
 

@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 # Both cores of a small machine; `make test WORKERS=0` runs in one process.
 WORKERS ?= 2
 
-.PHONY: demo test check docs dist-test deb lab bench fuzz mutate man packages clean
+.PHONY: demo test check docs dist-test deb lab bench fuzz search mutate man packages clean
 
 demo: $(CORE)
 	$(BIN)/e820pool demo
@@ -43,9 +43,16 @@ deb: $(STAMP)
 lab: $(STAMP) packages
 	$(BIN)/pytest -m lab
 
+# Whole commands on damaged input, with coverage as the guide (atheris): an hour, shared by
+# all readers; what it finds is kept as tests/data/fuzz/fuzz_* and runs in `make test`.
+FUZZ_SECONDS ?= 3600
+fuzz: $(STAMP)
+	$(PIP) -e '.[fuzz]'
+	$(BIN)/python tools/fuzz.py $(FUZZ_SECONDS)
+
 # Property tests with fresh examples, fifty times as many as `make test` has; what it
 # finds becomes an example of its test.
-fuzz: $(STAMP)
+search: $(STAMP)
 	HYPOTHESIS_PROFILE=search $(BIN)/pytest -n $(WORKERS) -m "not lab" tests/property \
 		-o faulthandler_timeout=0
 

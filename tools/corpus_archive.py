@@ -1,7 +1,5 @@
 """Pack the conformance corpus as dist/e820-corpus-VERSION.tar.gz, always alike."""
 
-# ruff: noqa: INP001  a script, no package
-
 import gzip
 import io
 import json

@@ -10,14 +10,20 @@ _WHOLE_LOG = "the kernel log from its first line (journalctl -k -b, or dmesg)"
 _MEMMAP = 'grep "" /sys/firmware/memmap/*/*, as root'
 
 _MEMBLOCK = (
-    r"MEMBLOCK configuration:|memblock_(?:add|reserve|alloc)\w*: \[|"
-    r"^\s*memory\[0x[0-9a-f]+\]|^\s*\d+: 0x[0-9a-f]{8,16}\.\.0x[0-9a-f]{8,16}"
+    r"MEMBLOCK configuration:|memblock_(?:add|reserve|alloc)\w{0,40}: \[|"
+    r"^[ \t]{0,40}memory\[0x[0-9a-f]{1,16}\]|"
+    r"^[ \t]{0,40}\d{1,9}: 0x[0-9a-f]{8,16}\.\.0x[0-9a-f]{8,16}"
 )
+_NODES = (
+    r"Early memory node ranges|"
+    r"^[ \t]{0,40}(?:\[[^]\n]{0,40}\] {1,9})?node {1,9}\d+: \[mem 0x"
+)
+# Each is tried at every place of a text: a repeat at its start is bounded.
 # What people give for a memory map: how it is told, what it is, what to give instead.
 # The first that fits counts, and they are looked for in the first part of a text.
 _KNOWN = (
     (r"^MemTotal:\s+\d+ kB", "/proc/meminfo", _MEMMAP),
-    (r"^\s*total\s+used\s+free\s+shared", "what free prints", _MEMMAP),
+    (r"^[ \t]{0,40}total\s+used\s+free\s+shared", "what free prints", _MEMMAP),
     (r"^RANGE\s+SIZE\s+STATE", "what lsmem prints", _MEMMAP),
     (
         r"^Memory block size:|^Total online memory:",
@@ -29,7 +35,7 @@ _KNOWN = (
     ),
     (r"^reg0\d: base=0x", "/proc/mtrr", f"{_WHOLE_LOG}, or {_MEMMAP}"),
     (
-        r"^Node \d+, zone\s+\w+\s+\d+ |^Node \d+, zone",
+        r"^Node \d+, zone",
         *("/proc/buddyinfo or zoneinfo", f"{_MEMMAP}; build takes it as --buddyinfo"),
     ),
     (
@@ -38,7 +44,7 @@ _KNOWN = (
         f"{_WHOLE_LOG}: the table that memblock was made from",
     ),
     (
-        r"Early memory node ranges|^\s*(?:\[.*\] )?\s*node\s+\d+: \[mem 0x",
+        _NODES,
         "a kernel's list of memory nodes",
         f"{_WHOLE_LOG}: the e820 table stands before it",
     ),
@@ -49,7 +55,7 @@ _KNOWN = (
     ),
     (r"^/dts-v1/;|\bdevice_type = \"memory\"", "a device tree", "an x86 machine's map"),
     (
-        r"^\s*Usable RAM: Range\s+Base|^\s*Address Map \[|EISA Memory BIOS Interface",
+        r"^ {0,40}(?:Usable RAM: Range\s+Base|Address Map \[)|EISA Memory BIOS Inter",
         "what GRUB 0.97's displaymem prints",
         "the output of lsmmap of GRUB 2, or a kernel log",
     ),
@@ -59,7 +65,7 @@ _KNOWN = (
         "the lines `SMAP type=..` of boot -v, or memmap's of the UEFI shell",
     ),
     (
-        r"^\s*(?:FlatView #|address-space:|memory-region:)",
+        r"^[ \t]{0,40}(?:FlatView #|address-space:|memory-region:)",
         "what QEMU's info mtree prints",
         _WHOLE_LOG,
     ),
@@ -74,7 +80,7 @@ _KNOWN = (
         "a kernel log: bdinfo names RAM, and no reserved range",
     ),
     (
-        r"^(?:start|end):\s|^0x[0-9a-f]+\s*$",
+        r"^(?:start|end):\s|^0x[0-9a-f]{1,16}[ \t]*$",
         "a part of /sys/firmware/memmap without the names of its files",
         f"the output of {_MEMMAP}",
     ),
@@ -88,10 +94,10 @@ _KNOWN = (
         *("base64, as a mail carries an attachment", "what base64 -d makes of it"),
     ),
     (
-        r"\b0x[0-9a-f]+\s*[-,:\s]\s*0x[0-9a-f]+\b.{0,4}System RAM",
+        r"\b0x[0-9a-f]{1,16}[-,: \t]{1,9}0x[0-9a-f]{1,16}\b.{0,4}System RAM",
         *("what a script printed of /sys/firmware/memmap", _MEMMAP),
     ),
-    (r"^\s*<(?:!DOCTYPE|html)", "a web page", "the text of the log"),
+    (r"^[ \t]{0,40}<(?:!DOCTYPE|html)", "a web page", "the text of the log"),
     (r"^%PDF-", "a PDF file", "the text of the log"),
 )
 _PATTERNS = tuple(

@@ -6,6 +6,7 @@ used.
 
 import json
 import os
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,36 @@ def report(tmp_path_factory):
     return page
 
 
+@pytest.fixture(scope="session")
+def default_report(tmp_path_factory):
+    """Return the file of a report as commands make it without options."""
+    folder = tmp_path_factory.mktemp("default")
+    out, page = str(folder / "out"), folder / "report.html"
+    assert main(["build", str(MAP), "--deposit", DEPOSITS[0], "-o", out]) == 0
+    matrix = folder / "matrix.json"
+    words = ["--deposit", DEPOSITS[0], "--format", "json"]
+    with matrix.open("w") as file, redirect_stdout(file):
+        assert main(["compare", str(MAP), *words]) == 0
+    assert main(["report", out, str(matrix), "-o", str(page)]) == 0
+    return page
+
+
 @pytest.fixture
 def opened(browser, report):
     """Return a function that opens the report and holds that nothing goes wrong."""
+    with opening(browser, report) as open_page:
+        yield open_page
+
+
+@pytest.fixture
+def opened_default(browser, default_report):
+    """Return the same for the report of a user's first commands."""
+    with opening(browser, default_report) as open_page:
+        yield open_page
+
+
+@contextmanager
+def opening(browser, report):
     complaints, contexts = [], []
 
     def open_page(width=1600, **options):

@@ -54,6 +54,23 @@ def test_the_page_renders_within_its_width(opened, width):
     assert page.locator(".tick").first.bounding_box()["height"] >= 10
 
 
+CLIPPED = """() => [...document.querySelectorAll(".scroll")].filter((one) =>
+  one.scrollWidth > one.clientWidth).map((one) => one.getAttribute("aria-label"))"""
+
+
+def test_no_table_is_clipped_on_a_common_screen(opened_default):
+    assert opened_default(1280).evaluate(CLIPPED) == []
+
+
+def test_the_costs_are_read_on_a_telephone_without_scrolling(opened_default):
+    page = opened_default(390)
+    clipped = page.evaluate(CLIPPED)
+    assert "Costs of each encoding" not in clipped
+    row = page.locator(".costs tbody tr").first
+    label = "one => getComputedStyle(one, '::before').content"
+    assert "Entries" in row.locator("td").first.evaluate(label)
+
+
 def test_words_stand_out_from_their_ground_light_and_dark(opened):
     page = opened()
     grounds = []

@@ -52,7 +52,6 @@ _LEFT = re.compile(
 )
 _LETTERS = re.compile("[^a-z]")
 _LOST_SHARE = 0.85
-_BEGUN_LETTERS = 5
 # A name of /proc/iomem that differs by a letter.
 _ALIKE = frozenset({"systemrom"})
 # Where a driver has taken a range in use as RAM, it adds its name in parentheses
@@ -160,7 +159,7 @@ def _nearly_known(name: str) -> bool:
     # begins so ("Reserved Memory"); a name that ends early is.
     bare = _LETTERS.sub("", name.lower())
     names = [_LETTERS.sub("", known.lower()) for known in RESOURCE_NAMES]
-    if len(bare) >= _BEGUN_LETTERS and any(known.startswith(bare) for known in names):
+    if any(known.startswith(name) for known in RESOURCE_NAMES):
         return True
     return bare not in _ALIKE and any(
         abs(len(bare) - len(known)) <= 1

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import re
 import sys
+from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -40,7 +42,7 @@ from e820pool.sources.log_text import (
     encoding_of,
     messages_of_json,
 )
-from e820pool.sources.log_windows import chunks_of, log_windows
+from e820pool.sources.log_windows import ANCHORS, chunks_of, log_windows
 from e820pool.sources.map_json import read_map_json
 from e820pool.sources.memmap_text import looks_like_memmap_text, read_memmap_text
 from e820pool.sources.memmap_tree import is_memmap_tree, read_memmap_tree
@@ -185,7 +187,9 @@ def _map_of_bytes(data: bytes, choice: _Choice, origin: str) -> MemoryMap:
     messages = messages_of_json(text)
     if not messages and _is_our_json(text):
         return read_map_json(text, origin=origin)
-    return _map_of_text(messages or _shortened(data, text), choice, origin, len(data))
+    if not messages and len(data) > _SHORT_BYTES:
+        return _map_of_long_text(data, text, choice, origin)
+    return _map_of_text(messages or [Piece(1, text)], choice, origin, len(data))
 
 
 # An object, and no log that begins with a brace, such as a page of a wiki.
@@ -207,15 +211,34 @@ def _map_of_large_log(
             f"{origin!r} is longer than the limit of {INPUT_LIMIT:#x} bytes and no "
             f"kernel log: the first {len(probe):#x} bytes are no lines of text"
         )
-    pieces = log_windows(chunks_of(stream, head))
-    return read_dmesg(pieces, block=choice.block, boot=choice.boot, origin=origin)
+    windows = log_windows(chunks_of(stream, head))
+    pieces, held = [], 0
+    for piece in windows:
+        pieces.append(piece)
+        held += len(piece.text)
+        if held > _SHORT_BYTES:
+            # A journal of very many boots: nothing else is looked for.
+            rest = chain(pieces, windows)
+            return read_dmesg(rest, block=choice.block, boot=choice.boot, origin=origin)
+    try:
+        return _map_of_text(pieces, choice, origin, held)
+    except BadImageError as exc:
+        raise BadImageError(
+            f"{origin!r} is longer than {INPUT_LIMIT:#x} bytes, so that only what is "
+            f"near to the word e820 was looked at, and no map is there: give the part "
+            f"that has it: {exc}"
+        ) from exc
 
 
-# Of a long text what names a map, if anything does.
-def _shortened(data: bytes, text: str) -> list[Piece]:
-    if len(data) <= _SHORT_BYTES:
-        return [Piece(1, text)]
-    return list(log_windows(chunks_of(io.BytesIO(data)))) or [Piece(1, text)]
+# Of a long text what names a map; all of it only if that is none.
+def _map_of_long_text(
+    data: bytes, text: str, choice: _Choice, origin: str
+) -> MemoryMap:
+    pieces = list(log_windows(chunks_of(io.BytesIO(data)), ANCHORS))
+    if pieces:
+        with suppress(BadImageError):
+            return _map_of_text(pieces, choice, origin, len(data))
+    return _map_of_text([Piece(1, text)], choice, origin, len(data))
 
 
 # Text in UTF-16 has NULs as well.

@@ -155,6 +155,7 @@ def test_an_entry_with_a_damaged_number_is_counted_in_every_form(name, row, at):
         ("System RAM", "Sys1em RAM"),
         ("Reserved", "reservd"),
         ("Reserved", "Reserv"),
+        ("System RAM", "Sy\ntem RAM"),
         ("-6ffdefff :", "-6ffdefffZ :"),
     ],
 )

@@ -3,9 +3,11 @@
 import io
 import resource
 
+import printers
 import pytest
 
 from e820pool.errors import BadImageError
+from e820pool.sources import recognise
 from e820pool.sources.dmesg import read_dmesg
 from e820pool.sources.files import INPUT_LIMIT
 from e820pool.sources.log_text import Piece
@@ -121,3 +123,40 @@ def test_boots_of_one_machine_are_kept_once():
     found = read_dmesg([Piece(1, MAP.decode() * 2000)])
     assert found.rows() == ROWS
     assert found.notes[0].message.startswith("2000 boots show a map, all the same")
+
+
+FILLER = (
+    b"Mar 03 09:11:02 host systemd[1]: Started Session 12 of user root and no map.\n"
+)
+IOMEM = "".join(
+    f"{a:08x}-{a + s - 1:08x} : {'System RAM' if t == 1 else 'Reserved'}\n"
+    for a, s, t in printers.ROWS
+)
+
+
+@pytest.mark.parametrize("name", ["iomem", *printers.FORMS])
+def test_a_map_of_any_form_is_seen_in_a_long_text_that_names_another(name):
+    write, rows = printers.FORMS.get(name, (lambda _: IOMEM, printers.ROWS))
+    filler = FILLER * 28_000
+    data = b"e820: no map\n" + filler + write(rows).encode() + filler
+    assert len(data) > 4 << 20
+    found = read_map("-", stdin=io.BytesIO(data))
+    assert [row[:2] for row in found.rows()] == [row[:2] for row in rows]
+
+
+def test_a_map_of_another_program_is_seen_in_a_log_that_is_not_held(monkeypatch):
+    monkeypatch.setattr(recognise, "INPUT_LIMIT", 1 << 20)
+    write, rows = printers.FORMS["xen"]
+    filler = FILLER * 20_000
+    data = filler + write(rows).encode() + filler
+    assert read_map("-", stdin=io.BytesIO(data)).rows() == list(rows)
+    with pytest.raises(BadImageError, match="near to the word e820") as caught:
+        read_map("-", stdin=io.BytesIO(filler + b"e820: none\n" + filler))
+    assert str(caught.value).isprintable()
+
+
+def test_a_line_longer_than_a_chunk_counts_once():
+    text = b"x" * 300_000 + b"\n" + b"y\n" * 200_000 + b"BIOS-e820: one\n"
+    last = list(log_windows(chunks_of(io.BytesIO(text))))[-1]
+    lines = last.text.split("\n")
+    assert last.number + lines.index("BIOS-e820: one") == 200_002

@@ -118,3 +118,19 @@ def test_what_a_region_set_aside_wastes_is_what_the_simulation_says(at, guests):
             wasted = (outcome.samples[-1].reserved_pages - peak) * 4 / 1024
             assert told == f"{wasted:.0f} MiB"
             assert SET_ASIDE["needed at the peak"][at].split()[0] == f"{peak / 256:.0f}"
+
+
+def test_how_long_a_host_would_wait_is_the_mean_of_the_longest_lifetime():
+    """Of n exponential lifetimes of the workload's own mean."""
+    from e820pool.stress.workload import Workload
+
+    section = SPEC.split("## Refuse the kexec")[1].split("\n## ")[0]
+    guests, days = (
+        [part.strip() for part in line.split("|")[2:-1]]
+        for line in section.splitlines()
+        if line.startswith(("| guests on", "| refused:"))
+    )
+    mean = Workload().lifetime_days
+    for count, told in zip(guests, days, strict=True):
+        expected = mean * sum(1 / n for n in range(1, int(count) + 1))
+        assert told == f"{expected:.1f}"

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from labbench import ROWS, deposits
+from labbench import MIB, ROWS, deposits
 
 from e820pool.deposits import DepositLedger
 from e820pool.handoff.encodings import ENCODINGS
@@ -134,3 +134,23 @@ def test_how_long_a_host_would_wait_is_the_mean_of_the_longest_lifetime():
     for count, told in zip(guests, days, strict=True):
         expected = mean * sum(1 / n for n in range(1, int(count) + 1))
         assert told == f"{expected:.1f}"
+
+
+@pytest.mark.parametrize("release", ["5.10", "6.1", "7.3"])
+def test_hybrid_differs_above_4_gib(release):
+    high, size = 4 << 30, 128 * MIB
+    machine = MemoryMap.of((*ROWS, (high, size, 1)))
+    first = 120 * MIB
+    moved = [
+        (high + 32 * MIB + (start - first) // 2, end - start)
+        for start, end in deposits(20)
+    ]
+    moved = [(start & ~4095, (start & ~4095) + size) for start, size in moved]
+    ledger = DepositLedger.of_ranges(moved)
+    cells = {
+        name: design_cell(machine, ledger, name, profile_for(release))
+        for name in ("hybrid", "guarded")
+    }
+    assert [cells[n].verdict.verdict for n in cells] == ["degraded", "safe"]
+    assert [cells[n].is_rebuildable for n in cells] == [False, True]
+    assert [cells[n].nr_entries for n in cells] == [24, 44]

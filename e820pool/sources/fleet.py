@@ -40,6 +40,8 @@ class FleetRecord:
         error: "" where there is a map.
         notes: what was odd in the source, ``(id, message)``.
         devices: where memory can be added, None where the source does not say.
+        later: ``(base_pfn, nr_pages)`` of RAM that a kernel reserved after it had
+            printed the map (``reserved-later``).
     """
 
     id: str
@@ -48,6 +50,7 @@ class FleetRecord:
     error: str = ""
     notes: tuple[tuple[str, str], ...] = ()
     devices: MemoryDevices | None = None
+    later: tuple[tuple[int, int], ...] = ()
 
 
 def read_fleet(path: str, *, partial: bool = False) -> Iterator[FleetRecord]:
@@ -130,7 +133,14 @@ def _of_folder(folder: Path, *, partial: bool) -> Iterator[FleetRecord]:
         else:
             notes = tuple((one.id, one.message) for one in found.notes)
             rows, devices = tuple(found.rows()), found.devices
-            yield FleetRecord(id=name, rows=rows, notes=notes, devices=devices)
+            later = () if partial else found.reserved_later()
+            yield FleetRecord(
+                id=name,
+                rows=rows,
+                notes=notes,
+                devices=devices,
+                later=tuple((start, end - start) for start, end in later),
+            )
 
 
 # A pipe in the folder would be waited for, by everybody.

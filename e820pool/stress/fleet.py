@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ("Captured", "check_captured", "scattered_pages")
 
 # Grows with what an answer means.
-_RESULT_VERSION = 2
+_RESULT_VERSION = 3
 _FIRST_PAGE = 1 << (20 - PAGE_SHIFT)
 
 
@@ -46,6 +46,8 @@ class Captured:
         scatter: single pages to deposit where the host names none.
         seed: of their draw; each host draws its own.
         devices: where memory can be added to it, None for not known.
+        later: ``(base_pfn, nr_pages)`` of RAM where none is drawn: its own kernel
+            reserved it after it had printed the map.
     """
 
     id: str
@@ -57,6 +59,7 @@ class Captured:
     scatter: int = 16
     seed: int = 0
     devices: MemoryDevices | None = None
+    later: tuple[tuple[int, int], ...] = ()
 
     @property
     def key(self) -> str:
@@ -114,7 +117,8 @@ def _handoff_of(host: Captured) -> Handoff:
         draws = Draws(host.seed).fork(
             int.from_bytes(host.id.encode("utf-8", "surrogatepass"), "little")
         )
-        pages = scattered_pages(memory_map.ram_pages(), host.scatter, draws)
+        later = ExtentSet((base, base + nr) for base, nr in host.later)
+        pages = scattered_pages(memory_map.ram_pages() - later, host.scatter, draws)
         ledger = DepositLedger.of_ranges(pages.to_bytes())
     else:
         spans = (

@@ -1,11 +1,14 @@
 """How many hosts a fleet has, before they are read."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from rawhandoff import map_file
 
+from e820pool.extents import ExtentSet
 from e820pool.sources.fleet import count_fleet, read_fleet
+from e820pool.stress.fleet import Captured, _handoff_of
 
 LINE = json.dumps({"e820": [[0, 4096, 1]]})
 
@@ -45,3 +48,31 @@ def test_a_line_that_is_no_json_is_told_and_the_next_is_read(tmp_path, line):
     broken, whole = read_fleet(str(path))
     assert broken.error.startswith("no JSON: ")
     assert whole.error == ""
+
+
+LATER = """\
+BIOS-provided physical RAM map:
+BIOS-e820: [mem 0x0000000000000000-0x000000000009ffff] usable
+BIOS-e820: [mem 0x0000000000100000-0x000000000fffffff] usable
+NX (Execute Disable) protection: active
+e820: update [mem 0x00200000-0x0ffeffff] usable ==> reserved
+"""
+
+
+def test_no_page_is_drawn_where_a_kernel_reserved_later(tmp_path):
+    (tmp_path / "host.txt").write_text(LATER)
+    record = next(read_fleet(str(tmp_path)))
+    later = ExtentSet([(0x200, 0xFFF0)])
+    assert [(base, base + nr) for base, nr in record.later] == list(later)
+    for seed in range(5):
+        host = Captured(id="a", rows=record.rows, later=record.later, seed=seed)
+        deposits = _handoff_of(host).ledger.extents
+        assert deposits
+        assert not deposits & later
+        anywhere = _handoff_of(replace(host, later=())).ledger.extents
+        assert anywhere & later
+
+
+def test_partial_draws_there_as_well(tmp_path):
+    (tmp_path / "host.txt").write_text(LATER)
+    assert next(read_fleet(str(tmp_path), partial=True)).later == ()

@@ -158,6 +158,7 @@ def _hosts(args: argparse.Namespace) -> Iterator[Captured]:
             scatter=args.scatter,
             seed=args.seed,
             devices=record.devices,
+            later=record.later,
         )
 
 

@@ -46,4 +46,5 @@ def test_the_smallest_kernel_is_built_from_nothing_and_boots(tmp_path):
     # Nearly all of the rest was used: its user space is whole.
     assert record.view.touched.nr_pages > 200 * MIB // PAGE_SIZE
     profile = profile_of(KernelFile(name="smallest", image=data, config=config))
-    assert profile.capacity == 128
+    # No NUMA: three entries more than a zero page holds.
+    assert profile.capacity == 131

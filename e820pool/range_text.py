@@ -19,7 +19,11 @@ _NUMBER = re.compile(
 )
 # What means 10^3 to some and 2^10 to others.
 _DECIMAL_UNIT = re.compile(r"[0-9]+(?P<unit>[KMGTPEkmgtpe])[bB]")
-_BRACKETED = re.compile(r"\[mem (0x[0-9a-fA-F]{1,32})-(0x[0-9a-fA-F]{1,32})\]")
+# A whole line of a kernel's as well: its name before, its type behind.
+_BRACKETED = re.compile(
+    r"(?:[A-Za-z][\w-]{1,20}: )?\[mem (0x[0-9a-fA-F]{1,32})-(0x[0-9a-fA-F]{1,32})\]"
+    r"(?: {1,2}[A-Za-z][A-Za-z0-9() ]{1,40})?"
+)
 # kernel/resource.c r_show(): at least 8 digits for memory, 4 where all fit into them.
 _IOMEM = re.compile(
     r"(?P<first>[0-9a-fA-F]{4,16})-(?P<last>[0-9a-fA-F]{4,16})(?P<name> : .{1,100})?"

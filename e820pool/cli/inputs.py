@@ -176,8 +176,10 @@ def deposits_of(args: argparse.Namespace, console: Console) -> list[Deposit]:
                 one if one.owner else replace(one, owner=args.owner)
                 for one in changes.deposits
             )
-        else:
-            start, end, said = read_range(text)
+            continue
+        # memmap= takes several with a comma between them.
+        for part in text.removeprefix("memmap=").split(","):
+            start, end, said = read_range(part)
             say_how_taken((said,) if said else (), console)
             found.append(Deposit.from_bytes(start, end, args.owner))
     return found

@@ -36,6 +36,14 @@ def parts_of(done):
     return {one["what"]: (one["addr"], one["size"]) for one in done.json["parts"]}
 
 
+@pytest.mark.parametrize("text", ["8K$1G,4K$1026M", "memmap=8K$1G,4K@1026M"])
+def test_a_list_as_memmap_takes_it_is_several_deposits(ok, machine, out, text):
+    ok("build", machine, "-o", out, "--deposit", text)
+    told = json.loads((out / "manifest.json").read_text())["deposits"]
+    spans = [(one["base_pfn"], one["nr_pages"]) for one in told]
+    assert spans == [(0x40000, 2), (0x40200, 1)]
+
+
 def test_it_says_what_to_place_where_and_what_to_do_next(ok, machine, out):
     done = ok("build", machine, "-o", out, *DEPOSIT)
     first, *table, last = done.out.splitlines()

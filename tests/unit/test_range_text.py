@@ -18,6 +18,11 @@ MIB, GIB = 1 << 20, 1 << 30
             "1g+2m",
             " 1G + 2M ",
         ),
+        *(
+            "[mem 0x40000000-0x401fffff] usable",
+            "[mem 0x40000000-0x401fffff]  System RAM",
+        ),
+        "BIOS-e820: [mem 0x0000000040000000-0x00000000401fffff] soft reserved",
         *("1GiB+2MiB", "2M@1G", "2M$1G", r"memmap=2M\$0x40000000", "0x200000@1G"),
         *("[mem 0x40000000-0x401fffff]", "[mem 0x0000000040000000-0x00000000401fffff]"),
         *("pfn:0x40000+512", "pfn:262144+512", "pfn:0x40000-0x401ff"),

@@ -23,6 +23,8 @@ class Cluster:
         self.folder = folder
         self.file = folder / "scheduler.json"
         self.processes = []
+
+    def begin(self):
         host = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard")
         self.scheduler = self.start("scheduler", *host)
         self.wait_for(self.file.exists)
@@ -61,8 +63,11 @@ def cluster(tmp_path):
     pytest.importorskip("distributed", reason="pip install e820pool[cluster]")
     pytest.importorskip("joblib", reason="pip install e820pool[cluster]")
     made = Cluster(tmp_path)
-    yield made
-    made.end()
+    try:
+        made.begin()
+        yield made
+    finally:
+        made.end()
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ demo: $(CORE)
 
 test: check packages
 	$(BIN)/pytest -n $(WORKERS)
-	$(BIN)/pytest -m "lab and not slow"
+	$(BIN)/pytest -m "lab and not slow" -n $(WORKERS) --dist loadfile
 	$(BIN)/pytest tests/benchmarks --benchmark-only --benchmark-min-rounds=1 \
 		--benchmark-max-time=0.05 --benchmark-columns=median -q $(LIMITED:%=--ignore=%)
 

@@ -93,7 +93,7 @@ def read_range(text: str) -> RangeText:
         "'40000000-401fffff' is hexadecimal, as /proc/iomem prints it"
     """
     line = text.strip().removeprefix("memmap=").replace("\\$", "$")
-    if line.startswith("pfn:"):
+    if line[:4].lower() == "pfn:":
         return _of_pages(line, text)
     match = _BRACKETED.fullmatch(line)
     if match is not None:
@@ -153,6 +153,10 @@ def _of_parts(left: str, mark: str, right: str, text: str) -> RangeText:
         f"[mem {start:#x}-{end - 1:#x}]" for start, end in (plain, other)
     )
     want = mark.join(f"0x{one}" if one.isdigit() else one for one in (left, right))
+    start, last = other[0], other[1] - 1
+    if mark == "-" and start < last and _is_whole(start, last):
+        # END was meant exclusive: as written it is one byte too long.
+        want = f"{start:#x}-{last - 1:#x}"
     raise InputError(
         f"range {text[:_SHOWN]!r} can be read in two ways: {readings}: write {want} "
         "for the second, decimal numbers with K, M or G for the first"

@@ -6,6 +6,9 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+# How wide the terminal of whoever runs the suite is, changes no output of it.
+os.environ.pop("COLUMNS", None)
+
 # The plugin that the package has for others is tested in runs of its own.
 pytest_plugins = ("pytester",)
 

@@ -33,10 +33,11 @@ _CONTROLS = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]
 _CONTROL = re.compile(_CONTROLS)
 _PAINTED_OR_CONTROL = re.compile(r"\x1b\[[0-9;]*m|" + _CONTROLS)
 
-# The columns of a table, a painted cell, or a command that people copy.
-_IS_ROW = re.compile(
-    r"\S {2,}\S|[\t\x1b]|^(?:next: )?(?:sudo )?(?:e820pool|kexec|/\S+) |^command line"
-)
+# What is no sentence: the columns of a table, a painted cell; and words to be copied.
+_IS_ROW = re.compile(r"\S {2,}\S|[\t\x1b]|^e820pool ")
+_IS_COPIED = re.compile(r"[$`]| --?[a-z]|^[a-z_-]+=|^command line|^next:|^kexec ")
+# What always is one.
+_IS_SENTENCE = re.compile(r" {5}[^ ]|judged on")
 
 # A word and what is said of it, as help has them.
 _TERM = re.compile(r"\S+ {2,}(?=\S+(?: \S+)+$)")
@@ -195,14 +196,16 @@ def _width_of(stream: IO[str]) -> int:
     return max(get_terminal_size().columns, 20)
 
 
-def folded(line: str, width: int, *, hang: str = "  ") -> str:
+def folded(line: str, width: int, *, hang: str = "  ", terms: bool = False) -> str:
     """Return a sentence in lines of at most ``width`` characters; a row as it is.
 
-    ``hang`` stands before each line after the first where nothing indents them.
+    ``hang`` stands before each line after the first where nothing indents them;
+    ``terms``: a word, blanks and what is said of it are a list's, and no row.
     """
     body = line.lstrip()
-    term = _TERM.match(body)
-    if len(line) <= width or (_IS_ROW.search(body) and not term):
+    term = _TERM.match(body) if terms else None
+    is_row = _IS_ROW.search(body) or (not terms and _IS_COPIED.search(body))
+    if len(line) <= width or (is_row and not term and not _IS_SENTENCE.match(line)):
         return line
     from textwrap import fill  # noqa: PLC0415  only for people
 

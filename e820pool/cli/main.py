@@ -161,7 +161,9 @@ def _in_width(part: str, width: int, indent: str) -> str:
         else:
             joined.append(line)
     lines = joined
-    return "\n".join(indent + folded(line, width, hang="") for line in lines)
+    return "\n".join(
+        indent + folded(line, width, hang="", terms=True) for line in lines
+    )
 
 
 # Asked before parsing, so that a usage error has its form too.
@@ -250,9 +252,9 @@ def _command(words: list[str], console: Console) -> int:
         return exc.code if isinstance(exc.code, int) else status.USAGE
     if unknown:
         args.parser.refuse(unknown)
-    console.quiet = args.quiet
+    console.quiet, args_format = args.quiet, getattr(args, "format", "")
     console.color = getattr(args, "color", "auto")
-    console.prose = getattr(args, "format", "") in ("table", "text")
+    console.prose = not console.json and args_format in ("table", "text")
     try:
         code: int = args.run(args, console)
     except status.UsageError as exc:

@@ -137,6 +137,29 @@ def test_results_for_people_have_room_in_a_narrow_terminal(
     assert "kaslr: 4.4 to 7.3" in shown.out
 
 
+@pytest.mark.parametrize("command", ["predict", "check"])
+def test_a_line_of_the_bulk_form_is_one_line_however_narrow(
+    run, tmp_path, monkeypatch, command
+):
+    monkeypatch.setenv("COLUMNS", "40")
+    record = {"id": "a" * 30, "kernel": "6.1", "e820": [[0, 0x9F000, 1]]}
+    bad = {"id": "b", "kernel": "of no release that is known"}
+    lines = tmp_path / "lines"
+    lines.write_text(f"{json.dumps(record)}\n{json.dumps(bad)}\n")
+    shown = run(command, "--jsonl", lines).out.splitlines()
+    assert [json.loads(line)["id"] for line in shown] == ["a" * 30, "b"]
+
+
+def test_what_people_copy_stays_in_one_line():
+    words = "load   unshare -m sh -c 'mount --bind \"$0\" /proc/iomem' and so on " * 3
+    for line in (
+        words,
+        f"next: {words}",
+        "a sentence with an option --kernel 6.1 " * 4,
+    ):
+        assert folded(line, 40) == line
+
+
 def test_sentences_in_a_pipe_stay_in_one_line(words, run, monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     lines = run(*words["check"]).out.splitlines()

@@ -38,6 +38,7 @@ HOSTS = {
     "scatter": st.sampled_from([0, 1, 2]),
     "seed": st.sampled_from([0, 1]),
     "devices": st.sampled_from(DEVICES),
+    "later": st.sampled_from([(), ((0x1000, 16),)]),
 }
 CELLS = {
     "host": st.sampled_from(["a", "b"]),

@@ -147,13 +147,18 @@ def device_tree(compatible, address):
 SCRATCH = (64 * M, 2 * M)
 
 
-def handover(compatible=b"kho-v1", *, order=0, elsewhere=False, following=0):
-    """Return a node that lies at 4 MiB: tree, one area, one chunk, one bitmap."""
+def handover(
+    compatible=b"kho-v1", *, order=0, elsewhere=False, following=0, preserves=True
+):
+    """Return a node that lies at 4 MiB: tree, one area, one chunk, one bitmap.
+
+    Chunk and bitmap are those of kho-v1; of another ABI it preserves nothing.
+    """
     start = 4 * M + 16
     tree = device_tree(compatible, 0)
     areas = start + 32 + len(tree)
     chunk, bitmap = areas + 16, areas + 16 + 4096
-    tree = device_tree(compatible, chunk)
+    tree = device_tree(compatible, chunk if preserves else 0)
     bits = bytearray(512)
     bits[0], bits[511] = 0b0000_0110, 0b1000_0000
     where = 32 * M if elsewhere else bitmap
@@ -195,7 +200,8 @@ def test_only_a_kernel_of_the_same_abi_takes_a_handover():
     on = {"KEXEC_HANDOVER": True}
     scratch_only = {
         (release, abi): reads_kho(
-            boot_input(handoff(nodes=[(KHO, handover(abi))])), profile_for(release, on)
+            boot_input(handoff(nodes=[(KHO, handover(abi, preserves=False))])),
+            profile_for(release, on),
         )
         for release in ("6.12", "6.18", "7.0", "7.3")
         for abi in (b"kho-v1", b"kho-v2", b"kho-v4")

@@ -3,10 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e820pool.compat import check_input, judge_each
+from e820pool.compat import check_input, judge_each, shared
 from e820pool.compat.shared import SharedChecks
+from e820pool.deposits import DepositLedger
+from e820pool.handoff.build import build_handoff
 from e820pool.kernel.boot_input import boot_input
 from e820pool.kernel.profiles import known_releases, profile_for
+from e820pool.memory_map import MemoryMap
 from e820pool.strategies import handoffs
 
 PROFILES = [profile_for(release) for release in known_releases()]
@@ -36,3 +39,27 @@ def test_the_order_of_the_kernels_changes_no_verdict(handoff, order):
     }
     for profile, verdict in zip(order, judge_each(handoff, order), strict=True):
         assert verdict == alone[id(profile)]
+
+
+def test_most_findings_of_many_kernels_are_worked_out_once(monkeypatch):
+    """Counted, since time on a busy machine says little."""
+    ran = []
+
+    def counting(group):
+        def counted(case):
+            ran.append(group)
+            return group(case)
+
+        return counted
+
+    monkeypatch.setattr(shared, "GROUPS", tuple(map(counting, shared.GROUPS)))
+    machine = MemoryMap.of([(0, 0x9F000, 1), (1 << 20, 2047 << 20, 1)])
+    ranges = [f"{1024 + 4 * at}M+2M" for at in range(60)]
+    handoff = build_handoff(machine, DepositLedger.of_ranges(ranges))
+    profiles = [profile_for(release) for release in known_releases()]
+    assert len(list(judge_each(handoff, profiles))) == len(profiles)
+    together = len(ran)
+    ran.clear()
+    for profile in profiles:
+        list(judge_each(handoff, [profile]))
+    assert together < len(ran) / 4

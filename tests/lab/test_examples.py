@@ -13,6 +13,7 @@ SAID = {
     "image": "handoff.elf:",
     "kernels": "6.1",
 }
+SLOW = ("chain", "kernels")
 
 
 @pytest.fixture
@@ -22,10 +23,10 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-# A chain takes minutes.
+# A chain takes minutes, and so does a compiler.
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(one, marks=[pytest.mark.slow] * (one == "chain")) for one in SAID],
+    [pytest.param(one, marks=[pytest.mark.slow] * (one in SLOW)) for one in SAID],
 )
 @pytest.mark.usefixtures("folder")
 def test_an_example_runs_as_it_is_written(capsys, name):

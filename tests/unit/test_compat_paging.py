@@ -45,7 +45,11 @@ def message(running, following, flags=None, cmdline="", levels=True):
         ("7.3", "6.1.159", FIVE, "quiet -- no5lvl", False),
         ("7.3", "6.1.159", FIVE, "", False),
         ("7.3", "6.1.160", FOUR, "", False),
-        ("7.3", "5.10.248", FOUR, "", False),
+        ("7.3", "6.6.119", FIVE, "no5lvl", True),
+        ("7.3", "6.6.120", FIVE, "no5lvl", False),
+        # Not among the stable updates that were mended.
+        ("7.3", "5.10.262", FOUR, "", True),
+        ("7.3", "5.15.198", FOUR, "", True),
         ("7.3", "6.19", FIVE, "no5lvl", False),
     ],
 )

@@ -205,7 +205,7 @@ def test_options_that_change_nothing_are_ignored():
         ("memblock-array-grows-in-low-memory", "3.8", "3.9", "7.3", None),
         ("direct-map-covers-holes", None, "2.6.32", "3.8", "3.9"),
         ("direct-map-covers-high-holes", None, "2.6.32", "3.2", "3.8"),
-        ("no-trampoline-kills", "2.6.32", "3.2", "7.3", None),
+        ("no-trampoline-kills", "2.6.32", "2.6.33", "7.3", None),
         # 6.6.47, 6.12.117.
         ("kexec-file-loads-at-pref-address", "6.6", "6.12", "7.3", None),
         ("kexec-mark-skips-ima", "5.15", "6.1", "6.6", "6.12"),

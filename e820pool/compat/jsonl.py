@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e820pool.abi.e820 import E820_DTYPE
+from e820pool.compat.documents import verdict_value
 from e820pool.compat.judge import judge_input
-from e820pool.compat.verdict import Verdict, verdict_unknown, verdict_value
+from e820pool.compat.verdict import Verdict, verdict_unknown
 from e820pool.errors import E820PoolError, InputError
 from e820pool.extents import MAX_PFN, ExtentSet
 from e820pool.kernel.jsonl import (

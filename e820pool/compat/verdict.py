@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from e820pool.findings import Finding, finding_value, worst_level
+from e820pool.findings import Finding, worst_level
 from e820pool.kernel.kernel_data import parse_release
+from e820pool.kernel.profiles import ConfigFrom  # noqa: TC001  msgspec asks for it
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from e820pool.extents import Span
-    from e820pool.kernel.profiles import ConfigFrom, Profile
+    from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
 
 __all__ = (
@@ -23,11 +24,9 @@ __all__ = (
     "VerdictWord",
     "WindowFrom",
     "judged_on_of",
-    "judged_on_value",
     "profile_notes",
     "verdict_of",
     "verdict_unknown",
-    "verdict_value",
     "window_notes",
 )
 
@@ -52,7 +51,7 @@ class JudgedOn:
         version: the exact version that was recognised, "" where only a release was
             named.
         update: the stable update of it, None where it is not known.
-        image_sha256: of the image file, "" without an image.
+        image_sha256: of the image file, None without an image.
         config: where the build configuration came from.
         assumed: options that are assumed and would, if they were otherwise, change the
             verdict; of each there is a finding ``config-assumed``.
@@ -64,7 +63,7 @@ class JudgedOn:
     release: str
     version: str = ""
     update: int | None = None
-    image_sha256: str = ""
+    image_sha256: str | None = None
     config: ConfigFrom = "assumed"
     assumed: tuple[str, ...] = ()
     kernel_window: WindowFrom = "unknown"
@@ -85,29 +84,12 @@ def judged_on_of(
         release=release,
         version=profile.release if profile.release != release else "",
         update=profile.update,
-        image_sha256=profile.image_sha256,
+        image_sha256=profile.image_sha256 or None,
         config=profile.config_from,
         assumed=assumed,
         kernel_window=kernel_window,
         by=by,
     )
-
-
-def judged_on_value(known: JudgedOn | None) -> dict[str, Any] | None:
-    """Return it as plain values, None where nothing was judged."""
-    if known is None:
-        return None
-    return {
-        "release": known.release,
-        "version": known.version,
-        "update": known.update,
-        "image_sha256": known.image_sha256 or None,
-        "config": known.config,
-        "assumed": list(known.assumed),
-        "kernel_window": known.kernel_window,
-        "memory_devices": known.memory_devices,
-        "by": known.by,
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,13 +154,3 @@ def profile_notes(profile: Profile) -> tuple[Finding, ...]:
         "behaviours whose ranges hold it, and by the configuration before it"
     )
     return (Finding(id="profile-between", level="note", message=message),)
-
-
-def verdict_value(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as plain values."""
-    return {
-        "kernel": verdict.kernel,
-        "verdict": verdict.verdict,
-        "findings": [finding_value(one) for one in verdict.findings],
-        "judged_on": judged_on_value(verdict.judged_on),
-    }

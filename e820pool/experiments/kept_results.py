@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from e820pool.documents import SCHEMA, json_line
 from e820pool.errors import BadImageError, InputError
 from e820pool.experiments.jobs import results_of
-from e820pool.report.jsons import SCHEMA, document, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ("KeptResults", "finished_results")
 
 _KIND = "kept-results"
-_HEAD = json_line(document(_KIND)).encode() + b"\n"
+_HEAD = json_line({"schema": SCHEMA, "kind": _KIND}).encode() + b"\n"
 _BEGINS = b'{"key": '  # as each line below it does
 _BLOCK_BYTES = 4096
 # A result has a few lines for each kernel.

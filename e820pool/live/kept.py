@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from e820pool.errors import BadImageError
+from e820pool.documents import Document, Part, Row, document_text, read_kind
 from e820pool.memory_map import MemoryMap
-from e820pool.sources.json_text import parse_document, shown_value, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from e820pool.kernel.view import Row
 
 __all__ = (
     "KEPT_FILE",
@@ -26,7 +22,6 @@ __all__ = (
 KEPT_FILE = "handoff.json"
 """The name in the state folder."""
 
-_KIND = "kept-handoffs"
 _U64 = 1 << 64
 
 
@@ -68,20 +63,16 @@ def kept_for(
 
 def encode_kept(kept: Iterable[KeptHandoff]) -> str:
     """Return the file's text, the latest load last."""
-    document = {
-        "schema": 1,
-        "kind": _KIND,
-        "handoffs": [
-            {
-                "boot_id": one.boot_id,
-                "record": one.record.hex(),
-                "table": [list(row) for row in one.table],
-                "firmware": [list(row) for row in one.firmware_map.rows()],
-            }
-            for one in kept
-        ],
-    }
-    return json.dumps(document) + "\n"
+    handoffs = tuple(
+        _KeptPart(
+            boot_id=one.boot_id,
+            record=one.record.hex(),
+            table=one.table,
+            firmware=tuple(one.firmware_map.rows()),
+        )
+        for one in kept
+    )
+    return document_text(_KeptDocument(handoffs=handoffs))
 
 
 def parse_kept(text: str, origin: str) -> tuple[KeptHandoff, ...]:
@@ -90,40 +81,34 @@ def parse_kept(text: str, origin: str) -> tuple[KeptHandoff, ...]:
     Raises:
         BadImageError: it is no such file; ``origin`` names it.
     """
-    found = parse_document(text, _KIND, origin).get("handoffs")
-    if not isinstance(found, list):
-        raise BadImageError(f"{origin!r} has no array 'handoffs'")
+    found = read_kind(text, _KeptDocument, origin)
     return tuple(
-        _handoff(raw, f"{origin}: handoffs[{at}]") for at, raw in enumerate(found)
+        KeptHandoff(
+            boot_id=one.boot_id,
+            table=one.table,
+            firmware_map=MemoryMap.of(one.firmware, f"{origin}: handoffs[{at}]"),
+            record=bytes.fromhex(one.record),
+        )
+        for at, one in enumerate(found.handoffs)
     )
 
 
-def _handoff(raw: Any, what: str) -> KeptHandoff:
-    if not isinstance(raw, dict):
-        raise BadImageError(f"{what} is {shown_value(raw)}, no object")
-    try:
-        record = bytes.fromhex(raw.get("record", ""))
-    except (TypeError, ValueError) as exc:
-        raise BadImageError(f"{what}: record is no text of hex digits") from exc
-    return KeptHandoff(
-        boot_id=str(raw.get("boot_id", "")),
-        table=tuple(_rows(raw, "table", what)),
-        firmware_map=MemoryMap.of(_rows(raw, "firmware", what), origin=what),
-        record=record,
-    )
+class _KeptPart(Part, frozen=True, kw_only=True):
+    boot_id: str = ""
+    record: str = ""  # hex digits
+    table: tuple[Row, ...]
+    firmware: tuple[Row, ...]
+
+    def __post_init__(self) -> None:
+        try:
+            bytes.fromhex(self.record)
+        except ValueError as exc:
+            raise ValueError("record is no text of hex digits") from exc
+        # Neither file nor table of ours has an entry that reaches 2^64.
+        for addr, size, _ in (*self.table, *self.firmware):
+            if addr + size >= _U64:
+                raise ValueError(f"entry at {addr:#x} of {size:#x} bytes reaches 2^64")
 
 
-def _rows(found: dict[str, Any], key: str, origin: str) -> list[Row]:
-    rows = found.get(key)
-    if not isinstance(rows, list):
-        raise BadImageError(f"{origin} has no array {key!r}")
-    return [_row(row, f"{origin}: {key}[{at}]") for at, row in enumerate(rows)]
-
-
-def _row(row: Any, what: str) -> Row:
-    if not isinstance(row, list) or len(row) != 3:
-        raise BadImageError(f"{what} is not [addr, size, type]")
-    addr = whole_number(row[0], what, _U64)
-    # Neither file nor table of ours has an entry that reaches 2^64.
-    size = whole_number(row[1], what, _U64 - addr)
-    return addr, size, whole_number(row[2], what, 1 << 32)
+class _KeptDocument(Document, frozen=True, kw_only=True, tag="kept-handoffs"):
+    handoffs: tuple[_KeptPart, ...]

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from e820pool.documents import Document, Pair, document_text
 from e820pool.findings import LISTED, Finding
 from e820pool.handoff.budget import given_up_ram
-from e820pool.report.jsons import document, json_text
 
 if TYPE_CHECKING:
     from e820pool.handoff.budget import BudgetCurve
@@ -23,6 +23,12 @@ _KNOWN = {
     315: "a kernel's table of 320, NODES_SHIFT=6",
     128: "the zero page alone, a kernel's table of 131",
 }
+
+
+class BudgetDocument(Document, frozen=True, kw_only=True, tag="budget"):
+    """Every choice that no other beats: ``[entries, bytes given up]``."""
+
+    choices: tuple[Pair, ...]
 
 
 def budget_findings(handoff: Handoff) -> tuple[Finding, ...]:
@@ -59,7 +65,7 @@ def budget_text(curve: BudgetCurve) -> str:
 def budget_json(curve: BudgetCurve) -> str:
     """Return every choice that no other beats, kind ``budget``."""
     pairs = zip(curve.nr_entries.tolist(), curve.given_up_bytes.tolist(), strict=True)
-    return json_text(document("budget", choices=[list(pair) for pair in pairs]))
+    return document_text(BudgetDocument(choices=tuple(pairs)))
 
 
 def budget_csv(curve: BudgetCurve) -> str:

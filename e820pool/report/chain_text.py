@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from e820pool.findings import counted, finding_value
-from e820pool.report.jsons import document, extent_values, json_text
-from e820pool.report.verdicts import finding_line, judged_on_lines, verdict_value
+from e820pool.compat.documents import VerdictDocument
+from e820pool.documents import FindingDocument, document_text
+from e820pool.findings import counted
+from e820pool.report.chapters import (
+    ChainDocument,
+    DumpDocument,
+    HopDocument,
+    PoolDocument,
+    SidesDocument,
+)
+from e820pool.report.verdicts import finding_line, judged_on_lines
 
 if TYPE_CHECKING:
     from e820pool.lab.chain_model import ChainRecord, Dump, Hop
+    from e820pool.pool.rebuild import RebuildResult
 
 __all__ = ("chain_json", "chain_text", "hop_line")
 
@@ -53,13 +62,12 @@ def hop_line(hop: Hop) -> str:
 def chain_json(record: ChainRecord) -> str:
     """Return the JSON twin, kind ``chain``."""
     options = record.options
-    return json_text(
-        document(
-            "chain",
-            loaders=list(options.loaders),
+    return document_text(
+        ChainDocument(
+            loaders=tuple(options.loaders),
             carrier=options.carrier,
-            hops=[_hop_value(hop) for hop in record.hops],
-            touched_deposits=extent_values(record.touched),
+            hops=tuple(_hop_document(hop) for hop in record.hops),
+            touched_deposits=record.touched,
             stopped=record.stopped or None,
             intact=record.is_intact,
         )
@@ -140,42 +148,44 @@ def _end(record: ChainRecord) -> str:
     return f"not intact: {record.touched.nr_pages} deposited pages were touched"
 
 
-def _hop_value(hop: Hop) -> dict[str, Any]:
-    rebuilt = hop.rebuilt
-    return {
-        "kernel": hop.kernel,
-        "entered": hop.entered,
-        "nr_entries": hop.nr_entries,
-        "deposits": extent_values(hop.given.extents),
-        "touched_deposits": extent_values(hop.touched),
-        "table": [list(row) for row in hop.view.table],
-        "pool": None
-        if rebuilt is None
-        else {
-            "carrier": rebuilt.carrier,
-            "generation": rebuilt.generation,
-            "equal": hop.is_rebuilt_equal,
-            "extents": None
-            if rebuilt.ledger is None
-            else extent_values(rebuilt.ledger.extents),
-            "findings": [finding_value(one) for one in rebuilt.findings],
-        },
-        "predicted": None if hop.predicted is None else verdict_value(hop.predicted),
-        "differences": [
-            {"field": one.field, "model": one.one, "machine": one.other}
+def _hop_document(hop: Hop) -> HopDocument:
+    predicted = hop.predicted
+    return HopDocument(
+        kernel=hop.kernel,
+        entered=hop.entered,
+        nr_entries=hop.nr_entries,
+        deposits=hop.given.extents,
+        touched_deposits=hop.touched,
+        table=tuple(hop.view.table),
+        pool=None if hop.rebuilt is None else _pool_document(hop, hop.rebuilt),
+        predicted=None if predicted is None else VerdictDocument.of(predicted),
+        differences=tuple(
+            SidesDocument(field=one.field, one=one.one, other=one.other)
             for one in hop.differences
-        ],
-        "dump": None
-        if hop.dump is None
-        else {
-            "pages": extent_values(hop.dump.held.pages_touched()),
-            "expected_pages": extent_values(hop.dump.expected.pages_touched()),
-            "nr_bytes": hop.dump.nr_bytes,
-        },
-        "fatal": hop.view.fatal,
-        "made": extent_values(hop.made),
-        "withdrawn": extent_values(hop.withdrawn),
-        "used_again": extent_values(hop.used_again),
-        "returned": None if hop.returned is None else extent_values(hop.returned),
-        "seconds": round(hop.seconds, 3),
-    }
+        ),
+        dump=None if hop.dump is None else _dump_document(hop.dump),
+        fatal=hop.view.fatal,
+        made=hop.made,
+        withdrawn=hop.withdrawn,
+        used_again=hop.used_again,
+        returned=hop.returned,
+        seconds=round(hop.seconds, 3),
+    )
+
+
+def _pool_document(hop: Hop, rebuilt: RebuildResult) -> PoolDocument:
+    return PoolDocument(
+        carrier=rebuilt.carrier,
+        generation=rebuilt.generation,
+        equal=hop.is_rebuilt_equal,
+        extents=None if rebuilt.ledger is None else rebuilt.ledger.extents,
+        findings=FindingDocument.all_of(rebuilt.findings),
+    )
+
+
+def _dump_document(dump: Dump) -> DumpDocument:
+    return DumpDocument(
+        pages=dump.held.pages_touched(),
+        expected_pages=dump.expected.pages_touched(),
+        nr_bytes=dump.nr_bytes,
+    )

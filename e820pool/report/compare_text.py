@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from e820pool.compat.documents import VerdictDocument
+from e820pool.documents import document_text
 from e820pool.findings import counted
-from e820pool.report.jsons import document, json_text
+from e820pool.report.chapters import (
+    BootedDocument,
+    CellDocument,
+    ComparisonDocument,
+    EncodingDocument,
+)
 from e820pool.report.table import human_size
-from e820pool.report.verdicts import judged_on_lines, verdict_value
+from e820pool.report.verdicts import judged_on_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from e820pool.compat import Verdict
     from e820pool.report.compare_model import Booted, CompareCell, Comparison
 
 __all__ = ("cell_word", "compare_json", "compare_text")
@@ -29,17 +37,16 @@ def compare_text(found: Comparison) -> str:
 
 def compare_json(found: Comparison) -> str:
     """Return the JSON twin, kind ``comparison``."""
-    return json_text(
-        document(
-            "comparison",
-            kernels=list(found.kernels),
-            encodings=[
-                {"name": name, "meaning": found.meanings[name]}
+    return document_text(
+        ComparisonDocument(
+            kernels=found.kernels,
+            encodings=tuple(
+                EncodingDocument(name=name, meaning=found.meanings[name])
                 for name in found.encodings
-            ],
+            ),
             nr_deposits=found.nr_deposits,
             nr_deposited_pages=found.nr_deposited,
-            cells=[_cell_value(cell) for cell in found.cells],
+            cells=tuple(_cell_document(cell) for cell in found.cells),
             model_foresaw_all=not found.disagreements,
         )
     )
@@ -128,30 +135,34 @@ def _reasons(booted: Booted) -> list[str]:
     ]
 
 
-def _cell_value(cell: CompareCell) -> dict[str, Any]:
+def _cell_document(cell: CompareCell) -> CellDocument:
     model = cell.model
-    return {
-        "encoding": model.encoding,
-        "kernel": model.kernel,
-        "verdict": None if model.verdict is None else verdict_value(model.verdict),
-        "reason": model.reason or None,
-        "nr_entries": model.nr_entries,
-        "nr_words_bytes": model.nr_words_bytes,
-        "wasted_bytes": model.wasted_bytes,
-        "rebuildable": model.is_rebuildable,
-        "survives": dict(model.survives),
-        "booted": None if cell.booted is None else _booted_value(cell.booted),
-    }
+    return CellDocument(
+        encoding=model.encoding,
+        kernel=model.kernel,
+        verdict=_verdict_document(model.verdict),
+        reason=model.reason or None,
+        nr_entries=model.nr_entries,
+        nr_words_bytes=model.nr_words_bytes,
+        wasted_bytes=model.wasted_bytes,
+        rebuildable=model.is_rebuildable,
+        survives=dict(model.survives),
+        booted=None if cell.booted is None else _booted_document(cell.booted),
+    )
 
 
-def _booted_value(booted: Booted) -> dict[str, Any]:
-    return {
-        "kernel": booted.kernel,
-        "verdict": None if booted.verdict is None else verdict_value(booted.verdict),
-        "nr_touched": booted.nr_touched,
-        "agrees": booted.agrees,
-        "reasons": _reasons(booted),
-    }
+def _booted_document(booted: Booted) -> BootedDocument:
+    return BootedDocument(
+        kernel=booted.kernel,
+        verdict=_verdict_document(booted.verdict),
+        nr_touched=booted.nr_touched,
+        agrees=booted.agrees,
+        reasons=tuple(_reasons(booted)),
+    )
+
+
+def _verdict_document(verdict: Verdict | None) -> VerdictDocument | None:
+    return None if verdict is None else VerdictDocument.of(verdict)
 
 
 def _table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from e820pool.report.table import human_size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from e820pool.report.results.model import ComparisonChapter, MatrixCell
+    from e820pool.report.chapters import CellDocument, ComparisonDocument
 
 __all__ = ("EncodingCost", "costs_of", "loaders_of")
 
@@ -39,23 +39,23 @@ class EncodingCost:
     survives: tuple[str, ...]
 
 
-def loaders_of(chapter: ComparisonChapter) -> tuple[str, ...]:
+def loaders_of(chapter: ComparisonDocument) -> tuple[str, ...]:
     """Return the loaders that any cell names, in order."""
-    names = (name for cell in chapter.cells for name, _ in cell.survives)
+    names = (name for cell in chapter.cells for name in cell.survives)
     return tuple(dict.fromkeys(names))
 
 
-def costs_of(chapter: ComparisonChapter) -> tuple[EncodingCost, ...]:
+def costs_of(chapter: ComparisonDocument) -> tuple[EncodingCost, ...]:
     """Return a row an encoding."""
     loaders = loaders_of(chapter)
     return tuple(
-        _cost(name, meaning, chapter.row(name), loaders)
-        for name, meaning in chapter.encodings
+        _cost(one.name, one.meaning, chapter.row(one.name), loaders)
+        for one in chapter.encodings
     )
 
 
 def _cost(
-    name: str, meaning: str, cells: Sequence[MatrixCell], loaders: tuple[str, ...]
+    name: str, meaning: str, cells: Sequence[CellDocument], loaders: tuple[str, ...]
 ) -> EncodingCost:
     built = [cell for cell in cells if cell.verdict is not None]
     return EncodingCost(
@@ -64,10 +64,9 @@ def _cost(
         entries=_most(cell.nr_entries for cell in built),
         words_bytes=_most(cell.nr_words_bytes for cell in built),
         wasted=human_size(max(cell.wasted_bytes for cell in built)) if built else _NONE,
-        pool=_share(cell.is_rebuildable for cell in built),
+        pool=_share(cell.rebuildable for cell in built),
         survives=tuple(
-            _share(dict(cell.survives).get(loader) for cell in built)
-            for loader in loaders
+            _share(cell.survives.get(loader) for cell in built) for loader in loaders
         ),
     )
 

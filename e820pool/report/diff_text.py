@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Self
 
 from tabulate import tabulate
 
-from e820pool.findings import finding_value
-from e820pool.report.jsons import document, json_text
+from e820pool.documents import Count, Document, FindingDocument, Part, document_text
+from e820pool.report.map_diff import Change
 from e820pool.report.paint import plain
 from e820pool.report.table import human_size, type_label
 
@@ -30,6 +30,34 @@ _MARKS = {
 _Row = tuple[str, str, str, str]
 
 _HEADER: _Row = ("first-last byte", "size", "A", "B")
+
+
+class MapPart(Part, frozen=True, kw_only=True):
+    """One of the two maps."""
+
+    origin: str
+    entries: Count
+    notes: tuple[FindingDocument, ...]
+
+    @classmethod
+    def of(cls, one: MemoryMap) -> Self:
+        """Return what is said of a map."""
+        return cls(
+            origin=one.origin,
+            entries=len(one),
+            notes=FindingDocument.all_of(one.notes),
+        )
+
+
+class DiffDocument(Document, frozen=True, kw_only=True, tag="map-diff"):
+    """Two maps; ``ranges`` are ``[addr, size, type in a, type in b or null]``."""
+
+    a: MapPart
+    b: MapPart
+    equal: bool
+    same_entries: bool
+    changes: tuple[Change, ...]
+    ranges: tuple[tuple[Count, Count, Count | None, Count | None], ...]
 
 
 def diff_text(
@@ -57,28 +85,16 @@ def diff_json(found: MapDiff) -> str:
     ``ranges`` are ``[addr, size, type in a, type in b]``, null where a map has no
     entry; neighbours that agree in both types are one range.
     """
-    return json_text(
-        document(
-            "map-diff",
-            a=_map_value(found.a),
-            b=_map_value(found.b),
+    return document_text(
+        DiffDocument(
+            a=MapPart.of(found.a),
+            b=MapPart.of(found.b),
             equal=found.is_equal,
             same_entries=found.has_same_entries,
-            changes=[
-                {"a": one.a, "b": one.b, "size": one.size, "ranges": one.ranges}
-                for one in found.changes()
-            ],
-            ranges=[[one.addr, one.size, *one.types] for one in found.ranges()],
+            changes=tuple(found.changes()),
+            ranges=tuple((one.addr, one.size, *one.types) for one in found.ranges()),
         )
     )
-
-
-def _map_value(one: MemoryMap) -> dict[str, Any]:
-    return {
-        "origin": one.origin,
-        "entries": len(one),
-        "notes": [finding_value(finding) for finding in one.notes],
-    }
 
 
 def _names(found: MapDiff, width: int) -> str:

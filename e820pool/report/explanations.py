@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 import textwrap
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from e820pool.documents import Document, document_text
 from e820pool.errors import InputError
-from e820pool.report.jsons import document, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = (
     "Explanation",
+    "Explanations",
     "explanation_json",
     "explanation_text",
     "explanations",
@@ -39,8 +39,7 @@ _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 _PARTS = ("cause", "consequence", "remedy", "source")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class Explanation(Document, frozen=True, kw_only=True, tag="finding-explained"):
     """The section of one finding.
 
     Attributes:
@@ -55,6 +54,12 @@ class Explanation:
     consequence: str
     remedy: str
     source: str
+
+
+class Explanations(Document, frozen=True, kw_only=True, tag="findings-explained"):
+    """Every finding's explanation, in the order of the page."""
+
+    findings: tuple[Explanation, ...]
 
 
 @cache
@@ -85,7 +90,7 @@ def explanation_text(found: Explanation, width: int) -> str:
 
 def explanation_json(found: Explanation) -> str:
     """Return the JSON twin, kind ``finding-explained``."""
-    return json_text(document("finding-explained", **_value(found)))
+    return document_text(found)
 
 
 def list_text(found: Iterable[Explanation], width: int) -> str:
@@ -109,12 +114,7 @@ def list_text(found: Iterable[Explanation], width: int) -> str:
 
 def list_json(found: Iterable[Explanation]) -> str:
     """Return all of them as JSON, kind ``findings-explained``."""
-    rows = [_value(one) for one in found]
-    return json_text(document("findings-explained", findings=rows))
-
-
-def _value(found: Explanation) -> dict[str, str]:
-    return {name: getattr(found, name) for name in ("id", "group", *_PARTS)}
+    return document_text(Explanations(findings=tuple(found)))
 
 
 def _read() -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from e820pool.compat import JudgedOn, Verdict
-from e820pool.report.jsons import document, json_text
+from e820pool.documents import Count, Document, Part, document_text
 from e820pool.report.verdicts import judged_on_lines
 
 if TYPE_CHECKING:
@@ -101,10 +101,35 @@ def fleet_text(
 
 
 def _judged_on(value: Mapping[str, Any]) -> JudgedOn:
-    image = value["image_sha256"] or ""
-    return JudgedOn(
-        **{**value, "assumed": tuple(value["assumed"]), "image_sha256": image}
-    )
+    return JudgedOn(**{**value, "assumed": tuple(value["assumed"])})
+
+
+class KernelCounts(Part, frozen=True, kw_only=True):
+    """Hosts by verdict on one kernel, and by finding, the commonest first."""
+
+    kernel: str
+    safe: Count
+    degraded: Count
+    unsafe: Count
+    unknown: Count
+    findings: dict[str, Count]
+    judged_on: JudgedOn | None
+
+
+class UnreadablePart(Part, frozen=True, kw_only=True):
+    """A host without a map, and why."""
+
+    id: str
+    error: str
+
+
+class FleetDocument(Document, frozen=True, kw_only=True, tag="fleet"):
+    """A fleet; ``failed`` hosts have no verdict, ``notes`` name hosts by note."""
+
+    kernels: tuple[KernelCounts, ...]
+    failed: Count
+    unreadable: tuple[UnreadablePart, ...]
+    notes: dict[str, tuple[str, ...]]
 
 
 def fleet_json(
@@ -114,23 +139,24 @@ def fleet_json(
     reading: Reading,
 ) -> str:
     """Return the JSON twin, kind ``fleet``."""
-    kernels = [
-        {
-            "kernel": kernel,
+    judged_on = reading.judged_on
+    kernels = (
+        KernelCounts(
+            kernel=kernel,
             **{word: counts.get((kernel, word), 0) for word in _WORDS},
-            "findings": dict(_of_kernel(kernel, findings)),
-            "judged_on": reading.judged_on.get(kernel),
-        }
+            findings=dict(_of_kernel(kernel, findings)),
+            judged_on=_judged_on(judged_on[kernel]) if kernel in judged_on else None,
+        )
         for kernel in _kernels(counts)
-    ]
-    unreadable = [{"id": name, "error": why} for name, why in reading.unreadable]
-    return json_text(
-        document(
-            "fleet",
-            kernels=kernels,
+    )
+    return document_text(
+        FleetDocument(
+            kernels=tuple(kernels),
             failed=failed,
-            unreadable=unreadable,
-            notes=reading.notes,
+            unreadable=tuple(
+                UnreadablePart(id=name, error=why) for name, why in reading.unreadable
+            ),
+            notes={ident: tuple(hosts) for ident, hosts in reading.notes.items()},
         )
     )
 

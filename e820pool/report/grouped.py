@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from e820pool.findings import Finding
-    from e820pool.report.results.model import ComparisonChapter, Judged, MatrixCell
+    from e820pool.compat.documents import VerdictDocument
+    from e820pool.documents import FindingDocument
+    from e820pool.report.chapters import CellDocument, ComparisonDocument
 
 __all__ = ("Told", "findings_of_comparison", "findings_of_judged")
 
 _T = TypeVar("_T")
 
-Told = tuple["Finding", str]
+Told = tuple["FindingDocument", str]
 """A finding and the words for those that it is for."""
 
 _WORST_FIRST = ("unsafe", "degraded", "note")
@@ -22,18 +23,14 @@ _WORST_FIRST = ("unsafe", "degraded", "note")
 _NAMED = 12
 
 
-def findings_of_judged(judged: Sequence[Judged]) -> list[Told]:
+def findings_of_judged(judged: Sequence[VerdictDocument]) -> list[Told]:
     """Return each different finding, the worst first, with its kernels."""
-    asked = [one.verdict.kernel for one in judged]
-    pairs = (
-        (one.verdict.kernel, finding)
-        for one in judged
-        for finding in one.verdict.findings
-    )
+    asked = [one.kernel for one in judged]
+    pairs = ((one.kernel, finding) for one in judged for finding in one.findings)
     return _grouped(pairs, lambda names: _kernels(names, asked))
 
 
-def findings_of_comparison(chapter: ComparisonChapter) -> list[Told]:
+def findings_of_comparison(chapter: ComparisonDocument) -> list[Told]:
     """Return each different finding, the worst first, encoding by encoding."""
     pairs = (
         (cell, finding)
@@ -45,9 +42,9 @@ def findings_of_comparison(chapter: ComparisonChapter) -> list[Told]:
 
 
 def _grouped(
-    pairs: Iterable[tuple[_T, Finding]], words: Callable[[list[_T]], str]
+    pairs: Iterable[tuple[_T, FindingDocument]], words: Callable[[list[_T]], str]
 ) -> list[Told]:
-    found: dict[Finding, list[_T]] = {}
+    found: dict[FindingDocument, list[_T]] = {}
     for who, finding in pairs:
         told = found.setdefault(finding, [])
         if who not in told:
@@ -64,7 +61,7 @@ def _kernels(names: Sequence[str], asked: Sequence[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _cells(cells: Sequence[MatrixCell], asked: Sequence[str]) -> str:
+def _cells(cells: Sequence[CellDocument], asked: Sequence[str]) -> str:
     kernels: dict[str, list[str]] = {}
     for one in cells:
         kernels.setdefault(one.encoding, []).append(one.kernel)

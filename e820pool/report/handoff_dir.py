@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
+from e820pool.documents import document_text
 from e820pool.errors import E820PoolError
 from e820pool.loading.kexec_tree import memmap_files
 from e820pool.report.files import write_tree
-from e820pool.report.jsons import (
-    deposit_values,
-    devices_value,
-    document,
-    json_text,
-    memory_map_document,
-    span_value,
-)
 from e820pool.sources.files import read_file
 from e820pool.sources.handoff_dir import MANIFEST
-from e820pool.sources.manifest import parse_manifest
+from e820pool.sources.manifest import (
+    DepositDocument,
+    HandoffDocument,
+    SegmentDocument,
+    parse_manifest,
+)
+from e820pool.sources.map_json import MemoryMapDocument, device_keys
 
 if TYPE_CHECKING:
     from e820pool.atomic import StrPath
     from e820pool.handoff.model import Handoff, Segment
+    from e820pool.sources.manifest import SegmentKind
 
 __all__ = ("write_handoff",)
 
@@ -34,32 +34,36 @@ _OURS = re.compile(
 )
 
 
-def _manifest_document(handoff: Handoff) -> dict[str, Any]:
+def _manifest(handoff: Handoff) -> HandoffDocument:
     """Return what manifest.json says: where each part goes, and for what."""
     named = zip(_file_names(handoff), handoff.segments(), strict=True)
-    return document(
-        "handoff",
+    return HandoffDocument(
         encoding=handoff.encoding,
-        segments=[
-            {"file": name, "addr": part.addr, "size": len(part.data), "what": part.what}
+        segments=tuple(
+            SegmentDocument(
+                file=name,
+                addr=part.addr,
+                size=len(part.data),
+                what=cast("SegmentKind", part.what),
+            )
             for name, part in named
-        ],
-        deposits=deposit_values(handoff.ledger),
-        kernel_window=span_value(handoff.kernel_window),
-        initrd=span_value(handoff.initrd),
-        **devices_value(handoff.memory_devices),
+        ),
+        deposits=DepositDocument.all_of(handoff.ledger),
+        kernel_window=handoff.kernel_window,
+        initrd=handoff.initrd,
+        **device_keys(handoff.memory_devices),
     )
 
 
 def _handoff_files(handoff: Handoff) -> dict[str, bytes]:
     """Return every file of a handoff directory, by its name in it."""
-    files = {"manifest.json": json_text(_manifest_document(handoff)).encode()}
+    files = {"manifest.json": document_text(_manifest(handoff)).encode()}
     for name, part in zip(_file_names(handoff), handoff.segments(), strict=True):
         files[name] = _content(part)
     tree = memmap_files(handoff.table.rows())
     files |= {f"memmap/{name}": data for name, data in tree.items()}
     if handoff.firmware_map is not None:
-        text = json_text(memory_map_document(handoff.firmware_map))
+        text = document_text(MemoryMapDocument.of(handoff.firmware_map))
         files["firmware.json"] = text.encode()
     return files
 

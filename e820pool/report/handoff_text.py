@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from e820pool.compat.documents import VerdictDocument
+from e820pool.documents import Count, Document, Pair, Part, Row, document_text
+from e820pool.extents import ExtentSet
 from e820pool.findings import counted
 from e820pool.handoff.budget import given_up_ram
 from e820pool.handoff.hot_add import KEPT_TYPES
-from e820pool.report.jsons import document, json_text
 
 if TYPE_CHECKING:
-    from e820pool.handoff.model import Handoff
+    from collections.abc import Iterable
 
-__all__ = ("handoff_json", "handoff_text", "parts_of", "parts_table")
+    from e820pool.compat import Verdict
+    from e820pool.deposits import DepositLedger
+    from e820pool.handoff.model import Handoff
+    from e820pool.memory_map import MemoryMap
+
+__all__ = ("demo_json", "handoff_json", "handoff_text", "parts_of", "parts_table")
 
 
 def parts_of(handoff: Handoff) -> list[tuple[str, int, int]]:
@@ -65,20 +72,65 @@ def _reserved_pages(handoff: Handoff) -> str:
     return f"{pages}, {reserved.nr_pages} of them RESERVED{held}"
 
 
+class PlacedPart(Part, frozen=True, kw_only=True):
+    """What a loader places or keeps free, in bytes."""
+
+    what: str
+    addr: Count
+    size: Count
+
+
+class BuiltDocument(Document, frozen=True, kw_only=True, tag="built-handoff"):
+    """What was built, and where; ``given_up`` is RAM, ``[start, size]`` in bytes."""
+
+    directory: str
+    nr_entries: Count
+    nr_deposits: Count
+    nr_deposited_pages: Count
+    given_up: tuple[Pair, ...]
+    parts: tuple[PlacedPart, ...]
+
+
 def handoff_json(handoff: Handoff, where: str) -> str:
-    """Return the JSON twin, kind ``handoff``."""
-    parts = [
-        {"what": what, "addr": addr, "size": size}
-        for what, addr, size in parts_of(handoff)
-    ]
-    return json_text(
-        document(
-            "handoff",
+    """Return the JSON twin, kind ``built-handoff``."""
+    return document_text(
+        BuiltDocument(
             directory=where,
             nr_entries=len(handoff.table),
             nr_deposits=len(handoff.ledger),
             nr_deposited_pages=handoff.ledger.extents.nr_pages,
-            given_up=[[start, end - start] for start, end in given_up_ram(handoff)],
-            parts=parts,
+            given_up=tuple((at, end - at) for at, end in given_up_ram(handoff)),
+            parts=tuple(
+                PlacedPart(what=what, addr=addr, size=size)
+                for what, addr, size in parts_of(handoff)
+            ),
+        )
+    )
+
+
+class DemoDocument(Document, frozen=True, kw_only=True, tag="demo"):
+    """A map before and after, and the pool that comes back, null where refused."""
+
+    before: tuple[Row, ...]
+    after: tuple[Row, ...]
+    deposits: ExtentSet
+    verdicts: tuple[VerdictDocument, ...]
+    extents: ExtentSet | None
+
+
+def demo_json(
+    memory_map: MemoryMap,
+    handoff: Handoff,
+    verdicts: Iterable[Verdict],
+    pool: DepositLedger | None,
+) -> str:
+    """Return the whole way as JSON, kind ``demo``."""
+    return document_text(
+        DemoDocument(
+            before=tuple(memory_map.rows()),
+            after=tuple(handoff.table.rows()),
+            deposits=handoff.ledger.extents,
+            verdicts=tuple(VerdictDocument.of(one) for one in verdicts),
+            extents=None if pool is None else pool.extents,
         )
     )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
 from e820pool.compat import Judgement, Verdict
-from e820pool.report.jsons import document, json_text
+from e820pool.compat.documents import VerdictDocument
+from e820pool.documents import document_text
+from e820pool.report.chapters import VerdictsDocument
 from e820pool.report.paint import plain
 from e820pool.report.verdicts import (
     judged_on_lines,
     painted_verdict,
     told_findings,
-    verdict_value,
 )
 
 if TYPE_CHECKING:
@@ -61,14 +61,8 @@ def _row(one: Judgement | Verdict) -> tuple[str, ...]:
 
 def judgements_json(found: Sequence[Judgement | Verdict]) -> str:
     """Return the JSON twin, kind ``verdicts``, each with both sides where there are."""
-    return json_text(document("verdicts", verdicts=[_told(one) for one in found]))
-
-
-def _told(one: Judgement | Verdict) -> dict[str, Any]:
-    verdict = _verdict(one)
-    told = verdict_value(verdict)
-    if isinstance(one, Judgement):
-        told["model"] = one.model.verdict
-        told["machine"] = one.machine.verdict
-        told["differences"] = [asdict(item) for item in one.differences]
-    return told
+    told = (
+        VerdictDocument.of(_verdict(one), one if isinstance(one, Judgement) else None)
+        for one in found
+    )
+    return document_text(VerdictsDocument(verdicts=tuple(told)))

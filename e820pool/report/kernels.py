@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from e820pool.documents import Count, Document, Part, document_text
+from e820pool.kernel.kernel_data import Behaviour
 from e820pool.kernel.profiles import all_behaviours, known_releases, profile_for
-from e820pool.report.jsons import document, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,29 @@ if TYPE_CHECKING:
     from e820pool.lab.images import KernelImage
 
 __all__ = ("behaviours_json", "behaviours_text", "images_json", "images_text")
+
+
+class ReleasePart(Part, frozen=True, kw_only=True):
+    """A release: what it does, how it is configured, what its own table holds."""
+
+    release: str
+    behaviours: tuple[str, ...]
+    config: dict[str, Any]
+    capacity: Count
+    checked: str
+
+
+class KernelsDocument(Document, frozen=True, kw_only=True, tag="kernels"):
+    """Every behaviour with its source, and the releases that were asked about."""
+
+    behaviours: tuple[Behaviour, ...]
+    releases: tuple[ReleasePart, ...]
+
+
+class ImagesDocument(Document, frozen=True, kw_only=True, tag="kernel-images"):
+    """The kernel images at hand; ``path`` is where each lies."""
+
+    images: tuple[dict[str, str], ...]
 
 
 def behaviours_text(releases: Sequence[str], width: int | None = None) -> str:
@@ -70,21 +94,21 @@ def _matrix(profiles: Sequence[Profile]) -> str:
 def behaviours_json(releases: Sequence[str]) -> str:
     """Return the JSON twin, kind ``kernels``, with each behaviour's source."""
     profiles = [profile_for(name) for name in releases or known_releases()]
-    told = document(
-        "kernels",
-        behaviours=[asdict(one) for one in all_behaviours()],
-        releases=[
-            {
-                "release": one.release,
-                "behaviours": sorted(one.behaviours),
-                "config": dict(one.config),
-                "capacity": one.capacity,
-                "checked": one.checked,
-            }
-            for one in profiles
-        ],
+    return document_text(
+        KernelsDocument(
+            behaviours=all_behaviours(),
+            releases=tuple(
+                ReleasePart(
+                    release=one.release,
+                    behaviours=tuple(sorted(one.behaviours)),
+                    config=dict(one.config),
+                    capacity=one.capacity,
+                    checked=one.checked,
+                )
+                for one in profiles
+            ),
+        )
     )
-    return json_text(told)
 
 
 def images_text(images: Sequence[KernelImage], width: int | None = None) -> str:
@@ -104,4 +128,4 @@ def images_text(images: Sequence[KernelImage], width: int | None = None) -> str:
 def images_json(images: Sequence[KernelImage]) -> str:
     """Return the JSON twin, kind ``kernel-images``."""
     rows = [asdict(one) | {"path": str(one.path)} for one in images]
-    return json_text(document("kernel-images", images=rows))
+    return document_text(ImagesDocument(images=tuple(rows)))

@@ -3,33 +3,87 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from msgspec import UNSET, UnsetType
 from tabulate import tabulate
 
-from e820pool.compat.verdict import judged_on_value
-from e820pool.findings import counted, finding_value
-from e820pool.report.jsons import (
-    deposit_values,
-    document,
-    extent_values,
-    json_text,
+from e820pool.compat import JudgedOn, VerdictWord
+from e820pool.documents import (
+    Count,
+    Document,
+    FindingDocument,
+    Part,
+    Row,
+    document_text,
 )
+from e820pool.extents import ExtentSet
+from e820pool.findings import counted
 from e820pool.report.verdicts import finding_line, judged_on_lines
 from e820pool.report.view import mem_range
+from e820pool.sources.manifest import DepositDocument
 from e820pool.type_words import log_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from e820pool.extents import ExtentSet
     from e820pool.live.plan import KexecPlan
 
-__all__ = ("plan_json", "plan_text")
+__all__ = ("KexecPlanDocument", "PlanDocument", "plan_json", "plan_text")
 
 # A table of thousands of entries is in the JSON twin.
 _SHOWN = 24
 _WIDTH = 13
+
+
+class SegmentPart(Part, frozen=True, kw_only=True):
+    """A segment of kexec_load(2): ``nr_bytes`` of its ``size`` are given, rest is 0."""
+
+    what: str
+    addr: Count
+    size: Count
+    nr_bytes: Count
+
+
+class InheritedPart(Part, frozen=True, kw_only=True):
+    """The pool that this kernel was started with; ``extents`` is null where refused."""
+
+    carrier: str
+    generation: Count
+    extents: ExtentSet | None
+
+
+class PlanDocument(Document, frozen=True, kw_only=True):
+    """What a plan says of the kernel it would load, whatever it is loaded for.
+
+    ``done`` is how far it came: ``planned``, ``refused``, ``loaded``; ``obstacles`` are
+    the reasons why this machine would not load it.
+    """
+
+    done: str
+    kernel: str
+    release: str
+    loader: str | UnsetType = UNSET
+    cmdline: str
+    verdict: VerdictWord
+    findings: tuple[FindingDocument, ...]
+    judged_on: JudgedOn | None
+    obstacles: tuple[str, ...]
+
+
+class KexecPlanDocument(PlanDocument, frozen=True, kw_only=True, tag="kexec-plan"):
+    """A kexec: ``entry`` and ``segments`` by our own loader, commands by another."""
+
+    generation: Count
+    inherited: InheritedPart | None
+    withdrawn: ExtentSet
+    extents: ExtentSet
+    deposits: tuple[DepositDocument, ...]
+    table: tuple[Row, ...]
+    entry: Count | None
+    segments: tuple[SegmentPart, ...] | None
+    load: tuple[str, ...] | None
+    execute: tuple[str, ...] | None
 
 
 def plan_text(plan: KexecPlan, obstacles: Sequence[str] = ()) -> str:
@@ -66,33 +120,32 @@ def plan_json(
     ``done`` says how far it came: ``planned``, ``refused``, ``loaded``.
     """
     image = plan.image
-    return json_text(
-        document(
-            "kexec-plan",
+    return document_text(
+        KexecPlanDocument(
             done=done,
             kernel=plan.request.kernel.name,
             release=plan.release,
             loader=plan.request.loader,
             cmdline=plan.request.cmdline.decode("latin-1"),
             verdict=plan.verdict.verdict,
-            findings=[finding_value(one) for one in plan.verdict.findings],
-            judged_on=judged_on_value(plan.verdict.judged_on),
-            obstacles=list(obstacles),
+            findings=FindingDocument.all_of(plan.verdict.findings),
+            judged_on=plan.verdict.judged_on,
+            obstacles=tuple(obstacles),
             generation=plan.generation,
-            inherited=_inherited_value(plan),
-            withdrawn=extent_values(plan.request.changes.withdrawn),
-            extents=extent_values(plan.ledger.extents),
-            deposits=deposit_values(plan.ledger),
-            table=[list(row) for row in plan.table],
+            inherited=_inherited_part(plan),
+            withdrawn=plan.request.changes.withdrawn,
+            extents=plan.ledger.extents,
+            deposits=DepositDocument.all_of(plan.ledger),
+            table=plan.table,
             entry=None if image is None else image.entry,
             segments=None
             if image is None
-            else [
-                {"what": s.what, "addr": s.addr, "size": s.size, "nr_bytes": s.nr_bytes}
+            else tuple(
+                SegmentPart(what=s.what, addr=s.addr, size=s.size, nr_bytes=s.nr_bytes)
                 for s in image.segments
-            ],
-            load=list(plan.load) or None,
-            execute=list(plan.execute) or None,
+            ),
+            load=plan.load or None,
+            execute=plan.execute or None,
         )
     )
 
@@ -158,14 +211,12 @@ def _commands(plan: KexecPlan) -> Iterator[str]:
     yield f"start  {start}"
 
 
-def _inherited_value(plan: KexecPlan) -> dict[str, Any] | None:
+def _inherited_part(plan: KexecPlan) -> InheritedPart | None:
     found = plan.inherited
     if found is None:
         return None
-    return {
-        "carrier": found.carrier,
-        "generation": found.generation,
-        "extents": None
-        if found.ledger is None
-        else extent_values(found.ledger.extents),
-    }
+    return InheritedPart(
+        carrier=found.carrier,
+        generation=found.generation,
+        extents=None if found.ledger is None else found.ledger.extents,
+    )

@@ -5,25 +5,33 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from e820pool.compat.verdict import judged_on_value
-from e820pool.findings import counted, finding_value
-from e820pool.report.jsons import (
-    deposit_values,
-    document,
-    extent_values,
-    json_text,
-)
+from e820pool.documents import Count, FindingDocument, Pair, document_text
+from e820pool.extents import ExtentSet
+from e820pool.findings import counted
+from e820pool.report.kexec_text import PlanDocument
 from e820pool.report.verdicts import finding_line, judged_on_lines
 from e820pool.report.view import mem_range
+from e820pool.sources.manifest import DepositDocument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from e820pool.live.panic import PanicPlan
 
-__all__ = ("panic_json", "panic_text")
+__all__ = ("PanicPlanDocument", "panic_json", "panic_text")
 
 _WIDTH = 13
+
+
+class PanicPlanDocument(PlanDocument, frozen=True, kw_only=True, tag="panic-plan"):
+    """A capture kernel: ``crash_memory`` is its own, ``dumped`` what it would read."""
+
+    crash_memory: tuple[Pair, ...]
+    nr_entries: Count
+    extents: ExtentSet
+    deposits: tuple[DepositDocument, ...]
+    dumped: ExtentSet
+    load: tuple[str, ...]
 
 
 def panic_text(plan: PanicPlan, obstacles: Sequence[str] = ()) -> str:
@@ -68,22 +76,21 @@ def panic_json(plan: PanicPlan, obstacles: Sequence[str], done: str) -> str:
 
     ``done`` says how far it came: ``planned``, ``refused``, ``loaded``.
     """
-    return json_text(
-        document(
-            "panic-plan",
+    return document_text(
+        PanicPlanDocument(
             done=done,
             kernel=plan.request.kernel.name,
             release=plan.release,
             cmdline=plan.request.cmdline.decode("latin-1"),
             verdict=plan.verdict.verdict,
-            findings=[finding_value(one) for one in plan.verdict.findings],
-            judged_on=judged_on_value(plan.verdict.judged_on),
-            obstacles=list(obstacles),
-            crash_memory=[[start, end - start] for start, end in plan.own],
+            findings=FindingDocument.all_of(plan.verdict.findings),
+            judged_on=plan.verdict.judged_on,
+            obstacles=tuple(obstacles),
+            crash_memory=tuple((start, end - start) for start, end in plan.own),
             nr_entries=plan.nr_entries,
-            extents=extent_values(plan.ledger.extents),
-            deposits=deposit_values(plan.ledger),
-            dumped=extent_values(plan.dumped.pages_touched()),
-            load=list(plan.load),
+            extents=plan.ledger.extents,
+            deposits=DepositDocument.all_of(plan.ledger),
+            dumped=plan.dumped.pages_touched(),
+            load=plan.load,
         )
     )

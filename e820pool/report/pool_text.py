@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from e820pool.findings import counted, finding_value
-from e820pool.report.jsons import (
-    deposit_values,
-    document,
-    extent_values,
-    json_text,
-)
+from e820pool.documents import Count, Document, FindingDocument, document_text
+from e820pool.extents import ExtentSet
+from e820pool.findings import counted
 from e820pool.report.verdicts import finding_line
+from e820pool.sources.manifest import DepositDocument
 
 if TYPE_CHECKING:
     from e820pool.pool.rebuild import RebuildResult
@@ -42,16 +39,25 @@ def pool_text(result: RebuildResult) -> str:
     return "\n".join([head, table, *([f"... {more} more"] if more else []), *told])
 
 
+class RebuiltDocument(Document, frozen=True, kw_only=True, tag="pool"):
+    """A rebuilt pool; ``extents`` and ``deposits`` are null where it was refused."""
+
+    extents: ExtentSet | None
+    deposits: tuple[DepositDocument, ...] | None
+    carrier: str
+    generation: Count
+    findings: tuple[FindingDocument, ...]
+
+
 def pool_json(result: RebuildResult) -> str:
-    """Return the JSON twin, kind ``pool``; ``extents`` is null when refused."""
+    """Return the JSON twin, kind ``pool``."""
     ledger = result.ledger
-    return json_text(
-        document(
-            "pool",
-            extents=None if ledger is None else extent_values(ledger.extents),
-            deposits=None if ledger is None else deposit_values(ledger),
+    return document_text(
+        RebuiltDocument(
+            extents=None if ledger is None else ledger.extents,
+            deposits=None if ledger is None else DepositDocument.all_of(ledger),
             carrier=result.carrier,
             generation=result.generation,
-            findings=[finding_value(one) for one in result.findings],
+            findings=FindingDocument.all_of(result.findings),
         )
     )

@@ -6,12 +6,39 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from e820pool.report.jsons import document, json_text
+from e820pool.documents import Count, Document, Part, Quantity, document_text, value_to
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = ("confirm_json", "confirm_text")
+
+
+class ConfirmedBoot(Part, frozen=True, kw_only=True):
+    """A boot at a limit: what model and machine lose, and whether they agree.
+
+    ``count`` of ``of`` were handed over in ``entries`` entries; ``agree`` is null, and
+    ``error`` says why, where there is no answer; ``seconds`` is to user space.
+    """
+
+    kernel: str
+    limit: str
+    where: str
+    count: Count
+    of: str
+    entries: Count
+    model: tuple[str, ...]
+    machine: tuple[str, ...]
+    agree: bool | None
+    differs: tuple[str, ...]
+    seconds: Quantity | None
+    error: str
+
+
+class ConfirmedLimits(Document, frozen=True, kw_only=True, tag="confirmed-limits"):
+    """Limits that real kernels were asked about, a boot each."""
+
+    boots: tuple[ConfirmedBoot, ...]
 
 
 def confirm_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -35,7 +62,8 @@ def confirm_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def confirm_json(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the JSON twin, kind ``confirmed-limits``."""
-    return json_text(document("confirmed-limits", boots=[dict(row) for row in rows]))
+    boots = tuple(value_to(ConfirmedBoot, dict(row), "a boot") for row in rows)
+    return document_text(ConfirmedLimits(boots=boots))
 
 
 def _losses(ids: Sequence[str], error: str) -> str:

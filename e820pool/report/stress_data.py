@@ -7,7 +7,8 @@ import io
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from e820pool.report.jsons import document, json_text
+from e820pool.documents import document_text, value_to
+from e820pool.report.chapters import ExhaustionDocument, RunDocument
 from e820pool.stress.limits import LIMITS
 from e820pool.stress.outcome import Sample
 
@@ -27,13 +28,12 @@ def stress_json(results: Sequence[Mapping[str, Any]], workload: Workload) -> str
     ``limits`` of a result has null where a limit never fell; ``samples`` are rows
     with the fields that ``sample_fields`` names.
     """
-    return json_text(
-        document(
-            "exhaustion",
+    return document_text(
+        ExhaustionDocument(
             workload=asdict(workload),
-            limits=[asdict(limit) for limit in LIMITS],
-            sample_fields=list(Sample._fields),
-            results=[dict(one) for one in results],
+            limits=LIMITS,
+            sample_fields=Sample._fields,
+            results=tuple(value_to(RunDocument, one, "a result") for one in results),
         )
     )
 

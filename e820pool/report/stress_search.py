@@ -4,13 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from e820pool.documents import Count, Document, Pair, Part, document_text, value_to
 from e820pool.extents import PAGE_SHIFT
-from e820pool.report.jsons import document, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = ("search_json", "search_text")
+
+
+class SearchedShape(Part, frozen=True, kw_only=True):
+    """A shape, see :class:`e820pool.stress.search.Shape`, and what a kernel made of it.
+
+    ``failure`` is "" where it survived; ``reproducer`` are the fewest deposits that
+    fail in the same way.
+    """
+
+    kernel: str
+    number: Count
+    first_pfn: Count
+    nr_deposits: Count
+    nr_pages: Count
+    gap: Count
+    failure: str
+    reproducer: tuple[Pair, ...]
+
+
+class SearchedShapes(Document, frozen=True, kw_only=True, tag="searched-shapes"):
+    """Shapes of deposits that kernels were asked about."""
+
+    shapes: tuple[SearchedShape, ...]
 
 
 def search_text(found: Sequence[Mapping[str, Any]]) -> str:
@@ -30,4 +53,5 @@ def search_text(found: Sequence[Mapping[str, Any]]) -> str:
 
 def search_json(found: Sequence[Mapping[str, Any]]) -> str:
     """Return the JSON twin, kind ``searched-shapes``; reproducers in pages."""
-    return json_text(document("searched-shapes", shapes=[dict(one) for one in found]))
+    shapes = tuple(value_to(SearchedShape, dict(one), "a shape") for one in found)
+    return document_text(SearchedShapes(shapes=shapes))

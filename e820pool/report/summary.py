@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 from e820pool.extents import PAGE_SHIFT
 from e820pool.findings import counted
-from e820pool.report.results.judged import WORDS
-from e820pool.report.results.model import (
-    ChainChapter,
-    ComparisonChapter,
-    ExhaustionChapter,
+from e820pool.report.chapters import (
+    WORDS,
+    ChainDocument,
+    ComparisonDocument,
+    ExhaustionDocument,
     HandoffChapter,
-    Judged,
-    VerdictsChapter,
+    VerdictsDocument,
 )
 from e820pool.report.table import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from e820pool.report.results.model import Chapter, Curve
+    from e820pool.compat.documents import VerdictDocument
+    from e820pool.report.chapters import Chapter, Content, RunDocument
 
 __all__ = ("curve_sentence", "heading", "pages_text", "summary")
 
@@ -29,16 +29,24 @@ __all__ = ("curve_sentence", "heading", "pages_text", "summary")
 _NAMED = 6
 
 
-@singledispatch
+_HEADINGS = {
+    HandoffChapter: "Handoff",
+    VerdictsDocument: "Verdicts of",
+    ComparisonDocument: "Encodings against kernels:",
+    ExhaustionDocument: "When entries run out:",
+    ChainDocument: "Chain of kexecs:",
+}
+
+
 def heading(chapter: Chapter) -> str:
     """Return a chapter's title."""
-    raise TypeError(type(chapter).__name__)
+    return f"{_HEADINGS[type(chapter.content)]} {chapter.origin}"
 
 
 @singledispatch
-def summary(chapter: Chapter) -> str:
+def summary(content: Content) -> str:
     """Return what a chapter comes to."""
-    raise TypeError(type(chapter).__name__)
+    raise TypeError(type(content).__name__)
 
 
 def pages_text(nr_pages: int) -> str:
@@ -47,14 +55,14 @@ def pages_text(nr_pages: int) -> str:
     return f"{told} ({human_size(nr_pages << PAGE_SHIFT)})" if nr_pages else told
 
 
-def curve_sentence(one: Curve, chapter: ExhaustionChapter) -> str:
+def curve_sentence(one: RunDocument, content: ExhaustionDocument) -> str:
     """Return what became of one policy on one host."""
     who = f"{one.policy} on {one.host} (seed {one.seed})"
     if one.reason:
         return f"{who}: cannot be had: {one.reason}"
     fallen = [
         (fall.call, limit, fall)
-        for limit in chapter.limits
+        for limit in content.limits
         if limit.measure in ("entries", "table")
         and (fall := one.fall_of(limit.name)) is not None
     ]
@@ -63,102 +71,80 @@ def curve_sentence(one: Curve, chapter: ExhaustionChapter) -> str:
     if not fallen:
         return f"{who}: never out of entries: at most {one.most} in {end}"
     _, limit, fall = min(fallen, key=lambda pair: pair[0])
+    deposited = pages_text(fall.deposited_pages)
     return (
         f"{who}: first {limit.name} ({limit.most}) at call {fall.call} with guest "
-        f"{fall.guest}, {pages_text(fall.nr_pages)} deposited: {limit.meaning}; at "
-        f"most {one.most} entries in {end}"
+        f"{fall.created}, {deposited} deposited: {limit.meaning}; at most {one.most} "
+        f"entries in {end}"
     )
 
 
-@heading.register
-def _(chapter: HandoffChapter) -> str:
-    return f"Handoff {chapter.origin}"
-
-
-@heading.register
-def _(chapter: VerdictsChapter) -> str:
-    return f"Verdicts of {chapter.origin}"
-
-
-@heading.register
-def _(chapter: ComparisonChapter) -> str:
-    return f"Encodings against kernels: {chapter.origin}"
-
-
-@heading.register
-def _(chapter: ExhaustionChapter) -> str:
-    return f"When entries run out: {chapter.origin}"
-
-
-@heading.register
-def _(chapter: ChainChapter) -> str:
-    return f"Chain of kexecs: {chapter.origin}"
+@summary.register
+def _(content: HandoffChapter) -> str:
+    nr_deposits = counted(len(content.ledger), "deposit")
+    pages = pages_text(content.ledger.extents.nr_pages)
+    entries = counted(len(content.after), "entry")
+    return f"{nr_deposits}, {pages}, in {entries}. {_verdicts(content.verdicts)}"
 
 
 @summary.register
-def _(chapter: HandoffChapter) -> str:
-    nr_deposits = counted(len(chapter.ledger), "deposit")
-    pages = pages_text(chapter.ledger.extents.nr_pages)
-    entries = counted(len(chapter.after), "entry")
-    return f"{nr_deposits}, {pages}, in {entries}. {_verdicts(chapter.judged)}"
+def _(content: VerdictsDocument) -> str:
+    return _verdicts(content.verdicts)
 
 
 @summary.register
-def _(chapter: VerdictsChapter) -> str:
-    return _verdicts(chapter.judged)
-
-
-@summary.register
-def _(chapter: ComparisonChapter) -> str:
+def _(content: ComparisonDocument) -> str:
     head = (
-        f"{counted(chapter.nr_deposits, 'deposit')}, {pages_text(chapter.nr_pages)}, "
-        f"told in {counted(len(chapter.encodings), 'way')} to "
-        f"{counted(len(chapter.kernels), 'kernel')}. "
+        f"{counted(content.nr_deposits, 'deposit')}, "
+        f"{pages_text(content.nr_deposited_pages)}, "
+        f"told in {counted(len(content.encodings), 'way')} to "
+        f"{counted(len(content.kernels), 'kernel')}. "
     )
     safe = [
-        name
-        for name, _ in chapter.encodings
-        if all(cell.word == "safe" for cell in chapter.row(name))
+        one.name
+        for one in content.encodings
+        if all(cell.word == "safe" for cell in content.row(one.name))
     ]
     told = (
         f"Safe on all of them: {', '.join(safe)}." if safe else "None is safe on all."
     )
-    return head + told + _booted(chapter)
+    return head + told + _booted(content)
 
 
 @summary.register
-def _(chapter: ExhaustionChapter) -> str:
+def _(content: ExhaustionDocument) -> str:
     lasting = [
         one
-        for one in chapter.curves
-        if not one.reason and not one.failed_calls and not _runs_out(one, chapter)
+        for one in content.results
+        if not one.reason and not one.failed_calls and not _runs_out(one, content)
     ]
     names = dict.fromkeys(one.policy for one in lasting)
-    out = sum(not one.reason and _runs_out(one, chapter) for one in chapter.curves)
-    told = f"{out} of {counted(len(chapter.curves), 'run')} met a limit of entries"
+    out = sum(not one.reason and _runs_out(one, content) for one in content.results)
+    told = f"{out} of {counted(len(content.results), 'run')} met a limit of entries"
     return f"{told}; never out of entries: {', '.join(names) or 'none'}."
 
 
 @summary.register
-def _(chapter: ChainChapter) -> str:
-    hops = counted(len(chapter.hops), "kernel")
-    if chapter.stopped:
-        return f"Stopped after {hops}: {chapter.stopped}."
-    if chapter.is_intact:
+def _(content: ChainDocument) -> str:
+    hops = counted(len(content.hops), "kernel")
+    if content.stopped:
+        return f"Stopped after {hops}: {content.stopped}."
+    if content.intact:
         return (
             f"Intact over {hops}: no deposited page was touched, and every pool was "
             "rebuilt as it was."
         )
-    return f"Not intact over {hops}: {pages_text(chapter.nr_touched)} were touched."
+    touched = pages_text(content.touched_deposits.nr_pages)
+    return f"Not intact over {hops}: {touched} were touched."
 
 
-def _runs_out(one: Curve, chapter: ExhaustionChapter) -> bool:
-    measured = (x.name for x in chapter.limits if x.measure in ("entries", "table"))
+def _runs_out(one: RunDocument, content: ExhaustionDocument) -> bool:
+    measured = (x.name for x in content.limits if x.measure in ("entries", "table"))
     return any(one.fall_of(name) for name in measured)
 
 
-def _booted(chapter: ComparisonChapter) -> str:
-    booted = [cell for cell in chapter.cells if cell.booted]
+def _booted(content: ComparisonDocument) -> str:
+    booted = [cell for cell in content.cells if cell.booted]
     if not booted:
         return " Nothing was booted: these are the model's words."
     wrong = sum(not cell.is_foreseen for cell in booted)
@@ -166,10 +152,9 @@ def _booted(chapter: ComparisonChapter) -> str:
     return f" {counted(len(booted), 'boot')}: {told}."
 
 
-def _verdicts(judged: Sequence[Judged]) -> str:
+def _verdicts(judged: Sequence[VerdictDocument]) -> str:
     names = {
-        word: [one.verdict.kernel for one in judged if one.verdict.verdict == word]
-        for word in WORDS
+        word: [one.kernel for one in judged if one.verdict == word] for word in WORDS
     }
     parts = [
         _on(word, names[word], len(judged)) for word in reversed(WORDS) if names[word]

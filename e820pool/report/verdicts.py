@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from e820pool.compat.verdict import verdict_value
-from e820pool.report.jsons import document, json_text
 from e820pool.report.paint import VERDICT_STYLES, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from e820pool.compat import JudgedOn, Verdict
+    from e820pool.compat.documents import VerdictDocument
     from e820pool.findings import Finding
     from e820pool.kernel.profiles import ConfigFrom
     from e820pool.report.paint import Paint
@@ -23,8 +22,6 @@ __all__ = (
     "judged_on_lines",
     "painted_verdict",
     "told_findings",
-    "verdict_value",
-    "verdicts_json",
     "verdicts_text",
 )
 
@@ -54,7 +51,7 @@ def verdicts_text(verdicts: Sequence[Verdict], *, paint: Paint = plain) -> str:
     )
 
 
-def judged_on_lines(verdicts: Sequence[Verdict]) -> list[str]:
+def judged_on_lines(verdicts: Sequence[Verdict | VerdictDocument]) -> list[str]:
     """Return a line for each different thing that verdicts were judged on."""
     kernels: dict[str, dict[str, None]] = {}
     for one in verdicts:
@@ -113,9 +110,3 @@ def told_findings(verdicts: Sequence[Verdict]) -> list[str]:
 def finding_line(finding: Finding) -> str:
     """Return a finding in one line."""
     return f"{_MARK[finding.level]} {finding.id}: {finding.message}"
-
-
-def verdicts_json(verdicts: Sequence[Verdict]) -> str:
-    """Return the JSON twin, kind ``verdicts``."""
-    told = [verdict_value(one) for one in verdicts]
-    return json_text(document("verdicts", verdicts=told))

@@ -2,66 +2,111 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET, UnsetType
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
-from e820pool.findings import finding_value
-from e820pool.report.jsons import extent_values, span_value
+from e820pool.compat.documents import VerdictDocument
+from e820pool.documents import (
+    Count,
+    Document,
+    FindingDocument,
+    Pair,
+    Part,
+    Row,
+    document_line,
+)
+from e820pool.extents import ExtentSet
 from e820pool.type_words import log_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from e820pool.kernel.view import KaslrSlots, KernelView, Row
+    from e820pool.compat import Verdict
+    from e820pool.kernel.view import KaslrSlots, KernelView
     from e820pool.type_words import LogDialect
 
-__all__ = ("mem_range", "view_json", "view_record", "view_text")
+__all__ = ("mem_range", "view_document", "view_json", "view_text")
 
 
-def _rows(rows: tuple[Row, ...] | None) -> list[list[int]] | None:
-    return None if rows is None else [list(row) for row in rows]
+class KaslrPart(Part, frozen=True, kw_only=True):
+    """Where KASLR may put the kernel; see :class:`e820pool.kernel.view.KaslrSlots`."""
+
+    enabled: bool
+    reason: str
+    step: Count
+    image_size: Count
+    areas: tuple[tuple[Count, ...], ...]
+    nr_slots: Count
 
 
-def view_record(view: KernelView) -> dict[str, Any]:
-    """Return the fields of the bulk form, and more, as plain values."""
-    told: dict[str, Any] = {
-        "schema": 1,
-        "kind": "kernel-view",
-        "kernel": view.kernel,
-        "engine": view.engine,
-        "map_source": view.map_source,
-        "bios_map": _rows(view.bios_map),
-        "extended_map": _rows(view.extended_map),
-        "user_map": _rows(view.user_map),
-        "memory": [[span.start, span.size] for span in view.memory],
-        "firmware_map": _rows(view.firmware_map),
-        "dropped": _rows(view.dropped),
-        "fatal": view.fatal,
-        "warnings": list(view.warnings),
-        "kernel_range": span_value(view.kernel_range),
-        "load_window": span_value(view.load_window),
-        "findings": [finding_value(one) for one in view.findings],
-    }
-    if view.kaslr is not None:
-        told["kaslr"] = {
-            "enabled": view.kaslr.enabled,
-            "reason": view.kaslr.reason,
-            "step": view.kaslr.step,
-            "image_size": view.kaslr.image_size,
-            "areas": [list(area) for area in view.kaslr.areas],
-            "nr_slots": view.kaslr.nr_slots,
-        }
-    for name in ("touched", "touched_deposits"):
-        pages = getattr(view, name)
-        if pages is not None:
-            told[name] = extent_values(pages)
-    return told
+class ViewDocument(Document, frozen=True, kw_only=True, tag="kernel-view"):
+    """What a kernel made of a handoff; see :class:`e820pool.kernel.view.KernelView`.
+
+    Maps are rows ``[addr, size, type]``, null where the kernel has none; ``memory`` is
+    ``[start, size]``, ranges ``[start, end]`` in bytes; pages ``[base_pfn, nr_pages]``.
+    """
+
+    kernel: str
+    engine: str
+    map_source: str
+    bios_map: tuple[Row, ...] | None
+    extended_map: tuple[Row, ...] | None
+    user_map: tuple[Row, ...] | None
+    memory: tuple[Pair, ...]
+    firmware_map: tuple[Row, ...] | None
+    dropped: tuple[Row, ...] | None
+    fatal: str | None
+    warnings: tuple[str, ...]
+    kernel_range: Pair | None
+    load_window: Pair | None
+    findings: tuple[FindingDocument, ...]
+    kaslr: KaslrPart | UnsetType = UNSET
+    touched: ExtentSet | UnsetType = UNSET
+    touched_deposits: ExtentSet | UnsetType = UNSET
+    verdict: VerdictDocument | UnsetType = UNSET
 
 
-def view_json(view: KernelView) -> str:
-    """Return the JSON twin, kind ``kernel-view``."""
-    return json.dumps(view_record(view))
+def view_document(view: KernelView, verdict: Verdict | None = None) -> ViewDocument:
+    """Return the document of a view, with the verdict on it if there is one."""
+    slots = view.kaslr
+    return ViewDocument(
+        kernel=view.kernel,
+        engine=view.engine,
+        map_source=view.map_source,
+        bios_map=view.bios_map,
+        extended_map=view.extended_map,
+        user_map=view.user_map,
+        memory=tuple((span.start, span.size) for span in view.memory),
+        firmware_map=view.firmware_map,
+        dropped=view.dropped,
+        fatal=view.fatal,
+        warnings=tuple(view.warnings),
+        kernel_range=view.kernel_range,
+        load_window=view.load_window,
+        findings=FindingDocument.all_of(view.findings),
+        kaslr=UNSET
+        if slots is None
+        else KaslrPart(
+            enabled=slots.enabled,
+            reason=slots.reason,
+            step=slots.step,
+            image_size=slots.image_size,
+            areas=slots.areas,
+            nr_slots=slots.nr_slots,
+        ),
+        touched=UNSET if view.touched is None else view.touched,
+        touched_deposits=UNSET
+        if view.touched_deposits is None
+        else view.touched_deposits,
+        verdict=UNSET if verdict is None else VerdictDocument.of(verdict),
+    )
+
+
+def view_json(view: KernelView, verdict: Verdict | None = None) -> str:
+    """Return the JSON twin on one line, kind ``kernel-view``."""
+    return document_line(view_document(view, verdict))
 
 
 def view_text(view: KernelView) -> str:

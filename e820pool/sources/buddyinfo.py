@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from e820pool.documents import printable
 from e820pool.errors import BadImageError
 from e820pool.sources.files import read_file
-from e820pool.sources.json_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ def parse_free_blocks(text: str, name: str = "") -> tuple[ZoneFree, ...]:
             kinds.setdefault(key, {})[row.kind] = row.counts
         elif key in zones:
             raise BadImageError(
-                f"{name!r} tells of node {key[0]} zone {one_line(key[1], 40)} twice"
+                f"{name!r} tells of node {key[0]} zone {printable(key[1][:40])} twice"
             )
         else:
             zones[key] = row.counts

@@ -9,16 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e820pool.deposits import Deposit
+from e820pool.documents import Count, Document, printable, read_kind, value_to
 from e820pool.errors import BadImageError, InputError
-from e820pool.extents import MAX_PFN, ExtentSet
+from e820pool.extents import ExtentSet
 from e820pool.range_text import read_range
 from e820pool.sources.files import read_file
-from e820pool.sources.json_text import (
-    one_line,
-    parse_document,
-    shown_value,
-    whole_number,
-)
 from e820pool.sources.log_text import decode_text
 from e820pool.sources.manifest import deposit_of_json
 from e820pool.sources.packed import unpacked
@@ -143,7 +138,7 @@ def _validated(cells: list[str], names: list[str], where: str) -> list[str]:
 
 
 def _shown(cells: list[str]) -> str:
-    return one_line(", ".join(cells), 80)
+    return printable(", ".join(cells)[:80])
 
 
 def _of_row(columns: list[str], cells: list[str]) -> tuple[Deposit, str]:
@@ -187,20 +182,23 @@ def _owner(text: str) -> int:
     return int(text, 16 if text[:2] in ("0x", "0X") else 10)
 
 
+class DepositsDocument(Document, frozen=True, kw_only=True, tag="deposits"):
+    """What is deposited and withdrawn, ``[base_pfn, nr_pages]`` each.
+
+    A deposit may be an object with ``owner``, or a range in any form that people write.
+    """
+
+    deposits: tuple[Any, ...]
+    withdrawn: ExtentSet = ExtentSet()
+
+
 def _of_json(text: str, origin: str) -> DepositChanges:
-    document = parse_document(text, "deposits", origin, has_schema=False)
-    deposits, withdrawn = document.get("deposits"), document.get("withdrawn", [])
-    if not isinstance(deposits, list):
-        raise BadImageError(f"{origin!r} has no array 'deposits'")
-    if not isinstance(withdrawn, list):
-        raise BadImageError(f"{origin!r}: 'withdrawn' is no array")
+    document = read_kind(text, DepositsDocument, origin, needs_schema=False)
     found = [
-        _element(raw, f"{origin!r}: deposits[{at}]") for at, raw in enumerate(deposits)
+        _element(raw, f"{origin!r}: deposits[{at}]")
+        for at, raw in enumerate(document.deposits)
     ]
-    pages = ExtentSet(
-        _span(raw, f"{origin!r}: withdrawn[{at}]") for at, raw in enumerate(withdrawn)
-    )
-    return _changes(found, pages)
+    return _changes(found, document.withdrawn)
 
 
 # A range as text, an object of bytes, or one of pages.
@@ -224,16 +222,4 @@ def _element(raw: Any, what: str) -> tuple[Deposit, str]:
 def _word(value: Any, what: str) -> str:
     if isinstance(value, str):
         return value
-    return hex(whole_number(value, what, 1 << 64))
-
-
-def _span(raw: Any, what: str) -> tuple[int, int]:
-    if not isinstance(raw, list) or len(raw) != 2:
-        raise BadImageError(f"{what} is {shown_value(raw)}, not [base_pfn, nr_pages]")
-    base_pfn, nr_pages = (whole_number(number, what, MAX_PFN) for number in raw)
-    if not 0 < nr_pages <= MAX_PFN - base_pfn:
-        raise BadImageError(
-            f"{what}: {nr_pages:#x} pages at PFN {base_pfn:#x} are none, or beyond "
-            f"the limit {MAX_PFN:#x}"
-        )
-    return base_pfn, base_pfn + nr_pages
+    return hex(value_to(Count, value, what))

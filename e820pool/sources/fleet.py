@@ -9,9 +9,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import UNSET
+
+from e820pool.documents import Part, value_to
 from e820pool.errors import BadImageError, E820PoolError, InputError
 from e820pool.sources.files import is_directory, list_names
-from e820pool.sources.map_json import devices_of_json
+from e820pool.sources.map_json import Pairs, devices_of
 from e820pool.sources.recognise import read_map
 
 if TYPE_CHECKING:
@@ -27,6 +30,11 @@ _BATCH = 64
 _PARQUET = ".parquet"
 _PARQUET_NAMES = ("*.parquet", "*=*/**/*.parquet")
 _BLOCK_BYTES = 1 << 20
+
+
+class _DevicesPart(Part, frozen=True, kw_only=True):
+    memory_devices: Pairs = UNSET
+    hotplug_regions: Pairs = UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +210,8 @@ def _record(told: Any, number: str) -> FleetRecord:
         rows = _rows(told["e820"], 3)
         deposits = told.get("deposits")
         pages = None if deposits is None else _rows(deposits, 2)
-        devices = devices_of_json(told, "record")
+        known = value_to(_DevicesPart, told, "record")
+        devices = devices_of(known.memory_devices, known.hotplug_regions, "record")
     except (AttributeError, KeyError, TypeError, ValueError, E820PoolError) as exc:
         what = f"no {exc}" if isinstance(exc, KeyError) else str(exc)
         return FleetRecord(id=name, error=f"no record of a host: {what[:120]}")

@@ -23,7 +23,7 @@ from e820pool.sources.handoff_parts import (
     read_part,
 )
 from e820pool.sources.live_devices import read_live_devices
-from e820pool.sources.manifest import Manifest, Part, parse_manifest
+from e820pool.sources.manifest import Manifest, SegmentDocument, parse_manifest
 from e820pool.sources.map_json import read_map_json
 from e820pool.sources.memmap_tree import read_memmap_tree
 from e820pool.type_words import resource_name
@@ -165,7 +165,7 @@ def _validate_listed(path: Path, manifest: Manifest) -> None:
             )
 
 
-def _line_of(path: Path, part: Part | None) -> bytes:
+def _line_of(path: Path, part: SegmentDocument | None) -> bytes:
     # The file holds the line alone; what its segment has beyond it is zero.
     if part is None:
         return b""
@@ -179,7 +179,7 @@ def _line_of(path: Path, part: Part | None) -> bytes:
     return line
 
 
-def _line_addr(page: BootParams, part: Part | None, origin: str) -> int:
+def _line_addr(page: BootParams, part: SegmentDocument | None, origin: str) -> int:
     pointer = line_pointer(page)
     if part is not None and part.addr != pointer:
         raise BadImageError(

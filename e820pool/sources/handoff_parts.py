@@ -19,7 +19,7 @@ from e820pool.sources.files import list_names, read_inside
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from e820pool.sources.manifest import Part
+    from e820pool.sources.manifest import SegmentDocument
 
 __all__ = (
     "NODE_FILE",
@@ -100,7 +100,7 @@ def place_nodes(
     )
 
 
-def read_part(path: Path, part: Part) -> bytes:
+def read_part(path: Path, part: SegmentDocument) -> bytes:
     """Return a segment's bytes; BadImageError unless as many as the manifest says."""
     data = read_inside(path / part.file)
     if len(data) != part.size:

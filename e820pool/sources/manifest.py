@@ -4,42 +4,53 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, Self
+
+from msgspec import UNSET
 
 from e820pool.deposits import Deposit, DepositLedger
+from e820pool.documents import Count, Document, Pair, Part, read_kind, value_to
 from e820pool.errors import BadImageError, InputError
-from e820pool.extents import MAX_PFN, Span
-from e820pool.sources.json_text import parse_document, shown_value, whole_number
-from e820pool.sources.map_json import devices_of_json
+from e820pool.extents import Span
+from e820pool.sources.map_json import Pairs, devices_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from e820pool.memory_devices import MemoryDevices
 
-__all__ = ("PARTS", "Manifest", "Part", "deposit_of_json", "parse_manifest")
+__all__ = (
+    "DepositDocument",
+    "HandoffDocument",
+    "Manifest",
+    "SegmentDocument",
+    "SegmentKind",
+    "deposit_of_json",
+    "parse_manifest",
+)
 
-PARTS = ("boot_params", "setup_data", "cmdline")
-"""What a segment may be."""
+_U64_LIMIT = 1 << 64
 
-_U32_LIMIT, _U64_LIMIT = 1 << 32, 1 << 64
+SegmentKind = Literal["boot_params", "setup_data", "cmdline"]
+"""What a segment of a handoff is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """Hold one segment as the manifest states it.
+class SegmentDocument(Part, frozen=True, kw_only=True):
+    """A segment: a plain file name in the directory, and where it goes, in bytes.
 
-    Attributes:
-        file: a plain file name in the directory.
-        addr, size: bytes in the next kernel's memory; what the file does not fill
-            is zero.
-        what: one of ``PARTS``.
+    What the file does not fill is zero.
     """
 
     file: str
-    addr: int
-    size: int
-    what: str
+    addr: Count
+    size: Count
+    what: SegmentKind
+
+    def __post_init__(self) -> None:
+        if self.file in ("", ".", "..") or set(self.file) & set("/\\\0"):
+            raise ValueError(f"file is {self.file[:40]!r}, no plain file name")
+        if self.end > _U64_LIMIT:
+            raise ValueError(
+                f"size is {self.size:#x}: outside [0, {_U64_LIMIT - self.addr:#x}]"
+            )
 
     @property
     def end(self) -> int:
@@ -47,13 +58,81 @@ class Part:
         return self.addr + self.size
 
 
+class DepositDocument(Part, frozen=True, kw_only=True):
+    """A deposit: its pages, who deposited it, and what it is in the firmware's map."""
+
+    base_pfn: Count
+    nr_pages: Count
+    owner: Count = 0
+    firmware_type: Count = 1
+
+    def __post_init__(self) -> None:
+        try:
+            self.deposit()
+        except InputError as exc:
+            raise ValueError(exc) from exc
+
+    @classmethod
+    def of(cls, deposit: Deposit) -> Self:
+        """Return the document of a deposit."""
+        return cls(
+            base_pfn=deposit.start_pfn,
+            nr_pages=deposit.nr_pages,
+            owner=deposit.owner,
+            firmware_type=deposit.firmware_type,
+        )
+
+    @classmethod
+    def all_of(cls, ledger: DepositLedger) -> tuple[Self, ...]:
+        """Return the documents of a ledger."""
+        return tuple(cls.of(one) for one in ledger)
+
+    def deposit(self) -> Deposit:
+        """Return the deposit; InputError where its numbers are out of range."""
+        return Deposit(
+            start_pfn=self.base_pfn,
+            end_pfn=self.base_pfn + self.nr_pages,
+            owner=self.owner,
+            firmware_type=self.firmware_type,
+        )
+
+
+class HandoffDocument(Document, frozen=True, kw_only=True, tag="handoff"):
+    """The manifest of a handoff directory; spans are ``[start, end]`` in bytes.
+
+    A deposit may be ``[base_pfn, nr_pages]``.
+    """
+
+    encoding: str = "split"
+    segments: tuple[SegmentDocument, ...] = ()
+    deposits: tuple[DepositDocument | Pair, ...] = ()
+    kernel_window: Pair | None = None
+    initrd: Pair | None = None
+    memory_devices: Pairs = UNSET
+    hotplug_regions: Pairs = UNSET
+
+    def __post_init__(self) -> None:
+        _validate_apart(self.segments)
+        whats = [one.what for one in self.segments]
+        pages, lines = whats.count("boot_params"), whats.count("cmdline")
+        if pages != 1 or lines > 1:
+            raise ValueError(
+                f"has {pages} boot_params and {lines} cmdline segments: want 1 and at "
+                "most 1"
+            )
+        for name in ("kernel_window", "initrd"):
+            span = getattr(self, name)
+            if span is not None and span[0] >= span[1]:
+                raise ValueError(f"{name} [{span[0]:#x}, {span[1]:#x}) is empty")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """Hold a whole manifest; see :class:`e820pool.handoff.model.Handoff`."""
+    """A whole manifest; see :class:`e820pool.handoff.model.Handoff`."""
 
-    boot_params: Part
-    nodes: tuple[Part, ...]
-    cmdline: Part | None
+    boot_params: SegmentDocument
+    nodes: tuple[SegmentDocument, ...]
+    cmdline: SegmentDocument | None
     ledger: DepositLedger
     kernel_window: Span | None
     initrd: Span | None
@@ -68,28 +147,17 @@ def parse_manifest(text: str, origin: str) -> Manifest:
         BadImageError: it is no manifest, of a newer schema, or contradicts itself:
             parts that overlap, that are twice or are missing.
     """
-    found = parse_document(text, "handoff", origin)
-    parts = [_part(what, raw) for what, raw in _array(found, "segments", origin)]
-    _validate_apart(parts, origin)
-    pages = [part for part in parts if part.what == "boot_params"]
-    lines = [part for part in parts if part.what == "cmdline"]
-    if len(pages) != 1 or len(lines) > 1:
-        raise BadImageError(
-            f"{origin!r} has {len(pages)} boot_params and {len(lines)} cmdline "
-            "segments: want 1 and at most 1"
-        )
-    encoding = found.get("encoding", "split")
-    if not isinstance(encoding, str):
-        raise BadImageError(f"{origin!r}: encoding is no string")
+    found = read_kind(text, HandoffDocument, origin)
+    parts = found.segments
     return Manifest(
-        boot_params=pages[0],
-        nodes=tuple(part for part in parts if part.what == "setup_data"),
-        cmdline=lines[0] if lines else None,
+        boot_params=next(one for one in parts if one.what == "boot_params"),
+        nodes=tuple(one for one in parts if one.what == "setup_data"),
+        cmdline=next((one for one in parts if one.what == "cmdline"), None),
         ledger=_ledger(found, origin),
-        kernel_window=_span(found, "kernel_window", origin),
-        initrd=_span(found, "initrd", origin),
-        encoding=encoding,
-        memory_devices=devices_of_json(found, origin),
+        kernel_window=found.kernel_window and Span(*found.kernel_window),
+        initrd=found.initrd and Span(*found.initrd),
+        encoding=found.encoding,
+        memory_devices=devices_of(found.memory_devices, found.hotplug_regions, origin),
     )
 
 
@@ -102,81 +170,26 @@ def deposit_of_json(raw: object, what: str) -> Deposit:
     """
     if isinstance(raw, list) and len(raw) == 2:
         raw = {"base_pfn": raw[0], "nr_pages": raw[1]}
-    if not isinstance(raw, dict):
-        raise BadImageError(f"{what} is {shown_value(raw)}, no deposit")
-    base_pfn = whole_number(raw.get("base_pfn"), f"{what}.base_pfn", MAX_PFN)
-    nr_pages = whole_number(raw.get("nr_pages"), f"{what}.nr_pages", MAX_PFN)
-    owner = whole_number(raw.get("owner", 0), f"{what}.owner", _U64_LIMIT)
-    kind = whole_number(
-        raw.get("firmware_type", 1), f"{what}.firmware_type", _U32_LIMIT
-    )
-    try:
-        return Deposit(
-            start_pfn=base_pfn,
-            end_pfn=base_pfn + nr_pages,
-            owner=owner,
-            firmware_type=kind,
-        )
-    except InputError as exc:
-        raise BadImageError(f"{what}: {exc}") from exc
+    return value_to(DepositDocument, raw, what).deposit()
 
 
-def _array(found: dict[str, Any], key: str, origin: str) -> Iterator[tuple[str, Any]]:
-    values = found.get(key, [])
-    if not isinstance(values, list):
-        raise BadImageError(f"{origin!r}: {key!r} is no array")
-    for at, value in enumerate(values):
-        yield f"{origin!r}: {key}[{at}]", value
-
-
-def _part(what: str, raw: object) -> Part:
-    if not isinstance(raw, dict):
-        raise BadImageError(f"{what} is {shown_value(raw)}, no segment")
-    file, kind = raw.get("file"), raw.get("what")
-    if not isinstance(file, str) or not _is_plain(file):
-        raise BadImageError(f"{what}.file is {shown_value(file)}, no plain file name")
-    if kind not in PARTS:
-        raise BadImageError(
-            f"{what}.what is {shown_value(kind)}: want {', '.join(PARTS)}"
-        )
-    addr = whole_number(raw.get("addr"), f"{what}.addr", _U64_LIMIT)
-    size = whole_number(raw.get("size"), f"{what}.size", _U64_LIMIT - addr)
-    return Part(file=file, addr=addr, size=size, what=str(kind))
-
-
-def _is_plain(name: str) -> bool:
-    return name not in ("", ".", "..") and not set(name) & set("/\\\0")
-
-
-def _validate_apart(parts: list[Part], origin: str) -> None:
+def _validate_apart(parts: tuple[SegmentDocument, ...]) -> None:
     ordered = sorted(parts, key=lambda part: part.addr)
     for one, two in pairwise(ordered):
         if two.addr < one.end:
-            raise BadImageError(
-                f"{origin!r}: segment {one.file!r} ends at {one.end:#x}, over "
-                f"{two.file!r} at {two.addr:#x}"
+            raise ValueError(
+                f"segment {one.file!r} ends at {one.end:#x}, over {two.file!r} at "
+                f"{two.addr:#x}"
             )
 
 
-def _ledger(found: dict[str, Any], origin: str) -> DepositLedger:
-    deposits = [
-        deposit_of_json(raw, what) for what, raw in _array(found, "deposits", origin)
-    ]
+def _ledger(found: HandoffDocument, origin: str) -> DepositLedger:
     try:
-        return DepositLedger(deposits)
+        return DepositLedger(
+            one.deposit()
+            if isinstance(one, DepositDocument)
+            else Deposit(start_pfn=one[0], end_pfn=one[0] + one[1])
+            for one in found.deposits
+        )
     except InputError as exc:
         raise BadImageError(f"{origin!r}: {exc}") from exc
-
-
-def _span(found: dict[str, Any], key: str, origin: str) -> Span | None:
-    raw = found.get(key)
-    if raw is None:
-        return None
-    if not isinstance(raw, list) or len(raw) != 2:
-        raise BadImageError(
-            f"{origin!r}: {key} is {shown_value(raw)}, not [start, end]"
-        )
-    start, end = (whole_number(n, f"{origin!r}: {key}", _U64_LIMIT) for n in raw)
-    if start >= end:
-        raise BadImageError(f"{origin!r}: {key} [{start:#x}, {end:#x}) is empty")
-    return Span(start, end)

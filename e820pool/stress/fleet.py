@@ -11,7 +11,7 @@ import numpy as np
 
 from e820pool import __version__
 from e820pool.compat import judge_each
-from e820pool.compat.verdict import judged_on_value
+from e820pool.compat.documents import judged_on_value
 from e820pool.deposits import DepositLedger
 from e820pool.errors import E820PoolError
 from e820pool.extents import PAGE_SHIFT, ExtentSet

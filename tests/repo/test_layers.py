@@ -14,6 +14,7 @@ ROOMS = (
     "atomic",
     "findings",
     "extents",
+    "documents",
     "sweep",
     "abi",
     "table",

@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_report_page import every_chapter, handoff, judged
 
-from e820pool.compat import Verdict
+from e820pool.compat.documents import VerdictDocument
+from e820pool.report.chapters import read_result
 from e820pool.report.mail import mail_report
 from e820pool.report.mail.lines import WIDTH, table, wrapped
-from e820pool.report.results import read_result
-from e820pool.report.results.model import Judged
 
 
 def check_mail(text):
@@ -47,11 +46,7 @@ def test_a_handoff_has_map_deposits_verdicts_and_findings():
 
 def test_the_same_finding_is_told_once_for_all_kernels():
     rows = tuple(
-        Judged(
-            verdict=Verdict(
-                kernel=name, verdict="unsafe", findings=one.verdict.findings
-            )
-        )
+        VerdictDocument(kernel=name, verdict="unsafe", findings=one.findings)
         for one in judged()
         for name in ("5.10", "6.1")
     )

@@ -10,11 +10,12 @@ import reportdocs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e820pool.compat import Verdict
+from e820pool.compat.documents import VerdictDocument
 from e820pool.deposits import Deposit, DepositLedger
+from e820pool.documents import FindingDocument
 from e820pool.extents import ExtentSet
-from e820pool.findings import Finding
 from e820pool.memory_map import MemoryMap
+from e820pool.report.chapters import Chapter, HandoffChapter, read_result
 from e820pool.report.page import html_report
 from e820pool.report.page.bars import LEAST, bar_of
 from e820pool.report.page.ranges import (
@@ -25,8 +26,6 @@ from e820pool.report.page.ranges import (
     ranges_of,
 )
 from e820pool.report.page.views import CLOSE_UPS, views_of
-from e820pool.report.results import read_result
-from e820pool.report.results.model import HandoffChapter, Judged
 from e820pool.report.zones import Look, Zone
 
 MIB = 1 << 20
@@ -44,9 +43,8 @@ AFTER = MemoryMap.of(
 LEDGER = DepositLedger([Deposit(start_pfn=0x8000, end_pfn=0x8002, owner=3)])
 
 
-def handoff(judged=(), **parts):
+def handoff(judged=(), origin="out", **parts):
     whole = {
-        "origin": "out",
         "before": BEFORE,
         "after": AFTER,
         "sources": tuple(f"zero page entry {at}" for at in range(len(AFTER))),
@@ -54,15 +52,15 @@ def handoff(judged=(), **parts):
         "encoding": "split",
         "cmdline": "",
         "parts": (("boot_params", 0x100000, 4096),),
-        "judged": judged,
+        "verdicts": judged,
     }
-    return HandoffChapter(**(whole | parts))
+    return Chapter(origin=origin, content=HandoffChapter(**(whole | parts)))
 
 
 def judged(word="unsafe", **parts):
     made = {"id": "usable-as-ram", "level": "unsafe", "message": "m", "source": "s.c"}
-    found = (Finding(**(made | parts)),)
-    return (Judged(verdict=Verdict(kernel="6.1", verdict=word, findings=found)),)
+    found = (FindingDocument(**(made | parts)),)
+    return (VerdictDocument(kernel="6.1", verdict=word, findings=found),)
 
 
 def chapter_of(kind, edit=lambda text: text):

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import example, given
 from strategies import any_rows, sorted_rows
 
+from e820pool.documents import document_line, document_text
 from e820pool.memory_map import MemoryMap
 from e820pool.report.blob import boot_params_blob, split_blob
 from e820pool.report.dmesg import dmesg_text
 from e820pool.report.files import write_tree
 from e820pool.report.iomem import iomem_text
-from e820pool.report.jsons import json_line, json_text, memory_map_document
 from e820pool.report.losses import as_read_back, losses
 from e820pool.report.memmap_tree import write_memmap_tree
 from e820pool.sources.dmesg import BLOCKS
+from e820pool.sources.map_json import MemoryMapDocument
 from e820pool.sources.recognise import read_map
 from e820pool.type_words import (
     LOG_DIALECTS,
@@ -82,7 +83,7 @@ def real_map(request):
 
 def test_json_comes_back_whole(real_map):
     for one in real_map:
-        back = again(json_text(memory_map_document(one)))
+        back = again(document_text(MemoryMapDocument.of(one)))
         assert back.rows() == one.rows()
         assert {n.id for n in one.notes} <= {n.id for n in back.notes}
 
@@ -160,7 +161,7 @@ def test_iomem_states_what_its_shape_loses():
 @example([(0, 0, 7), (0, 0, 1), (0, 0, 1), (1, 0, 1), (0, 0, 7)])  # its first again
 def test_any_rows_come_back_from_json_and_every_dialect(rows):
     one = MemoryMap.of(rows)
-    assert again(json_line(memory_map_document(one))).rows() == rows
+    assert again(document_line(MemoryMapDocument.of(one))).rows() == rows
     for dialect in LOG_DIALECTS:
         assert again(dmesg_text(one, dialect)).rows() == rows
 
@@ -185,7 +186,7 @@ def test_iomem_of_sorted_rows_is_the_rows(rows):
 
 def test_a_json_file_is_read_by_others_too():
     one = MemoryMap.of([(0, 0x9FC00, 1), (0x1_0000_0000, 1 << 40, 1)], "here")
-    found = json.loads(json_text(memory_map_document(one)))
+    found = json.loads(document_text(MemoryMapDocument.of(one)))
     assert found["schema"] == 1
     assert found["kind"] == "memory-map"
     assert found["entries"] == [[0, 0x9FC00, 1], [0x1_0000_0000, 1 << 40, 1]]

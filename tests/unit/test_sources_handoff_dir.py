@@ -214,7 +214,7 @@ def segment(at, **changes):
             {"cmdline.txt": b"a" * 2048},
             "2048 bytes: the limit of a command line is 2047",
         ),
-        ({"firmware.json": b"{}"}, "firmware.json': schema is null"),
+        ({"firmware.json": b"{}"}, "firmware.json': schema is missing"),
         (
             {"memmap/4/start": b"0x0", "memmap/4/end": b"0x0"},
             "cannot read .*memmap/4/type",
@@ -229,16 +229,19 @@ def segment(at, **changes):
             {"manifest.json": manifest(kind="pool").encode()},
             "kind 'pool', not 'handoff'",
         ),
-        ({"manifest.json": manifest(segments=5).encode()}, "'segments' is no array"),
+        (
+            {"manifest.json": manifest(segments=5).encode()},
+            "segments is 5: want an",
+        ),
         (
             {"manifest.json": manifest(segments=[]).encode()},
             "0 boot_params and 0 cmdline",
         ),
-        ({"manifest.json": manifest(segments=[5]).encode()}, "is 5, no segment"),
-        ({"manifest.json": manifest(encoding=5).encode()}, "encoding is no string"),
+        ({"manifest.json": manifest(segments=[5]).encode()}, "is 5: want an object"),
+        ({"manifest.json": manifest(encoding=5).encode()}, "encoding is 5: want text"),
         (
             {"manifest.json": manifest(initrd=[5]).encode()},
-            r"initrd is \[5\], not \[start",
+            r"initrd is \[5\]: want an array of length 2",
         ),
         (
             {"manifest.json": manifest(initrd=[9, 5]).encode()},
@@ -248,8 +251,14 @@ def segment(at, **changes):
             {"manifest.json": manifest(kernel_window="x").encode()},
             "kernel_window is 'x'",
         ),
-        ({"manifest.json": manifest(deposits=5).encode()}, "'deposits' is no array"),
-        ({"manifest.json": manifest(deposits=["x"]).encode()}, "is 'x', no deposit"),
+        (
+            {"manifest.json": manifest(deposits=5).encode()},
+            "deposits is 5: want an",
+        ),
+        (
+            {"manifest.json": manifest(deposits=["x"]).encode()},
+            "is 'x': want an object or an array",
+        ),
         ({"manifest.json": manifest(deposits=[[5, 0]]).encode()}, "0x5, 0x5. is empty"),
         (
             {"manifest.json": manifest(deposits=[[5, 2], [6, 1]]).encode()},
@@ -260,14 +269,20 @@ def segment(at, **changes):
             "file is '../x', no plain file name",
         ),
         ({"manifest.json": segment(0, file="")}, "no plain file name"),
-        ({"manifest.json": segment(0, file=5)}, "no plain file name"),
+        ({"manifest.json": segment(0, file=5)}, "file is 5: want text"),
         (
             {"manifest.json": segment(0, what="kernel")},
             "what is 'kernel': want boot_par",
         ),
-        ({"manifest.json": segment(0, addr=-1)}, "addr is -0x1: outside"),
+        (
+            {"manifest.json": segment(0, addr=-1)},
+            "addr is -1: want a whole number",
+        ),
         ({"manifest.json": segment(0, addr=(1 << 64) - 1)}, "size is 0x1000: outside"),
-        ({"manifest.json": segment(0, size="4096")}, "size is string"),
+        (
+            {"manifest.json": segment(0, size="4096")},
+            "size is '4096': want a whole",
+        ),
         ({"manifest.json": segment(0, size=4095)}, "has 0x1000 bytes, .* says 0xfff"),
         (
             {"manifest.json": segment(0, addr=0x7FFF)},

@@ -6,9 +6,10 @@ import json
 import pytest
 
 from e820pool.deposits import DepositLedger
+from e820pool.documents import document_text
 from e820pool.errors import BadImageError, InputError
-from e820pool.report.jsons import json_text, memory_map_document
 from e820pool.sources.log_text import encoding_of, messages_of_json
+from e820pool.sources.map_json import MemoryMapDocument
 from e820pool.sources.recognise import read_map
 
 ROWS = [
@@ -357,7 +358,7 @@ class TestLaterEdits:
 
     def test_a_map_as_json_keeps_it(self):
         found = read(self.with_lines(self.TAKEN))
-        again = read(json_text(memory_map_document(found)))
+        again = read(document_text(MemoryMapDocument.of(found)))
         assert again.reserved_later() == found.reserved_later()
 
     @pytest.mark.parametrize("extents", ["x", [1], [[1]], [[1, 0]], [[-1, 2]]])

@@ -17,14 +17,12 @@ from e820pool.cli.lab_runs import (
     run_boots,
 )
 from e820pool.compat import judge_machine
-from e820pool.compat.verdict import verdict_value
 from e820pool.errors import InputError
 from e820pool.kernel.profiles import profile_without_model
 from e820pool.lab.boot import dry_run
 from e820pool.loading.kernel_file import known_profile
-from e820pool.report.jsons import json_line
 from e820pool.report.verdicts import verdicts_text
-from e820pool.report.view import view_record, view_text
+from e820pool.report.view import view_json, view_text
 
 if TYPE_CHECKING:
     import argparse
@@ -88,8 +86,7 @@ def _shown(
 ) -> int:
     verdict = judge_machine(record, profile)
     if args.format == "json":
-        value = view_record(record.view) | {"verdict": verdict_value(verdict)}
-        console.result(json_line(value))
+        console.result(view_json(record.view, verdict))
     else:
         told = verdicts_text([verdict], paint=console.paint)
         console.result(f"{view_text(record.view)}\n\n{told}")

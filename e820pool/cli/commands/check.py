@@ -25,7 +25,7 @@ from e820pool.cli.targets import (
 from e820pool.compat import judge, verdict_unknown
 from e820pool.compat.paging import RunningKernel, findings_of_start, running_kernel
 from e820pool.errors import CapacityError
-from e820pool.report.verdicts import verdicts_json, verdicts_text
+from e820pool.report.verdicts import verdicts_text
 
 if TYPE_CHECKING:
     import argparse
@@ -127,7 +127,9 @@ def _one(args: argparse.Namespace, console: Console) -> int:
             found.append(verdict_for(handoff, target, running))
             progress.step()
     if args.format == "json":
-        console.result(verdicts_json(found))
+        from e820pool.report.judgements import judgements_json  # noqa: PLC0415
+
+        console.result(judgements_json(found))
     else:
         console.result(verdicts_text(found, paint=console.paint))
     return status.status_of_verdicts((one.verdict for one in found), args.fail_on)

@@ -20,11 +20,10 @@ from e820pool.findings import counted
 from e820pool.handoff.build import build_handoff
 from e820pool.memory_map import MemoryMap as Map
 from e820pool.report.handoff_dir import write_handoff
-from e820pool.report.handoff_text import parts_table
-from e820pool.report.jsons import document, json_text
+from e820pool.report.handoff_text import demo_json, parts_table
 from e820pool.report.picture import picture
 from e820pool.report.scratch import scratch_folder
-from e820pool.report.verdicts import verdict_value, verdicts_text
+from e820pool.report.verdicts import verdicts_text
 from e820pool.sources.handoff_dir import read_handoff
 from e820pool.sources.recognise import read_map
 
@@ -145,13 +144,4 @@ def _json(
     result: RebuildResult,
 ) -> str:
     found = result.ledger
-    return json_text(
-        document(
-            "demo",
-            before=[list(row) for row in memory_map.rows()],
-            after=handoff.table.rows(),
-            deposits=handoff.ledger.extents.pairs(),
-            verdicts=[verdict_value(one) for one in verdicts],
-            extents=None if found is None else found.extents.pairs(),
-        )
-    )
+    return demo_json(memory_map, handoff, verdicts, found)

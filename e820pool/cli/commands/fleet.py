@@ -10,6 +10,7 @@ from e820pool.cli.job_options import add_job_options, job_options
 from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
 from e820pool.cli.targets import add_fail_option, add_kernel_option, targets
+from e820pool.documents import json_line
 from e820pool.errors import InputError
 from e820pool.experiments.kept_results import KeptResults, finished_results
 from e820pool.report.fleet import (
@@ -17,7 +18,6 @@ from e820pool.report.fleet import (
     fleet_json,
     fleet_text,
 )
-from e820pool.report.jsons import json_line
 from e820pool.sources.fleet import count_fleet, read_fleet
 from e820pool.stress.fleet import Captured, check_captured
 

@@ -13,20 +13,23 @@ from e820pool.cli.commands.check import verdict_for
 from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
 from e820pool.cli.targets import add_kernel_option, targets
+from e820pool.documents import kind_of, printable
 from e820pool.errors import BadImageError, InputError
+from e820pool.report.chapters import (
+    KINDS,
+    HandoffChapter,
+    handoff_chapter,
+    read_result,
+)
 from e820pool.report.files import write_file
-from e820pool.report.results import KINDS, read_result
-from e820pool.report.results.handoff import handoff_chapter
-from e820pool.report.results.model import HandoffChapter
 from e820pool.sources.files import is_directory, read_file, read_stream
 from e820pool.sources.handoff_dir import read_handoff
-from e820pool.sources.json_text import one_line
 
 if TYPE_CHECKING:
     import argparse
 
     from e820pool.cli.console import Console
-    from e820pool.report.results.model import Chapter
+    from e820pool.report.chapters import Chapter
 
 __all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
 
@@ -75,7 +78,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _validate_kernel(kernels: str, chapters: list[Chapter]) -> None:
-    is_used = any(isinstance(one, HandoffChapter) for one in chapters)
+    is_used = any(isinstance(one.content, HandoffChapter) for one in chapters)
     if kernels != _ALL and not is_used:
         raise UsageError("--kernel is for a handoff: a JSON result has its kernels")
 
@@ -103,8 +106,9 @@ def _chapter(source: str, kernels: str, console: Console) -> Chapter:
         return replace(found, origin=_shown(source))
     if _is_zero_page(data):
         return _handoff(source, kernels, console)
+    kinds = ", ".join(kind_of(one) for one in KINDS)
     raise BadImageError(
-        f"{source!r} is neither a handoff nor a JSON result ({', '.join(KINDS)}): make "
+        f"{source!r} is neither a handoff nor a JSON result ({kinds}): make "
         "one with 'e820pool build', or with --format json"
     )
 
@@ -131,4 +135,4 @@ def _handoff(source: str, kernels: str, console: Console) -> Chapter:
 
 # Where it lies on this machine is no business of a mailing list.
 def _shown(source: str) -> str:
-    return one_line(Path(source).name or source)
+    return printable(Path(source).name or source)

@@ -154,12 +154,10 @@ def _table(memory_map: MemoryMap, _console: Console) -> str:
 
 
 def _json(memory_map: MemoryMap, _console: Console) -> str:
-    from e820pool.report.jsons import (  # noqa: PLC0415  numpy
-        json_text,
-        memory_map_document,
-    )
+    from e820pool.documents import document_text  # noqa: PLC0415  msgspec
+    from e820pool.sources.map_json import MemoryMapDocument  # noqa: PLC0415  msgspec
 
-    return json_text(memory_map_document(memory_map))
+    return document_text(MemoryMapDocument.of(memory_map))
 
 
 def _iomem(memory_map: MemoryMap, _console: Console) -> str:

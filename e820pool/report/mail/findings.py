@@ -4,37 +4,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from e820pool.report.chapters import WORDS
 from e820pool.report.mail.lines import wrapped
-from e820pool.report.results.judged import WORDS
 from e820pool.report.verdicts import judged_on_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from e820pool.compat import Difference
-    from e820pool.findings import Finding
+    from e820pool.compat.documents import VerdictDocument
+    from e820pool.documents import FindingDocument
+    from e820pool.report.chapters import SidesDocument
     from e820pool.report.grouped import Told
-    from e820pool.report.results.model import Judged
 
 __all__ = ("difference_lines", "finding_lines", "told_findings", "verdict_lines")
 
 
-def verdict_lines(judged: Sequence[Judged]) -> Iterator[str]:
+def verdict_lines(judged: Sequence[VerdictDocument]) -> Iterator[str]:
     """Yield a line a verdict with the kernels that have it, and what was booted."""
     for word in reversed(WORDS):
-        names = [one.verdict.kernel for one in judged if one.verdict.verdict == word]
+        names = [one.kernel for one in judged if one.verdict == word]
         if names:
             yield from wrapped(", ".join(names), f"{word:<9} ")
     for one in judged:
         if one.machine:
             sides = f"model {one.model}, machine {one.machine}"
-            yield from wrapped(f"{one.verdict.kernel}: booted: {sides}")
-        yield from difference_lines(one.verdict.kernel, one.differences)
-    for line in judged_on_lines([one.verdict for one in judged]):
+            yield from wrapped(f"{one.kernel}: booted: {sides}")
+        yield from difference_lines(one.kernel, one.differences or ())
+    for line in judged_on_lines(judged):
         yield from wrapped(line, "", "    ")
 
 
-def difference_lines(kernel: str, found: Iterable[Difference]) -> Iterator[str]:
+def difference_lines(
+    kernel: str, found: Iterable[Difference | SidesDocument]
+) -> Iterator[str]:
     """Yield where model and machine differ."""
     for item in found:
         text = f"{kernel}: model and machine differ in {item.field}: model {item.one}; "
@@ -48,7 +51,7 @@ def told_findings(found: Sequence[Told]) -> Iterator[str]:
         yield from finding_lines(finding, who)
 
 
-def finding_lines(finding: Finding, who: str) -> Iterator[str]:
+def finding_lines(finding: FindingDocument, who: str) -> Iterator[str]:
     """Yield one finding: level and id, who it is for, the sentence, its source."""
     yield from wrapped(f"[{finding.level}] {finding.id} ({who})", "", "    ")
     yield from wrapped(finding.message, "    ")

@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING
 from e820pool import __version__
 from e820pool.errors import InputError
 from e820pool.extents import PAGE_SHIFT
+from e820pool.findings import counted
+from e820pool.report.chapters import (
+    ChainDocument,
+    ComparisonDocument,
+    ExhaustionDocument,
+    HandoffChapter,
+    VerdictsDocument,
+)
 from e820pool.report.costs import costs_of, loaders_of
 from e820pool.report.grouped import findings_of_comparison, findings_of_judged
 from e820pool.report.mail.findings import (
@@ -19,14 +27,6 @@ from e820pool.report.mail.findings import (
 )
 from e820pool.report.mail.lines import WIDTH, headline, section, table, wrapped
 from e820pool.report.picture import picture
-from e820pool.report.results.model import (
-    ChainChapter,
-    ComparisonChapter,
-    ExhaustionChapter,
-    HandoffChapter,
-    Judged,
-    VerdictsChapter,
-)
 from e820pool.report.summary import curve_sentence, heading, pages_text, summary
 from e820pool.report.table import human_size
 from e820pool.report.verdicts import judged_on_lines
@@ -34,10 +34,17 @@ from e820pool.report.verdicts import judged_on_lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from e820pool.compat.documents import VerdictDocument
     from e820pool.deposits import DepositLedger
     from e820pool.extents import ExtentSet
     from e820pool.memory_map import MemoryMap
-    from e820pool.report.results.model import Chapter, Fall, HopStep, MatrixCell
+    from e820pool.report.chapters import (
+        CellDocument,
+        Chapter,
+        Content,
+        FallDocument,
+        HopDocument,
+    )
 
 __all__ = ("mail_report",)
 
@@ -68,74 +75,76 @@ def mail_report(chapters: Sequence[Chapter], *, title: str = "") -> str:
     lines = wrapped(title) if title else []
     for one in chapters:
         lines += ["", "", *headline(heading(one))] if lines else headline(heading(one))
-        lines += ["", *wrapped(summary(one)), *_body(one)]
+        lines += ["", *wrapped(summary(one.content)), *_body(one.content)]
     end = "`e820pool explain ID` says what a finding means. Written by e820pool"
     lines += ["", *wrapped(f"{end} {__version__}.")]
     return "\n".join(lines) + "\n"
 
 
 @singledispatch
-def _body(chapter: Chapter) -> Iterator[str]:
-    raise TypeError(type(chapter).__name__)
+def _body(content: Content) -> Iterator[str]:
+    raise TypeError(type(content).__name__)
 
 
 @_body.register
-def _(chapter: HandoffChapter) -> Iterator[str]:
-    before, after = chapter.before, chapter.after
-    yield from section("Map", _map_lines(before, after, chapter.ledger.extents))
-    yield from section("Deposits", _deposit_lines(chapter.ledger))
-    yield from _verdicts(chapter.judged)
-    yield from section("Handed over", _part_lines(chapter))
+def _(content: HandoffChapter) -> Iterator[str]:
+    before, after = content.before, content.after
+    yield from section("Map", _map_lines(before, after, content.ledger.extents))
+    yield from section("Deposits", _deposit_lines(content.ledger))
+    yield from _verdicts(content.verdicts)
+    yield from section("Handed over", _part_lines(content))
 
 
 @_body.register
-def _(chapter: VerdictsChapter) -> Iterator[str]:
-    yield from _verdicts(chapter.judged)
+def _(content: VerdictsDocument) -> Iterator[str]:
+    yield from _verdicts(content.verdicts)
 
 
 @_body.register
-def _(chapter: ComparisonChapter) -> Iterator[str]:
-    headers = ("encoding", *chapter.kernels)
-    booted = any(one.booted for one in chapter.cells)
+def _(content: ComparisonDocument) -> Iterator[str]:
+    headers = ("encoding", *content.kernels)
+    booted = any(one.booted for one in content.cells)
     rows = [
         [
-            name,
-            *(_cell(one) for one in chapter.row(name)),
+            one.name,
+            *(_cell(cell) for cell in content.row(one.name)),
         ]
-        for name, _ in chapter.encodings
+        for one in content.encodings
     ]
     legend = wrapped(_BOOTED_LEGEND if booted else _LEGEND)
-    verdicts = [one.verdict for one in chapter.cells if one.verdict]
+    verdicts = [one.verdict for one in content.cells if one.verdict]
     known = (line for one in judged_on_lines(verdicts) for line in wrapped(one))
     yield from section("Verdicts", [*legend, "", *table(headers, rows), "", *known])
-    yield from section("Costs, at most, and what is kept", _cost_lines(chapter))
-    yield from _remarks(chapter)
-    if found := findings_of_comparison(chapter):
+    yield from section("Costs, at most, and what is kept", _cost_lines(content))
+    yield from _remarks(content)
+    if found := findings_of_comparison(content):
         yield from section("Findings", told_findings(found))
 
 
 @_body.register
-def _(chapter: ExhaustionChapter) -> Iterator[str]:
-    told = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in chapter.workload)
+def _(content: ExhaustionDocument) -> Iterator[str]:
+    told = ", ".join(
+        f"{name.replace('_', ' ')} {n:.10g}" for name, n in content.workload.items()
+    )
     yield from section("Workload", wrapped(told))
-    yield from section("Deposit call at which each limit falls", _fall_lines(chapter))
-    sentences = (curve_sentence(one, chapter) for one in chapter.curves)
+    yield from section("Deposit call at which each limit falls", _fall_lines(content))
+    sentences = (curve_sentence(one, content) for one in content.results)
     lines = (line for text in sentences for line in wrapped(text, "* "))
     yield from section("In words", lines)
-    yield from section("Limits", _limit_lines(chapter))
+    yield from section("Limits", _limit_lines(content))
 
 
 @_body.register
-def _(chapter: ChainChapter) -> Iterator[str]:
-    carried = f"loaders: {', '.join(chapter.loaders)}; record by {chapter.carrier}"
+def _(content: ChainDocument) -> Iterator[str]:
+    carried = f"loaders: {', '.join(content.loaders)}; record by {content.carrier}"
     hops = [
-        line for at, hop in enumerate(chapter.hops) for line in _hop_lines(at + 1, hop)
+        line for at, hop in enumerate(content.hops) for line in _hop_lines(at + 1, hop)
     ]
-    verdicts = [one.predicted for one in chapter.hops if one.predicted]
+    verdicts = [one.predicted for one in content.hops if one.predicted]
     known = (line for one in judged_on_lines(verdicts) for line in wrapped(one))
     yield from section("Timeline", [*wrapped(carried), *hops, *known])
-    first, last = chapter.hops[0], chapter.hops[-1]
-    lines = _map_lines(first.table, last.table, last.deposits)
+    first, last = content.hops[0], content.hops[-1]
+    lines = _map_lines(first.memory_map, last.memory_map, last.deposits)
     yield from section("Map, first kernel and last kernel", lines)
 
 
@@ -160,28 +169,29 @@ def _deposit_lines(ledger: DepositLedger) -> Iterator[str]:
         yield f"and {len(ledger) - _DEPOSITS} more"
 
 
-def _part_lines(chapter: HandoffChapter) -> Iterator[str]:
-    for what, addr, size in chapter.parts:
+def _part_lines(content: HandoffChapter) -> Iterator[str]:
+    for what, addr, size in content.parts:
         yield from wrapped(f"{what} at {addr:#x}, {human_size(size)}")
-    yield from wrapped(f"encoding {chapter.encoding}")
-    yield from wrapped(f"command line: {chapter.cmdline or 'empty'}", "", "    ")
+    yield from wrapped(f"encoding {content.encoding}")
+    yield from wrapped(f"command line: {content.cmdline or 'empty'}", "", "    ")
 
 
-def _verdicts(judged: Sequence[Judged]) -> Iterator[str]:
+def _verdicts(judged: Sequence[VerdictDocument]) -> Iterator[str]:
     yield from section("Verdicts", verdict_lines(judged))
     if found := findings_of_judged(judged):
         yield from section("Findings", told_findings(found))
 
 
-def _cell(one: MatrixCell) -> str:
+def _cell(one: CellDocument) -> str:
     if not one.booted:
         return _SHORT[one.word]
     unforeseen = "" if one.is_foreseen else "*"
-    return f"{_SHORT[one.word]}/{_SHORT[one.booted]} {one.nr_touched}{unforeseen}"
+    words = f"{_SHORT[one.word]}/{_SHORT[one.booted.word]}"
+    return f"{words} {one.booted.nr_touched}{unforeseen}"
 
 
-def _cost_lines(chapter: ComparisonChapter) -> list[str]:
-    loaders = loaders_of(chapter)
+def _cost_lines(content: ComparisonDocument) -> list[str]:
+    loaders = loaders_of(content)
     headers = ("encoding", "entries", "words", "wasted", "pool", *loaders)
     rows = [
         (
@@ -192,17 +202,17 @@ def _cost_lines(chapter: ComparisonChapter) -> list[str]:
             one.pool,
             *one.survives,
         )
-        for one in costs_of(chapter)
+        for one in costs_of(content)
     ]
     return table(headers, rows)
 
 
-def _remarks(chapter: ComparisonChapter) -> Iterator[str]:
+def _remarks(content: ComparisonDocument) -> Iterator[str]:
     told = {
         "Model and machine differ": [
-            (x, why) for x in chapter.cells for why in x.disagreements
+            (x, why) for x in content.cells for why in x.disagreements
         ],
-        "No handoff": [(x, x.reason) for x in chapter.cells if x.reason],
+        "No handoff": [(x, x.reason) for x in content.cells if x.reason],
     }
     for title, pairs in told.items():
         lines = (
@@ -214,42 +224,45 @@ def _remarks(chapter: ComparisonChapter) -> Iterator[str]:
             yield from section(title, lines)
 
 
-def _fall_lines(chapter: ExhaustionChapter) -> list[str]:
-    names = [one.name for one in chapter.limits if one.name in _LIMITS]
+def _fall_lines(content: ExhaustionDocument) -> list[str]:
+    names = [one.name for one in content.limits if one.name in _LIMITS]
     rows = [
         (one.host, one.policy, *(_fall(one.fall_of(name)) for name in names))
-        for one in chapter.curves
+        for one in content.results
         if not one.reason
     ]
     return table(("host", "policy", *names), rows, keys=2)
 
 
-def _fall(fall: Fall | None) -> str:
+def _fall(fall: FallDocument | None) -> str:
     return "never" if fall is None else str(fall.call)
 
 
-def _limit_lines(chapter: ExhaustionChapter) -> Iterator[str]:
-    for one in chapter.limits:
+def _limit_lines(content: ExhaustionDocument) -> Iterator[str]:
+    for one in content.limits:
         text = f"{one.name}, at most {one.most} {one.measure}: {one.meaning}"
         yield from wrapped(text, "", "    ")
         yield from wrapped(f"source: {one.source}", "    ", "            ")
 
 
-def _hop_lines(number: int, hop: HopStep) -> Iterator[str]:
+def _hop_lines(number: int, hop: HopDocument) -> Iterator[str]:
     entered = "booted" if hop.entered == "boot" else f"by kexec ({hop.entered})"
     yield from wrapped(f"{number}. {hop.kernel}, {entered}, {hop.seconds:.0f} s")
     model = hop.predicted.verdict if hop.predicted else "unknown"
-    pool = f"{hop.pool} ({hop.carrier})" if hop.pool == "equal" else hop.pool
+    pool: str = hop.pool_word
+    if pool == "equal" and hop.pool:
+        pool += f" ({hop.pool.carrier})"
     told = (
-        f"{pages_text(hop.nr_deposited)} deposited before, {hop.nr_touched} touched; "
-        f"{hop.nr_entries} entries; pool {pool}; model {model}; deposits "
-        f"{pages_text(hop.nr_made)} itself"
+        f"{pages_text(hop.deposits.nr_pages)} deposited before, "
+        f"{hop.touched_deposits.nr_pages} touched; {counted(hop.nr_entries, 'entry')}; "
+        f"pool {pool}; model {model}; deposits {pages_text(hop.made.nr_pages)} itself"
     )
     yield from wrapped(told, "   ")
-    if hop.nr_withdrawn:
-        used = f"{hop.nr_withdrawn} withdrawn before it, {hop.nr_used_again} used again"
-        yield from wrapped(used, "   ")
+    if hop.withdrawn:
+        used = f"{hop.used_again.nr_pages} used again"
+        yield from wrapped(
+            f"{hop.withdrawn.nr_pages} withdrawn before it, {used}", "   "
+        )
     yield from difference_lines(hop.kernel, hop.differences)
-    predicted = hop.predicted.findings if hop.predicted else ()
-    for finding in (*predicted, *hop.pool_findings):
+    for finding in hop.findings:
         yield from finding_lines(finding, hop.kernel)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import singledispatch
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from e820pool.errors import InputError
+from e820pool.report.chapters import (
+    ChainDocument,
+    ComparisonDocument,
+    ExhaustionDocument,
+    HandoffChapter,
+    VerdictsDocument,
+)
 from e820pool.report.costs import costs_of, loaders_of
 from e820pool.report.grouped import findings_of_comparison, findings_of_judged
 from e820pool.report.page.curves import charts_of
@@ -18,13 +25,6 @@ from e820pool.report.page.ranges import (
     segments,
 )
 from e820pool.report.page.views import views_of
-from e820pool.report.results.model import (
-    ChainChapter,
-    ComparisonChapter,
-    ExhaustionChapter,
-    HandoffChapter,
-    VerdictsChapter,
-)
 from e820pool.report.summary import heading, summary
 from e820pool.report.table import human_size
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from e820pool.memory_map import MemoryMap
+    from e820pool.report.chapters import Chapter, Content
     from e820pool.report.costs import EncodingCost
     from e820pool.report.grouped import Told
     from e820pool.report.page.curves import Chart
     from e820pool.report.page.ranges import Layer
     from e820pool.report.page.views import View
-    from e820pool.report.results.model import Chapter
 
 __all__ = ("MapRow", "MapShown", "Shown", "finding_ids", "shown")
 
@@ -88,7 +88,7 @@ class Shown:
     kind: str
     heading: str
     summary: str
-    chapter: Chapter
+    content: Content
     map: MapShown | None = None
     charts: tuple[Chart, ...] = ()
     costs: tuple[EncodingCost, ...] = ()
@@ -100,73 +100,79 @@ def finding_ids(shown_chapters: Sequence[Shown]) -> set[str]:
     """Return the ids of all findings that the chapters name."""
     ids = {finding.id for one in shown_chapters for finding, _ in one.findings}
     for one in shown_chapters:
-        if isinstance(one.chapter, ChainChapter):
-            for hop in one.chapter.hops:
-                predicted = hop.predicted.findings if hop.predicted else ()
-                ids |= {finding.id for finding in (*predicted, *hop.pool_findings)}
+        if isinstance(one.content, ChainDocument):
+            for hop in one.content.hops:
+                ids |= {finding.id for finding in hop.findings}
     return ids
 
 
-@singledispatch
 def shown(chapter: Chapter) -> Shown:
     """Return what a page shows of a chapter."""
-    raise TypeError(type(chapter).__name__)
+    plain = Shown(
+        kind=_TEMPLATES[type(chapter.content)],
+        heading=heading(chapter),
+        summary=summary(chapter.content),
+        content=chapter.content,
+    )
+    return replace(plain, **_parts(chapter.content))
 
 
-@shown.register
-def _(chapter: HandoffChapter) -> Shown:
-    firmware = chapter.before
+_TEMPLATES = {
+    HandoffChapter: "handoff",
+    VerdictsDocument: "verdicts",
+    ComparisonDocument: "comparison",
+    ExhaustionDocument: "exhaustion",
+    ChainDocument: "chain",
+}
+
+
+@singledispatch
+def _parts(content: Content) -> dict[str, Any]:
+    raise TypeError(type(content).__name__)
+
+
+@_parts.register
+def _(content: HandoffChapter) -> dict[str, Any]:
+    firmware = content.before
     before = None if firmware is None else (firmware, _numbered(firmware, "firmware"))
     drawn = _drawn(
         before,
-        (chapter.after, chapter.sources),
-        ledger_layer(chapter.ledger),
+        (content.after, content.sources),
+        ledger_layer(content.ledger),
         ("before", "after"),
     )
-    told = tuple(findings_of_judged(chapter.judged))
-    return replace(_shown("handoff", chapter), map=drawn, findings=told)
+    return {"map": drawn, "findings": tuple(findings_of_judged(content.verdicts))}
 
 
-@shown.register
-def _(chapter: VerdictsChapter) -> Shown:
-    told = tuple(findings_of_judged(chapter.judged))
-    return replace(_shown("verdicts", chapter), findings=told)
+@_parts.register
+def _(content: VerdictsDocument) -> dict[str, Any]:
+    return {"findings": tuple(findings_of_judged(content.verdicts))}
 
 
-@shown.register
-def _(chapter: ComparisonChapter) -> Shown:
-    return replace(
-        _shown("comparison", chapter),
-        costs=costs_of(chapter),
-        loaders=loaders_of(chapter),
-        findings=tuple(findings_of_comparison(chapter)),
-    )
+@_parts.register
+def _(content: ComparisonDocument) -> dict[str, Any]:
+    return {
+        "costs": costs_of(content),
+        "loaders": loaders_of(content),
+        "findings": tuple(findings_of_comparison(content)),
+    }
 
 
-@shown.register
-def _(chapter: ExhaustionChapter) -> Shown:
-    return replace(_shown("exhaustion", chapter), charts=charts_of(chapter))
+@_parts.register
+def _(content: ExhaustionDocument) -> dict[str, Any]:
+    return {"charts": charts_of(content)}
 
 
-@shown.register
-def _(chapter: ChainChapter) -> Shown:
-    first, last = chapter.hops[0], chapter.hops[-1]
+@_parts.register
+def _(content: ChainDocument) -> dict[str, Any]:
+    first, last = content.hops[0], content.hops[-1]
     drawn = _drawn(
-        (first.table, _numbered(first.table, first.kernel)),
-        (last.table, _numbered(last.table, last.kernel)),
+        (first.memory_map, _numbered(first.memory_map, first.kernel)),
+        (last.memory_map, _numbered(last.memory_map, last.kernel)),
         extent_layer(last.deposits),
         ("first kernel", "last kernel"),
     )
-    return replace(_shown("chain", chapter), map=drawn)
-
-
-def _shown(kind: str, chapter: Chapter) -> Shown:
-    return Shown(
-        kind=kind,
-        heading=heading(chapter),
-        summary=summary(chapter),
-        chapter=chapter,
-    )
+    return {"map": drawn}
 
 
 def _numbered(memory_map: MemoryMap, what: str) -> tuple[str, ...]:

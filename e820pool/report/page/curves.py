@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from string import ascii_uppercase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from e820pool.report.summary import curve_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from e820pool.report.results.model import Curve, ExhaustionChapter
+    from e820pool.report.chapters import ExhaustionDocument, RunDocument
     from e820pool.stress.limits import Limit
 
 __all__ = ("LINES", "Chart", "Line", "Mark", "charts_of")
@@ -74,16 +74,22 @@ class Chart:
     nr_left_out: int
 
 
-def charts_of(chapter: ExhaustionChapter) -> tuple[Chart, ...]:
+class _Curve(NamedTuple):
+    run: RunDocument
+    points: tuple[tuple[int, int], ...]
+
+
+def charts_of(chapter: ExhaustionDocument) -> tuple[Chart, ...]:
     """Return a chart for each host that has a curve."""
-    hosts: dict[str, list[Curve]] = {}
-    for one in chapter.curves:
-        if one.points:
-            hosts.setdefault(one.host, []).append(one)
+    hosts: dict[str, list[_Curve]] = {}
+    for run in chapter.results:
+        if run.samples:
+            curve = _Curve(run, chapter.points_of(run))
+            hosts.setdefault(run.host, []).append(curve)
     return tuple(_chart(chapter, host, curves) for host, curves in hosts.items())
 
 
-def _chart(chapter: ExhaustionChapter, host: str, curves: list[Curve]) -> Chart:
+def _chart(chapter: ExhaustionDocument, host: str, curves: list[_Curve]) -> Chart:
     shown = curves[:LINES]
     x = _Axis(1, max(call for one in shown for call, _ in one.points))
     values = [max(entries, 1) for one in shown for _, entries in one.points]
@@ -122,13 +128,13 @@ def _limits(near: list[Limit], y: _Axis) -> tuple[Mark, ...]:
 
 
 def _lines(
-    curves: list[Curve], x: _Axis, y: _Axis, chapter: ExhaustionChapter
+    curves: list[_Curve], x: _Axis, y: _Axis, chapter: ExhaustionDocument
 ) -> Iterator[Line]:
-    policies = list(dict.fromkeys(one.policy for one in curves))
+    policies = list(dict.fromkeys(one.run.policy for one in curves))
     runs: dict[str, int] = {}
     for number, one in enumerate(curves):
-        hue = policies.index(one.policy)
-        run = runs[one.policy] = runs.get(one.policy, -1) + 1
+        hue = policies.index(one.run.policy)
+        run = runs[one.run.policy] = runs.get(one.run.policy, -1) + 1
         # Each letter at a share of its own, so that they keep apart where curves meet.
         call, entries = _point_at(one, x, (number + 1) / (len(curves) + 1))
         yield Line(
@@ -139,16 +145,16 @@ def _lines(
             x=x.percent(call),
             y=y.percent_down(entries),
             is_dot=len(one.points) == 1,
-            label=f"{one.policy}, seed {one.seed}",
-            title=curve_sentence(one, chapter),
+            label=f"{one.run.policy}, seed {one.run.seed}",
+            title=curve_sentence(one.run, chapter),
         )
 
 
-def _point_at(one: Curve, x: _Axis, share: float) -> tuple[int, int]:
+def _point_at(one: _Curve, x: _Axis, share: float) -> tuple[int, int]:
     return min(one.points, key=lambda point: abs(x.share(point[0]) - share))
 
 
-def _polyline(one: Curve, x: _Axis, y: _Axis) -> str:
+def _polyline(one: _Curve, x: _Axis, y: _Axis) -> str:
     step = max(1, math.ceil(len(one.points) / _POINTS))
     # A lone point is a line of no length, which its round ends make a dot.
     kept = [*(one.points[:-1:step] or one.points), one.points[-1]]

@@ -11,10 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from e820pool import __version__
+from e820pool.compat.documents import VerdictDocument
 from e820pool.findings import counted
+from e820pool.report.chapters import HopDocument
 from e820pool.report.explanations import explanations
 from e820pool.report.page.context import finding_ids, shown
-from e820pool.report.results.model import HopStep
 from e820pool.report.summary import pages_text
 from e820pool.report.table import human_size
 from e820pool.report.verdicts import judged_on_lines
@@ -23,7 +24,7 @@ from e820pool.report.zones import LABELS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from e820pool.report.results.model import Chapter, Judged, MatrixCell
+    from e820pool.report.chapters import CellDocument, Chapter
 
 __all__ = ("html_report",)
 
@@ -68,9 +69,19 @@ def _pages() -> Environment:
 
 
 # Of what has a verdict: a kernel's row, a cell, or a hop of a chain.
-def _judged_on(rows: Sequence[Judged | MatrixCell | HopStep]) -> list[str]:
-    found = (row.predicted if isinstance(row, HopStep) else row.verdict for row in rows)
+def _judged_on(
+    rows: Sequence[VerdictDocument | CellDocument | HopDocument],
+) -> list[str]:
+    found = (_verdict_of(row) for row in rows)
     return judged_on_lines([one for one in found if one is not None])
+
+
+def _verdict_of(
+    row: VerdictDocument | CellDocument | HopDocument,
+) -> VerdictDocument | None:
+    if isinstance(row, VerdictDocument):
+        return row
+    return row.predicted if isinstance(row, HopDocument) else row.verdict
 
 
 def _source(pages: Environment, name: str) -> str:

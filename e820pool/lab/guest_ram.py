@@ -35,6 +35,11 @@ FIRMWARE_SLACK_BYTES = 16 * _MIB
 """RAM of the virtual machine beyond what the handoff calls RAM: SeaBIOS keeps its
 tables and scratch memory at the top of RAM below 4 GiB."""
 
+# SeaBIOS's tables alone, which it leaves below the top: 0x25000 bytes on a PC of QEMU
+# with all its devices (RAM ends at 0xbffdb000), less on the lab's. Its scratch memory
+# below them is free again when the kernel is entered, and cleared before that.
+_FIRMWARE_TABLE_BYTES = 0x2_0000
+
 # pc_init1() in hw/i386/pc_piix.c (QEMU 7.2): without RAM above 4 GiB up to 3.5 GiB lie
 # below, with it 3 GiB at most; max-ram-below-4g lowers either.
 _LOW_LIMIT_ALONE = 0xE000_0000
@@ -76,11 +81,14 @@ class RamLayout:
         low_bytes: RAM below 4 GiB.
         high_bytes: RAM from 4 GiB on.
         devices: ``[start, end)`` in bytes of each memory device, sorted.
+        has_acpi: whether there is room for the firmware's tables; without them the
+            machine is one without ACPI, as Firecracker's was.
     """
 
     low_bytes: int
     high_bytes: int = 0
     devices: tuple[tuple[int, int], ...] = ()
+    has_acpi: bool = True
 
     @property
     def total_bytes(self) -> int:
@@ -150,15 +158,18 @@ def layout_for(ram: ExtentSet, devices: Sequence[tuple[int, int]] = ()) -> RamLa
     low = int(below.ends[-1]) << PAGE_SHIFT
     high = ((int(above.ends[-1]) << PAGE_SHIFT) - _FOUR_GIB) if above else 0
     limit = _LOW_LIMIT if above else _LOW_LIMIT_ALONE
-    if low + FIRMWARE_SLACK_BYTES > limit:
+    has_tables = low + _FIRMWARE_TABLE_BYTES <= limit
+    if low > limit or (devices and not has_tables):
+        most = limit - _FIRMWARE_TABLE_BYTES if devices else limit
         raise LabError(
-            f"RAM up to {low:#x} cannot be built in QEMU: its PC has "
-            f"{limit - FIRMWARE_SLACK_BYTES:#x} bytes of it below 4 GiB"
+            f"RAM up to {low:#x} cannot be built in QEMU: its PC has {most:#x} bytes "
+            "of it below 4 GiB"
         )
     layout = RamLayout(
-        low_bytes=round_up(low, _MIB) + FIRMWARE_SLACK_BYTES,
+        low_bytes=min(round_up(low, _MIB) + FIRMWARE_SLACK_BYTES, limit),
         high_bytes=round_up(high, _MIB),
         devices=tuple(sorted(devices)),
+        has_acpi=has_tables,
     )
     _validate_devices(layout)
     return layout

@@ -93,6 +93,7 @@ def qemu_argv(spec: VmSpec, channels: VmChannels, *, qemu: str = _QEMU) -> list[
     """Return the command line of the machine."""
     ram = spec.ram
     machine = "pc,memory-backend=ram"
+    machine += "" if ram.has_acpi else ",acpi=off"
     if ram.high_bytes:
         # RAM above 4 GiB: where the part below ends is the handoff's matter.
         machine += f",max-ram-below-4g={ram.low_bytes}"

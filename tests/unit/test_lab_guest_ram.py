@@ -79,13 +79,28 @@ def test_the_machine_has_the_ram_of_the_map_and_slack_for_its_firmware(ram, low,
     "ram",
     [
         [(4 * GIB, 5 * GIB)],
-        [(0, 3 * GIB + 497 * MIB)],
-        [(0, 3 * GIB), (4 * GIB, 5 * GIB)],
+        [(0, 3 * GIB + 513 * MIB)],
+        [(0, 3 * GIB + MIB), (4 * GIB, 5 * GIB)],
     ],
 )
 def test_ram_where_no_pc_has_it_is_a_lab_error(ram):
     with pytest.raises(LabError, match="cannot be built in QEMU"):
         layout_for(ExtentSet((start >> 12, end >> 12) for start, end in ram))
+
+
+@pytest.mark.parametrize(
+    ("end", "has_acpi"),
+    [
+        (0xBFFDB000, True),  # QEMU's own PC: its tables lie from there on
+        (0xBFFE0000, True),
+        (0xBFFE1000, False),
+        (0xC0000000, False),  # Firecracker
+    ],
+)
+def test_ram_that_ends_near_3_gib_leaves_no_room_for_scratch_memory(end, has_acpi):
+    ram = [(0, end), (4 * GIB, 5 * GIB)]
+    layout = layout_for(ExtentSet((a >> 12, b >> 12) for a, b in ram))
+    assert (layout.low_bytes, layout.has_acpi) == (3 * GIB, has_acpi)
 
 
 def test_reads_and_writes_are_seen_and_nothing_else(folder):

@@ -72,6 +72,12 @@ def test_with_ram_above_4_gib_the_low_part_ends_where_the_layout_says():
     assert values(both, "-m") == [f"size={192 * MIB}B"]
 
 
+def test_without_room_for_its_tables_the_machine_has_no_acpi():
+    argv = qemu_argv(spec(RamLayout(low_bytes=3 << 30, has_acpi=False)), CHANNELS)
+    assert "acpi=off" in values(argv, "-machine")[0]
+    assert "acpi=off" not in values(qemu_argv(spec(), CHANNELS), "-machine")[0]
+
+
 def test_each_memory_device_is_a_pc_dimm_on_a_shared_file():
     gib = 1 << 30
     ram = RamLayout(

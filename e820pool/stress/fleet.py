@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,10 +66,24 @@ class Captured:
     def key(self) -> str:
         """Return a name for exactly this question, the same on every machine.
 
-        The version of the package is part of it, since the answer depends on it.
+        The version of the package and what it knows of the kernels are part of it,
+        since the answer depends on them.
         """
-        told = json.dumps([__version__, _RESULT_VERSION, asdict(self)], sort_keys=True)
+        known = [_known_of(kernel) for kernel in self.kernels]
+        asked = [__version__, _RESULT_VERSION, asdict(self), known]
+        told = json.dumps(asked, sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()[:24]
+
+
+# As text that is the same in every process: sets have no order.
+@cache
+def _known_of(kernel: str) -> list[Any]:
+    try:
+        profile = profile_for(kernel)
+    except E820PoolError:
+        return []
+    config = sorted((name, repr(value)) for name, value in profile.config.items())
+    return [sorted(profile.behaviours), config, profile.capacity, profile.checked]
 
 
 def check_captured(host: Captured) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """No kept result is that of another question, whatever differs between the two."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from e820pool.experiments.jobs import JobOptions
 from e820pool.experiments.kept_results import KeptResults, finished_results
+from e820pool.kernel.profiles import profile_for
 from e820pool.memory_devices import MemoryDevices
 from e820pool.sources.buddyinfo import ZoneFree
 from e820pool.stress.cells import Cell
-from e820pool.stress.fleet import Captured, check_captured
+from e820pool.stress.fleet import Captured, _known_of, check_captured
 from e820pool.stress.workload import Workload
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -97,3 +98,16 @@ def test_a_simulation_s_result_is_of_these_very_arguments(asked):
 @given(questions(Captured, HOSTS))
 def test_a_kept_verdict_is_the_fresh_one(asked):
     assert answers(check_captured, asked) == [check_captured(one) for one in asked]
+
+
+def test_a_kernel_of_which_other_data_are_known_is_another_question(monkeypatch):
+    host = Captured(id="a", kernels=("6.1", "none"))
+    before = host.key
+    other = replace(profile_for("6.1"), behaviours=frozenset(["memblock"]))
+    monkeypatch.setattr("e820pool.stress.fleet.profile_for", lambda _: other)
+    _known_of.cache_clear()
+    after = host.key
+    monkeypatch.undo()
+    _known_of.cache_clear()
+    assert after != before
+    assert host.key == before

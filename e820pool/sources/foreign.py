@@ -18,6 +18,17 @@ _NODES = (
     r"Early memory node ranges|"
     r"^[ \t]{0,40}(?:\[[^]\n]{0,40}\] {1,9})?node {1,9}\d+: \[mem 0x"
 )
+_ZERO_PAGE = "hexdump -C /sys/kernel/boot_params/data, all of its 4096 bytes"
+# gdb's x, QEMU's xp, crash's rd.
+_DEBUGGER = (
+    r"^[>|# \t]{0,40}(?:0x)?[0-9a-f]{8,16}(?: <[^>\n]{0,80}>)?:\s{1,4}"
+    r"(?:0x[0-9a-f]{2,16}[ \t]|[0-9a-f]{16} [0-9a-f]{16}(?: |$))"
+)
+# od, hexdump -b; xxd -b; xxd -i.
+_OTHER_DUMP = (
+    r"^[>|# \t]{0,40}(?:[0-9a-f]{7} [0-7]{3}(?:[0-7]{3})? [0-7]{3}"
+    r"|[0-9a-f]{8}: [01]{8} [01]{8} |unsigned char \w{1,80}\[|(?:0x[0-9a-f]{2}, ?){8})"
+)
 # Each is tried at every place of a text: a repeat at its start is bounded.
 # What people give for a memory map: how it is told, what it is, what to give instead.
 # The first that fits counts, and they are looked for in the first part of a text.
@@ -97,6 +108,8 @@ _KNOWN = (
         r"\b0x[0-9a-f]{1,16}[-,: \t]{1,9}0x[0-9a-f]{1,16}\b.{0,4}System RAM",
         *("what a script printed of /sys/firmware/memmap", _MEMMAP),
     ),
+    (_DEBUGGER, "what a debugger printed of memory", _ZERO_PAGE),
+    (_OTHER_DUMP, "bytes in octal, in binary or as an array of C", _ZERO_PAGE),
     (r"^[ \t]{0,40}<(?:!DOCTYPE|html)", "a web page", "the text of the log"),
     (r"^%PDF-", "a PDF file", "the text of the log"),
 )

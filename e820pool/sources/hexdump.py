@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError
 from e820pool.sources.log_text import clean_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ("bytes_of_hexdump", "looks_like_hexdump")
 
 # No more than a zero page has is kept; a longer dump is refused.
 _LIMIT = 1 << 20
 
-# `hexdump -C` and `od -Ax -tx1`: single bytes, then the characters between marks; plain
-# `hexdump`: words of two bytes, the low one first. `xxd`: a colon, groups of any width,
-# then two blanks and the characters. What stands before an address is what mail and
-# comments put there.
+# `hexdump -C` and `od -tx1`: single bytes, then the characters between marks; plain
+# `hexdump`, `hexdump -x`, `od -tx2` to -tx8: words, the low byte first. `xxd`: a colon,
+# groups of any width, then two blanks and the characters. What stands before an address
+# is what mail and comments put there.
+_BEFORE = r"[\s>|#*]{0,40}"
+_WORDS = "|".join(
+    rf"{word}(?:[ \t]{{1,4}}{word}){{0,{most}}}"
+    for word, most in (
+        (f"[0-9a-fA-F]{{{digits}}}", 63 // digits) for digits in (2, 4, 8, 16)
+    )
+)
 _PLAIN = re.compile(
-    r"[\s>|#*]{0,40}(?P<at>[0-9a-fA-F]{6,16})[ \t]{1,3}"
-    r"(?P<data>[0-9a-fA-F]{2}(?:[ \t]{1,2}[0-9a-fA-F]{2}){0,31}"
-    r"|[0-9a-fA-F]{4}(?:[ \t]{1,4}[0-9a-fA-F]{4}){0,15})[ \t]*(?:[|>].*)?$"
+    rf"{_BEFORE}(?P<at>[0-9a-fA-F]{{6,16}})[ \t]{{1,4}}(?P<data>{_WORDS})"
+    r"[ \t]*(?:[|>].*)?$"
 )
 _XXD = re.compile(
-    r"[\s>|#*]{0,40}(?P<at>[0-9a-fA-F]{6,16}):[ \t]"
+    rf"{_BEFORE}(?P<at>[0-9a-fA-F]{{6,16}}):[ \t]"
     r"(?P<data>(?:[0-9a-fA-F]{2}){1,256}(?: (?:[0-9a-fA-F]{2}){1,32}){0,255})"
     r"(?:[ \t]{2}.*|[ \t]*)$"
 )
-# `xxd -p`: nothing but digits.
-_BARE = re.compile(r"[0-9a-fA-F\s]{8192,16384}")
+# `xxd -p`: nothing but digits on a line.
+_BARE = re.compile(rf"^{_BEFORE}([0-9a-fA-F]{{2,8192}})[ \t\r]*$", re.MULTILINE)
+_BARE_DIGITS = 8192
+# Addresses are hexadecimal but od's, which are octal, or with -Ad decimal.
+_BASES = (16, 8, 10)
+_WHOLE = 0x1000
 _SHORT = re.compile(r"^[\s>|#*]{0,40}(?P<at>[0-9a-fA-F]{6,16}):?[ \t]*$")
 _SAME = re.compile(r"^[\s>|#]{0,40}\*[ \t]*$")
 
@@ -37,19 +52,25 @@ def looks_like_hexdump(text: str) -> bool:
 
     Two lines that follow each other, with the second address where the first ends.
     """
-    if _is_bare(text):
+    if _bare_digits(text):
         return True
-    before: int | None = None
+    before: str | None = None
+    size = 0
     for raw in text[: 1 << 14].split("\n")[:40]:
         match = _matched(raw.rstrip("\r"))
         if match is not None:
-            at, data = int(match["at"], 16), _bytes(match)
-            if before is not None and at == before:
+            if before is not None and any(_follows(before, size, match["at"])):
                 return True
-            before = at + len(data)
-        elif _SAME.match(raw) and before is not None:
+            before, size = match["at"], len(_bytes(match))
+        elif _SAME.match(raw.rstrip("\r")) and before is not None:
             return True
     return False
+
+
+def _follows(before: str, size: int, at: str) -> Iterator[bool]:
+    for base in _BASES:
+        with contextlib.suppress(ValueError):
+            yield int(before, base) + size == int(at, base)
 
 
 def bytes_of_hexdump(text: str, origin: str) -> bytes:
@@ -58,8 +79,17 @@ def bytes_of_hexdump(text: str, origin: str) -> bytes:
     Raises:
         BadImageError: bytes are missing, or there are too many.
     """
-    if _is_bare(text):
-        return bytes.fromhex("".join(text.split()))
+    if digits := _bare_digits(text):
+        return bytes.fromhex(digits)
+    for base in _BASES[1:]:
+        with contextlib.suppress(BadImageError, ValueError):
+            data = _bytes_at(text, base, origin)
+            if len(data) == _WHOLE:
+                return data
+    return _bytes_at(text, _BASES[0], origin)
+
+
+def _bytes_at(text: str, base: int, origin: str) -> bytes:
     data = bytearray()
     last = b""
     repeats = False
@@ -72,7 +102,7 @@ def bytes_of_hexdump(text: str, origin: str) -> bytes:
         address = match or end
         if address is None:
             continue
-        at = int(address["at"], 16)
+        at = int(address["at"], base)
         if repeats and len(data) < at <= _LIMIT:
             data += (last * ((at - len(data)) // len(last) + 1))[: at - len(data)]
         repeats = False
@@ -85,8 +115,11 @@ def bytes_of_hexdump(text: str, origin: str) -> bytes:
     return bytes(data)
 
 
-def _is_bare(text: str) -> bool:
-    return len(text) <= 1 << 15 and _BARE.fullmatch(text) is not None
+def _bare_digits(text: str) -> str:
+    if not _BARE_DIGITS <= len(text) <= 1 << 16:
+        return ""
+    digits = "".join(_BARE.findall(text))
+    return digits if len(digits) == _BARE_DIGITS else ""
 
 
 def _validate_next(at: int, reach: int, line: int, origin: str) -> None:
@@ -109,7 +142,7 @@ def _matched(text: str) -> re.Match[str] | None:
 
 def _bytes(match: re.Match[str]) -> bytes:
     groups = match["data"].split()
-    # Plain `hexdump` prints words as this machine's processor reads them.
-    swaps = match.re is _PLAIN and len(groups[0]) == 4
+    # Words are printed as this machine's processor reads them.
+    swaps = match.re is _PLAIN
     parts = (bytes.fromhex(group) for group in groups)
     return b"".join(part[::-1] if swaps else part for part in parts)

@@ -58,6 +58,9 @@ _ALIKE = frozenset({"systemrom"})
 # (mm/memory_hotplug.c, add_memory_driver_managed(), 5.8 to 7.3).
 _DRIVER_RAM = "System RAM ("
 
+# What lists in quotes and editors put behind a name.
+_AROUND = " \t\r\"',;|$"
+
 # So many lines are listed, the rest is counted.
 _SHOWN = 8
 
@@ -190,6 +193,8 @@ def _joined(begun: str, text: str) -> str | None:
         name = _BARE_NAMES.get("".join(whole[last.end() :].split()))
         if name is not None:
             return whole[: last.end()] + name
+        if _LETTERS.sub("", whole[last.end() :].lower()) in _ALIKE:
+            return whole
         if not _RANGE.search(begun) and not _RANGE.search(text):
             return whole
     return None
@@ -209,7 +214,7 @@ def _parsed(line: LogLine) -> Iterator[_Line]:
             indent=len(blanks.expandtabs()),
             first=int(match["first"], 16),
             last=int(match["last"], 16),
-            name=known if known and end < len(text) else name.strip(),
+            name=known if known and end < len(text) else name.strip(_AROUND),
         )
         since = end
 

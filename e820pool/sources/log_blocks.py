@@ -7,8 +7,15 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
 from e820pool.extents import ByteRangeSet
+from e820pool.sources.log_edits import (
+    AFTER_MAP,
+    LaterEdit,
+    after_map_start,
+    after_map_state,
+    edit_of,
+    is_surely_edit,
+)
 from e820pool.sources.log_entry import (
     HEAD,
     HEADLINE,
@@ -24,14 +31,13 @@ from e820pool.sources.log_entry import (
     is_surely_entry,
     parse_entry,
 )
-from e820pool.type_words import match_log_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from e820pool.sources.log_text import LogLine
 
-__all__ = ("Boot", "CutEntry", "LaterEdit", "LogBlock", "boots_of")
+__all__ = ("Boot", "CutEntry", "LogBlock", "boots_of")
 
 # A line without any of these is of no interest, unless it stands near to one that
 # is. Looking for each in turn is several times faster than one pattern of them all,
@@ -39,15 +45,12 @@ __all__ = ("Boot", "CutEntry", "LaterEdit", "LogBlock", "boots_of")
 _HINTS = (
     *("e820", "BIOS-", "RAM map", "setup_data:", "user:", "modified", "extended"),
     *("Xen:", "LGUEST:", "Linux version ", "ntries", "table full", "-defined"),
-    *("last_pfn", "econdary CPUs", "Booting SMP", "elfcorehdr=", "physical"),
-    *("ommand line:", "SRAT: "),
+    *("last_pfn", "econdary CPUs", "Booting SMP", "physical", "ommand line:"),
+    *("SRAT: ", " ==> ", "aperture over", "bad mem addr"),
 )
 # So many lines after a piece of a map are looked at without a hint, since a broken
 # line has none: an entry that is broken at every sixth column has as many.
 _NEAR = 16
-# trim_bios_range() (arch/x86/kernel/setup.c) edits the first page and the BIOS area in
-# every kernel.
-_LOW_MEMORY = 1 << 20
 # An entry is put together from no more lines, in no more ways at a time.
 _LINES_JOINED = 16
 _WAYS_LIMIT = 4
@@ -56,22 +59,19 @@ _BODY_LIMIT = 400
 
 # What a line can say, in the order in which it stands there: transports put several
 # lines on one. "Ooops! Too many entries in the memory map!" to 3.4; "too many entries;
-# ignoring [mem ..]" to 6.19; "E820 table full; ignoring [mem ..]" since 7.0. Edits of
-# the table: __e820__range_update() and __e820__range_remove(), arch/x86/kernel/e820.c;
-# with "range:" from 2.6.27 to 3.4. The SRAT's memory: "hot plug zone found A - B", an
-# exclusive end, in 2.6; " Hot Pluggable" behind the range in the 3.9 era; " hotplug"
-# since (drivers/acpi/numa/srat.c acpi_numa_memory_affinity_init()).
+# ignoring [mem ..]" to 6.19; "E820 table full; ignoring [mem ..]" since 7.0. The SRAT's
+# memory: "hot plug zone found A - B", an exclusive end, in 2.6; " Hot Pluggable" behind
+# the range in the 3.9 era; " hotplug" since (drivers/acpi/numa/srat.c
+# acpi_numa_memory_affinity_init()).
 _HEX = "[0-9a-fA-F]{1,16}"
 _EVENT = re.compile(
     rf"(?P<banner>(?<![\w-])Linux version (?P<release>[0-9]\S{{0,80}}))"
     rf"|{HEADLINE}"
-    rf"|e820:? (?P<edit>update|remove) (?:range: )?(?:\[mem 0x(?P<start>{_HEX})-"
-    rf"0x(?P<last>{_HEX})\]|(?P<from>{_HEX}) - (?P<to>{_HEX}))"
+    rf"|{AFTER_MAP}"
     rf"|(?P<dropped>[Tt]oo many entries(?: in the memory map|; ignoring)"
     r"|E820 table full; ignoring)"
-    r"|last_pfn = (?P<pfn>0x[0-9a-fA-F]{1,16})(?= |$)"
     r"|(?P<smp>Bringing up secondary CPUs|Booting SMP configuration)"
-    r"|(?P<cmdline>ommand line:)|(?P<corehdr>\belfcorehdr=)"
+    r"|(?P<cmdline>ommand line:)"
     r"|(?P<srat>SRAT: )(?:Node [0-9]{1,10} PXM [0-9]{1,10} "
     rf"\[mem 0x(?P<near>{_HEX})-0x(?P<far>{_HEX})\] (?:hotplug|Hot Pluggable)"
     rf"|hot plug zone found (?P<zone>{_HEX}) - (?P<zone_end>{_HEX}))"
@@ -79,8 +79,11 @@ _EVENT = re.compile(
 )
 # What the hypervisor prints of its own map is no piece of a kernel's.
 _HYPERVISOR = "(XEN)"
-# A command line that a transport wrapped has no more lines.
-_CMDLINE_LINES = 16
+# What the command line of a capture kernel has, and what stands before one: the first
+# is said before the map, the other after it. Another message has a colon.
+_CAPTURES = "elfcorehdr="
+_BEFORE_CMDLINE = re.compile(r"(?:Kernel c|(?P<early>C))$")
+_MESSAGE = re.compile(r":(?:\s|$)")
 # What mail, comments and markup put before a line.
 _QUOTED = re.compile(r"\s*[>|#*]")
 # What goes on behind the last entry of a line is another message.
@@ -99,33 +102,6 @@ class CutEntry(NamedTuple):
 
     line: int
     block: BlockName | None
-
-
-class LaterEdit(NamedTuple):
-    """Hold what a kernel did to its table after a map was printed.
-
-    Attributes:
-        line: number of the line that says so.
-        addr, size: bytes.
-        before, after: types; ``after`` is None where the range was removed.
-    """
-
-    line: int
-    addr: int
-    size: int
-    before: int | None
-    after: int | None
-
-    @property
-    def takes_ram(self) -> bool:
-        """Return whether RAM became something else, or nothing."""
-        stays = (E820_TYPE_RAM, E820_TYPE_RESERVED_KERN)
-        return self.before == E820_TYPE_RAM and self.after not in stays
-
-    @property
-    def is_above_low_memory(self) -> bool:
-        """Return whether it reaches above 1 MiB: what lies below, all kernels edit."""
-        return self.addr + self.size > _LOW_MEMORY
 
 
 @dataclass(slots=True, kw_only=True)
@@ -231,7 +207,8 @@ class _Gather:
         self.near = 0
         self.prefix = ""
         self.who = ""
-        self.cmdline = 0
+        # The next boot's command line, which is said before anything else of it.
+        self.is_capture_next = False
         self.seen_pfn = False
         self.cut_before = 0
         self.maps: dict[tuple[LogEntry, ...], list[LogEntry]] = {}
@@ -283,6 +260,7 @@ class _Gather:
             yield self.ahead[at - 1]
 
     def _read(self, line: LogLine) -> None:
+        line = self._with_rest(line)
         events = list(_EVENT.finditer(line.text))
         spans: list[tuple[int, int]] = []
         stops = [*(event.start() for event in events[1:]), len(line.text)]
@@ -359,6 +337,33 @@ class _Gather:
                 return None
         return found if found is not None and found.nr_lines else None
 
+    # A line that ends inside of an edit, with the rest of that.
+    def _with_rest(self, line: LogLine) -> LogLine:
+        at = after_map_start(line.text)
+        if at is None:
+            return line
+        prefix, ways = line.text[:at], [line.text[at:].rstrip().removesuffix("=20")]
+        for nr_lines, follow in enumerate(self._following(), 1):
+            body = follow.text[:_BODY_LIMIT]
+            more = [
+                way.rstrip() + body[start:]
+                for way in ways
+                for start in body_starts(body, prefix)
+            ]
+            for text in more:
+                if after_map_state(text) == "whole":
+                    whole = prefix + text + follow.text[_BODY_LIMIT:]
+                    self._consume(_Joined(whole, nr_lines, len(follow.text)))
+                    return line._replace(text=whole)
+            ways = [text for text in more if after_map_state(text) == "begun"]
+            ways = list(dict.fromkeys(ways))[:_WAYS_LIMIT]
+            if not ways:
+                break
+        event = _EVENT.match(line.text, at)
+        if is_surely_edit(line.text[at:]) and (event is None or not event["edit"]):
+            self._cut(line.number, None)
+        return line
+
     def _consume(self, joined: _Joined) -> None:
         # Blank lines among them are consumed as well.
         count = 0
@@ -397,7 +402,7 @@ class _Gather:
         if not spans:
             self.cut_before = 0
 
-    def _cut(self, number: int, block: BlockName) -> None:
+    def _cut(self, number: int, block: BlockName | None) -> None:
         self.boot.cut.append(CutEntry(number, block))
         self.cut_before = number
         self.near = _NEAR
@@ -412,18 +417,16 @@ class _Gather:
         elif event["pfn"] is not None:
             self._last_pfn(int(event["pfn"], 16))
         elif event["cmdline"] is not None:
-            self.cmdline = line.number
-        elif event["corehdr"] is not None:
-            near = line.number - self.cmdline <= _CMDLINE_LINES
-            boot.is_capture |= bool(self.cmdline) and near
+            self._command_line(line, event, stop)
         elif event["srat"] is not None:
             _note_srat(boot, event)
         elif event["dropped"] is not None:
             boot.dropped.append(line.number)
-        elif boot.blocks and event["edit"] is not None:
-            boot.edits.append(_edit(line, event, stop))
-        elif "bios" in boot.blocks and event["smp"] is not None:
-            boot.has_hole |= not self.seen_pfn
+        elif event["smp"] is not None:
+            boot.has_hole |= "bios" in boot.blocks and not self.seen_pfn
+        elif boot.blocks:
+            edit = edit_of(event, line.text[event.end() : stop], line.number)
+            boot.edits += [edit] if edit is not None else []
 
     def _open_headline(self, line: LogLine, what: str) -> None:
         header = block_of_headline(what)
@@ -438,7 +441,24 @@ class _Gather:
             self._next_boot()
         self.boots[-1] = Boot(first_line=line.number, release=release)
         self.header = self.block = None
-        self.cmdline, self.seen_pfn = 0, False
+        self.is_capture_next = self.seen_pfn = False
+
+    # Transports may have wrapped it, which is the longest line of a boot. Where the
+    # banner was lost an early one after a map is the next boot's.
+    def _command_line(self, line: LogLine, event: re.Match[str], stop: int) -> None:
+        before = _BEFORE_CMDLINE.search(line.text, 0, event.start())
+        prefix = line.text[: before.start() if before else event.start()]
+        said = line.text[event.end() : stop]
+        for follow in self._following() if stop == len(line.text) else ():
+            body = follow.text[next(body_starts(follow.text, prefix, like=True)) :]
+            if _MESSAGE.search(body):
+                break
+            said += body.strip()
+        is_capture = _CAPTURES in said
+        if self.boot.blocks and before is not None and before["early"]:
+            self.is_capture_next = is_capture
+        else:
+            self.boot.is_capture |= is_capture
 
     def _last_pfn(self, pfn: int) -> None:
         self.seen_pfn = True
@@ -458,9 +478,9 @@ class _Gather:
         # A long log has thousands of boots of one machine: their maps are kept once.
         for block in self.boot.blocks.values():
             block.entries = self.maps.setdefault(tuple(block.entries), block.entries)
-        self.boots.append(Boot())
+        self.boots.append(Boot(is_capture=self.is_capture_next))
         self.header = self.block = None
-        self.cmdline, self.seen_pfn = 0, False
+        self.is_capture_next = self.seen_pfn = False
 
     def _add(
         self, line: LogLine, entry: LogEntry, prefix: str, change: str = ""
@@ -528,22 +548,6 @@ def _length(text: str) -> int:
 
 def _ends_in_number(text: str) -> bool:
     return _NUMBER_AT_END.search(text.rstrip()) is not None
-
-
-def _edit(line: LogLine, event: re.Match[str], stop: int) -> LaterEdit:
-    if event["start"] is not None:
-        addr, end = int(event["start"], 16), int(event["last"], 16) + 1
-    else:
-        addr, end = int(event["from"], 16), int(event["to"], 16)
-    words = line.text[event.end() : stop]
-    before, _, after = words.partition("==>")
-    return LaterEdit(
-        line.number,
-        addr,
-        max(end - addr, 0),
-        match_log_words(before.strip()).kind,
-        match_log_words(after.strip()).kind if after else None,
-    )
 
 
 # A range that is empty or reversed was damaged on its way.

@@ -23,6 +23,7 @@ __all__ = (
     "HEADLINE",
     "BlockName",
     "LogEntry",
+    "State",
     "begins_entry",
     "begun_head",
     "block_of_headline",
@@ -31,6 +32,7 @@ __all__ = (
     "entry_state",
     "fragments",
     "is_surely_entry",
+    "length_begun",
     "parse_entry",
 )
 
@@ -41,7 +43,7 @@ BLOCKS: tuple[BlockName, ...] = ("bios", "extended", "setup_data", "user", "modi
 """In the order in which a kernel prints them."""
 
 State = Literal["whole", "begun", "other"]
-"""What a text is that starts with the name before an entry, or with a part of it."""
+"""What a text is that starts as a message, such as an entry, or with a part of it."""
 
 # The name before the colon: memory_setup() returns the first ones, the rest are
 # what the later stages call themselves (arch/x86/kernel/e820.c, 2.4 to 7.3).
@@ -303,12 +305,12 @@ def begun_head(text: str, who: str) -> int | None:
         if _is_begun_headline(text[match.start() :]):
             return match.start()
     names = (*((who,) if who else _BLOCK_OF_WHO), *_HEADLINES)
-    longest = max(_overlap(text, f"{name}:") for name in names)
+    longest = max(length_begun(text, f"{name}:") for name in names)
     return len(text) - longest if longest else None
 
 
-# So many characters at the end of a text are the start of a name.
-def _overlap(text: str, name: str) -> int:
+def length_begun(text: str, name: str) -> int:
+    """Return how many characters at the end of a text are the start of a name."""
     for length in range(min(len(name), len(text)), 0, -1):
         if text.endswith(name[:length]):
             return length

@@ -12,13 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from e820pool.findings import Finding
-    from e820pool.sources.log_blocks import Boot, LaterEdit, LogBlock
+    from e820pool.sources.log_blocks import Boot, LogBlock
+    from e820pool.sources.log_edits import LaterEdit
     from e820pool.sources.log_entry import LogEntry
 
 __all__ = ("log_notes",)
 
 # So many lines are listed, the rest is counted.
 _SHOWN = 8
+
+# What lies below, all kernels edit.
+_LOW_MEMORY = ByteRangeSet([(0, 1 << 20)])
 
 # What kernels print when the BIOS map was refused (setup_memory_region of 2.4,
 # e820__memory_setup_default of 7.3).
@@ -148,15 +152,25 @@ def _dialects(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
 
 # What the kernel took out of its RAM after it had printed the map: a machine's own
 # (RMP table, MTRR, GART, EFI's data), which each kernel has to find out for itself.
+# Edits before the user map are the command line's (mem=, memmap=).
 def _edits(boot: Boot, block: LogBlock) -> Iterator[Finding]:
+    user, modified = (boot.blocks.get(name) for name in ("user", "modified"))
+    since = block.lines[-1]
+    if user is not None:
+        since = max(since, user.lines[0])
     edits = [
         edit
         for edit in boot.edits
-        if edit.line >= block.lines[-1] and edit.takes_ram and edit.is_above_low_memory
+        if edit.line >= since and edit.takes_ram and edit.is_above_low_memory
     ]
-    ram = [entry for entry in block.ranges() if entry.type == E820_TYPE_RAM]
-    taken = _bytes_of(edits)
-    pages = (taken & _bytes_of(ram)).pages_touched()
+    ram, taken, lines = _ram_of(block), _bytes_of(edits), [e.line for e in edits]
+    if modified is not None and block.lines[-1] < modified.lines[0]:
+        # Consoles leave the edits out, which are of level debug, and show their sum.
+        before = _ram_of(user) if user is not None else ram
+        gone = before - _ram_of(modified) - _LOW_MEMORY
+        taken |= gone
+        lines += [modified.lines[0]] * bool(gone)
+    pages = (taken & ram).pages_touched()
     if not pages:
         return
     shown = [f"[mem {start:#x}-{end - 1:#x}]" for start, end in taken]
@@ -164,10 +178,14 @@ def _edits(boot: Boot, block: LogBlock) -> Iterator[Finding]:
     yield note(
         "reserved-later",
         f"this kernel reserved {listed} after it had printed this map (first line "
-        f"{edits[0].line}): RAM there may fault in a kernel that does not do the "
+        f"{min(lines)}): RAM there may fault in a kernel that does not do the "
         "same, and is no deposit",
         pages,
     )
+
+
+def _ram_of(block: LogBlock) -> ByteRangeSet:
+    return _bytes_of([e for e in block.ranges() if e.type == E820_TYPE_RAM])
 
 
 def _bytes_of(ranges: Sequence[LaterEdit | LogEntry]) -> ByteRangeSet:

@@ -68,9 +68,12 @@ _ENTITY = re.compile(r"&(?:#[0-9]{1,5}|#x[0-9a-fA-F]{1,4}|[a-z]{2,6});")
 _QUOTED_SIGN = re.compile(r"=(?:3[DdAa]|5[BbDd]|09)")
 _QUOTED_BLANK = re.compile(r"=20")
 _QUOTED_BLANKS = 3
+_HARD_BLANK = re.compile("\xa0")
 _TAB = re.compile(r"\\{1,4}t|#011")
 # None of the above is in a line that has none of these.
-_DECORATED = re.compile(r"[\x00\r\x1b\\<&=#^]")
+_DECORATED = re.compile(r"[\x00\r\x1b\\<&=#^\xa0]")
+# Cells of a row stand beside each other: a number of the line, and the line.
+_CELL = re.compile(r"</?t[dh](?:\s[^<>]{0,200})?>", re.IGNORECASE)
 
 # A soft break joins at most so many lines: mail wraps at 76 columns, and one
 # line of the map has 80.
@@ -362,8 +365,7 @@ def _cleaned(line: LogLine) -> Iterator[LogLine]:
 
 
 def _character(match: re.Match[str]) -> str:
-    found = html.unescape(match[0])
-    return " " if found == "\xa0" else found
+    return html.unescape(match[0])
 
 
 # In this order: what is escaped inside of markup comes after the markup.
@@ -371,7 +373,9 @@ _UNDONE: tuple[tuple[re.Pattern[str], Any, str], ...] = (
     (_COLOUR, "", "colour"),
     (_QUOTED_SIGN, lambda match: chr(int(match[0][1:], 16)), "quoted-printable"),
     (_LINE_END, "\n", "line end written out"),
+    (_CELL, " ", "markup"),
     (_TAG, "", "markup"),
     (_ENTITY, _character, "markup"),
     (_TAB, "\t", "tab written out"),
+    (_HARD_BLANK, " ", "markup"),
 )

@@ -204,3 +204,27 @@ def test_a_line_that_is_cut_is_counted(cut):
 def test_a_range_that_is_swallowed_by_a_name_is_counted():
     lines = [*WHOLE[:6], WHOLE[6] + "d" + WHOLE[7]]
     assert "line-cut" in ids(read_iomem("\n".join(lines)))
+
+
+@pytest.mark.parametrize(
+    "form", ['"{}"', '    "{}",', "'{}',", "{}$", 'level=info msg="{}"']
+)
+def test_quotes_around_a_line_are_no_part_of_a_name(form):
+    lines = [form.format(line) for line in TEXT.splitlines()]
+    assert read_iomem("\n".join(lines)).rows() == ROWS
+
+
+def test_a_cell_with_the_line_s_number_is_no_digit_of_an_address():
+    cells = "<tr><td>{}</td><td>{}</td></tr>"
+    lines = [cells.format(at, line) for at, line in enumerate(TEXT.splitlines(), 1)]
+    assert read_iomem("\n".join(lines)).rows() == ROWS
+
+
+def test_a_blank_that_breaks_no_line_is_one():
+    assert read_iomem(TEXT.replace(" ", "\xa0")).rows() == ROWS
+
+
+def test_a_wrapped_name_that_begins_as_a_type_s_is_no_cut_line():
+    found = read_iomem(TEXT.replace("System ROM", "System\nROM"))
+    assert found.rows() == ROWS
+    assert "line-cut" not in ids(found)

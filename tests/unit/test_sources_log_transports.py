@@ -275,6 +275,41 @@ class TestBoots:
         capture[1:2] = ["Command line: BOOT_IMAGE=x ro", " elfcorehdr=0x5f000000"]
         assert read("\n".join([*OWN, *capture])).rows() == ROWS
 
+    @pytest.mark.parametrize("prefix", ["", "[    0.000000] ", "Feb  7 h kernel: "])
+    @pytest.mark.parametrize("width", [40, 61, 80])
+    def test_a_command_line_may_be_broken_in_a_word(self, prefix, width):
+        lines = [prefix + line for line in (*OWN, *CAPTURE)]
+        at = len(OWN) + 1
+        lines[at] = f"{prefix}Command line: BOOT_IMAGE=/vmlinuz ro nr_cpus=1" + (
+            " rd.x=1" * 5 + " elfcorehdr=0x5f000000"
+        )
+        for column in (width, lines[at].index("elfcorehdr") + 4):
+            broken = [*lines]
+            broken[at] = f"{lines[at][:column]}\n{lines[at][column:]}"
+            found = read("\n".join(broken))
+            assert found.rows() == ROWS
+            assert "a capture kernel" in message(found, "several-boots")
+
+    def test_where_the_banner_is_lost_a_command_line_is_the_next_boot_s(self):
+        lines = [*OWN, "Command line: elfcorehdr=0x5f000000 ro", *CAPTURE[2:]]
+        found = read("\n".join(lines))
+        assert found.rows() == ROWS
+        told = message(found, "several-boots")
+        assert "read was number 1" in told
+        assert told.count("a capture kernel") == 1
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "kexec-bzImage64: Final command line is: elfcorehdr=0x5f000000 ro",
+            "arch_process_options:148: command_line: elfcorehdr=0x5f000000",
+            "kdumpctl[911]: kexec: loaded kdump kernel, elfcorehdr=0x5f000000",
+        ],
+    )
+    def test_what_is_handed_to_a_capture_kernel_makes_none(self, line):
+        found = read("\n".join([*OWN, "Kernel command line: ro quiet", line]))
+        assert "capture-kernel" not in ids(found)
+
     @pytest.mark.parametrize("boot", [0, 3])
     def test_a_boot_that_is_not_there_names_those_that_are(self, boot):
         text = "\n".join([*OWN, *CAPTURE])
@@ -306,6 +341,14 @@ class TestLastPfn:
         del lines[lost]
         assert "ram-missing" in ids(read("\n".join(lines), block=block))
 
+    @pytest.mark.parametrize(
+        "end",
+        ["last_pfn =\n0x140000 max_arch_pfn = 1", "last_pfn = 0x140000\nmax_x = 1"],
+    )
+    def test_it_may_be_wrapped(self, end):
+        text = "\n".join([*WITH_USER_MAP[:6], end]) + "\n"
+        assert "0x140000" in message(read(text), "ram-missing")
+
     def test_it_is_read_from_quoted_printable(self):
         text = "\n".join(WITH_USER_MAP[:6]) + "\nlast_pfn =3D 0x140000 max_pfn =3D 0\n"
         assert "0x140000" in message(read(text), "ram-missing")
@@ -334,6 +377,68 @@ class TestLaterEdits:
         assert shown in message(found, "reserved-later")
         assert "first line 9" in message(found, "reserved-later")
         assert found.reserved_later().to_bytes().overlaps(0x130000000, 0x130001000)
+
+    @pytest.mark.parametrize("prefix", ["", "[    0.000000] ", "Feb  7 h-4 kernel: "])
+    @pytest.mark.parametrize("line", [TAKEN, f"e820 remove range: {OLD} (usable)"])
+    def test_one_that_is_broken_anywhere_is_put_together(self, prefix, line):
+        for column in range(1, len(line)):
+            for again in ("", prefix, "> "):
+                text = f"{prefix}{line[:column]}\n{again}{line[column:]}\n"
+                found = read(self.with_lines(f"{text}{prefix}SMBIOS 2.8 present."))
+                assert found.rows() == ROWS
+                assert "[mem 0x1300" in message(found, "reserved-later"), text
+                assert "line-cut" not in ids(found), text
+
+    @pytest.mark.parametrize("broken", ["[mem\n0x00000000", "\n[mem 0x00000000"])
+    def test_one_below_1_mib_that_is_broken_is_no_entry(self, broken):
+        line = f"e820: update {broken}-0x00000fff] usable ==> reserved"
+        found = read(self.with_lines(line, "DMI present."))
+        assert not {"line-cut", "reserved-later"} & ids(found)
+
+    @pytest.mark.parametrize(
+        "line",
+        ["e820: update [mem 0x130000000-0x1301", "e820 remove range: 0000000130"],
+    )
+    def test_one_that_is_cut_is_named(self, line):
+        assert "line-cut" in ids(read(self.with_lines(line, "DMI present.")))
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "AGP: Mapping aperture over RAM [mem 0x130000000-0x133ffffff] (65536KB)",
+            "Mapping aperture over 65536 KB of RAM @ 130000000",
+            "  00ff00ff bad mem addr 0x0000000130000000 - 0x0000000130001000 reserved",
+        ],
+    )
+    def test_ram_that_is_taken_without_an_edit_is_named(self, line):
+        line = line.replace("00ff00ff", "00ff00ff" * 2)
+        shown = message(read(self.with_lines(line)), "reserved-later")
+        assert "[mem 0x130000000-0x13" in shown
+
+    # Consoles leave messages of level debug out, and these are all that is left.
+    MODIFIED = (
+        "modified physical RAM map:",
+        "modified: [mem 0x0000000000000000-0x000000000009efff] usable",
+        "modified: [mem 0x0000000000100000-0x000000005fefffff] usable",
+        "modified: [mem 0x0000000100000000-0x000000012fffffff] usable",
+    )
+
+    def test_what_a_modified_map_lacks_is_named(self):
+        found = read(self.with_lines(*self.MODIFIED, "DMI present."))
+        assert "[mem 0x130000000-0x13fffffff] after" in (
+            message(found, "reserved-later")
+        )
+
+    def test_what_mem_took_away_was_not_reserved(self):
+        user = [line.replace("modified:", "user:") for line in self.MODIFIED[1:]]
+        removed = "e820: remove [mem 0x130000000-0xfffffffffffffffe] usable"
+        lines = (removed, "user-defined physical RAM map:", *user)
+        found = read(self.with_lines(*lines, *self.MODIFIED, "DMI present."))
+        assert "reserved-later" not in ids(found)
+        found = read(self.with_lines(*lines, *self.MODIFIED[:3]))
+        assert "[mem 0x100000000-0x12fffffff] after" in (
+            message(found, "reserved-later")
+        )
 
     @pytest.mark.parametrize(
         "line",

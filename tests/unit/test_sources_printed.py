@@ -1,6 +1,7 @@
 """What programs other than a kernel print reads as it was, or says what lacks."""
 
 import io
+import struct
 from collections import Counter
 
 import printers
@@ -370,6 +371,52 @@ class TestHexdump:
         lines = write(self.PAGE).splitlines()
         assert read("\n".join(before + line for line in lines)).rows() == list(ROWS)
 
+    @pytest.mark.parametrize(
+        ("base", "width", "order"),
+        [
+            *(("07x", 2, "<"), ("06x", 2, "<"), ("06x", 4, "<"), ("06x", 8, "<")),
+            *(("07o", 1, "<"), ("07d", 1, "<"), ("07o", 2, "<"), ("08x", 1, "<")),
+            *(("08x:", 1, ">"), ("08x:", 4, ">"), ("08x:", 8, ">")),
+        ],
+    )
+    @pytest.mark.parametrize("squeeze", [False, True])
+    @pytest.mark.parametrize("gap", [" ", "    "])
+    def test_every_width_and_base_of_a_dump_reads(
+        self, base, width, order, squeeze, gap
+    ):
+        page, end = self.PAGE, ":" * base.endswith(":")
+        words = {1: "B", 2: "H", 4: "I", 8: "Q"}[width]
+        lines, before = [], None
+        for at in range(0, 4096, 16):
+            part = page[at : at + 16]
+            if squeeze and part == before:
+                lines += ["*"] * (lines[-1] != "*")
+                continue
+            before = part
+            numbers = struct.unpack(f"{order}{16 // width}{words}", part)
+            shown = (" " if end else gap).join(f"{n:0{2 * width}x}" for n in numbers)
+            lines.append(f"{at:{base.rstrip(':')}}{end} {shown}")
+        lines.append(f"{4096:{base.rstrip(':')}}")
+        assert read("\n".join(lines)).rows() == list(ROWS)
+
+    def test_a_dump_of_nothing_but_digits_and_blanks_is_no_bare_one(self):
+        # Found by trying: `hexdump -v` was taken for `xxd -p`, and gave a traceback.
+        lines = [
+            f"{at:07x} "
+            + " ".join(
+                f"{word:04x}" for word in struct.unpack("<8H", self.PAGE[at : at + 16])
+            )
+            for at in range(0, 4096, 16)
+        ]
+        assert 8192 < len("\n".join(lines)) < 16384
+        assert read("\n".join([*lines, "0001000"])).rows() == list(ROWS)
+
+    @pytest.mark.parametrize("before", ["", "> "])
+    def test_bare_digits_may_stand_between_prompts(self, before):
+        digits = self.PAGE.hex()
+        lines = [before + digits[at : at + 60] for at in range(0, 8192, 60)]
+        assert read("\n".join(["# xxd -p data", *lines, "# "])).rows() == list(ROWS)
+
     def test_a_line_that_lacks_is_named_with_its_address(self):
         lines = printers.xxd(self.PAGE).splitlines()
         del lines[0x1E]
@@ -398,6 +445,11 @@ class TestHexdump:
         ("[    5.000000] usb 1-1: new device\n", "kernel log without"),
         ("/dts-v1/;\n/ { };\n", "device tree"),
         ("%PDF-1.4\n", "PDF"),
+        ("0xffff888000090000:\t0x0000000000000000\t0x0000000000000000\n", "debugger"),
+        ("0000000000090000: 0x00 0x00 0x00 0x00\n", "debugger"),
+        ("ffff888000090000:  0000000000000000 0000000000000000   ....\n", "debugger"),
+        ("0000000 000000 000003 050000\n", "in octal"),
+        ("unsigned char data[] = {\n  0x00, 0x00,\n", "array of C"),
     ],
 )
 def test_what_is_not_read_is_named_with_what_to_give(text, what):

@@ -68,21 +68,28 @@ class NextKernelPaging:
     @property
     def knows_five_levels(self) -> bool:
         """Return whether it can take a fifth level away (4.17 and later)."""
-        if self.xloadflags is not None:
-            return bool(self.xloadflags & XLF_5LEVEL)
-        return self.profile is None or self.profile.has("five-levels-known")
+        if self._says_so:
+            return True
+        if self.profile is not None:
+            return self.profile.has("five-levels-known")
+        return self.xloadflags is None
 
     @property
     def wants_five_levels(self) -> bool:
         """Return whether it runs with five where the processor can."""
         if "no5lvl" in self.cmdline.partition(" -- ")[0].split():
             return False
-        if self.xloadflags is not None:
+        if self.xloadflags is not None and self._says_so:
             return bool(self.xloadflags & XLF_5LEVEL_ENABLED)
         profile = self.profile
         return profile is None or (
             profile.has("five-levels-always") or bool(profile.config["X86_5LEVEL"])
         )
+
+    # Images of 4.17 to 5.2 can, and do not say it.
+    @property
+    def _says_so(self) -> bool:
+        return self.xloadflags is not None and bool(self.xloadflags & XLF_5LEVEL)
 
 
 def running_kernel(version: str, *, has_five_levels: bool | None) -> RunningKernel:

@@ -10,7 +10,7 @@ from e820pool.compat.paging import (
 )
 from e820pool.kernel.profiles import profile_for
 
-# As Debian's images have them: 0x3f (5.10), 0x7f (6.1 and later); before 4.17 0x1f.
+# As Debian's images have them: 0x3f (5.10), 0x7f (6.1 and later); before 5.3 0x1f.
 FOUR, FIVE, NEITHER = 0x3F, 0x7F, 0x1F
 
 
@@ -64,6 +64,14 @@ def test_four_levels_are_left_to_nobody():
 
 def test_an_image_that_knows_of_four_hangs_whoever_starts_it():
     assert "hangs at once" in message("6.1.176", "4.9", NEITHER)
+    # From 4.17 to 5.2 an image knows of five and does not say it.
+    assert not message("6.1.176", "4.19", NEITHER)
+    assert "bit 58" in message("6.12.117", "4.19", NEITHER)
+    unknown = NextKernelPaging(profile=None, xloadflags=NEITHER)
+    five = RunningKernel(profile=profile_for("6.1"), has_five_levels=True)
+    assert [one.id for one in findings_of_paging(five, unknown)] == [
+        "five-level-paging"
+    ]
     # Without an image the release says it.
     assert "hangs at once" in message("6.1.176", "4.9")
     assert not message("6.1.176", "4.19")

@@ -69,10 +69,9 @@ bench: $(STAMP)
 	$(BIN)/pytest tests/benchmarks --benchmark-only --benchmark-disable-gc \
 		--benchmark-columns=median,stddev,rounds -q -o faulthandler_timeout=0
 
-# The manual page, from the parser that --help is made from: man -l build/e820pool.1
-man: $(CORE)
-	mkdir -p build
-	$(BIN)/e820pool man >build/e820pool.1
+# The manual page is the site's page of commands: man -l build/man/e820pool.1
+man: $(STAMP)
+	$(BIN)/sphinx-build -c docs -q -b man -d build/doctrees . build/man
 
 # Debian packages for the lab and for the tests that ask gcc; where root or apt is not at
 # hand this says what is missing, and the tests that need it say so too.

@@ -62,6 +62,16 @@ napoleon_use_ivar = True
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!e820pool\b).*|.*\.(T|_\w+)")]
 
+man_pages = [
+    (
+        "docs/commands",
+        "e820pool",
+        "hand deposited memory to the next kernel as E820_TYPE_RESERVED",
+        "",
+        1,
+    )
+]
+
 html_theme = "furo"
 html_title = f"e820pool {__version__}"
 html_show_sourcelink = False

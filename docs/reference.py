@@ -100,23 +100,24 @@ class Commands(Directive):
     def run(self) -> list[nodes.Node]:
         """Return a section a command."""
         commands = importlib.import_module("e820pool.cli.commands").COMMANDS
-        return [_help_section(name) for name in commands]
+        return [_help_section(name) for name in ("", *commands)]
 
 
 def _help_section(command: str) -> nodes.section:
-    section = nodes.section(ids=[f"e820pool-{command}"])
-    section += nodes.title(text=f"e820pool {command}")
+    title = f"e820pool {command}".strip()
+    section = nodes.section(ids=[title.replace(" ", "-")])
+    section += nodes.title(text=title)
     text = help_of(command)
     section += nodes.literal_block(text, text, language="none")
     return section
 
 
 def help_of(command: str) -> str:
-    """Return what ``e820pool COMMAND --help`` prints."""
+    """Return what ``e820pool COMMAND --help`` prints; of no command, of all."""
     printed = io.StringIO()
     main = importlib.import_module("e820pool.cli").main
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        main([command, "--help"])
+        main([*filter(None, [command]), "--help"])
     return printed.getvalue()
 
 

@@ -21,7 +21,7 @@ mkdir -p "$lib" "$root/DEBIAN"
 wheel=$(echo "$place"/*.whl)
 version=$(basename "$wheel" | cut -d- -f2)
 
-# Pure packages once, in lib; NumPy and MarkupSafe for each Python, in lib-3.N.
+# Pure packages once, in lib; NumPy, MarkupSafe and msgspec for each Python, in lib-3.N.
 for one in $versions; do
     "$python" -m pip install --quiet --disable-pip-version-check --no-deps --no-compile \
         --require-hashes --only-binary=:all: --python-version "$one" --implementation cp \
@@ -36,7 +36,7 @@ for one in $versions; do
         name=$(basename "$path")
         case $name in
         bin) rm -rf "$path" ;;
-        numpy* | markupsafe*) ;;
+        numpy* | markupsafe* | msgspec*) ;;
         *) rm -rf "${lib:?}/lib/$name" && mv "$path" "$lib/lib/" ;;
         esac
     done
@@ -57,7 +57,8 @@ install -m 644 contrib/systemd/*.service contrib/agent/*.service "$root/usr/lib/
 install -D -m 644 contrib/systemd/e820pool-kexec.default "$root/etc/default/e820pool-kexec"
 
 # From the parser of this very tree.
-"$python" -m e820pool man | gzip -9n >"$root/usr/share/man/man1/e820pool.1.gz"
+"$python" -m sphinx -c docs -q -b man -d build/doctrees . "$place/man"
+gzip -9nc "$place/man/e820pool.1" >"$root/usr/share/man/man1/e820pool.1.gz"
 complete() {
     mkdir -p "$root/usr/share/$(dirname "$2")"
     "$python" -m e820pool completion "$1" >"$root/usr/share/$2"

@@ -34,7 +34,6 @@ COMMANDS = MappingProxyType(
         "image": "make one file that GRUB or QEMU boots with this handoff",
         "demo": "the whole way on a shipped map, in seconds",
         "completion": "print a script that makes the shell complete e820pool",
-        "man": "print the manual page",
     }
 )
 """Each command and its line of help, in the order in which --help lists them."""

@@ -31,7 +31,8 @@ _LOADERS = ("kexec-load", "kexec-file")
 
 def compare_text(found: Comparison) -> str:
     """Return the verdicts, what each encoding costs and keeps, and what differs."""
-    parts = [_verdicts(found), _costs(found), *_disagreements(found)]
+    parts = [_verdicts(found), *_unbuilt(found), _costs(found)]
+    parts += _disagreements(found)
     return "\n\n".join([*parts, *_judged_on(found)])
 
 
@@ -117,6 +118,16 @@ def _cost_row(name: str, cells: Sequence[CompareCell]) -> list[str]:
 def _share(answers: Iterable[bool | None]) -> str:
     known = [answer for answer in answers if answer is not None]
     return f"{sum(known)}/{len(known)}" if known else "-"
+
+
+# A reason once for each encoding, however many kernels it holds for.
+def _unbuilt(found: Comparison) -> list[str]:
+    reasons = {
+        f"{cell.model.encoding}: {cell.model.reason}": None
+        for cell in found.cells
+        if cell.model.verdict is None
+    }
+    return ["\n".join(["no handoff:", *reasons])] if reasons else []
 
 
 def _disagreements(found: Comparison) -> list[str]:

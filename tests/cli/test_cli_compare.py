@@ -1,5 +1,6 @@
 """compare: the matrix as table, JSON and picture."""
 
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -81,6 +82,18 @@ def test_an_encoding_that_cannot_be_built_is_a_cell_and_no_error(run, machine):
     )
     assert done.code == 0
     assert "no handoff" in done.out
+    reason = done.out.split("\nno handoff:\n")[1].splitlines()[0]
+    assert reason.startswith("memmap-args: ")
+    assert "2047" in reason
+
+
+def test_without_pylibfdt_the_table_says_why_a_row_is_empty(run, machine, monkeypatch):
+    monkeypatch.setitem(sys.modules, "libfdt", None)
+    some = ("--kernel", "6.1,7.3", "--encoding", "guarded,kho")
+    done = run("compare", machine, "--deposit", "128M+4K", *some)
+    assert done.code == 0
+    assert done.out.count("pip install pylibfdt") == 1
+    assert "\nno handoff:\nkho: device trees need pylibfdt" in done.out
 
 
 @pytest.mark.parametrize(

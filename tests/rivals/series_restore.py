@@ -51,6 +51,20 @@ class SeriesPool:
         )
         return deposits - used
 
+    def usable(self, deposits: ExtentSet) -> ExtentSet:
+        """Return the deposited pages that the kernel's own allocator may hand out.
+
+        A region's pages are freed as movable memory by cma_activate_area() (6.1
+        mm/cma.c), a core_initcall; the bitmap is taken over by a postcore_initcall,
+        and binds those alone who ask the pool. So all of them, restored or not; where
+        no pool is made the region is RAM from the start.
+        """
+        if self.region is None:
+            return deposits
+        option = self.region.option
+        freed = ExtentSet([(option.base_pfn, option.base_pfn + option.nr_pages)])
+        return (deposits & freed) | self.forgotten(deposits)
+
 
 def series_boot(
     option: PmpoolOption | None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.fdt import PmpoolNode, pack_pmpool_tree
 from e820pool.abi.setup_data import SETUP_DTB, SetupDataNode
-from e820pool.extents import round_up
+from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, round_up
 from e820pool.handoff.encodings.model import Encoding
 from e820pool.handoff.encodings.overlaid import whole_ram
 
@@ -28,10 +28,16 @@ _ALIGN = 2 << 20
 
 
 def pool_region(ledger: DepositLedger) -> tuple[int, int]:
-    """Return the bytes ``[start, end)`` of the region that holds all deposits."""
+    """Return the bytes ``[start, end)`` of the region that holds all deposits.
+
+    Its first pages hold the bitmap, a bit a page: they are never deposited.
+    """
     spans = ledger.extents.to_bytes()
-    start = int(spans.starts[0]) // _ALIGN * _ALIGN
+    first = int(spans.starts[0])
+    start = first // _ALIGN * _ALIGN
     end = round_up(int(spans.ends[-1]), _ALIGN)
+    while first - start < round_up((end - start) >> (PAGE_SHIFT + 3), PAGE_SIZE):
+        start -= _ALIGN
     return start, end
 
 

@@ -1,16 +1,29 @@
-"""stress --confirm and --search: real kernels near limits, and with drawn shapes."""
+"""stress --confirm, --search and --measure: what asks real kernels."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from e820pool.cli import status
 from e820pool.cli.boot_progress import boot_progress
 from e820pool.cli.lab_runs import boot_options, lab_kernels, run_boots, run_pairs
+from e820pool.cli.status import UsageError
+from e820pool.deposits import parse_size
+from e820pool.experiments.deposit_runs import compared, measured_row, read_rows
 from e820pool.experiments.limit_boots import judge_boots, plan_boots
 from e820pool.experiments.shape_boots import search_shape
 from e820pool.lab.several import binder_of
+from e820pool.report.files import write_file
 from e820pool.report.stress_confirm import confirm_json, confirm_text
+from e820pool.report.stress_measure import (
+    measure_curves,
+    measure_json,
+    measure_text,
+)
 from e820pool.report.stress_search import search_json, search_text
 from e820pool.stress.confirm import limits_named
 
@@ -22,7 +35,10 @@ if TYPE_CHECKING:
     from e820pool.lab.several import Outcome
     from e820pool.loading.kernel_file import KernelFile
 
-__all__ = ("confirm", "search")
+__all__ = ("confirm", "measure", "search")
+
+# Ageing takes minutes where other work is done beside it.
+_AGEING_SECONDS = 1800.0
 
 
 def confirm(args: argparse.Namespace, console: Console) -> int:
@@ -67,3 +83,51 @@ def search(args: argparse.Namespace, console: Console) -> int:
     render = search_json if args.format == "json" else search_text
     console.result(render(rows))
     return status.NOT_SAFE if any(row["failure"] for row in rows) else status.DONE
+
+
+def measure(args: argparse.Namespace, console: Console) -> int:
+    """Let aged guests deposit, or read what was kept; print both curves."""
+    if args.measured is not None:
+        rows = read_rows(Path(args.measured))
+    else:
+        rows = _measured(args, console)
+        if args.results:
+            kept = read_rows(Path(args.results)) if Path(args.results).exists() else []
+            lines = [json.dumps(row, sort_keys=True) + "\n" for row in (*kept, *rows)]
+            write_file(args.results, "".join(lines))
+    seeds = range(args.seed, args.seed + args.seeds)
+    told = [compared(row, seeds) for row in rows]
+    if args.plot:
+        from e820pool.report.stress_plot import write_plot  # noqa: PLC0415  an extra
+
+        write_plot(measure_curves(told), args.plot)
+    render = measure_json if args.format == "json" else measure_text
+    console.result(render(told))
+    answered = all(row["calls"] for row in told)
+    return status.DONE if told and answered else status.NO_VERDICT
+
+
+def _measured(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
+    if not args.ram:
+        raise UsageError("--measure needs --ram SIZE: the guest's memory")
+    options = boot_options(args)
+    if args.deadline is None:
+        ageing = replace(options.deadlines, pressure=_AGEING_SECONDS)
+        options = replace(options, deadlines=ageing)
+    kernels, rows = lab_kernels(args.kernel), []
+    with boot_progress(len(kernels) * len(args.ram), console) as seen:
+        for kernel in kernels:
+            for size in args.ram:
+                seen.started(kernel, f" with {size}")
+                row = measured_row(
+                    kernel,
+                    parse_size(size),
+                    options,
+                    age=args.wear,
+                    pages=args.pages,
+                    calls=args.max_calls or 100_000,
+                    on_phase=partial(seen.is_over, kernel),
+                )
+                rows.append(row)
+                seen.ended(kernel.name)
+    return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from e820pool.lab.depositor import agent_program
+from e820pool.lab.depositor import guest_program
 from e820pool.lab.guest import find_busybox, init_script
 from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
 from e820pool.lab.kexec_tools import kexec_tools_entries
@@ -77,7 +77,7 @@ def build_chain_initramfs(
             *(directory(name) for name in folders),
             device_entry("dev/console", 5, 1),
             regular("bin/busybox", program),
-            regular("bin/agent", agent_program()),
+            regular("bin/agent", guest_program("agent")),
             regular("bin/send", _SEND.encode()),
             *(kexec_tools_entries() if kexec_tools else ()),
             regular("init", chain_script(pressure=pressure).encode()),

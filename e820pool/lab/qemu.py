@@ -46,6 +46,7 @@ class VmSpec:
         stub_addr: a page with :data:`.STUB_BYTES` to spare.
         accelerator: how QEMU executes the guest.
         cpu: QEMU's name of the processor and its features, "" for its default.
+        disk_bytes: an empty NVMe disk of that size, 0 for none.
     """
 
     ram: RamLayout
@@ -54,6 +55,7 @@ class VmSpec:
     stub_addr: int
     accelerator: Accelerator = "tcg"
     cpu: str = ""
+    disk_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,7 @@ class VmChannels:
     Attributes:
         ram: path of the RAM file.
         devices: path of each memory device's file, in the layout's order.
+        disk: path of the disk's file, "" without one.
         stub: path of the stub's ELF file.
         parts: path of each part, in the order of the spec.
         console: QEMU character device (without its id) of the first serial port.
@@ -75,6 +78,7 @@ class VmChannels:
     console: str
     report: str
     devices: tuple[str, ...] = ()
+    disk: str = ""
 
 
 def find_qemu() -> str:
@@ -110,6 +114,7 @@ def qemu_argv(spec: VmSpec, channels: VmChannels, *, qemu: str = _QEMU) -> list[
         "-object",
         backend,
         *_device_options(ram, channels.devices),
+        *_disk_options(channels.disk),
         # No default devices: less to boot, and no option ROMs but the loader's.
         "-nodefaults",
         "-display",
@@ -151,6 +156,14 @@ def _device_options(ram: RamLayout, paths: Sequence[str]) -> list[str]:
         argv += ["-object", f"memory-backend-file,{backend}"]
         argv += ["-device", f"pc-dimm,{dimm}"]
     return argv
+
+
+# NVMe is what distributions' cloud kernels have no module for.
+def _disk_options(path: str) -> list[str]:
+    if not path:
+        return []
+    backend = f"driver=file,node-name=disk,filename={path},locking=off"
+    return ["-blockdev", backend, "-device", "nvme,drive=disk,serial=0"]
 
 
 def _shell_command(argv: Sequence[str]) -> str:

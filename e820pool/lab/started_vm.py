@@ -50,16 +50,19 @@ def started_vm(spec: VmSpec, ram: GuestRam) -> Iterator[StartedVm]:
         stub = build_stub_elf(addr=spec.stub_addr, entry=spec.entry, wait=True)
         files = [_memory_file(stack, "stub", stub)]
         files += [_memory_file(stack, p.what, p.data) for p in spec.parts]
+        disk = _disk(stack, spec.disk_bytes)
         channels = VmChannels(
             ram=_fd_path(ram.fileno),
             devices=tuple(_fd_path(fd) for fd in ram.filenos[1:]),
+            disk=_fd_path(disk[0]) if disk else "",
             stub=_fd_path(files[0]),
             parts=tuple(_fd_path(fd) for fd in files[1:]),
             console=f"file,path={_fd_path(console.fileno)}",
             report=f"socket,fd={report_far.fileno()}",
         )
         argv = [*_die_with_parent(), *qemu_argv(spec, channels, qemu=find_qemu())]
-        inherited = [*ram.filenos, *files, console.fileno, report_far.fileno()]
+        inherited = [*ram.filenos, *files, *disk]
+        inherited += [console.fileno, report_far.fileno()]
         process = stack.enter_context(_process(argv, inherited))
         report_far.close()
         yield StartedVm(process=process, console=console, report=report)
@@ -133,6 +136,15 @@ def _memory_file(stack: ExitStack, name: str, data: bytes) -> int:
     with os.fdopen(fd, "wb", closefd=False) as file:
         file.write(data)
     return fd
+
+
+# Empty, and only what the guest writes takes memory.
+def _disk(stack: ExitStack, size: int) -> list[int]:
+    if not size:
+        return []
+    fd = _memory_file(stack, "disk", b"")
+    os.ftruncate(fd, size)
+    return [fd]
 
 
 def _fd_path(fd: int) -> str:

@@ -30,7 +30,7 @@ BUDGETS = (128, 315, 2048, 3195)
 """Budgets of entries for which a result says what they cost: the zero page, a kernel's
 table of 320 and of 3200 less what the kernel itself splits, kexec-tools."""
 
-RESULT_VERSION = 2
+RESULT_VERSION = 3
 """Grows with what a result means, so that kept results of another are not used."""
 
 

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     U64 = NDArray[np.uint64]
     I64 = NDArray[np.int64]
 
-__all__ = ("FreeCounts", "lay_out")
+__all__ = ("MAX_CLUSTERS", "FreeCounts", "lay_out")
 
 _TOP_PAGES = 1 << MAX_ORDER
-# Runs into which the blocks in use are gathered: memory in use comes in clusters,
-# and cost must not grow with RAM.
-_MAX_CLUSTERS = 64
+MAX_CLUSTERS = 64
+"""Runs into which the blocks in use are gathered: memory in use comes in clusters,
+and cost must not grow with RAM."""
+
 # Rounds of drawing places for the blocks of one order before the zone counts as full.
 _ROUNDS = 64
 # Up to so many parents all places are looked at, beyond they are drawn.
@@ -78,7 +79,13 @@ class _Slots(NamedTuple):
         return self.whole + int((self.first >= self.whole).sum())
 
 
-def lay_out(buddy: Buddy, ram: ExtentSet, counts: FreeCounts, draws: Draws) -> None:
+def lay_out(
+    buddy: Buddy,
+    ram: ExtentSet,
+    counts: FreeCounts,
+    draws: Draws,
+    max_clusters: int = MAX_CLUSTERS,
+) -> None:
     """Free blocks in ``buddy`` so that it has these counts, within ``ram``.
 
     Args:
@@ -86,6 +93,7 @@ def lay_out(buddy: Buddy, ram: ExtentSet, counts: FreeCounts, draws: Draws) -> N
         ram: the zone's pages.
         counts: how many blocks of each order; what RAM is left is in use.
         draws: decides the places.
+        max_clusters: runs of free blocks of the highest order, at most.
 
     Raises:
         InputError: the zone has no room for so many free blocks.
@@ -98,7 +106,7 @@ def lay_out(buddy: Buddy, ram: ExtentSet, counts: FreeCounts, draws: Draws) -> N
             f"has {slots.whole:#x}"
         )
     in_use = slots.whole - free_tops
-    free_runs, used = _clusters(free_tops, in_use, slots, draws.fork(0))
+    free_runs, used = _clusters((free_tops, in_use), max_clusters, slots, draws.fork(0))
     for first, count in free_runs:
         _free_slots(buddy, slots, first, count)
     taken: list[tuple[int, I64]] = []
@@ -163,11 +171,12 @@ class _Room(NamedTuple):
 
 
 def _clusters(
-    free: int, used: int, slots: _Slots, draws: Draws
+    tops: tuple[int, int], most: int, slots: _Slots, draws: Draws
 ) -> tuple[list[tuple[int, int]], _Used]:
     # Free and used slots in turn, each kind cut into as many parts at random places;
     # the blocks that are RAM in part are in use and come last.
-    parts = min(free, used, _MAX_CLUSTERS) or 1
+    free, used = tops
+    parts = min(free, used, most) or 1
     free_parts = _composition(free, parts, draws)
     used_parts = _composition(used, len(free_parts), draws)
     runs, numbers, starts = [], [], []

@@ -280,3 +280,46 @@ class TestBudget:
         done = run("build", machine, *DEPOSITS, "-o", out, "--max-entries", "10")
         assert done.code == 0
         assert "note: 1044480 bytes of RAM in 1 range are given up" in done.err
+
+
+KEPT = {
+    "kernel": "6.1.0",
+    "ram_bytes": 512 << 20,
+    "age": "used",
+    "pages": 511,
+    "calls": 20,
+    "ended": "share",
+    "free_pages": 80_000,
+    "left_pages": 60_000,
+    "before": {
+        "buddyinfo": "Node 0, zone DMA32 40 30 20 10 10 10 10 10 10 10 60",
+        "pagetypeinfo": "Node 0, zone DMA32, type Unmovable 2 1 1 1 1 1 1 1 1 1 10",
+    },
+    "steps": {},
+    "entries": [[call, 50 + call] for call in range(1, 21)],
+}
+
+
+def test_what_was_measured_is_compared_and_drawn_without_a_boot(ok, tmp_path):
+    kept, picture = tmp_path / "measured.jsonl", tmp_path / "both.svg"
+    kept.write_text(json.dumps(KEPT) + "\n")
+    done = ok("stress", "--measured", kept, "--seeds", "3", "--plot", picture)
+    head, names, *rows = done.out.splitlines()
+    assert head == (
+        "6.1.0, 512 MiB, used: 20 calls of 511 pages, 78.1 MiB of 312 MiB that were "
+        "free (as much as asked for)"
+    )
+    assert names.split() == ["call", "measured", "simulated", "seeds", "error"]
+    assert len(rows) == 11
+    assert rows[9].split()[:2] == ["20", "70"]
+    assert rows[10].startswith("within 15 %: ")
+    assert "measured" in picture.read_text()
+    again = ok("stress", "--measured", kept, "--seeds", "3", "--format", "json").json
+    assert again["kind"] == "measured-deposits"
+    assert [one["call"] for one in again["guests"][0]["tenths"]][-1] == 20
+
+
+def test_a_measurement_is_asked_for_alone_and_with_a_size(refused):
+    done = refused(2, "stress", "--measure", "--confirm", "table")
+    assert "one of --confirm and --measure" in done
+    assert "--ram SIZE" in refused(2, "stress", "--measure")

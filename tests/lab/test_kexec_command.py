@@ -26,7 +26,7 @@ from e820pool.lab.chain_guest import (
     chain_script,
 )
 from e820pool.lab.chain_port import ChainPort, runs_of
-from e820pool.lab.depositor import agent_program
+from e820pool.lab.depositor import guest_program
 from e820pool.lab.guest import LAB_CMDLINE, find_busybox
 from e820pool.lab.guest_ram import GuestRam, RamLayout, layout_for
 from e820pool.lab.guest_report import has_mark, parse_guest_report
@@ -89,7 +89,7 @@ def initrd(tmp_path_factory):
                 for name in ("cat", "mount", "unshare")
             ),
             regular("bin/sh", b'#!/bin/busybox sh\nexec busybox sh "$@"\n'),
-            regular("bin/agent", agent_program()),
+            regular("bin/agent", guest_program("agent")),
             regular("bin/send", _SEND.encode()),
             regular("bin/kexec", KEXEC.encode()),
             *tools,

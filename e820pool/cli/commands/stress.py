@@ -10,7 +10,7 @@ from e820pool.cli.job_options import add_job_options, job_options
 from e820pool.cli.lab_runs import add_lab_options
 from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
-from e820pool.cli.stress_boots import confirm, search
+from e820pool.cli.stress_boots import confirm, measure, search
 from e820pool.cli.targets import add_kernel_option
 from e820pool.deposits import parse_size
 from e820pool.experiments.kept_results import KeptResults, finished_results
@@ -74,6 +74,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="instead: boot N shapes of deposits, and make small what is not survived",
     )
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="instead: age a real guest of --ram (--wear), let it deposit as the "
+        "driver does, and print its entries beside the simulated ones",
+    )
+    parser.add_argument(
+        "--measured",
+        metavar="FILE",
+        help="the same with what --measure --results FILE has kept; boots nothing",
+    )
+    parser.add_argument(
+        "--pages",
+        metavar="N",
+        type=int,
+        default=511,
+        help="of a measured deposit call, 1 to 511 (default: 511)",
+    )
     add_kernel_option(parser, many=True, default="all")
     add_lab_options(parser)
     parser.add_argument(
@@ -125,7 +143,7 @@ def _add_host_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Simulate every host, policy and seed, and print the answer."""
-    if args.confirm is not None or args.search is not None:
+    if any(value not in (None, False) for value in _asked(args).values()):
         return _boot(args, console)
 
     workload = _workload(args)
@@ -162,16 +180,22 @@ def _simulated(
     return [results[cell.key] for cell in cells]
 
 
+def _asked(args: argparse.Namespace) -> dict[str, Any]:
+    names = ("confirm", "search", "measure", "measured")
+    return {f"--{name}": getattr(args, name) for name in names}
+
+
 def _boot(args: argparse.Namespace, console: Console) -> int:
-    if args.source is not None or args.ram:
-        raise UsageError(
-            "--confirm and --search make their own handoffs: leave SOURCE and --ram out"
-        )
+    asked = [name for name, value in _asked(args).items() if value not in (None, False)]
+    if len(asked) > 1:
+        raise UsageError(f"stress takes one of {' and '.join(asked)}, and not both")
+    (name,) = asked
+    if args.source is not None or (args.ram and name != "--measure"):
+        raise UsageError(f"{name} makes its own handoffs: leave SOURCE and --ram out")
     if args.format == "csv":
-        raise UsageError("--confirm and --search print a table or JSON, and no CSV")
-    if args.confirm is not None and args.search is not None:
-        raise UsageError("stress takes either --confirm or --search, and not both")
-    return confirm(args, console) if args.confirm is not None else search(args, console)
+        raise UsageError(f"{name} prints a table or JSON, and no CSV")
+    runs = {"--confirm": confirm, "--search": search}
+    return runs.get(name, measure)(args, console)
 
 
 def _workload(args: argparse.Namespace) -> Workload:

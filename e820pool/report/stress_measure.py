@@ -1,0 +1,134 @@
+"""Measured deposits beside simulated ones, as a table, as JSON and as curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tabulate import tabulate
+
+from e820pool.documents import Count, Document, Part, document_text, value_to
+from e820pool.report.table import human_size
+from e820pool.stress.outcome import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ("KeptGuest", "measure_curves", "measure_json", "measure_text")
+
+
+class KeptGuest(Part, frozen=True, kw_only=True):
+    """What is kept of a guest that was aged and has deposited.
+
+    ``before`` and ``steps`` are files of /proc by name, ``orders`` how many blocks of
+    each order it got, ``entries`` rows ``[call, entries]``, ``ended`` why it stopped.
+    """
+
+    kernel: str
+    ram_bytes: Count
+    age: str
+    pages: Count
+    calls: Count
+    ended: Literal["calls", "share", "memory", "sockets"]
+    free_pages: Count
+    left_pages: Count
+    orders: tuple[Count, ...] = ()
+    before: dict[str, str]
+    steps: dict[str, str]
+    entries: tuple[tuple[Count, Count], ...]
+
+
+class TenthPoint(Part, frozen=True, kw_only=True):
+    """Both curves at a tenth of the calls; ``error`` is the median's, as a share."""
+
+    call: Count
+    measured: Count
+    low: Count
+    middle: Count
+    high: Count
+    error: float
+
+
+class ComparedGuest(KeptGuest, frozen=True, kw_only=True):
+    """The same with the simulation, a curve a seed."""
+
+    tenths: tuple[TenthPoint, ...]
+    within_15_percent: Count
+    within_band: Count
+    simulated: tuple[tuple[tuple[Count, Count], ...], ...]
+
+
+class MeasuredDeposits(Document, frozen=True, kw_only=True, tag="measured-deposits"):
+    """Guests that deposited, each beside its simulation."""
+
+    guests: tuple[ComparedGuest, ...]
+
+
+def measure_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table for each guest: both curves and the error at each tenth."""
+    return "\n\n".join(_one_text(row) for row in rows)
+
+
+def measure_json(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the JSON twin, kind ``measured-deposits``."""
+    guests = tuple(value_to(ComparedGuest, dict(row), "a guest") for row in rows)
+    return document_text(MeasuredDeposits(guests=guests))
+
+
+def measure_curves(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the curves as results of ``stress``, for its plot."""
+    return [curve for row in rows for curve in _curves(row)]
+
+
+def _one_text(row: Mapping[str, Any]) -> str:
+    head = (
+        f"{_host(row)}: {row['calls']} calls of {row['pages']} pages, "
+        f"{human_size((row['free_pages'] - row['left_pages']) << 12)} of "
+        f"{human_size(row['free_pages'] << 12)} that were free ({_END[row['ended']]})"
+    )
+    table = [
+        (
+            point["call"],
+            point["measured"],
+            point["middle"],
+            f"{point['low']} to {point['high']}",
+            f"{point['error']:+.0%}",
+        )
+        for point in row["tenths"]
+    ]
+    headers = ("call", "measured", "simulated", "seeds", "error")
+    shown = tabulate(table, headers=headers, tablefmt="plain", disable_numparse=True)
+    return (
+        f"{head}\n{shown}\nwithin 15 %: {row['within_15_percent']} of {len(table)}; "
+        f"between the seeds: {row['within_band']} of {len(table)}"
+    )
+
+
+_END = {
+    "calls": "as many calls as asked for",
+    "share": "as much as asked for",
+    "memory": "no page could be had",
+    "sockets": "the guest had no more sockets",
+}
+
+
+def _host(row: Mapping[str, Any]) -> str:
+    name = Path(row["kernel"]).name
+    return f"{name}, {human_size(row['ram_bytes'])}, {row['age']}"
+
+
+def _curves(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    drawn = [("measured", 0, row["entries"])]
+    drawn += [("simulated", seed, one) for seed, one in enumerate(row["simulated"])]
+    for policy, seed, points in drawn:
+        empty = dict.fromkeys(Sample._fields, 0)
+        yield {
+            "host": _host(row),
+            "policy": policy,
+            "seed": seed,
+            "encoding": "split",
+            "samples": [
+                list((empty | {"call": call, "split": entries}).values())
+                for call, entries in points
+            ],
+        }

@@ -1,0 +1,28 @@
+"""A real guest deposits as the driver does; the simulation is held against it."""
+
+import json
+
+from e820pool.cli import main
+
+
+def test_a_guest_deposits_unmovable_blocks_and_the_simulation_follows(capsys, image_of):
+    version = image_of("6.1").version
+    words = ("--ram", "2G", "--wear", "fresh", "--max-calls", "100", "--seeds", "5")
+    code = main(
+        ["stress", "--measure", "--kernel", version, *words, "--format", "json"]
+    )
+    told = json.loads(capsys.readouterr().out)
+    (guest,) = told["guests"]
+    assert code == 0
+    assert (guest["calls"], guest["pages"], guest["ended"]) == (100, 511, "calls")
+    # 511 pages are a block of each order up to 8 where none fails.
+    assert sum(count << order for order, count in enumerate(guest["orders"])) == 51100
+    assert guest["orders"][8] == 100
+    # The guest's own count of free pages says the same, less its page tables.
+    gone = guest["free_pages"] - guest["left_pages"]
+    assert abs(gone - 51100) < 2500
+    assert guest["before"]["buddyinfo"].startswith("Node 0, zone DMA ")
+    assert len(guest["tenths"]) == 10
+    last = guest["tenths"][-1]
+    assert 10 < last["measured"] < 200
+    assert abs(last["error"]) < 0.5, guest["tenths"]

@@ -148,8 +148,8 @@ def compared(row: Mapping[str, Any], seeds: Iterable[int]) -> dict[str, Any]:
         InputError, BadImageError: the row is damaged.
     """
     memory_map = guest_map(row["ram_bytes"])
-    files = (row["before"].get(name, "") for name in ("buddyinfo", "pagetypeinfo"))
-    text = "\n".join(files)
+    files = (row["before"].get(name, ()) for name in ("buddyinfo", "pagetypeinfo"))
+    text = "\n".join(line for lines in files for line in lines)
     info = parse_free_blocks(text, "the guest's buddyinfo")
     calls = [row["pages"]] * row["calls"]
     per_cpu = PER_CPU[: None if _has_long_lists(row["kernel"]) else 1]
@@ -185,10 +185,9 @@ def _orders(run: DepositRun) -> list[int]:
     return found
 
 
-def _squeezed(name: str, text: str) -> str:
-    if name == "zoneinfo":
-        return "\n".join(" ".join(part.split()) for part in _ZONE.findall(text))
-    return "\n".join(" ".join(line.split()) for line in text.strip().splitlines())
+def _squeezed(name: str, text: str) -> list[str]:
+    lines = _ZONE.findall(text) if name == "zoneinfo" else text.strip().splitlines()
+    return [" ".join(line.split()) for line in lines]
 
 
 def _kept_calls(calls: int) -> list[int]:

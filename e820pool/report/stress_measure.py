@@ -20,7 +20,7 @@ __all__ = ("KeptGuest", "measure_curves", "measure_json", "measure_text")
 class KeptGuest(Part, frozen=True, kw_only=True):
     """What is kept of a guest that was aged and has deposited.
 
-    ``before`` and ``steps`` are files of /proc by name, ``orders`` how many blocks of
+    ``before`` and ``steps`` are lines of files of /proc, ``orders`` how many blocks of
     each order it got, ``entries`` rows ``[call, entries]``, ``ended`` why it stopped.
     """
 
@@ -33,8 +33,8 @@ class KeptGuest(Part, frozen=True, kw_only=True):
     free_pages: Count
     left_pages: Count
     orders: tuple[Count, ...] = ()
-    before: dict[str, str]
-    steps: dict[str, str]
+    before: dict[str, tuple[str, ...]]
+    steps: dict[str, tuple[str, ...]]
     entries: tuple[tuple[Count, Count], ...]
 
 
@@ -83,7 +83,7 @@ def measure_curves(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _one_text(row: Mapping[str, Any]) -> str:
     head = (
         f"{_host(row)}: {row['calls']} calls of {row['pages']} pages, "
-        f"{human_size((row['free_pages'] - row['left_pages']) << 12)} of "
+        f"{human_size(row['calls'] * row['pages'] << 12)} of "
         f"{human_size(row['free_pages'] << 12)} that were free ({_END[row['ended']]})"
     )
     table = [

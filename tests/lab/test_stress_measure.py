@@ -21,7 +21,7 @@ def test_a_guest_deposits_unmovable_blocks_and_the_simulation_follows(capsys, im
     # The guest's own count of free pages says the same, less its page tables.
     gone = guest["free_pages"] - guest["left_pages"]
     assert abs(gone - 51100) < 2500
-    assert guest["before"]["buddyinfo"].startswith("Node 0, zone DMA ")
+    assert guest["before"]["buddyinfo"][0].startswith("Node 0, zone DMA ")
     assert len(guest["tenths"]) == 10
     last = guest["tenths"][-1]
     assert 10 < last["measured"] < 200

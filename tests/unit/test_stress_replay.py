@@ -1,6 +1,7 @@
 """Measured deposits: what a guest prints, and how two curves are compared."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +27,8 @@ PRINTED = (
 
 
 def row(**changed):
-    before = {"buddyinfo": BUDDYINFO, "pagetypeinfo": PAGETYPEINFO, "zoneinfo": ""}
+    files = {"buddyinfo": BUDDYINFO, "pagetypeinfo": PAGETYPEINFO}
+    before = {name: text.splitlines() for name, text in files.items()}
     plain = {
         "kernel": "6.1",
         "ram_bytes": 512 << 20,
@@ -88,8 +90,11 @@ def test_per_cpu_lists_hold_blocks_that_buddyinfo_does_not_count():
     assert order_0[-1] >= without[-1]
 
 
-def test_a_kept_measurement_is_simulated_from_its_own_buddyinfo():
-    found = compared(row(), range(3))
+def test_a_kept_measurement_is_simulated_from_its_own_buddyinfo(tmp_path):
+    path = tmp_path / "measured.jsonl"
+    path.write_text(json.dumps(row()) + "\n")
+    (kept,) = read_rows(path)
+    found = compared(kept, range(3))
     assert len(found["tenths"]) == 10
     assert len(found["simulated"]) == 3
     assert found["tenths"][-1]["measured"] == 50
@@ -119,3 +124,23 @@ def test_a_file_of_something_else_is_refused_by_its_line(tmp_path):
     path.write_text(json.dumps(row(pages=512)) + "\n")
     with pytest.raises(BadImageError, match="40 calls of 512 pages"):
         read_rows(path)
+
+
+def test_the_specification_has_what_the_kept_measurements_say():
+    folder = Path(__file__).parents[2] / "specs"
+    rows = read_rows(folder / "exhaustion" / "measured.jsonl")
+    table = (folder / "exhaustion.md").read_text().partition("| kernel | age |")[2]
+    cells = [line.strip("|").split("|") for line in table.splitlines()[2:]]
+    said = [[cell.strip() for cell in line] for line in cells[: len(rows)]]
+    for row_of_guest, words in zip(rows, said, strict=True):
+        found = compared(row_of_guest, range(5))
+        errors = [f"{found['tenths'][at]['error']:+.0%}"[:-1] for at in (0, 4, 9)]
+        assert row_of_guest["kernel"].startswith(words[0] + ".")
+        assert words[1:] == [
+            row_of_guest["age"],
+            str(row_of_guest["calls"]),
+            str(found["tenths"][-1]["measured"]),
+            str(found["within_15_percent"]),
+            str(found["within_band"]),
+            f"{', '.join(errors)} %",
+        ]

@@ -100,3 +100,22 @@ def test_a_guests_memory_is_its_share_of_the_host():
 def test_a_workload_that_cannot_be_is_refused(field, value):
     with pytest.raises(InputError, match=f"workload: {field} is {value}: the limits"):
         Workload(**{field: value})
+
+
+def test_the_driver_of_7_3_deposits_ahead_and_by_256_pages():
+    # 1.6 GiB: 800 page tables of the hypervisor.
+    told = calls("create", Workload(retries=0, vps=2, driver="7.3"), 800 * 512)
+    assert told == [1, 208, 90, 90, 256, 256, 256, 256]
+    assert calls("create", Workload(retries=0, vps=2), 800 * 512) == [
+        1,
+        90,
+        90,
+        511,
+        289,
+    ]
+    assert calls("grow", Workload(driver="7.3")) == [256]
+
+
+def test_a_driver_that_is_not_known_is_refused():
+    with pytest.raises(InputError, match=r"'5\.0' is not one of: 6\.1, 7\.3"):
+        Workload(driver="5.0")

@@ -20,7 +20,7 @@ from e820pool.sources.buddyinfo import read_free_blocks
 from e820pool.stress.cells import cells_of, run_cell
 from e820pool.stress.host import generated_map
 from e820pool.stress.policies import DEFAULT_POLICIES, parse_policy
-from e820pool.stress.workload import Workload
+from e820pool.stress.workload import DRIVERS, Workload
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +43,7 @@ EXAMPLE = "e820pool stress --ram 256G --guests 50 --days 7"
 _WORKLOAD = (
     ("--guests", "guests", int, "that live at one time"),
     ("--days", "days", float, "for how long"),
-    ("--ram-share", "guest_ram_share", float, "of the host's RAM, for all guests"),
+    ("--ram-share", "guest_ram_share", float, "share of RAM, for all guests, 0 to 1"),
     ("--vps", "vps", int, "virtual processors a guest"),
     ("--lifetime", "lifetime_days", float, "mean days of a guest, 0: for ever"),
     ("--devices", "devices_per_day", float, "added to a guest a day"),
@@ -60,7 +60,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_source_argument(parser, optional=True)
     _add_host_options(parser)
     for option, name, kind, text in _WORKLOAD:
-        parser.add_argument(option, metavar="N", dest=name, type=kind, help=text)
+        usual = getattr(Workload(), name)
+        parser.add_argument(
+            option,
+            metavar="N",
+            dest=name,
+            type=kind,
+            help=f"{text} (default: {usual:g})",
+        )
+    parser.add_argument(
+        "--driver",
+        choices=tuple(DRIVERS),
+        default="6.1",
+        help="whose sizes of calls: arch/x86/hyperv of 6.1, drivers/hv of 7.3 "
+        "(default: 6.1)",
+    )
     add_job_options(parser)
     parser.add_argument(
         "--confirm",
@@ -200,9 +214,8 @@ def _boot(args: argparse.Namespace, console: Console) -> int:
 
 def _workload(args: argparse.Namespace) -> Workload:
     told = {name: getattr(args, name) for _, name, _, _ in _WORKLOAD}
-    return Workload(
-        **{name: value for name, value in told.items() if value is not None}
-    )
+    given = {name: value for name, value in told.items() if value is not None}
+    return Workload(**given, driver=args.driver)
 
 
 def _cells(

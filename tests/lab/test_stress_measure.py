@@ -25,4 +25,5 @@ def test_a_guest_deposits_unmovable_blocks_and_the_simulation_follows(capsys, im
     assert len(guest["tenths"]) == 10
     last = guest["tenths"][-1]
     assert 10 < last["measured"] < 200
-    assert abs(last["error"]) < 0.5, guest["tenths"]
+    # A band of seeds, as what is on per-CPU lists is not known; and half beyond it.
+    assert last["low"] / 1.5 < last["measured"] < last["high"] * 1.5, guest["tenths"]

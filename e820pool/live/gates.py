@@ -52,7 +52,9 @@ def obstacles(gates: KexecGates, loader: str) -> Iterator[str]:
         secure = "Secure Boot is on" if gates.secure_boot else "lockdown= or its LSM"
         yield (
             f"the kernel is locked down ({gates.lockdown}; {secure}): it refuses "
-            "kexec_load(2), and kexec_file_load(2) takes no table of ours"
+            "kexec_load(2), and kexec_file_load(2) takes no table of ours. What is "
+            "deposited since this boot is RAM in the kernel's own table: withdraw "
+            "that, and 'kexec -s' keeps what was inherited (specs/kexec.md)"
         )
     if loader == "kexec-load":
         yield from _without_tools()

@@ -34,6 +34,8 @@ from e820pool.cli import main
 FOLDER = Path(__file__).parent / "data" / "fuzz"
 STATUSES = {0, 1, 2, 3, 4}
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Of a command whose result is JSON an error is, too.
+ERRORS = ("e820pool: ", '{"schema": 1, "error": ')
 RECORD_NODE = rawbytes.pool_record([(GIB >> 12, 4, 0, 1)])
 HANDOFF = RawHandoff(
     rows=tuple(with_reserved(ROWS, [(GIB >> 12, 4)])),
@@ -97,7 +99,7 @@ def check(words):
     assert not CONTROLS.search("".join(said)), said
     assert "Traceback" not in said[1], said[1]
     if code in {2, 3} and not said[0]:
-        assert said[1].startswith("e820pool: "), said[1]
+        assert said[1].startswith(ERRORS), said[1]
         assert said[1].count("\n") == 1, said[1]
 
 

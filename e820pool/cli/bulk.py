@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 from e820pool.cli.progress import Progress
 from e820pool.errors import InputError
+from e820pool.sources.files import validate_skipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,8 +67,11 @@ def _lines(stream: IO[bytes], progress: Progress) -> Iterator[bytes]:
         is_empty = False
         yield line
         progress.step(len(line))
+        skipped = 0
         while len(line) > MAX_LINE_CHARS and not line.endswith(b"\n"):
             line = stream.readline(MAX_LINE_CHARS + 1)
             progress.step(len(line))
+            skipped += len(line)
+            validate_skipped(skipped)
     if is_empty:
         raise InputError("--jsonl has no record: an answer to nothing is none")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
-from e820pool.cli.lab_runs import lab_kernels, run_boots
+from e820pool.cli.lab_runs import keep_unsafe, lab_kernels, run_boots
 from e820pool.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def check_machines(handoff: Handoff, args: argparse.Namespace, console: Console)
     else:
         kernels = lab_kernels(args.kernel)
         runs = run_boots(handoff, kernels, args, console)
-        found = [_of_outcome(outcome) for outcome in runs]
+        found = [_of_outcome(outcome, args, console) for outcome in runs]
     if args.format == "json":
         console.result(judgements_json(found))
     else:
@@ -47,7 +47,9 @@ def _word(one: Judgement | Verdict) -> str:
     return verdict if isinstance(verdict, str) else verdict.verdict
 
 
-def _of_outcome(outcome: Outcome) -> Judgement | Verdict:
+def _of_outcome(
+    outcome: Outcome, args: argparse.Namespace, console: Console
+) -> Judgement | Verdict:
     from e820pool.compat import judge_boot, verdict_unknown  # noqa: PLC0415  numpy
     from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415
 
@@ -58,7 +60,9 @@ def _of_outcome(outcome: Outcome) -> Judgement | Verdict:
         profile = profile_of(outcome.kernel)
     except InputError as exc:
         return verdict_unknown(name, str(exc))
-    return judge_boot(record, profile)
+    found = judge_boot(record, profile)
+    keep_unsafe(outcome, found.verdict, args, console)
+    return found
 
 
 def _of_console(handoff: Handoff, path: str) -> Judgement:

@@ -13,10 +13,11 @@ from e820pool.errors import InputError, LabError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from e820pool.cli.boot_progress import BootProgress
     from e820pool.cli.console import Console
+    from e820pool.compat import Verdict
     from e820pool.handoff.model import Handoff
     from e820pool.lab.boot import BootOptions
     from e820pool.lab.several import Outcome
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = (
     "add_lab_options",
     "boot_options",
+    "keep_unsafe",
     "lab_kernels",
     "one_lab_kernel",
     "run_boots",
@@ -184,22 +186,54 @@ def run_pairs(
 
 def _keep(outcome: Outcome, folder: Path | None, console: Console) -> None:
     # The console of a lost machine is all there is of it: kept in any case.
-    console_log, report = _logs(outcome)
-    if folder is None and outcome.failure is not None and console_log:
+    if folder is None and (outcome.failure is None or not _logs(outcome)[0]):
+        return
+    files: dict[str, bytes | str] = dict(
+        zip(("console.log", "report.txt"), _logs(outcome), strict=True)
+    )
+    if outcome.record is not None:
+        from e820pool.report.view import view_json  # noqa: PLC0415  numpy
+
+        files["view.json"] = view_json(outcome.record.view) + "\n"
+    _write(outcome.kernel.name, folder, files, console)
+
+
+def keep_unsafe(
+    outcome: Outcome, verdict: Verdict, args: argparse.Namespace, console: Console
+) -> None:
+    """Leave what a boot printed and what was found where its verdict is not safe.
+
+    Such a boot may not come again. With ``--keep`` it is kept already.
+    """
+    record = outcome.record
+    if record is None or verdict.verdict == "safe" or args.keep is not None:
+        return
+    from e820pool.report.view import view_json  # noqa: PLC0415  numpy
+
+    files: dict[str, bytes | str] = {
+        "console.log": record.console,
+        "report.txt": record.run.report,
+        "view.json": view_json(record.view, verdict) + "\n",
+    }
+    _write(outcome.kernel.name, None, files, console)
+
+
+def _write(
+    name: str,
+    folder: Path | None,
+    files: Mapping[str, bytes | str],
+    console: Console,
+) -> None:
+    from e820pool.report.files import write_file  # noqa: PLC0415  numpy
+
+    if folder is None:
         import tempfile  # noqa: PLC0415  slow to import, for --help
 
-        folder = Path(tempfile.mkdtemp(prefix="e820pool-lost-"))
-    if folder is None:
-        return
-    from e820pool.report.files import write_file  # noqa: PLC0415  numpy
-    from e820pool.report.view import view_json  # noqa: PLC0415
-
+        folder = Path(tempfile.mkdtemp(prefix="e820pool-boot-"))
     folder.mkdir(parents=True, exist_ok=True)
-    write_file(folder / "console.log", console_log)
-    write_file(folder / "report.txt", report)
-    if outcome.record is not None:
-        write_file(folder / "view.json", view_json(outcome.record.view) + "\n")
-    console.note(f"console of {outcome.kernel.name}: {folder / 'console.log'}")
+    for file, data in files.items():
+        write_file(folder / file, data)
+    console.note(f"console of {name}: {folder / 'console.log'}")
 
 
 def _logs(outcome: Outcome) -> tuple[bytes, bytes]:

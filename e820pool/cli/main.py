@@ -195,7 +195,9 @@ def _run(words: list[str], console: Console) -> int:
     except KeyboardInterrupt as exc:
         number = exc.number if isinstance(exc, status.Stopped) else signal.SIGINT
         return _stopped(number, console)
-    except Exception as exc:  # noqa: BLE001  a traceback would end as 1: unsafe
+    # A traceback would end as 1: unsafe. Extensions have bases of their own (a panic of
+    # Rust's), and what others give to sys.exit() is no status of ours.
+    except BaseException as exc:  # noqa: BLE001
         _leave_stdout()
         return _failed(exc, console)
     return code
@@ -206,7 +208,7 @@ def _stopped(number: int, console: Console) -> int:
     return status.status_of_signal(number)
 
 
-def _failed(exc: Exception, console: Console) -> int:
+def _failed(exc: BaseException, console: Console) -> int:
     # NumPy's import and dask's loop make an error of their own of a signal.
     if console.stopped_by:
         return _stopped(console.stopped_by, console)
@@ -216,7 +218,7 @@ def _failed(exc: Exception, console: Console) -> int:
 
 
 # What this machine lacks, "" where that is not what is wrong.
-def _words_of_machine(exc: Exception) -> str:
+def _words_of_machine(exc: BaseException) -> str:
     if isinstance(exc, MemoryError):
         return "out of memory: the input needs more than this process may have"
     # Raised when NumPy is imported (its npy_cpu_features.c).
@@ -229,7 +231,7 @@ def _words_of_machine(exc: Exception) -> str:
     return ""
 
 
-def _words_of_fault(exc: Exception) -> str:
+def _words_of_fault(exc: BaseException) -> str:
     ours = [
         frame
         for frame in traceback.extract_tb(exc.__traceback__)

@@ -27,6 +27,7 @@ __all__ = (
     "read_inside",
     "read_large_file",
     "read_stream",
+    "validate_skipped",
 )
 
 INPUT_LIMIT = 64 << 20
@@ -42,6 +43,10 @@ _NUMBER_DIGITS = 9
 
 _U64_LIMIT = 1 << 64
 _PATH_SHOWN = 300
+
+# What is passed over to reach the end of a line that is too long to be read. A device
+# that never ends a line (/dev/zero) would be read for ever.
+_SKIP_LIMIT = 1 << 30
 
 
 def is_directory(path: Path) -> bool:
@@ -137,6 +142,15 @@ def read_stream(
     if len(data) > limit:
         raise BadImageError(f"{name!r} is longer than the limit of {limit:#x} bytes")
     return data
+
+
+def validate_skipped(nr_bytes: int) -> None:
+    """Raise BadImageError where too much of one line has been passed over."""
+    if nr_bytes > _SKIP_LIMIT:
+        raise BadImageError(
+            f"a line does not end after {nr_bytes:#x} bytes more than are read: the "
+            f"limit is {_SKIP_LIMIT:#x}, what follows was not read"
+        )
 
 
 def read_attribute(path: Path) -> str:

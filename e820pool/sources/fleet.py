@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
-from e820pool.documents import Part, value_to
+from e820pool.documents import Part, shown_value, value_to
 from e820pool.errors import BadImageError, E820PoolError, InputError
-from e820pool.sources.files import is_directory, list_names
+from e820pool.sources.files import is_directory, list_names, validate_skipped
 from e820pool.sources.map_json import Pairs, devices_of
 from e820pool.sources.recognise import read_map
 
@@ -164,8 +164,11 @@ def _of_lines(path: Path) -> Iterator[FleetRecord]:
             while line := stream.readline(_LINE_LIMIT + 1):
                 yield _of_line(line, str(number))
                 number += 1
+                skipped = 0
                 while len(line) > _LINE_LIMIT and not line.endswith(b"\n"):
                     line = stream.readline(_LINE_LIMIT + 1)
+                    skipped += len(line)
+                    validate_skipped(skipped)
     except OSError as exc:
         reason = (exc.strerror or str(exc)).lower()
         raise InputError(f"cannot read {str(path)!r}: {reason}") from exc
@@ -206,6 +209,8 @@ def _of_parquet(parts: list[Path]) -> Iterator[FleetRecord]:
 def _record(told: Any, number: str) -> FleetRecord:
     name = number
     try:
+        if not isinstance(told, dict):
+            raise BadImageError(f"{shown_value(told)} is no object")
         name = str(told["id"])[:200] if told.get("id") is not None else number
         rows = _rows(told["e820"], 3)
         deposits = told.get("deposits")
@@ -219,8 +224,12 @@ def _record(told: Any, number: str) -> FleetRecord:
 
 
 def _rows(told: Any, length: int) -> tuple[Any, ...]:
+    if not isinstance(told, list):
+        raise BadImageError(f"{shown_value(told)} is no array of rows")
     rows = []
     for row in told:
+        if not isinstance(row, list | tuple | dict):
+            raise BadImageError(f"{shown_value(row)} is not {length} whole numbers")
         values = tuple(row.values()) if isinstance(row, dict) else tuple(row)
         if len(values) != length or any(type(one) is not int for one in values):
             raise BadImageError(f"{str(row)[:60]} is not {length} whole numbers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +47,7 @@ _SYSFS = Path("/sys/kernel/boot_params")
 
 def is_handoff_dir(path: Path) -> bool:
     """Return whether a directory has a manifest or a zero page by its name."""
-    return (path / MANIFEST).is_file() or (path / _PAGE).is_file()
+    return any(os.path.lexists(path / name) for name in (MANIFEST, _PAGE))
 
 
 def read_handoff(source: str | Path) -> Handoff:
@@ -68,9 +69,10 @@ def read_handoff(source: str | Path) -> Handoff:
     path = _SYSFS if source == "live" else Path(source)
     if not is_directory(path):
         return _of_page(path)
-    if (path / MANIFEST).is_file():
+    # By its name alone: without what a manifest says no deposit would be left to judge.
+    if os.path.lexists(path / MANIFEST):
         return _of_manifest(path)
-    if (path / _PAGE).is_file():
+    if os.path.lexists(path / _PAGE):
         return _of_files(path)
     if (path / "data").is_file():
         if source != "live":
@@ -82,7 +84,7 @@ def read_handoff(source: str | Path) -> Handoff:
 
 def _of_manifest(path: Path) -> Handoff:
     origin = str(path / MANIFEST)
-    text = read_file(path / MANIFEST).decode("utf-8", "replace")
+    text = read_inside(path / MANIFEST).decode("utf-8", "replace")
     manifest = parse_manifest(text, origin)
     _validate_listed(path, manifest)
     page = parse_page(read_part(path, manifest.boot_params), manifest.boot_params.file)
@@ -106,7 +108,7 @@ def _of_manifest(path: Path) -> Handoff:
 
 
 def _of_files(path: Path) -> Handoff:
-    page = _read_page(path / _PAGE)
+    page = parse_page(read_inside(path / _PAGE), str(path / _PAGE))
     nodes = [parse_node(read_inside(name)) for name in node_files(path)]
     addrs = [page.hdr.setup_data, *(node.next for node in nodes)][: len(nodes)]
     line = path / _LINE
@@ -114,7 +116,7 @@ def _of_files(path: Path) -> Handoff:
         boot_params=page,
         boot_params_addr=0,
         nodes=place_nodes(page, addrs, nodes, str(path)),
-        cmdline=read_line(line) if line.exists() else b"",
+        cmdline=read_line(line) if os.path.lexists(line) else b"",
         cmdline_addr=line_pointer(page),
         firmware_map=_firmware_map(path),
     )
@@ -191,7 +193,7 @@ def _line_addr(page: BootParams, part: SegmentDocument | None, origin: str) -> i
 
 def _firmware_map(path: Path) -> MemoryMap | None:
     name = path / _FIRMWARE
-    if not name.exists():
+    if not os.path.lexists(name):
         return None
     return read_map_json(read_inside(name).decode("utf-8", "replace"), origin=str(name))
 

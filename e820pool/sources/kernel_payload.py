@@ -25,6 +25,10 @@ _PART_BYTES = 1 << 20
 # CONFIG_IKCONFIG: kernel/configs.c puts a gzip file between these marks.
 _CONFIG_START, _CONFIG_END = b"IKCFG_ST", b"IKCFG_ED"
 
+# What an unpacker may hold of what it has made. The kernel's build takes 128 MiB at
+# most (scripts/xz_wrap.sh of 6.12 to 7.3; cmd_zstd22 in scripts/Makefile.lib).
+_DICTIONARY_LIMIT, _WINDOW_LIMIT = 256 << 20, 1 << 27
+
 # LZ4 as `lz4 -l` writes it: blocks of 8 MiB, each with its length before it.
 _LZ4_MAGIC = b"\x02\x21\x4c\x18"
 _LZ4_BLOCK_BYTES = 8 << 20
@@ -115,7 +119,7 @@ def _gunzip(packed: bytes) -> Iterator[bytes]:
 
 # The size that the build appends to the payload is no part of the stream.
 def _unxz(packed: bytes) -> Iterator[bytes]:
-    return _until_eof(lzma.LZMADecompressor(), packed)
+    return _until_eof(lzma.LZMADecompressor(memlimit=_DICTIONARY_LIMIT), packed)
 
 
 def _bunzip(packed: bytes) -> Iterator[bytes]:
@@ -134,7 +138,9 @@ def _until_eof(stream: Any, packed: bytes) -> Iterator[bytes]:
 def _unzstd(packed: bytes) -> Iterator[bytes]:
     zstandard = _package("zstandard")
     try:
-        with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
+        with zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT).stream_reader(
+            packed
+        ) as reader:
             # A part that is not full is the last of the frame; the size that the
             # build appends follows.
             full = True

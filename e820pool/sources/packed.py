@@ -27,6 +27,8 @@ _PADDING = re.compile(rb"\0*")
 _MEMBERS_LIMIT = 1 << 14
 # What zstd(1) unpacks without being told (ZSTD_WINDOWLOG_LIMIT_DEFAULT, 27).
 _WINDOW_LIMIT = 1 << 27
+# xz -9 has a dictionary of 64 MiB; a header can claim 4 GiB.
+_DICTIONARY_LIMIT = 1 << 27
 
 
 class _Pack(NamedTuple):
@@ -161,12 +163,16 @@ def _unzstd() -> Any:
     return zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT).decompressobj()
 
 
+def _unxz() -> Any:
+    return lzma.LZMADecompressor(memlimit=_DICTIONARY_LIMIT)
+
+
 # How much is given at a time is what keeps the result of a step small: deflate unpacks
 # to 1032 times as much at most, a zstd block of 4 bytes to 128 KiB. The other two stop
 # at a limit by themselves.
 _PACKS = (
     _Pack("gzip", b"\x1f\x8b", lambda: zlib.decompressobj(31), _at_once, 1 << 12),
     _Pack("bzip2", b"BZh", bz2.BZ2Decompressor, _by_parts, 1 << 14),
-    _Pack("xz", b"\xfd7zXZ\0", lzma.LZMADecompressor, _by_parts, 1 << 14),
+    _Pack("xz", b"\xfd7zXZ\0", _unxz, _by_parts, 1 << 14),
     _Pack("zstd", b"\x28\xb5\x2f\xfd", _unzstd, _at_once, 1 << 8),
 )

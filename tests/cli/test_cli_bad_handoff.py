@@ -1,6 +1,7 @@
 """Handoffs that nobody should have written, before each command that reads one."""
 
 import json
+import os
 
 import pytest
 import rawbytes
@@ -206,3 +207,19 @@ def test_an_odd_node_is_judged_by_every_command(run, tmp_path):
     for name, *more in COMMANDS:
         done = run(name, path, *more, "--format", "json")
         assert done.code in (0, 1), done
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "boot_params.bin", "cmdline.txt"])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to nothing", "link to zeros"])
+def test_a_part_that_is_no_file_is_no_part_that_is_not_there(bad, tmp_path, name, kind):
+    """Without a manifest no deposit is named, and all is safe."""
+    path = handoff().write(tmp_path / "h")
+    part = path / name
+    part.unlink()
+    if kind == "pipe":
+        os.mkfifo(part)
+    elif kind == "folder":
+        part.mkdir()
+    else:
+        part.symlink_to("/dev/zero" if kind == "link to zeros" else "nowhere")
+    bad(path, name)

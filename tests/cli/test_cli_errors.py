@@ -137,6 +137,30 @@ def test_a_fault_of_ours_is_one_line_and_its_own_status(run, folder, monkeypatch
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "end", [BaseException("panicked"), SystemExit("words"), SystemExit(1)]
+)
+def test_nothing_that_escapes_ends_as_unsafe(run, folder, monkeypatch, end):
+    """A panic of Rust is no Exception, and sys.exit() of others no status of ours."""
+
+    def escape(*_args):
+        raise end
+
+    monkeypatch.setattr("e820pool.cli.commands.show.map_table", escape)
+    done = run("show", folder / "machine.txt")
+    assert (done.code, done.out) == (70, "")
+    assert done.err.startswith("e820pool: a fault of e820pool itself")
+
+
+@pytest.mark.parametrize("words", ["predict --jsonl z", "fleet z --kernel 6.1"])
+def test_a_line_that_never_ends_is_left(run, folder, monkeypatch, words):
+    monkeypatch.setattr("e820pool.sources.files._SKIP_LIMIT", 1 << 26)
+    (folder / "z").symlink_to("/dev/zero")
+    done = run(*words.split())
+    assert done.code == 3
+    assert "a line does not end" in done.err
+
+
 def test_too_little_memory_is_no_verdict(run, folder, monkeypatch):
     def run_out(*_args):
         raise MemoryError

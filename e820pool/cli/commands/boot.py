@@ -13,6 +13,7 @@ from e820pool.cli.inputs import add_deposit_options, handoff_with_deposits
 from e820pool.cli.lab_runs import (
     add_lab_options,
     boot_options,
+    keep_unsafe,
     one_lab_kernel,
     run_boots,
 )
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import argparse
 
     from e820pool.cli.console import Console
+    from e820pool.compat import Verdict
     from e820pool.handoff.model import Handoff
     from e820pool.kernel.profiles import Profile
     from e820pool.lab.boot import BootRecord
@@ -72,7 +74,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     (outcome,) = run_boots(handoff, [kernel], args, console)
     if outcome.record is None:
         raise outcome.failure or InputError("no outcome")
-    return _shown(outcome.record, _profile(kernel), args, console)
+    verdict = judge_machine(outcome.record, _profile(kernel))
+    keep_unsafe(outcome, verdict, args, console)
+    return _shown(outcome.record, verdict, args, console)
 
 
 # What a kernel touches can be seen without a model of it.
@@ -82,9 +86,8 @@ def _profile(kernel: KernelFile) -> Profile:
 
 
 def _shown(
-    record: BootRecord, profile: Profile, args: argparse.Namespace, console: Console
+    record: BootRecord, verdict: Verdict, args: argparse.Namespace, console: Console
 ) -> int:
-    verdict = judge_machine(record, profile)
     if args.format == "json":
         console.result(view_json(record.view, verdict))
     else:

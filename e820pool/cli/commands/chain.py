@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,9 +31,10 @@ from e820pool.report.files import write_file
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from e820pool.cli.console import Console
-    from e820pool.lab.chain_model import ChainRecord, Hop, Loader
+    from e820pool.lab.chain_model import Hop, Loader
     from e820pool.loading.kernel_file import KernelFile
 
 __all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
@@ -168,9 +170,16 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
             record = run_chain(memory_map, kernels, options, on_hop=arrived)
     except LabError as exc:
-        _keep_lost(exc, args.keep)
+        _keep({"lost.log": getattr(exc, "console", b"")}, args.keep, console)
         raise
-    _keep(record, args.keep)
+    consoles = {
+        f"{at}-{Path(hop.kernel).name}.log": hop.console
+        for at, hop in enumerate(record.hops)
+    }
+    # What was touched once may not be again: consoles and findings stay in any case.
+    if args.keep is not None or not record.is_intact:
+        found = {"chain.json": chain_json(record).encode() + b"\n"}
+        _keep(consoles | found, args.keep, console)
     console.result((chain_json if args.format == "json" else chain_text)(record))
     return status.DONE if record.is_intact else status.NOT_SAFE
 
@@ -222,20 +231,13 @@ def _kernels(names: list[str]) -> list[KernelFile]:
     return found
 
 
-def _keep(record: ChainRecord, folder: Path | None) -> None:
+def _keep(files: Mapping[str, bytes], folder: Path | None, console: Console) -> None:
+    if not any(files.values()):
+        return
+    place = folder or Path(tempfile.mkdtemp(prefix="e820pool-chain-"))
+    place.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        if data:
+            write_file(place / name, data)
     if folder is None:
-        return
-
-    for at, hop in enumerate(record.hops):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_file(folder / f"{at}-{Path(hop.kernel).name}.log", hop.console)
-
-
-# The console of a lost machine is all there is of it.
-def _keep_lost(error: LabError, folder: Path | None) -> None:
-    console = getattr(error, "console", b"")
-    if folder is None or not console:
-        return
-
-    folder.mkdir(parents=True, exist_ok=True)
-    write_file(folder / "lost.log", console)
+        console.note(f"consoles are kept in {place}")

@@ -24,9 +24,15 @@ _BRACKETED = re.compile(
     r"(?:[A-Za-z][\w-]{1,20}: )?\[mem (0x[0-9a-fA-F]{1,32})-(0x[0-9a-fA-F]{1,32})\]"
     r"(?: {1,2}[A-Za-z][A-Za-z0-9() ]{1,40})?"
 )
+# The same to 3.4, END exclusive.
+_PARENTHESISED = re.compile(
+    r"(?:[A-Za-z][\w-]{1,20}: )?([0-9a-fA-F]{16}) - ([0-9a-fA-F]{16})"
+    r" \([A-Za-z][A-Za-z0-9 ]{1,40}\)"
+)
 # kernel/resource.c r_show(): at least 8 digits for memory, 4 where all fit into them.
 _IOMEM = re.compile(
-    r"(?P<first>[0-9a-fA-F]{4,16})-(?P<last>[0-9a-fA-F]{4,16})(?P<name> : .{1,100})?"
+    r"(?:/\S{1,100}:)?(?P<first>[0-9a-fA-F]{4,16}) ?- ?(?P<last>[0-9a-fA-F]{4,16})"
+    r"(?P<name> : .{1,100})?"
 )
 _LETTER = re.compile(r"[a-fA-F](?=.)|[a-dfA-DF]$")
 _FORMS = (
@@ -77,10 +83,10 @@ def read_range(text: str) -> RangeText:
     """Return the whole pages that a text names.
 
     ``START-END`` (END inclusive, as kernels print), ``START+SIZE``, ``SIZE@START`` and
-    ``SIZE$START`` (memmap='s), ``[mem 0x..-0x..]``, ``pfn:START+COUNT``, and lines of
-    /proc/iomem, whose digits are hexadecimal. A number is 0x, or decimal with a suffix
-    of :func:`parse_size`. Digits without either are taken as decimal where only that
-    gives whole pages.
+    ``SIZE$START`` (memmap='s), ``[mem 0x..-0x..]``, ``pfn:START+COUNT``, lines of a
+    kernel's map, and of /proc/iomem, whose digits are hexadecimal. A number is 0x, or
+    decimal with a suffix of :func:`parse_size`. Digits without either are taken as
+    decimal where only that gives whole pages.
 
     Raises:
         InputError: the form is another; it can be read in two ways; the range is empty,
@@ -98,6 +104,12 @@ def read_range(text: str) -> RangeText:
     match = _BRACKETED.fullmatch(line)
     if match is not None:
         return _whole(*_last(int(match[1], 16), int(match[2], 16)), text)
+    match = _PARENTHESISED.fullmatch(line)
+    if match is not None:
+        start, end = (int(one, 16) for one in match.groups())
+        shown = f"[mem {start:#x}-{max(end, 1) - 1:#x}]"
+        said = f"{line!r} has its END exclusive, as kernels to 3.4 print it: {shown}"
+        return _whole(start, end, text, ends=False)._replace(said=said)
     match = _IOMEM.fullmatch(line)
     if match is not None and _is_iomem(match):
         start, end = _last(int(match["first"], 16), int(match["last"], 16))
@@ -106,8 +118,8 @@ def read_range(text: str) -> RangeText:
         said = f"{line!r} is hexadecimal, as /proc/iomem prints it: {shown}"
         return found._replace(said=said)
     for mark in "@$+-":
-        left, present, right = line.partition(mark)
-        if present:
+        left, _, right = line.partition(mark)
+        if left.strip() and right.strip():
             return _of_parts(left.strip(), mark, right.strip(), text)
     raise InputError(f"{line[:_SHOWN]!r} is not a range: want {_FORMS}")
 

@@ -254,6 +254,7 @@ def _map_of_text(
     size: int,
     *,
     is_clean: bool = False,
+    foreign: str = "",
 ) -> MemoryMap:
     block, boot = choice
     text = "".join(piece.text for piece in pieces)
@@ -276,11 +277,12 @@ def _map_of_text(
         return found_in(pieces, origin)
     if has_broken_map(pieces):
         return read_dmesg(pieces, origin=origin)
+    foreign = foreign or name_of_foreign(text)
     if not is_clean:
         # What transports did to it may hide even what it is.
         clean = [Piece(one.number, f"{one.text}\n") for one in clean_lines(pieces)]
-        return _map_of_text(clean, choice, origin, size, is_clean=True)
-    foreign = name_of_foreign(text) or "no line of a form that `show --help` lists"
+        return _map_of_text(clean, choice, origin, size, is_clean=True, foreign=foreign)
+    foreign = foreign or "no line of a form that `show --help` lists"
     raise BadImageError(
         f"{origin!r}: {size:#x} bytes of text without a memory map: {foreign}"
     )

@@ -32,6 +32,9 @@ MIB, GIB = 1 << 20, 1 << 30
             "pfn:0x40000-0x401ff",
         ),
         *("40000000-401fffff", "40000000-401FFFFF", "40000000-401fffff : System RAM"),
+        *("40000000 - 401fffff", "/proc/iomem:40000000-401fffff : System RAM"),
+        "BIOS-e820: 0000000040000000 - 0000000040200000 (usable)",
+        "0000000040000000 - 0000000040200000 (ACPI NVS)",
         *("1073741824+2097152", "1073741824-1075838975", "1G+2097152", "1024M+2048K"),
     ],
 )
@@ -51,6 +54,10 @@ def test_every_way_to_write_a_range(text):
         ),
         ("00100000-001fffff", "hexadecimal, as /proc/iomem prints it: [mem 0x100000-"),
         ("pfn:262144+512", "decimal: [mem 0x40000000-0x401fffff]"),
+        (
+            "0000000040000000 - 0000000040200000 (usable)",
+            "END exclusive, as kernels to 3.4 print it: [mem 0x40000000-0x401fffff]",
+        ),
     ],
 )
 def test_what_the_text_does_not_say_is_said_back(text, said):
@@ -86,6 +93,8 @@ def test_what_can_be_read_in_two_ways_is_refused_with_both(text, parts):
             "0x40000000-0x40200000",
             "END is inclusive.*want 0x40000000-0x401fffff or 0x40000000.0x200000$",
         ),
+        ("0x40000000-", "'0x40000000-' is not a range: want START-END"),
+        ("0000000000001000 - 0000000000001000 (usable)", "empty$"),
         ("1G-2G", "END is inclusive.*want 0x40000000-0x7fffffff"),
         ("[mem 0x1000-0x2000]", "want 0x1000-0x1fff or 0x1000.0x1000$"),
         ("0x1800+0x1000", "not whole pages of 0x1000.*nearest is 0x1000-0x2fff$"),

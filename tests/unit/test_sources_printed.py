@@ -445,6 +445,7 @@ class TestHexdump:
         ("[    5.000000] usb 1-1: new device\n", "kernel log without"),
         ("/dts-v1/;\n/ { };\n", "device tree"),
         ("%PDF-1.4\n", "PDF"),
+        ("<html>\n<p>x</p>\n", "web page"),
         ("0xffff888000090000:\t0x0000000000000000\t0x0000000000000000\n", "debugger"),
         ("0000000000090000: 0x00 0x00 0x00 0x00\n", "debugger"),
         ("ffff888000090000:  0000000000000000 0000000000000000   ....\n", "debugger"),

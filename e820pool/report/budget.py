@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from e820pool.handoff.budget import BudgetCurve
     from e820pool.handoff.model import Handoff
 
-__all__ = ("budget_csv", "budget_findings", "budget_json", "budget_text")
+__all__ = (
+    "BudgetDocument",
+    "budget_csv",
+    "budget_findings",
+    "budget_json",
+    "budget_text",
+)
 
 # Less than a kernel's own table holds: it splits RAM for page 0 and two nodes.
 _KNOWN = {

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from e820pool.report.map_diff import MapDiff, Segment, Side
     from e820pool.report.paint import Paint
 
-__all__ = ("diff_json", "diff_text")
+__all__ = (
+    "DiffDocument",
+    "MapPart",
+    "diff_json",
+    "diff_text",
+)
 
 # What stands before a row, and how the row is painted.
 _MARKS = {

@@ -13,7 +13,14 @@ from e820pool.report.verdicts import judged_on_lines
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ("Reading", "fleet_json", "fleet_text")
+__all__ = (
+    "FleetDocument",
+    "KernelCounts",
+    "Reading",
+    "UnreadablePart",
+    "fleet_json",
+    "fleet_text",
+)
 
 _WORDS = ("safe", "degraded", "unsafe", "unknown")
 _SHOWN = 3

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
     from e820pool.memory_map import MemoryMap
 
-__all__ = ("demo_json", "handoff_json", "handoff_text", "parts_of", "parts_table")
+__all__ = (
+    "BuiltDocument",
+    "DemoDocument",
+    "PlacedPart",
+    "demo_json",
+    "handoff_json",
+    "handoff_text",
+    "parts_of",
+    "parts_table",
+)
 
 
 def parts_of(handoff: Handoff) -> list[tuple[str, int, int]]:

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from e820pool.kernel.profiles import Profile
     from e820pool.lab.images import KernelImage
 
-__all__ = ("behaviours_json", "behaviours_text", "images_json", "images_text")
+__all__ = (
+    "ImagesDocument",
+    "KernelsDocument",
+    "ReleasePart",
+    "behaviours_json",
+    "behaviours_text",
+    "images_json",
+    "images_text",
+)
 
 
 class ReleasePart(Part, frozen=True, kw_only=True):

@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 
     from e820pool.live.plan import KexecPlan
 
-__all__ = ("KexecPlanDocument", "PlanDocument", "plan_json", "plan_text")
+__all__ = (
+    "InheritedPart",
+    "KexecPlanDocument",
+    "PlanDocument",
+    "SegmentPart",
+    "plan_json",
+    "plan_text",
+)
 
 # A table of thousands of entries is in the JSON twin.
 _SHOWN = 24

@@ -15,7 +15,11 @@ from e820pool.sources.manifest import DepositDocument
 if TYPE_CHECKING:
     from e820pool.pool.rebuild import RebuildResult
 
-__all__ = ("pool_json", "pool_text")
+__all__ = (
+    "RebuiltDocument",
+    "pool_json",
+    "pool_text",
+)
 
 _SHOWN = 40
 

@@ -11,7 +11,12 @@ from e820pool.documents import Count, Document, Part, Quantity, document_text, v
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ("confirm_json", "confirm_text")
+__all__ = (
+    "ConfirmedBoot",
+    "ConfirmedLimits",
+    "confirm_json",
+    "confirm_text",
+)
 
 
 class ConfirmedBoot(Part, frozen=True, kw_only=True):

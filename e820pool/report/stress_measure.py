@@ -14,7 +14,15 @@ from e820pool.stress.outcome import Sample
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ("KeptGuest", "measure_curves", "measure_json", "measure_text")
+__all__ = (
+    "ComparedGuest",
+    "KeptGuest",
+    "MeasuredDeposits",
+    "TenthPoint",
+    "measure_curves",
+    "measure_json",
+    "measure_text",
+)
 
 
 class KeptGuest(Part, frozen=True, kw_only=True):

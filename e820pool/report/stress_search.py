@@ -10,7 +10,12 @@ from e820pool.extents import PAGE_SHIFT
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ("search_json", "search_text")
+__all__ = (
+    "SearchedShape",
+    "SearchedShapes",
+    "search_json",
+    "search_text",
+)
 
 
 class SearchedShape(Part, frozen=True, kw_only=True):

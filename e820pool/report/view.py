@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from e820pool.kernel.view import KaslrSlots, KernelView
     from e820pool.type_words import LogDialect
 
-__all__ = ("mem_range", "view_document", "view_json", "view_text")
+__all__ = (
+    "KaslrPart",
+    "ViewDocument",
+    "mem_range",
+    "view_document",
+    "view_json",
+    "view_text",
+)
 
 
 class KaslrPart(Part, frozen=True, kw_only=True):

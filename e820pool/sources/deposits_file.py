@@ -21,7 +21,12 @@ from e820pool.sources.packed import unpacked
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ("DepositChanges", "parse_changes", "read_deposits")
+__all__ = (
+    "DepositChanges",
+    "DepositsDocument",
+    "parse_changes",
+    "read_deposits",
+)
 
 # Columns of a CSV by what people call them.
 _COLUMNS = {

@@ -46,10 +46,10 @@ _OWN_SHARE = 0.3
 
 PER_CPU = (4, 24, 4, 5)
 """Blocks of the kernel's own kind per order that lie alone and are on the lists of the
-processor that deposits, beside what buddyinfo counts: about as many as measured on 6.1,
-mostly top-level page tables of processes that have ended. A seed has up to 140 % of
-them. Before 5.14 there is order 0 alone (commit 44042b449872, "mm/page_alloc: allow
-high-order pages to be stored on the per-cpu lists")."""
+processor that deposits, beside what buddyinfo counts: about as many as measured on 6.1
+(which blocks they are was not shown; page tables of ended processes are of order 1). A
+seed has up to 140 % of them. Before 5.14 there is order 0 alone (commit 44042b449872,
+"mm/page_alloc: allow high-order pages to be stored on the per-cpu lists")."""
 
 # Pages that a list gets at a time: zone_batchsize() and nr_pcp_alloc() in
 # mm/page_alloc.c, 6.1, for zones of 256 MiB and more.

@@ -49,6 +49,7 @@ _BARE_NAMES = {"".join(name.split()): name for name in RESOURCE_NAMES}
 # The end of a line whose start is lost or damaged; a name of which one letter is.
 _LEFT = re.compile(
     rf"[0-9a-f]{{1,16}}\W.{{0,8}}(?:{_NAMES})\s*$|[0-9a-f]{{4}}.{{0,12}}(?:{_NAMES})\s*$"
+    rf"|{_HEX}-{_HEX}\s*:\s{{0,4}}:"
 )
 _LETTERS = re.compile("[^a-z]")
 _LOST_SHARE = 0.85
@@ -152,6 +153,10 @@ def _take(line: LogLine, lines: list[_Line], cut: list[int]) -> None:
     begun = _BEGUN.search(text)
     is_left = _LEFT.search(text) if not found else _SWALLOWED.search(found[-1].name)
     is_damaged = any(one.kind is None and _nearly_known(one.name) for one in found)
+    # Of a line that was joined to the next the name goes on with what stands there.
+    is_damaged |= any(
+        one.kind is None and _begins_nearly(one.name) for one in found[:-1]
+    )
     if is_left or is_damaged or (begun and "-" in begun[0]):
         cut.append(line.number)
 
@@ -169,6 +174,11 @@ def _nearly_known(name: str) -> bool:
         and SequenceMatcher(None, bare, known).ratio() >= _LOST_SHARE
         for known in names
     )
+
+
+def _begins_nearly(name: str) -> bool:
+    lengths = {len(known) + more for known in RESOURCE_NAMES for more in (-1, 0, 1)}
+    return any(_nearly_known(name[:length]) for length in lengths if length < len(name))
 
 
 def _is_begun(text: str) -> bool:

@@ -59,7 +59,7 @@ XEN = PrintedForm(
         rf"|{_OLD}(?P<start>{_HEX})\s*-\s*(?P<end>{_HEX})(?![0-9a-f]))\s*{_WORDS}"
     ),
     begun=begun_pattern(
-        rf"(?:{_OLD}\[(?={_PART}\s*$|{_HEX},)|{_OLD}(?={_HEX}\s*(?:-|$)|0[0-9a-f]{{0,15}}$))",
+        rf"(?:{_OLD}\[(?=(?:{_PART}|{_HEX})\s*$|{_HEX},)|{_OLD}(?={_HEX}\s*(?:-|$)|0[0-9a-f]{{0,15}}$))",
         (_HEX, _PART),
         ("[,-]", "[,-]?"),
         (_HEX, _PART),

@@ -258,3 +258,13 @@ def test_memmap_as_somebody_s_own_script_prints_it_is_read(line):
 def test_what_is_not_read_is_refused_with_what_to_give(data, message):
     with pytest.raises(BadImageError, match=message):
         read_map("-", stdin=io.BytesIO(data))
+
+
+@pytest.mark.parametrize("between", ["\n", "\n(XEN) ", " \n"])
+def test_an_entry_of_xen_without_its_comma_is_counted(between):
+    # Found by mutation: a line end in place of the comma.
+    text = printers.xen_new(printers.ROWS)
+    at = text.rindex(", 0000")
+    found = read(text[:at] + between + text[at + 1 :])
+    assert found.rows() == list(printers.ROWS[:-1])
+    assert "line-cut" in ids(found)

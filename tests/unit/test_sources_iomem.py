@@ -201,6 +201,23 @@ def test_a_line_that_is_cut_is_counted(cut):
     assert "line 5;" in told
 
 
+@pytest.mark.parametrize("before", ["", "/proc/iomem:", "host: "])
+def test_a_damaged_name_to_which_a_line_was_joined_is_counted(before):
+    # Found by mutation: a soft line end in place of a name's last letter.
+    lines = [before + line for line in WHOLE]
+    lines[4] = f"{lines[4][:-1]}="
+    found = read_iomem("\n".join(lines))
+    assert len(found) < len(WHOLE_ROWS)
+    assert "line-cut" in ids(found)
+
+
+def test_a_name_whose_first_letter_became_a_colon_is_counted():
+    # Found by mutation: what follows the colon is no name.
+    found = read_iomem("\n".join(WHOLE).replace(": Reserved", ": :eserved", 1))
+    assert len(found) == len(WHOLE_ROWS) - 1
+    assert "line-cut" in ids(found)
+
+
 def test_a_range_that_is_swallowed_by_a_name_is_counted():
     lines = [*WHOLE[:6], WHOLE[6] + "d" + WHOLE[7]]
     assert "line-cut" in ids(read_iomem("\n".join(lines)))

@@ -115,14 +115,16 @@ class FindingDocument(Part, frozen=True, kw_only=True):
             extents=tuple((start, end - start) for start, end in finding.extents),
         )
 
-    def finding(self) -> Finding:
-        """Return the finding; InputError where its pages are none or beyond any."""
+    def __post_init__(self) -> None:
         for start, count in self.extents:
             if not 0 < count <= MAX_PFN - start:
-                raise InputError(
-                    f"extent [{start:#x}, {count:#x}] is empty, or beyond the limit, "
+                raise ValueError(
+                    f"extents: [{start:#x}, {count:#x}] is empty, or beyond the limit, "
                     f"PFN {MAX_PFN:#x}"
                 )
+
+    def finding(self) -> Finding:
+        """Return the finding."""
         return Finding(
             id=self.id,
             level=self.level,

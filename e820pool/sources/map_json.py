@@ -70,14 +70,10 @@ def read_map_json(text: str, *, origin: str = "") -> MemoryMap:
     """
     found = read_kind(text, MemoryMapDocument, origin)
     said = f"JSON of {found.origin[:_ORIGIN]}" if found.origin else "JSON"
-    try:
-        notes = tuple(one.finding() for one in found.notes)
-    except InputError as exc:
-        raise BadImageError(f"{origin!r}: notes: {exc}") from exc
     return MemoryMap(
         entries=table_of(found.entries),
         origin=f"{origin} ({said})",
-        notes=notes,
+        notes=tuple(one.finding() for one in found.notes),
         devices=devices_of(found.memory_devices, found.hotplug_regions, origin),
     )
 

@@ -277,7 +277,7 @@ class RunDocument(Part, frozen=True, kw_only=True):
 class ExhaustionDocument(Document, frozen=True, kw_only=True, tag="exhaustion"):
     """When entries run out; ``workload`` names what was simulated."""
 
-    workload: dict[str, Number]
+    workload: dict[str, Number | str]
     limits: tuple[Limit, ...]
     sample_fields: tuple[str, ...]
     results: tuple[RunDocument, ...]
@@ -293,6 +293,14 @@ class ExhaustionDocument(Document, frozen=True, kw_only=True, tag="exhaustion"):
                         f"results[{at}].samples[{number}] has {len(row)} fields, not "
                         f"the {len(self.sample_fields)} of sample_fields"
                     )
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Return name and value of what was simulated, as words."""
+        return tuple(
+            (name, value if isinstance(value, str) else f"{value:.10g}")
+            for name, value in self.workload.items()
+        )
 
     def points_of(self, run: RunDocument) -> tuple[tuple[int, int], ...]:
         """Return the calls and entries of a run's samples, in order."""

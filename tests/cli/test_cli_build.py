@@ -91,7 +91,11 @@ def test_the_json_twin_has_its_keys(ok, machine, out):
         "nr_deposited_pages",
         "parts",
     }
-    assert (told["schema"], told["kind"], told["directory"]) == (1, "handoff", str(out))
+    assert (told["schema"], told["kind"], told["directory"]) == (
+        1,
+        "built-handoff",
+        str(out),
+    )
     assert (told["nr_entries"], told["nr_deposits"], told["nr_deposited_pages"]) == (
         8,
         1,
@@ -184,7 +188,7 @@ def test_a_folder_that_cannot_be_made_is_said(refused, machine, tmp_path):
         (["2G-1G"], ["[0x80000000, 0x40000001)", "empty"]),
         (["1G"], ["'1G'", "START-END (END inclusive), START+SIZE"]),
         (["1G+-4K"], ["'-4K'"]),
-        (["+"], ["''"]),
+        (["+"], ["'+'"]),
         ([""], ["''"]),
         (["1G+4X"], ["'4X'"]),
         (["1G+" + "9" * 5000], ["is not a size"]),
@@ -216,7 +220,10 @@ def deposit_file(**more):
         (b'{"schema": 1, "kind": "deposits"}', "deposits is missing"),
         (b'{"schema": 2, "kind": "deposits", "deposits": []}', "schema 0x2"),
         (b'{"schema": 1, "deposits": [[1]]}', "deposits[0] is [1]: want an object"),
-        (b'{"schema": 1, "deposits": [[1, -1]]}', "nr_pages is -0x1"),
+        (
+            b'{"schema": 1, "deposits": [[1, -1]]}',
+            "nr_pages is -1: want a whole number >= 0",
+        ),
         (b'{"schema": 1, "deposits": [[1, 0]]}', "[0x1, 0x1) is empty"),
         (b'{"schema": 1, "deposits": [[1, 1.5]]}', "1.5: want a whole number"),
         (b'{"schema": 1, "deposits": [[1, 1' + b"0" * 5000 + b"]]}", "5001 digits"),
@@ -226,7 +233,7 @@ def deposit_file(**more):
         ),
         (
             deposit_file(owner=1 << 64),
-            "owner is 0x10000000000000000",
+            "0x10000000000000000 is beyond the limit 0xffffffffffffffff",
         ),
         (b"[" * 100000, "nested too deeply"),
         (b"{" * 100000, "not JSON"),

@@ -124,7 +124,7 @@ def _(content: ComparisonDocument) -> Iterator[str]:
 @_body.register
 def _(content: ExhaustionDocument) -> Iterator[str]:
     told = ", ".join(
-        f"{name.replace('_', ' ')} {n:.10g}" for name, n in content.workload.items()
+        f"{name.replace('_', ' ')} {value}" for name, value in content.facts
     )
     yield from section("Workload", wrapped(told))
     yield from section("Deposit call at which each limit falls", _fall_lines(content))

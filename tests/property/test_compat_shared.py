@@ -1,6 +1,6 @@
 """Judged together, kernels get the verdicts that each of them gets alone."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from e820pool.compat import check_input, judge_each, shared
@@ -21,6 +21,7 @@ PROFILES += [
 ]
 
 
+@settings(max_examples=50)
 @given(handoff=handoffs(), order=st.permutations(PROFILES))
 def test_what_kernels_share_is_what_each_makes_of_it_itself(handoff, order):
     reads = boot_input(handoff)
@@ -30,6 +31,8 @@ def test_what_kernels_share_is_what_each_makes_of_it_itself(handoff, order):
         assert checks.verdict(profile) == check_input(deposits, reads, profile)
 
 
+# Each example judges with all kernels twice.
+@settings(max_examples=20)
 @given(handoff=handoffs(), order=st.permutations(PROFILES))
 def test_the_order_of_the_kernels_changes_no_verdict(handoff, order):
     alone = {

@@ -182,7 +182,10 @@ def _of_line(line: bytes, number: str) -> FleetRecord:
     try:
         told = json.loads(line)
     except (ValueError, RecursionError) as exc:
-        return FleetRecord(id=number, error=f"no JSON: {str(exc)[:80]}")
+        # A lone log, given as a file, would be an error a line.
+        is_text = line.lstrip()[:1] not in (b"{", b"[", b"")
+        hint = "; a fleet is JSON Lines, Parquet, or a folder of logs" * is_text
+        return FleetRecord(id=number, error=f"no JSON: {str(exc)[:80]}{hint}")
     return _record(told, number)
 
 

@@ -76,3 +76,10 @@ def test_no_page_is_drawn_where_a_kernel_reserved_later(tmp_path):
 def test_partial_draws_there_as_well(tmp_path):
     (tmp_path / "host.txt").write_text(LATER)
     assert next(read_fleet(str(tmp_path), partial=True)).later == ()
+
+
+def test_a_lone_log_is_told_that_a_fleet_is_a_folder(tmp_path):
+    path = tmp_path / "dmesg.txt"
+    path.write_text("BIOS-e820: [mem 0x0-0x9ffff] usable\n")
+    (host,) = read_fleet(str(path))
+    assert host.error.endswith("a fleet is JSON Lines, Parquet, or a folder of logs")

@@ -1,4 +1,4 @@
-"""What README says of a real kernel is so; a boot that is not safe leaves its console."""
+"""README of a real kernel is so, and a boot that is not safe leaves its console."""
 
 import json
 import re

@@ -36,6 +36,7 @@ __all__ = (
     "Number",
     "Pair",
     "Part",
+    "Positive",
     "Quantity",
     "Row",
     "document_line",
@@ -79,7 +80,9 @@ Number = Annotated[int, msgspec.Meta(ge=0)] | Annotated[float, msgspec.Meta(ge=0
 """Either of the two, as it is written."""
 Pair = tuple[Count, Count]
 """``[base_pfn, nr_pages]``, or ``[start, size]`` in bytes."""
-_Pages = tuple[Count, Annotated[int, msgspec.Meta(ge=1)]]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+"""A whole number above 0 and below 2^64."""
+_Pages = tuple[Count, Positive]
 Row = tuple[Count, Count, Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]]
 """``[addr, size, type]`` of an entry."""
 
@@ -257,7 +260,10 @@ def parse_object(
     # A long table has no text to look through.
     if "\\" not in text and text.translate(_BLANKS).isprintable():
         return found
-    return {_printable(key): _printable(value) for key, value in found.items()}
+    try:
+        return {_printable(key): _printable(value) for key, value in found.items()}
+    except RecursionError as exc:
+        raise BadImageError(f"{origin!r}: JSON is nested too deeply") from exc
 
 
 def printable(text: str) -> str:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tabulate import tabulate
 
-from e820pool.documents import Count, Document, Part, document_text, value_to
+from e820pool.documents import (
+    Count,
+    Document,
+    Part,
+    Positive,
+    document_text,
+    value_to,
+)
 from e820pool.report.table import human_size
 from e820pool.stress.outcome import Sample
 
@@ -43,7 +50,7 @@ class KeptGuest(Part, frozen=True, kw_only=True):
     orders: tuple[Count, ...] = ()
     before: dict[str, tuple[str, ...]]
     steps: dict[str, tuple[str, ...]]
-    entries: tuple[tuple[Count, Count], ...]
+    entries: tuple[tuple[Positive, Positive], ...]
 
 
 class TenthPoint(Part, frozen=True, kw_only=True):

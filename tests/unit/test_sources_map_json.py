@@ -92,6 +92,8 @@ def test_a_document_of_another_form_is_one_line(changes, message):
         ('{"schema": 1, "schema": 1}', "key 'schema' is given twice"),
         ('{"schema": ' + "9" * 5000 + "}", "a number of 5000 digits, the limit is 32"),
         ('{"schema": ' + "[" * 200_000, "nested too deeply"),
+        # As deep as the reader goes, and deeper than a text is looked for.
+        (text(x="\n")[:-1] + ', "y": ' + "[" * 700 + "]" * 700 + "}", "too deeply"),
     ],
 )
 def test_what_is_no_json_of_ours_is_one_line(raw, message):

@@ -124,6 +124,10 @@ def test_a_file_of_something_else_is_refused_by_its_line(tmp_path):
     path.write_text(json.dumps(row(pages=512)) + "\n")
     with pytest.raises(BadImageError, match="40 calls of 512 pages"):
         read_rows(path)
+    # An error is a share of what was measured.
+    path.write_text(json.dumps(row(entries=[[1, 0]])) + "\n")
+    with pytest.raises(BadImageError, match=r"entries\[0\]\[1\] is 0: want"):
+        read_rows(path)
 
 
 def test_the_specification_has_what_the_kept_measurements_say():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 __all__ = (
     "LEVELS",
@@ -11,7 +11,6 @@ __all__ = (
     "Finding",
     "Level",
     "counted",
-    "finding_value",
     "worst_level",
 )
 
@@ -43,17 +42,6 @@ class Finding:
     message: str
     extents: tuple[tuple[int, int], ...] = ()
     source: str = ""
-
-
-def finding_value(finding: Finding) -> dict[str, Any]:
-    """Return a finding as plain values; ``extents`` are ``[base_pfn, nr_pages]``."""
-    return {
-        "id": finding.id,
-        "level": finding.level,
-        "message": finding.message,
-        "source": finding.source,
-        "extents": [[start, end - start] for start, end in finding.extents],
-    }
 
 
 def worst_level(findings: tuple[Finding, ...]) -> Level | None:

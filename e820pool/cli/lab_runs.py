@@ -13,7 +13,7 @@ from e820pool.errors import InputError, LabError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from e820pool.cli.boot_progress import BootProgress
     from e820pool.cli.console import Console
@@ -186,16 +186,8 @@ def run_pairs(
 
 def _keep(outcome: Outcome, folder: Path | None, console: Console) -> None:
     # The console of a lost machine is all there is of it: kept in any case.
-    if folder is None and (outcome.failure is None or not _logs(outcome)[0]):
-        return
-    files: dict[str, bytes | str] = dict(
-        zip(("console.log", "report.txt"), _logs(outcome), strict=True)
-    )
-    if outcome.record is not None:
-        from e820pool.report.view import view_json  # noqa: PLC0415  numpy
-
-        files["view.json"] = view_json(outcome.record.view) + "\n"
-    _write(outcome.kernel.name, folder, files, console)
+    if folder is not None or (outcome.failure is not None and _logs(outcome)[0]):
+        _write(outcome, folder, console)
 
 
 def keep_unsafe(
@@ -205,27 +197,24 @@ def keep_unsafe(
 
     Such a boot may not come again. With ``--keep`` it is kept already.
     """
-    record = outcome.record
-    if record is None or verdict.verdict == "safe" or args.keep is not None:
-        return
-    from e820pool.report.view import view_json  # noqa: PLC0415  numpy
-
-    files: dict[str, bytes | str] = {
-        "console.log": record.console,
-        "report.txt": record.run.report,
-        "view.json": view_json(record.view, verdict) + "\n",
-    }
-    _write(outcome.kernel.name, None, files, console)
+    is_new = outcome.record is not None and args.keep is None
+    if is_new and verdict.verdict != "safe":
+        _write(outcome, None, console, verdict)
 
 
 def _write(
-    name: str,
+    outcome: Outcome,
     folder: Path | None,
-    files: Mapping[str, bytes | str],
     console: Console,
+    verdict: Verdict | None = None,
 ) -> None:
     from e820pool.report.files import write_file  # noqa: PLC0415  numpy
+    from e820pool.report.view import view_json  # noqa: PLC0415  numpy
 
+    console_log, report = _logs(outcome)
+    files: dict[str, bytes | str] = {"console.log": console_log, "report.txt": report}
+    if outcome.record is not None:
+        files["view.json"] = view_json(outcome.record.view, verdict) + "\n"
     if folder is None:
         import tempfile  # noqa: PLC0415  slow to import, for --help
 
@@ -233,7 +222,7 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     for file, data in files.items():
         write_file(folder / file, data)
-    console.note(f"console of {name}: {folder / 'console.log'}")
+    console.note(f"console of {outcome.kernel.name}: {folder / 'console.log'}")
 
 
 def _logs(outcome: Outcome) -> tuple[bytes, bytes]:

@@ -13,7 +13,7 @@ from e820pool.documents import FindingDocument, Part, value_of
 if TYPE_CHECKING:
     from e820pool.compat.judge import Judgement
 
-__all__ = ("VerdictDocument", "judged_on_value", "verdict_value")
+__all__ = ("VerdictDocument", "verdict_value")
 
 
 class VerdictDocument(Part, frozen=True, kw_only=True):
@@ -47,10 +47,4 @@ class VerdictDocument(Part, frozen=True, kw_only=True):
 def verdict_value(verdict: Verdict) -> dict[str, Any]:
     """Return a verdict as plain values."""
     value: dict[str, Any] = value_of(VerdictDocument.of(verdict))
-    return value
-
-
-def judged_on_value(known: JudgedOn | None) -> dict[str, Any] | None:
-    """Return what a verdict was judged on as plain values."""
-    value: dict[str, Any] | None = value_of(known)
     return value

@@ -158,15 +158,7 @@ def plan_kexec(
     firmware_map = firmware_map_of(machine, inherited, ours)
     generation = 1 + (inherited.generation if inherited is not None else 0)
     is_ours = request.loader == "ours"
-    handoff = build_handoff(
-        firmware_map,
-        ledger,
-        BuildOptions(
-            cmdline=request.cmdline.decode("latin-1"),
-            carrier="setup_data" if is_ours and request.carries_record else "none",
-            generation=generation,
-        ),
-    )
+    handoff = _handoff(firmware_map, ledger, request, generation)
     bound = _bound(handoff, machine, request, parsed) if is_ours else None
     rows = tuple(handoff.table.rows())
     given, table = _handed_over(handoff, rows, bound)
@@ -197,6 +189,21 @@ def plan_kexec(
         execute=_execute_command(machine),
         kept=(loaded,) if ours is None else (ours, loaded),
     )
+
+
+def _handoff(
+    firmware_map: MemoryMap,
+    ledger: DepositLedger,
+    request: KexecRequest,
+    generation: int,
+) -> Handoff:
+    carries = request.loader == "ours" and request.carries_record
+    options = BuildOptions(
+        cmdline=request.cmdline.decode("latin-1"),
+        carrier="setup_data" if carries else "none",
+        generation=generation,
+    )
+    return build_handoff(firmware_map, ledger, options)
 
 
 def parsed_image(kernel: KernelFile) -> BzImage:

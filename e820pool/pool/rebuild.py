@@ -110,10 +110,7 @@ def rebuild(
     if table is None:
         return _refused(carrier, findings)
     if record is not None:
-        claim, findings = read_record(record)
-        if claim is not None:
-            doubted = doubts(claim, firmware_map, region, expected_generation)
-            findings += tuple(doubted)
+        claim, findings = _recorded(record, firmware_map, region, expected_generation)
     elif firmware_map is not None:
         claim, findings = infer_claim(seen, table, firmware_map)
     else:
@@ -132,6 +129,18 @@ def rebuild(
         carrier=carrier,
         generation=claim.generation,
     )
+
+
+def _recorded(
+    record: bytes | PoolRecord,
+    firmware_map: MemoryMap | None,
+    region: PmpoolOption | None,
+    expected_generation: int | None,
+) -> tuple[Claim | None, tuple[Finding, ...]]:
+    claim, findings = read_record(record)
+    if claim is not None:
+        findings += tuple(doubts(claim, firmware_map, region, expected_generation))
+    return claim, findings
 
 
 def _carrier(

@@ -12,8 +12,8 @@ import numpy as np
 
 from e820pool import __version__
 from e820pool.compat import judge_each
-from e820pool.compat.documents import judged_on_value
 from e820pool.deposits import DepositLedger
+from e820pool.documents import value_of
 from e820pool.errors import E820PoolError
 from e820pool.extents import PAGE_SHIFT, ExtentSet
 from e820pool.handoff.build import build_handoff
@@ -149,5 +149,5 @@ def _value(verdict: Verdict) -> dict[str, Any]:
     return {
         "verdict": verdict.verdict,
         "findings": list(ids),
-        "judged_on": judged_on_value(verdict.judged_on),
+        "judged_on": value_of(verdict.judged_on),
     }

@@ -84,6 +84,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="setup_data",
         help="how the pool record travels (default: setup_data)",
     )
+    _add_pattern_options(parser)
+    _add_lab_options(parser)
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+
+
+# What each kernel deposits and gives back.
+def _add_pattern_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pages",
         metavar="N",
@@ -118,8 +125,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="pages that each kernel withdraws of what it finds deposited (default: 0)",
     )
-    _add_lab_options(parser)
-    parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
 def _add_lab_options(parser: argparse.ArgumentParser) -> None:

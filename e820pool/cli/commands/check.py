@@ -127,7 +127,7 @@ def _one(args: argparse.Namespace, console: Console) -> int:
             found.append(verdict_for(handoff, target, running))
             progress.step()
     if args.format == "json":
-        from e820pool.report.judgements import judgements_json  # noqa: PLC0415
+        from e820pool.report.judgements import judgements_json  # noqa: PLC0415  msgspec
 
         console.result(judgements_json(found))
     else:

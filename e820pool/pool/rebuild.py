@@ -75,16 +75,14 @@ def rebuild(
     """Return the pool, if everything speaks for it.
 
     A record is believed only where the kernel's own table agrees: every extent
-    RESERVED in every byte, and in no use by the kernel. A record that is refused is
-    never replaced by an inference: it says that there is a pool, and that something
-    is wrong with it.
+    RESERVED in every byte, and in no use by the kernel. One that is refused is never
+    replaced by an inference: it says that there is a pool, and something wrong.
 
     Args:
         view: what the kernel made of its handoff, or the rows of its table.
-        record: the setup_data payload or, with ``region``, the bytes that lie at
-            the region's base; None infers the pool from the two maps.
-        firmware_map: the firmware's own map; with a record also the kernel's copy
-            of it, in which deposits are carved out.
+        record: the setup_data payload, or what lies at the base of ``region``; None
+            infers the pool from the two maps.
+        firmware_map: the firmware's own, or the kernel's copy with deposits in it.
         region: what ``pmpool=`` on the command line names.
         expected_generation: the least that the record must have.
 
@@ -92,14 +90,11 @@ def rebuild(
         InputError: an entry of ``firmware_map`` reaches 2^64.
 
     Example:
-        >>> from e820pool.deposits import DepositLedger, parse_range
-        >>> from e820pool.handoff.build import build_handoff
-        >>> from e820pool.memory_map import MemoryMap
+        >>> from e820pool import DepositLedger, MemoryMap, build
         >>> machine = MemoryMap.of([(0x0, 0x9F000, 1), (0x10_0000, 0x7FF0_0000, 1)])
-        >>> ledger = DepositLedger.of_ranges([parse_range("1G+2M")], owner=7)
-        >>> handoff = build_handoff(machine, ledger)
-        >>> table = handoff.boot_params.e820_map.tolist()
-        >>> rebuild(table, handoff.record_bytes()).ledger == ledger
+        >>> ledger = DepositLedger.of_ranges(["1G+2M"], owner=7)
+        >>> handoff = build(machine, ledger)
+        >>> rebuild(handoff.table.rows(), handoff.record_bytes()).ledger == ledger
         True
         >>> refused = rebuild(machine.rows(), handoff.record_bytes())
         >>> refused.pool, refused.findings[0].id
@@ -109,12 +104,12 @@ def rebuild(
     seen, table, findings = read_view(view)
     if table is None:
         return _refused(carrier, findings)
+    claim: Claim | None = None
+    findings = (_RECORD_MISSING,)
     if record is not None:
         claim, findings = _recorded(record, firmware_map, region, expected_generation)
     elif firmware_map is not None:
         claim, findings = infer_claim(seen, table, firmware_map)
-    else:
-        claim, findings = None, (_RECORD_MISSING,)
     if claim is None or _is_refused(findings):
         return _refused(carrier, findings, claim)
     findings += tuple(disagreements(claim.ledger.extents, seen, table))

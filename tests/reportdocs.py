@@ -162,6 +162,8 @@ def hop(kernel, entered, deposits, **parts):
         "made": [[0x8000, 512]],
         "withdrawn": [],
         "used_again": [],
+        "late": [],
+        "touched_late": [],
         "seconds": 17.2,
     } | parts
 
@@ -184,6 +186,8 @@ def chain():
         differences=[{"field": "memory[1]", "model": "a", "machine": "b"}],
         withdrawn=[[0x9000, 4]],
         used_again=[[0x9000, 1]],
+        late=[[0xA000, 3]],
+        touched_late=[[0xA000, 2]],
     )
     return {
         "schema": 1,

@@ -126,7 +126,7 @@ class _Run:
         self._options = plan.options
         self._kernels = kernels
         self._on_hop = on_hop
-        self._withdrawn = ExtentSet()
+        self._withdrawn = self._late = ExtentSet()
         self._has_region = self._has_memfd = False
         self._expected: tuple[Finding, ...] = ()
 
@@ -188,6 +188,8 @@ class _Run:
                 changed=self._ram.differing(touched, bytes(PAGE_SIZE)),
                 touched_withdrawn=seen & self._withdrawn,
                 withdrawn=self._withdrawn,
+                late=self._late,
+                touched_late=seen & self._late,
                 firmware_map=self._plan.memory_map,
                 expected=self._expected,
                 seconds=seconds,
@@ -250,7 +252,9 @@ class _Run:
         )
         self._write_region_record(following, number + 1)
         load_next(self._port, self._ram, following, loader)
-        self._hop(ledger, made, gone, b"crash\n" if is_panic(loader) else b"go\n")
+        self._late = self._deposit_late()
+        holes = self._plan.clearable(ledger.extents | gone) | self._late
+        self._hop(holes, made, b"crash\n" if is_panic(loader) else b"go\n")
         self._withdrawn = gone
         return hop, following
 
@@ -280,6 +284,13 @@ class _Run:
             made += runs_of(self._port.command(command, _COMMAND_SECONDS))
         return made
 
+    # What a hypervisor asks for between load and jump, whatever an agent has promised.
+    def _deposit_late(self) -> ExtentSet:
+        if not self._options.nr_late:
+            return ExtentSet()
+        command = f"pages {self._options.nr_late} {self._options.step}"
+        return ExtentSet(runs_of(self._port.command(command, _COMMAND_SECONDS)))
+
     # Asked after what it touched has been read: to see them is to touch them.
     def _returned(self) -> ExtentSet | None:
         try:
@@ -302,11 +313,7 @@ class _Run:
     # From the moment when the deposits are holes only the next kernel can fill them;
     # what the old one still does to them counts as well.
     def _hop(
-        self,
-        ledger: DepositLedger,
-        made: list[tuple[int, int]],
-        gone: ExtentSet,
-        command: bytes,
+        self, holes: ExtentSet, made: list[tuple[int, int]], command: bytes
     ) -> None:
         held = runs_of(self._port.command("held", _COMMAND_SECONDS))
         if ExtentSet(held) & ExtentSet(made) != ExtentSet(made):
@@ -314,7 +321,7 @@ class _Run:
         self._port.send(command)
         self._port.wait_for_mark("going", _GOING_SECONDS)
         self._port.cut()
-        self._ram.clear(self._plan.clearable(ledger.extents | gone))
+        self._ram.clear(holes)
         self._port.send(_RESUME)
 
 

@@ -10,6 +10,7 @@ from e820pool.abi.e820 import E820_ENTRY_BYTES, parse_table
 from e820pool.abi.pool_record import SETUP_E820POOL
 from e820pool.abi.setup_data import SETUP_E820_EXT
 from e820pool.compat import Difference, diff, judge_input, model_of_boot
+from e820pool.compat.file_load import file_load_of, findings_of_segments
 from e820pool.compat.paging import (
     RunningKernel,
     findings_of_start,
@@ -17,7 +18,7 @@ from e820pool.compat.paging import (
 from e820pool.errors import LabError
 from e820pool.handoff.model import Handoff
 from e820pool.kernel.boot_input import boot_input
-from e820pool.lab.chain_model import Hop
+from e820pool.lab.chain_model import BY_FILE, Hop
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
 from e820pool.loading.kernel_file import known_profile
 from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
@@ -25,6 +26,8 @@ from e820pool.pool.option import find_pmpool_option
 from e820pool.pool.rebuild import RebuildResult, rebuild
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from e820pool.extents import ExtentSet
     from e820pool.findings import Finding
     from e820pool.kernel.boot_input import BootInput
@@ -74,6 +77,8 @@ class HopFacts:
     changed: ExtentSet
     withdrawn: ExtentSet
     touched_withdrawn: ExtentSet
+    late: ExtentSet
+    touched_late: ExtentSet
     firmware_map: MemoryMap
     expected: tuple[Finding, ...] = ()
     seconds: float
@@ -114,7 +119,8 @@ def hop_of(facts: HopFacts) -> Hop:
     verdict = None
     if given is not None and profile is not None:
         deposits = facts.started.bound.handoff.ledger.extents
-        verdict = judge_input(deposits, given, profile, facts.expected)
+        notes = (*facts.expected, *_segments(facts, deposits))
+        verdict = judge_input(deposits, given, profile, notes)
         verdict = replace(verdict, kernel=facts.kernel.name)
         reading = diff(model_of_boot(given, profile, view), view)
         differences = (*_table_differences(given, seen, facts), *reading)
@@ -130,6 +136,8 @@ def hop_of(facts: HopFacts) -> Hop:
         rebuilt=_rebuilt(facts, view),
         withdrawn=facts.withdrawn,
         used_again=facts.touched_withdrawn,
+        late=facts.late,
+        touched_late=facts.touched_late,
         report=facts.report,
         console=facts.console,
         seconds=facts.seconds,
@@ -191,6 +199,13 @@ def _handed_over(facts: HopFacts) -> HandedOver | None:
         return by_kexec_tools(facts.started.bound.handoff.table.rows())
     before = facts.before.model if facts.before else None
     return None if before is None else by_kexec_file(before)
+
+
+def _segments(facts: HopFacts, deposits: ExtentSet) -> Iterator[Finding]:
+    running = facts.before.model if facts.before else None
+    if facts.entered not in BY_FILE or running is None or running.kexec_map is None:
+        return
+    yield from findings_of_segments(file_load_of(deposits, running.kexec_map))
 
 
 def _table_differences(

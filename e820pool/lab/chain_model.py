@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from e820pool.pool.rebuild import RebuildResult
 
 __all__ = (
+    "BY_FILE",
+    "BY_WORDS",
     "CARRIERS",
     "LOADERS",
     "Carrier",
@@ -31,25 +33,39 @@ __all__ = (
     "is_panic",
 )
 
-LOADERS = (
+LOADERS: tuple[Loader, ...] = (
     "ours",
     "kexec-load",
     "kexec-file",
+    "kexec-file-memmap",
     "panic-file",
     "panic-load",
     "panic-ours",
 )
 """kexec_load(2) with exactly our parts; stock kexec-tools by kexec_load(2), reading a
-memmap tree of ours; stock kexec-tools by kexec_file_load(2). Then the last kernel is a
+memmap tree of ours; stock kexec-tools by kexec_file_load(2), and the same with the
+deposits as ``memmap=`` on the next command line. Then the last kernel is a
 capture kernel, and the one before crashes: loaded by stock kexec-tools and
 kexec_file_load(2), by them and kexec_load(2), by them with a /proc/iomem of ours."""
+
+BY_FILE = frozenset({"kexec-file", "kexec-file-memmap"})
+"""Those that leave it to the running kernel where segments go."""
+
+BY_WORDS: Loader = "kexec-file-memmap"
+"""That of :data:`LOADERS` by which only words on the command line say what is kept."""
 
 CARRIERS = ("setup_data", "pmpool", "none")
 """How the record travels: a node of the chain, the first page of a region that the
 command line names, not at all."""
 
 Loader = Literal[
-    "ours", "kexec-load", "kexec-file", "panic-file", "panic-load", "panic-ours"
+    "ours",
+    "kexec-load",
+    "kexec-file",
+    "kexec-file-memmap",
+    "panic-file",
+    "panic-load",
+    "panic-ours",
 ]
 """One of :data:`LOADERS`."""
 Carrier = Literal["setup_data", "pmpool", "none"]
@@ -78,6 +94,8 @@ class ChainOptions:
         crash_mib: what a kernel that is to crash keeps for its capture kernel, in
             MiB (``crashkernel=``).
         once: whether only the first kernel deposits.
+        nr_late: single pages that each kernel deposits when the next one is loaded
+            already, and which nobody tells it of.
         nr_withdrawn: of what a kernel finds deposited it withdraws so many pages, the
             lowest first, before the next hop.
         pressure: whether each kernel's memory is filled.
@@ -104,6 +122,7 @@ class ChainOptions:
     inherited: DepositLedger = field(default_factory=DepositLedger)
     crash_mib: int = 128
     once: bool = False
+    nr_late: int = 0
     nr_withdrawn: int = 0
     pressure: bool = True
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
@@ -175,6 +194,8 @@ class Hop:
         made: what it deposited itself, in ``nr_made`` calls.
         withdrawn: pages that the kernel before had withdrawn.
         used_again: those of them that this kernel has touched.
+        late: pages that the kernel before deposited after it had loaded this one.
+        touched_late: those of them that were touched from the jump on.
         returned: the pages of the memfd that came back to it by a live update, in the
             order of the file; None where none was due, or it has none.
         report, console: as its guest and the kernel wrote them.
@@ -195,6 +216,8 @@ class Hop:
     nr_made: int = 0
     withdrawn: ExtentSet = field(default_factory=ExtentSet)
     used_again: ExtentSet = field(default_factory=ExtentSet)
+    late: ExtentSet = field(default_factory=ExtentSet)
+    touched_late: ExtentSet = field(default_factory=ExtentSet)
     returned: ExtentSet | None = None
     report: GuestReport
     console: bytes
@@ -236,10 +259,10 @@ class ChainRecord:
 
     @property
     def touched(self) -> ExtentSet:
-        """Return the deposited pages that any kernel touched."""
+        """Return the deposited pages that any kernel touched, late ones too."""
         found = ExtentSet()
         for hop in self.hops:
-            found |= hop.touched
+            found |= hop.touched | hop.touched_late
         return found
 
     @property

@@ -14,7 +14,7 @@ from e820pool.handoff.build import (
     build_handoff,
     encode_pool_record,
 )
-from e820pool.lab.chain_model import is_panic
+from e820pool.lab.chain_model import BY_WORDS, is_panic
 from e820pool.lab.guest import LAB_CMDLINE
 from e820pool.lab.hop_loaders import NextKernel
 from e820pool.loading.bind import bind_kernel, kernel_bytes
@@ -63,12 +63,15 @@ class ChainPlan:
             BadImageError, InputError, CapacityError: it cannot be built.
         """
         carrier, region = self.options.carrier, self._region(ledger)
+        # All that kexec_file_load(2) passes on of what this package says.
+        by_words = generation and self.options.loader_of(generation - 1) == BY_WORDS
         handoff = build_handoff(
             self.memory_map,
             ledger,
             BuildOptions(
                 carrier="setup_data" if carrier == "setup_data" else "none",
                 cmdline=_joined(self.options.cmdline, region),
+                encoding="memmap-list" if by_words else "guarded",
                 generation=generation,
             ),
         )

@@ -116,6 +116,7 @@ _LOADERS: Mapping[str, Callable[[ChainPort, GuestRam, NextKernel], None]] = {
     "ours": _ours,
     "kexec-load": _kexec_load,
     "kexec-file": _kexec_file,
+    "kexec-file-memmap": _kexec_file,
     "panic-file": _panic_file,
     "panic-load": _panic_load,
     "panic-ours": _panic_ours,

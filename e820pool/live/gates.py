@@ -54,7 +54,8 @@ def obstacles(gates: KexecGates, loader: str) -> Iterator[str]:
             f"the kernel is locked down ({gates.lockdown}; {secure}): it refuses "
             "kexec_load(2), and kexec_file_load(2) takes no table of ours. What is "
             "deposited since this boot is RAM in the kernel's own table: withdraw "
-            "that, and 'kexec -s' keeps what was inherited (specs/kexec.md)"
+            "that, and 'kexec -s' keeps what was inherited; the plan, without --load, "
+            "says what applies here (specs/kexec.md)"
         )
     if loader == "kexec-load":
         yield from _without_tools()

@@ -11,6 +11,7 @@ from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.setup_header import XLF_KERNEL_64
 from e820pool.compat import judge_input, verdict_unknown
 from e820pool.compat.about import finding_about
+from e820pool.compat.file_load import file_load_of
 from e820pool.compat.next_kexec import without_file_load
 from e820pool.compat.paging import (
     findings_of_start,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from e820pool.abi.bzimage import BzImage
     from e820pool.compat import Verdict
+    from e820pool.compat.file_load import FileLoad
     from e820pool.extents import ExtentSet
     from e820pool.handoff.model import Handoff
     from e820pool.kernel.boot_input import BootInput
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from e820pool.loading.kexec_segments import KexecImage
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.rebuild import RebuildResult
-    from e820pool.sources.live_machine import LiveMachine
+    from e820pool.sources.live_machine import KexecGates, LiveMachine
 
 __all__ = (
     "KEXEC",
@@ -112,6 +114,9 @@ class KexecPlan:
         execute: the command that starts it, empty for reboot(2).
         kept: what is to be on disk after the load, for the running kernel (should
             this one not be started) and the next.
+        gates: what the running kernel allows.
+        file_load: what kexec_file_load(2) would do, where this kernel refuses
+            kexec_load(2) and leaves nothing else; None where it does not.
     """
 
     request: KexecRequest
@@ -127,6 +132,8 @@ class KexecPlan:
     load: tuple[str, ...]
     execute: tuple[str, ...]
     kept: tuple[KeptHandoff, ...]
+    gates: KexecGates
+    file_load: FileLoad | None = None
 
     @property
     def tree(self) -> Path:
@@ -188,7 +195,16 @@ def plan_kexec(
         load=() if is_ours else _load_command(request),
         execute=_execute_command(machine),
         kept=(loaded,) if ours is None else (ours, loaded),
+        gates=machine.gates,
+        file_load=_file_load(machine, ledger.extents),
     )
+
+
+# The table that the kernel was booted with is its e820_table_kexec, but for nodes.
+def _file_load(machine: LiveMachine, deposits: ExtentSet) -> FileLoad | None:
+    if not machine.gates.leaves_file_load:
+        return None
+    return file_load_of(deposits, machine.table.rows())
 
 
 def _handoff(

@@ -104,6 +104,11 @@ def _remarks(hop: Hop) -> list[str]:
             f"{hop.kernel}: {counted(hop.withdrawn.nr_pages, 'page')} withdrawn, "
             f"{hop.used_again.nr_pages} of them are in use again"
         )
+    if hop.late:
+        lines.append(
+            f"{hop.kernel}: {counted(hop.late.nr_pages, 'page')} deposited after it "
+            f"was loaded, {hop.touched_late.nr_pages} of them touched"
+        )
     if hop.returned is not None:
         lines.append(
             f"{hop.kernel}: a live update brought {hop.returned.nr_pages} pages back, "
@@ -168,6 +173,8 @@ def _hop_document(hop: Hop) -> HopDocument:
         made=hop.made,
         withdrawn=hop.withdrawn,
         used_again=hop.used_again,
+        late=hop.late,
+        touched_late=hop.touched_late,
         returned=hop.returned,
         seconds=round(hop.seconds, 3),
     )

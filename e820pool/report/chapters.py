@@ -341,7 +341,8 @@ class HopDocument(Part, frozen=True, kw_only=True):
 
     ``entered`` is ``boot`` or the loader that started it, ``deposits`` what was
     deposited when it started, ``made`` what it deposited itself; ``withdrawn`` went
-    before it, and it touched ``used_again`` of that.
+    before it, and it touched ``used_again`` of that; ``late`` was deposited when it was
+    loaded already, and ``touched_late`` of that touched.
     """
 
     kernel: str
@@ -358,6 +359,8 @@ class HopDocument(Part, frozen=True, kw_only=True):
     made: ExtentSet
     withdrawn: ExtentSet
     used_again: ExtentSet
+    late: ExtentSet = ExtentSet()
+    touched_late: ExtentSet = ExtentSet()
     returned: ExtentSet | None = None
     seconds: Quantity
 

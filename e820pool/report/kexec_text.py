@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from tabulate import tabulate
 
 from e820pool.compat import JudgedOn, VerdictWord
+from e820pool.compat.file_load import FileLoadRow
 from e820pool.documents import (
     Count,
     Document,
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
     from e820pool.live.plan import KexecPlan
 
 __all__ = (
+    "FileLoadPart",
     "InheritedPart",
     "KexecPlanDocument",
     "PlanDocument",
     "SegmentPart",
+    "SystemCallPart",
     "plan_json",
     "plan_text",
 )
@@ -58,6 +61,27 @@ class InheritedPart(Part, frozen=True, kw_only=True):
     carrier: str
     generation: Count
     extents: ExtentSet | None
+
+
+class FileLoadPart(Part, frozen=True, kw_only=True):
+    """What kexec_file_load(2) would do; ``exposed`` are deposits that become RAM."""
+
+    row: FileLoadRow
+    exposed: ExtentSet
+    nr_entries: Count
+    lost_bytes: Count
+    meaning: str
+    cost: str
+
+
+class SystemCallPart(Part, frozen=True, kw_only=True):
+    """Whether the running kernel allows kexec_load(2), and what is left otherwise."""
+
+    kexec_load: bool
+    lockdown: str
+    secure_boot: bool
+    load_disabled: bool
+    file_load: FileLoadPart | None
 
 
 class PlanDocument(Document, frozen=True, kw_only=True):
@@ -91,6 +115,7 @@ class KexecPlanDocument(PlanDocument, frozen=True, kw_only=True, tag="kexec-plan
     segments: tuple[SegmentPart, ...] | None
     load: tuple[str, ...] | None
     execute: tuple[str, ...] | None
+    system_call: SystemCallPart
 
 
 def plan_text(plan: KexecPlan, obstacles: Sequence[str] = ()) -> str:
@@ -105,6 +130,7 @@ def plan_text(plan: KexecPlan, obstacles: Sequence[str] = ()) -> str:
         ("pool", _pool(plan)),
         ("command line", plan.request.cmdline.decode("utf-8", "replace") or "-"),
         ("record", _carrier(plan)),
+        *_system_call(plan),
     ]
     lines = [f"{name:{_WIDTH}} {value}" for name, value in facts]
     lines += ["", f"table of {len(plan.table)} entries", *_table(plan)]
@@ -153,7 +179,45 @@ def plan_json(
             ),
             load=plan.load or None,
             execute=plan.execute or None,
+            system_call=_system_call_part(plan),
         )
+    )
+
+
+# No other call is ever used; where this one is refused it is said what is left.
+def _system_call(plan: KexecPlan) -> Iterator[tuple[str, str]]:
+    gates, found = plan.gates, plan.file_load
+    word = "allowed" if gates.allows_kexec_load else "refused"
+    secure = "on" if gates.secure_boot else "off"
+    state = f"lockdown {gates.lockdown}, Secure Boot {secure}"
+    disabled = f"kernel.kexec_load_disabled {int(gates.load_disabled)}"
+    yield "kexec_load", f"{word}: {state}, {disabled}"
+    if found is None:
+        return
+    yield "kexec -s", f"row {found.row}: {found.meaning}"
+    yield "  its cost", found.cost
+    if found.exposed:
+        ranges = counted(len(found.deposits), "range")
+        yield "  memmap=", f"of {ranges}: not promised, a segment may lie on a deposit"
+
+
+def _system_call_part(plan: KexecPlan) -> SystemCallPart:
+    gates, found = plan.gates, plan.file_load
+    return SystemCallPart(
+        kexec_load=gates.allows_kexec_load,
+        lockdown=gates.lockdown,
+        secure_boot=gates.secure_boot,
+        load_disabled=gates.load_disabled,
+        file_load=None
+        if found is None
+        else FileLoadPart(
+            row=found.row,
+            exposed=found.exposed,
+            nr_entries=found.nr_entries,
+            lost_bytes=found.lost_bytes,
+            meaning=found.meaning,
+            cost=found.cost,
+        ),
     )
 
 

@@ -81,6 +81,20 @@ class KexecGates:
     has_systemd: bool
     has_capture_kernel: bool = False
 
+    @property
+    def allows_kexec_load(self) -> bool:
+        """Return whether kexec_load(2) is there and not refused."""
+        return self.has_kexec and not self.load_disabled and self.lockdown == "none"
+
+    @property
+    def leaves_file_load(self) -> bool:
+        """Return whether kexec_file_load(2) is all that is allowed.
+
+        kernel.kexec_load_disabled forbids both (6.12, 7.3 kernel/kexec_core.c
+        kexec_load_permitted(); 5.10, 6.1 kernel/kexec.c and kexec_file.c themselves).
+        """
+        return self.has_kexec and not self.load_disabled and self.lockdown != "none"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveMachine:

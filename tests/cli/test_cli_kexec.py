@@ -1,6 +1,7 @@
 """kexec: the plan is printed, and nothing is touched unless that is asked for."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import rawbytes
@@ -66,6 +67,60 @@ def test_the_json_twin_has_the_same(run, words):
     assert [GIB, 4 << 12, 2] in told["table"]
     assert {one["what"] for one in told["segments"]} >= {"kernel", "stub"}
     assert told["load"] is None
+
+
+LOCKED = {"sys/kernel/security/lockdown": b"none [integrity] confidentiality\n"}
+
+
+class TestLockedDown:
+    """The plan says which row of specs/kexec.md is left, and goes no such way."""
+
+    @pytest.fixture
+    def planned(self, run, image, tmp_path):
+        def plan(*words, deposits=(), files=LOCKED, form="table"):
+            live = RawLive(deposits=deposits, files=files)
+            if deposits:
+                live = replace(live, record=live.own_record())
+            root = live.write(tmp_path / "locked")
+            where = ("kexec", "--kernel", image, "--root", root, "--format", form)
+            return run(*where, "--state", tmp_path / "state", *words)
+
+        return plan
+
+    def test_what_was_deposited_since_the_boot_is_ram_there(self, planned):
+        done = planned("--deposit", "1G+16K")
+        assert done.code == 0
+        for text in (
+            "kexec_load    refused: lockdown integrity, Secure Boot off, kernel.kexec_",
+            "kexec -s      row made-since: 4 of 4 deposited pages are RAM in the",
+            "  its cost    withdraw 4 pages first: the guests that they serve end",
+            "  memmap=     of 1 range: not promised, a segment may lie on a deposit",
+            # By our own call, and no other, is it planned.
+            "load   kexec_load(0x103000, 5 segments)",
+        ):
+            assert text in done.out, text
+
+    def test_what_was_inherited_is_kept(self, planned):
+        told = planned("--inherited", deposits=((GIB >> 12, 4, 7),), form="json").json
+        found = told["system_call"]
+        assert (found["kexec_load"], found["lockdown"]) == (False, "integrity")
+        assert found["file_load"]["row"] == "kept"
+        assert found["file_load"]["exposed"] == []
+
+    @pytest.mark.parametrize(
+        ("files", "allowed"),
+        [({}, True), ({"proc/sys/kernel/kexec_load_disabled": b"1\n"}, False)],
+    )
+    def test_elsewhere_there_is_no_such_row(self, planned, files, allowed):
+        """kexec_load_disabled forbids kexec_file_load(2) as well."""
+        told = planned("--deposit", "1G+16K", files=files, form="json").json
+        assert told["system_call"] == {
+            "kexec_load": allowed,
+            "lockdown": "none",
+            "secure_boot": False,
+            "load_disabled": not allowed,
+            "file_load": None,
+        }
 
 
 def test_the_exact_command_of_kexec_tools_is_shown(run, words, tmp_path):

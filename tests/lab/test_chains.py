@@ -168,6 +168,36 @@ def test_beyond_128_entries_kexec_tools_spill_and_kexec_file_load_cuts(chain_of)
     assert not last.differences
 
 
+@pytest.mark.slow
+def test_memmap_words_keep_allocators_off_and_segments_on_deposits(chain_of):
+    """Where a segment goes is the running kernel's choice: all of it is RAM to that."""
+    few = chain_of(SHORT[:2], loaders=("kexec-file-memmap",)).hops[-1]
+    assert few.given.extents.nr_pages == 532
+    many = chain_of(
+        ("6.1", "6.1"), loaders=("kexec-file-memmap",), nr_pages=0, nr_huge=100
+    ).hops[-1]
+    # Half of RAM is deposited: kernel and initrd have no other place.
+    assert many.touched.nr_pages > 1000
+    for hop in (few, many):
+        assert hop.predicted.verdict == "unsafe"
+        assert "part-in-deposit" in {one.id for one in hop.predicted.findings}
+        # Nobody can tell them from what the command line reserves for other reasons.
+        assert hop.rebuilt.pool is None
+        assert not hop.differences
+
+
+@pytest.mark.slow
+def test_what_is_deposited_between_load_and_jump_is_touched_to_the_last_page(chain_of):
+    record = chain_of(("6.1", "6.1"), nr_late=40)
+    last = record.hops[-1]
+    assert (last.late.nr_pages, last.touched_late.nr_pages) == (40, 40)
+    # What the kernel was loaded with is kept all the same.
+    assert last.given.extents.nr_pages == 532
+    assert not last.touched
+    assert last.is_rebuilt_equal
+    assert not record.is_intact
+
+
 def test_the_record_in_the_regions_first_page_survives_an_old_kernel(chain_of):
     record = chain_of(SHORT, carrier="pmpool")
     assert record.is_intact

@@ -164,6 +164,8 @@ def facts_with(config):
         changed=ExtentSet(),
         withdrawn=ExtentSet(),
         touched_withdrawn=ExtentSet(),
+        late=ExtentSet(),
+        touched_late=ExtentSet(),
         firmware_map=MACHINE,
         seconds=1.0,
     )

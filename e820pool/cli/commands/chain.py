@@ -21,7 +21,7 @@ from e820pool.cli.progress import Progress
 from e820pool.deposits import DepositLedger
 from e820pool.errors import InputError, LabError
 from e820pool.lab.chain import run_chain
-from e820pool.lab.chain_model import ChainOptions
+from e820pool.lab.chain_model import LOADERS, ChainOptions
 from e820pool.report.chain_text import (
     chain_json,
     chain_text,
@@ -48,15 +48,6 @@ a capture kernel: the one before crashes, and its dump is read.
 """
 EXAMPLE = "e820pool chain machine.txt --kernel 6.1 --kernel 5.10 --kernel 6.1"
 
-_LOADERS: tuple[Loader, ...] = (
-    "ours",
-    "kexec-load",
-    "kexec-file",
-    "panic-file",
-    "panic-load",
-    "panic-ours",
-)
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``chain``."""
@@ -73,7 +64,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--loader",
         metavar="LIST",
         default="ours",
-        help="ours, kexec-load or kexec-file (stock kexec-tools); for the last hop "
+        help="ours; kexec-load or kexec-file (stock kexec-tools); kexec-file-memmap "
+        "(the latter, deposits as memmap= on the next command line); for the last hop "
         "also panic-file, panic-load (kexec-tools), panic-ours (they read files of "
         "ours): the kernel crashes, and the last one reads the dump; a comma list has "
         "one for each hop (default: ours)",
@@ -117,6 +109,14 @@ def _add_pattern_options(parser: argparse.ArgumentParser) -> None:
         "--deposit-once",
         action="store_true",
         help="only the first kernel deposits",
+    )
+    parser.add_argument(
+        "--late",
+        metavar="N",
+        type=whole_number,
+        default=0,
+        help="single pages that each kernel deposits when the next one is loaded, and "
+        "of which that one is not told (default: 0)",
     )
     parser.add_argument(
         "--withdraw",
@@ -206,6 +206,7 @@ def _options(args: argparse.Namespace, console: Console) -> ChainOptions:
         nr_preserved=args.preserve,
         inherited=DepositLedger(deposits_of(args, console)),
         once=args.deposit_once,
+        nr_late=args.late,
         nr_withdrawn=args.withdraw,
         pressure=lab.pressure,
         accelerator=lab.accelerator,
@@ -220,9 +221,9 @@ def _options(args: argparse.Namespace, console: Console) -> ChainOptions:
 def _loaders(text: str) -> tuple[Loader, ...]:
     found: list[Loader] = []
     for name in text.split(","):
-        known = [one for one in _LOADERS if one == name.strip()]
+        known = [one for one in LOADERS if one == name.strip()]
         if not known:
-            raise InputError(f"loader {name!r} is not one of: {', '.join(_LOADERS)}")
+            raise InputError(f"loader {name!r} is not one of: {', '.join(LOADERS)}")
         found += known
     return tuple(found)
 

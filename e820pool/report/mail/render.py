@@ -263,6 +263,11 @@ def _hop_lines(number: int, hop: HopDocument) -> Iterator[str]:
         yield from wrapped(
             f"{hop.withdrawn.nr_pages} withdrawn before it, {used}", "   "
         )
+    if hop.late:
+        touched = f"{hop.touched_late.nr_pages} touched"
+        yield from wrapped(
+            f"{hop.late.nr_pages} deposited after it was loaded, {touched}", "   "
+        )
     yield from difference_lines(hop.kernel, hop.differences)
     for finding in hop.findings:
         yield from finding_lines(finding, hop.kernel)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.setup_header import XLF_KERNEL_64
-from e820pool.compat import judge_input, verdict_unknown
+from e820pool.compat import judge_input, verdict_of, verdict_unknown
 from e820pool.compat.about import finding_about
 from e820pool.compat.file_load import file_load_of
 from e820pool.compat.next_kexec import without_file_load
@@ -276,7 +276,7 @@ def _verdict(
     verdict = judge_input(ledger.extents, given, profile, findings)
     # The kexec after this is planned anew, too, and by kexec_load(2).
     told = without_file_load(verdict.findings)
-    return replace(verdict, kernel=kernel.name, findings=told)
+    return verdict_of(kernel.name, told, verdict.view, verdict.judged_on)
 
 
 # Of an EFI firmware stock kexec-tools pass on what our own loader cannot.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM
+from e820pool.abi.efi_map import EFI_CONVENTIONAL, EFI_UNACCEPTED
 from e820pool.abi.setup_data import SETUP_KEXEC_KHO
 from e820pool.compat.about import finding_about
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet, Span
@@ -15,7 +16,6 @@ from e820pool.kernel.decompressor import (
     has_word,
     read_mem_options,
 )
-from e820pool.kernel.efi_memmap import EFI_CONVENTIONAL, EFI_UNACCEPTED
 from e820pool.kernel.kho import kho_scratch
 from e820pool.table import E820Table
 

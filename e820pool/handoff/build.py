@@ -15,12 +15,17 @@ from e820pool.abi.e820 import (
     E820_TYPE_RESERVED_KERN,
     encode_table,
 )
+from e820pool.abi.efi_map import efi_info_of
 from e820pool.abi.pool_record import (
     RECORD_EXTENT_DTYPE,
     SETUP_E820POOL,
     encode_record_rows,
 )
-from e820pool.abi.setup_data import SETUP_E820_EXT, SetupDataNode
+from e820pool.abi.setup_data import (
+    NODE_HEADER_BYTES,
+    SETUP_E820_EXT,
+    SetupDataNode,
+)
 from e820pool.deposits import Deposit
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ByteRangeSet, Span
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from e820pool.abi.bzimage import BzImage
+    from e820pool.abi.firmware_info import EfiInfo
     from e820pool.deposits import DepositLedger
     from e820pool.handoff.encodings import Encoding
     from e820pool.memory_map import MemoryMap
@@ -342,6 +348,7 @@ def _placed(
             initrd=initrd,
             kernel=options.kernel,
             load_addr=window[0] if window else None,
+            efi_info=_efi_info(options, placed),
         ),
         boot_params_addr=params_addr,
         nodes=placed,
@@ -351,6 +358,13 @@ def _placed(
         initrd=initrd,
         ledger=ledger,
     )
+
+
+def _efi_info(options: BuildOptions, placed: tuple[PlacedNode, ...]) -> EfiInfo | None:
+    if not encoding_named(options.encoding).has_efi_map:
+        return None
+    first = placed[0]
+    return efi_info_of(first.addr + NODE_HEADER_BYTES, first.node.data)
 
 
 def _initrd(parts: _Parts, options: BuildOptions) -> Span | None:

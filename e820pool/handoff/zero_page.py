@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from e820pool.abi.bzimage import BzImage
+    from e820pool.abi.firmware_info import EfiInfo
     from e820pool.extents import Span
 
 __all__ = ("bind_header", "zero_page")
@@ -63,6 +64,7 @@ def zero_page(
     initrd: Span | None,
     kernel: BzImage | None,
     load_addr: int | None,
+    efi_info: EfiInfo | None = None,
 ) -> BootParams:
     """Return a zero page with ``table`` (at most 128 rows) and all else zero.
 
@@ -90,6 +92,7 @@ def zero_page(
         ramdisk_size=end - start,
     )
     page = replace(blank, hdr=hdr).with_table(table)
+    page = replace(page, efi_info=efi_info or page.efi_info)
     if kernel is None or load_addr is None:
         return page
     return bind_header(page, kernel, load_addr)

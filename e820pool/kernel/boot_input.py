@@ -18,8 +18,10 @@ from e820pool.abi.e820 import (
     E820_MAX_ENTRIES_ZEROPAGE,
     parse_table,
 )
+from e820pool.abi.efi_map import parse_efi_map
 from e820pool.abi.kho import parse_kho_payload
 from e820pool.abi.setup_data import (
+    NODE_HEADER_BYTES,
     SETUP_E820_EXT,
     SETUP_INDIRECT,
     SETUP_KEXEC_KHO,
@@ -174,7 +176,7 @@ def boot_input(handoff: Handoff) -> BootInput:
         kho_preserved=handover.preserved if handover else ExtentSet(),
         kho_compatible=handover.compatible if handover else "",
         memory_devices=handoff.memory_devices,
-        efi=EfiMemmap() if signed else None,
+        efi=EfiMemmap(rows=_efi_rows(handoff)) if signed else None,
     )
 
 
@@ -186,6 +188,23 @@ def _handover(handoff: Handoff) -> KhoNode | None:
                 return parse_kho_payload(placed.addr, placed.node.data)
             except (BadImageError, MachineError):
                 return None
+    return None
+
+
+# The map, where a node of the chain holds all of it.
+def _efi_rows(handoff: Handoff) -> tuple[tuple[int, int, int, int], ...] | None:
+    info = handoff.boot_params.efi_info
+    size = info.efi_memmap_size
+    for placed in handoff.nodes:
+        at = info.memmap_addr - placed.addr - NODE_HEADER_BYTES
+        data = placed.node.data
+        if info.efi_memdesc_size and 0 <= at <= at + size <= len(data):
+            try:
+                rows = parse_efi_map(data[at : at + size], info.efi_memdesc_size)
+            except BadImageError:
+                return None
+            columns = ("phys_addr", "num_pages", "type", "attribute")
+            return tuple(zip(*(rows[name].tolist() for name in columns), strict=True))
     return None
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM
+from e820pool.abi.efi_map import EFI_CONVENTIONAL, EFI_MEMORY_SP, EFI_UNACCEPTED
 from e820pool.extents import PAGE_SHIFT, Span, round_up
 from e820pool.kernel.cmdline import number_rules, options, parse_number, parse_size
-from e820pool.kernel.efi_memmap import EFI_CONVENTIONAL, EFI_MEMORY_SP, EFI_UNACCEPTED
 from e820pool.kernel.kho import kho_scratch
 from e820pool.kernel.setup_data import node_ranges
 from e820pool.kernel.view import KaslrSlots

@@ -13,26 +13,17 @@ from e820pool.abi.e820 import (
     E820_TYPE_SOFT_RESERVED,
     E820_TYPE_UNUSABLE,
 )
+from e820pool.abi.efi_map import EFI_CONVENTIONAL, EFI_MEMORY_SP, EFI_MEMORY_WB
 from e820pool.extents import PAGE_SHIFT
 from e820pool.kernel.cmdline import options
 
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
 
-__all__ = (
-    "EFI_CONVENTIONAL",
-    "EFI_MEMORY_SP",
-    "EFI_UNACCEPTED",
-    "add_efi_memmap",
-)
-
-EFI_CONVENTIONAL = 7  #: EFI_CONVENTIONAL_MEMORY.
-EFI_UNACCEPTED = 15  #: EFI_UNACCEPTED_MEMORY.
-EFI_MEMORY_SP = 0x4_0000  #: Attribute of special-purpose memory.
+__all__ = ("add_efi_memmap",)
 
 # Loader code and data, boot services code and data.
 _MEMORY = {1, 2, 3, 4, EFI_CONVENTIONAL}
-_EFI_MEMORY_WB = 0x8
 _OTHERS = {
     8: E820_TYPE_UNUSABLE,
     9: E820_TYPE_ACPI,
@@ -52,6 +43,9 @@ def add_efi_memmap(boot: EarlyBoot) -> None:
     if efi is None or efi.rows is None or not boot.profile.config["EFI"]:
         return
     said = list(options(boot.inp.cmdline))
+    late = boot.profile.has("noefi-leaves-efi-map-unread")
+    if late and any(one.name == "noefi" for one in said):
+        return
     soft = boot.profile.has("efi-special-purpose-is-soft-reserved")
     soft = soft and not any(
         o.name == "efi" and "nosoftreserve" in (o.value or "").split(",") for o in said
@@ -74,4 +68,4 @@ def _type_of(kind: int, attribute: int, *, soft: bool) -> int:
         return _OTHERS.get(kind, E820_TYPE_RESERVED)
     if soft and attribute & EFI_MEMORY_SP:
         return E820_TYPE_SOFT_RESERVED
-    return E820_TYPE_RAM if attribute & _EFI_MEMORY_WB else E820_TYPE_RESERVED
+    return E820_TYPE_RAM if attribute & EFI_MEMORY_WB else E820_TYPE_RESERVED

@@ -33,8 +33,9 @@ NEVER_TOUCHED = (
     "new-type",
     "crash-window",
     "up-front",
+    "efi-map-added",
 )
-ALWAYS_TOUCHED = ("series-v2", "kho", "kho-v4")
+ALWAYS_TOUCHED = ("efi-map", "series-v2", "kho", "kho-v4")
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.errors import InputError
+from e820pool.handoff.encodings.efi_map import EFI_MAP, EFI_MAP_ADDED
 from e820pool.handoff.encodings.hybrid import HYBRID
 from e820pool.handoff.encodings.isolated import CRASH_WINDOW, UP_FRONT
 from e820pool.handoff.encodings.kho import KHO, KHO_RADIX
@@ -51,6 +52,8 @@ ENCODINGS: Mapping[str, Encoding] = {
         MEMMAP_LIST,
         MEMMAP_ARGS,
         MEMMAP_FOUR,
+        EFI_MAP,
+        EFI_MAP_ADDED,
         SERIES_V2,
         KHO,
         KHO_RADIX,

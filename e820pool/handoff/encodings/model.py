@@ -50,6 +50,8 @@ class Encoding:
         make_words: what the command line has to say.
         carries_record: whether our pool record goes with it; a design that has its
             own way to tell the next kernel does without.
+        has_efi_map: whether the first node is an EFI system table and memory map, to
+            which the zero page points.
         holds_blocks: whether entries that hold a whole memory block become busy
             (:mod:`e820pool.handoff.hot_add`).
     """
@@ -64,4 +66,5 @@ class Encoding:
     make_nodes: NodeMaker | None = None
     make_words: WordMaker | None = None
     carries_record: bool = True
+    has_efi_map: bool = False
     holds_blocks: bool = False

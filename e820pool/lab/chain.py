@@ -180,6 +180,7 @@ class _Run:
                 kernel=self._kernels[number],
                 entered=entered,
                 started=started,
+                region=self._plan.region_of(started.bound.handoff),
                 before=hops[-1] if hops else None,
                 starter=self._kernels[number - 1] if number else None,
                 report=parse_guest_report(logs.report),
@@ -275,6 +276,9 @@ class _Run:
         if options.nr_preserved and not self._has_memfd:
             self._has_memfd = True
             command = f"preserve {options.nr_preserved}"
+            made += runs_of(self._port.command(command, _COMMAND_SECONDS))
+        if options.nr_pool:
+            command = f"pool {options.nr_pool}"
             made += runs_of(self._port.command(command, _COMMAND_SECONDS))
         if options.nr_pages:
             command = f"pages {options.nr_pages} {options.step}"

@@ -22,7 +22,6 @@ from e820pool.lab.chain_model import BY_FILE, Hop
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
 from e820pool.loading.kernel_file import known_profile
 from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
-from e820pool.pool.option import find_pmpool_option
 from e820pool.pool.rebuild import RebuildResult, rebuild
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from e820pool.loading.kernel_file import KernelFile
     from e820pool.loading.kexec_loaders import HandedOver
     from e820pool.memory_map import MemoryMap
+    from e820pool.pool.option import PmpoolOption
 
 __all__ = (
     "REGION_RECORD",
@@ -58,6 +58,7 @@ class HopFacts:
 
     Attributes:
         started: what it was started with, as our own loader places it.
+        region: ours, which its command line names; None with another carrier.
         before: the hop before, None for the first.
         starter: the kernel of that hop.
         touched: deposited pages that it touched.
@@ -69,6 +70,7 @@ class HopFacts:
     kernel: KernelFile
     entered: str
     started: NextKernel
+    region: PmpoolOption | None = None
     before: Hop | None
     starter: KernelFile | None
     report: GuestReport
@@ -231,9 +233,7 @@ def _rebuilt(facts: HopFacts, view: KernelView) -> RebuildResult | None:
     records = [d for kind, d in facts.report.setup_data() if kind == SETUP_E820POOL]
     if records:
         return rebuild(view, records[0], facts.firmware_map)
-    line = facts.started.bound.handoff.cmdline.decode("latin-1")
-    region = find_pmpool_option(line)
-    if region is not None:
+    if facts.region is not None:
         record = facts.report.frames.get(REGION_RECORD)
-        return rebuild(view, record, facts.firmware_map, region=region)
+        return rebuild(view, record, facts.firmware_map, region=facts.region)
     return rebuild(view, None, facts.firmware_map)

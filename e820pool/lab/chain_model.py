@@ -90,6 +90,9 @@ class ChainOptions:
         nr_preserved: pages of a memfd that the first kernel deposits, and that it hands
             over by a live update (KHO): it needs LIVEUPDATE and ``kho=on``, and
             kexec_file_load.
+        nr_pool: pages that each kernel takes out of a pool of its own, by /proc/pmpool,
+            which no stock kernel has. Whether the next kernel leaves them alone is
+            up to that pool: the chain goes on where ours is not rebuilt.
         inherited: what is deposited when the first kernel is started.
         crash_mib: what a kernel that is to crash keeps for its capture kernel, in
             MiB (``crashkernel=``).
@@ -119,6 +122,7 @@ class ChainOptions:
     step: int = 8
     nr_huge: int = 1
     nr_preserved: int = 0
+    nr_pool: int = 0
     inherited: DepositLedger = field(default_factory=DepositLedger)
     crash_mib: int = 128
     once: bool = False

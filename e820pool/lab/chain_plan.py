@@ -104,7 +104,7 @@ class ChainPlan:
         Raises:
             InputError: something is deposited and its pool was not rebuilt.
         """
-        if not len(hop.given):
+        if not len(hop.given) or self.options.nr_pool:
             return hop.given
         found = hop.rebuilt
         if found is None or found.ledger is None:
@@ -147,7 +147,13 @@ class ChainPlan:
         return pages - ExtentSet([(first, first + self.record_bytes // PAGE_SIZE)])
 
     def region_of(self, handoff: Handoff) -> PmpoolOption | None:
-        """Return the region that a handoff's command line names."""
+        """Return the region of ours that a handoff's command line names.
+
+        With another carrier ``pmpool=`` is a word of the kernel's own: what lies in
+        such a region is not ours to write or to believe.
+        """
+        if self.options.carrier != "pmpool":
+            return None
         return find_pmpool_option(handoff.cmdline.decode("latin-1"))
 
     def region_record(

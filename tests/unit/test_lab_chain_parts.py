@@ -214,6 +214,24 @@ def plan(**options):
     )
 
 
+@pytest.mark.parametrize("carrier", ["setup_data", "none"])
+def test_a_region_of_the_kernel_s_own_is_not_ours_to_write(carrier):
+    """Its first page holds the bitmap of the series' pool."""
+    word = "pmpool=0x7600000,0x7c00000"
+    handoff = SimpleNamespace(cmdline=word.encode(), ledger=DepositLedger())
+    assert plan(carrier=carrier, cmdline=word).region_of(handoff) is None
+    assert plan(carrier=carrier, cmdline=word).region_record(handoff, 1) is None
+    assert str(plan(carrier="pmpool").region_of(handoff)) == word
+
+
+def test_a_chain_of_another_pool_goes_on_without_one_of_ours():
+    given = DepositLedger.of_ranges([(2 * MIB, 3 * MIB)])
+    hop = SimpleNamespace(given=given, rebuilt=None, kernel="series")
+    assert plan(nr_pool=64).ledger_of(hop) == given
+    with pytest.raises(InputError, match="series has no pool"):
+        plan().ledger_of(hop)
+
+
 def test_a_hop_without_a_loader_of_its_own_takes_the_last():
     options = ChainOptions(loaders=("ours", "kexec-file"))
     assert [options.loader_of(n) for n in range(4)] == ["ours", *["kexec-file"] * 3]

@@ -106,6 +106,15 @@ def _add_pattern_options(parser: argparse.ArgumentParser) -> None:
         "update: --cmdline 'kho=on liveupdate=on', --loader kexec-file (default: 0)",
     )
     parser.add_argument(
+        "--pool",
+        metavar="N",
+        type=whole_number,
+        default=0,
+        help="pages that each kernel takes out of its own pool by /proc/pmpool, which "
+        "the series' kernel has (specs/rivals.md); the chain then goes on where no "
+        "pool of ours is rebuilt (default: 0)",
+    )
+    parser.add_argument(
         "--deposit-once",
         action="store_true",
         help="only the first kernel deposits",
@@ -204,6 +213,7 @@ def _options(args: argparse.Namespace, console: Console) -> ChainOptions:
         nr_pages=args.pages,
         nr_huge=args.huge,
         nr_preserved=args.preserve,
+        nr_pool=args.pool,
         inherited=DepositLedger(deposits_of(args, console)),
         once=args.deposit_once,
         nr_late=args.late,

@@ -11,6 +11,8 @@
  *   huge COUNT         lock COUNT huge pages of 2 MiB: "run PFN 512" each
  *   preserve COUNT     COUNT pages of a memfd that the next kernel is to get by a live
  *                      update (kernels with LIVEUPDATE): "run PFN 1" each
+ *   pool COUNT         COUNT pages out of the kernel's own pool (the series "Introduce
+ *                      persistent memory pool" and /proc/pmpool): "run PFN 1" each
  *   returned           the memfd that the kernel before has preserved: "run PFN 1" each
  *   held               look again where the deposits lie: the same lines, or an error
  *   buffer BYTES       lock a buffer: "run PFN COUNT" in the order of its addresses
@@ -53,6 +55,9 @@
 #define RETRIEVE_FD _IO(0xBA, 0x41)
 #define TOKEN 1
 
+/* Writing takes pages, reading shows what this kernel has taken, as we print it. */
+#define POOL "/proc/pmpool"
+
 struct session {
 	uint32_t size;
 	int32_t fd;
@@ -74,6 +79,7 @@ struct deposit {
 static FILE *in, *out;
 static struct deposit deposits[MAX_DEPOSITS];
 static unsigned int nr_deposits;
+static unsigned long nr_pool;
 static unsigned char *buffer;
 static unsigned long buffer_bytes;
 
@@ -186,6 +192,31 @@ static int huge(unsigned long count)
 	return 0;
 }
 
+static int show_pool(unsigned long after)
+{
+	char line[64];
+	unsigned long n = 0;
+	FILE *file = fopen(POOL, "r");
+
+	if (!file)
+		return failed(POOL);
+	while (fgets(line, sizeof(line), file))
+		if (n++ >= after)
+			fputs(line, out);
+	fclose(file);
+	return 0;
+}
+
+static int pool(unsigned long count)
+{
+	unsigned long before = nr_pool;
+
+	if (write_number(POOL, count))
+		return -1;
+	nr_pool += count;
+	return show_pool(before);
+}
+
 /* The session lives as long as this process, which is the last one. */
 static int session(unsigned long command)
 {
@@ -261,7 +292,7 @@ static int held(void)
 				return refused("a deposited page has moved");
 		fprintf(out, "run %" PRIu64 " %lu\n", one->pfn, one->nr_pages);
 	}
-	return 0;
+	return nr_pool ? show_pool(0) : 0;
 }
 
 static int take_buffer(unsigned long bytes)
@@ -402,6 +433,8 @@ static int obey(char *line)
 		return huge(one);
 	if (sscanf(line, "preserve %lu", &one) == 1)
 		return preserve(one);
+	if (sscanf(line, "pool %lu", &one) == 1)
+		return pool(one);
 	if (!strcmp(line, "returned"))
 		return returned();
 	if (!strcmp(line, "held"))

@@ -32,6 +32,8 @@ _THREAD = re.compile(
 )
 # A change begins with git's own line, or with the old file's name before the new one's.
 _DIFF = re.compile(r"^(?:diff --git |Index: |--- [^\n]+\n\+\+\+ )", re.MULTILINE)
+# As a mail or a page shows a diff within its text: all of it behind the same blanks.
+_INDENTED = re.compile(r"^(?P<by>[ \t]+)--- [^\n]+\n(?P=by)\+\+\+ ", re.MULTILINE)
 _NUMBER = re.compile(r"\[[^\]]*PATCH[^\]]*?\b(\d+)/\d+\]", re.IGNORECASE)
 _PICK = re.compile(r"\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*")
 _HUNK = re.compile(r"^@@ .*$", re.MULTILINE)
@@ -203,6 +205,10 @@ def _mail(data: bytes) -> Iterator[tuple[str, str]]:
 
 def _diff_of(text: str) -> str:
     start = _DIFF.search(text)
+    if start is None and (inside := _INDENTED.search(text)):
+        lines = text[inside.start() :].split("\n")
+        text = "\n".join(line.removeprefix(inside["by"]) for line in lines)
+        start = _DIFF.search(text)
     if start is None:
         return ""
     # patch(1) knows by itself where a diff ends.

@@ -3,7 +3,7 @@
 import pytest
 
 from e820pool.errors import BadImageError, InputError
-from e820pool.lab.patch_file import select_patches, split_patches
+from e820pool.lab.patch_file import apply_patch, select_patches, split_patches
 
 DIFF = "diff --git a/{0} b/{0}\n--- a/{0}\n+++ b/{0}\n@@ -1 +1 @@\n-a\n+b\n"
 THREAD = """\
@@ -53,6 +53,20 @@ def files_of(data):
         (one.number, one.text.splitlines()[0].split("/")[-1])
         for one in split_patches(data.encode(), "x")
     ]
+
+
+@pytest.mark.parametrize("blanks", ["    ", "\t", " "])
+def test_a_diff_that_a_page_shows_within_its_text_is_read(blanks, tmp_path):
+    """Its empty lines have lost their blanks, and more text follows."""
+    plain = "--- a/a.c\n+++ b/a.c\n@@ -1,3 +1,3 @@\n \n-a\n+b\n c\n"
+    inside = "".join(
+        (blanks + line).rstrip(" \t") + "\n" for line in plain.splitlines()
+    )
+    page = f"# A page\n\nWhat could be done:\n\n{inside}\nNot built yet.\n"
+    (patch,) = split_patches(page.encode(), "page.md")
+    (tmp_path / "a.c").write_text("\na\nc\n")
+    apply_patch(patch, tmp_path)
+    assert (tmp_path / "a.c").read_text() == "\nb\nc\n"
 
 
 def test_a_diff_is_one_patch_whatever_stands_before_it():

@@ -7,6 +7,7 @@ import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ("Console", "add_color_option", "folded", "is_dumb")
 
 _WHEN = ("auto", "always", "never")
+_LINES = 4096
 
 # Notes that say which of several maps was read.
 _WHICH_MAP = (
@@ -129,6 +131,12 @@ class Console:
     def line(self, text: str) -> None:
         """Print one line of a result that is written as it is made."""
         self._write_result(text + "\n")
+
+    def lines(self, lines: Iterable[str]) -> None:
+        """Print the lines of a result, some thousands at a time."""
+        rest = iter(lines)
+        while part := list(islice(rest, _LINES)):
+            self.line("\n".join(part))
 
     def _write_result(self, text: str) -> None:
         pattern = _PAINTED_OR_CONTROL if self._is_painted else _CONTROL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tabulate import tabulate
+import numpy as np
 
 from e820pool.type_words import TYPE_WITHOUT_NUMBER, log_words
 
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from e820pool.memory_devices import MemoryDevices
     from e820pool.memory_map import MemoryMap
 
-__all__ = ("device_lines", "human_size", "map_table", "type_label")
+__all__ = ("device_lines", "human_size", "map_lines", "type_label")
 
-_WRAP = 1 << 64
+_HEADERS = ("#", "first byte", "last byte", "size", "type")
+_AROUND = 2  # a column is wider than its headline
+_PIECE = 4096
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
@@ -39,19 +41,35 @@ def type_label(kind: int) -> str:
     return "unknown" if kind == TYPE_WITHOUT_NUMBER else log_words(kind, "3.5")
 
 
-def map_table(memory_map: MemoryMap) -> str:
-    """Return a row an entry: number, first and last byte, size, type."""
-    rows = [
-        (at, f"{addr:#014x}", f"{(addr + size - 1) % _WRAP:#014x}", *_told(size, kind))
-        for at, (addr, size, kind) in enumerate(memory_map.rows())
-    ]
-    return tabulate(
-        rows,
-        headers=("#", "first byte", "last byte", "size", "type"),
-        tablefmt="plain",
-        colalign=("right", "right", "right", "right", "left"),
-        disable_numparse=True,
+def map_lines(memory_map: MemoryMap) -> Iterator[str]:
+    """Yield a headline, then a line an entry: number, first and last byte, size, type.
+
+    A map of a million entries is said in pieces, so that it is held once.
+    """
+    table = memory_map.entries
+    lasts = table["addr"] + table["size"] - np.uint64(1)
+    sizes = {one: human_size(one) for one in np.unique(table["size"]).tolist()}
+    labels = {one: type_label(one) for one in np.unique(table["type"]).tolist()}
+    tops = [int(column.max(initial=0)) for column in (table["addr"], lasts)]
+    widest = (
+        str(max(len(table) - 1, 0)),
+        *(f"{top:#014x}" for top in tops),
+        max(sizes.values(), key=len, default=""),
     )
+    pairs = zip(_HEADERS, widest, strict=False)
+    widths = [max(len(header) + _AROUND, len(cell)) for header, cell in pairs]
+    at_width, first_width, last_width, size_width = widths
+    form = "  ".join(f"{{:>{width}}}" for width in widths) + "  {}"
+    yield form.format(*_HEADERS)
+    for at in range(0, len(table), _PIECE):
+        piece = slice(at, at + _PIECE)
+        rows = zip(table[piece].tolist(), lasts[piece].tolist(), strict=True)
+        for number, ((addr, size, kind), last) in enumerate(rows, at):
+            yield (
+                f"{number:>{at_width}}  {f'{addr:#014x}':>{first_width}}  "
+                f"{f'{last:#014x}':>{last_width}}  {sizes[size]:>{size_width}}  "
+                f"{labels[kind]}"
+            )
 
 
 def device_lines(devices: MemoryDevices | None) -> Iterator[str]:
@@ -66,7 +84,3 @@ def device_lines(devices: MemoryDevices | None) -> Iterator[str]:
         yield f"{what} {start:#014x} to {end - 1:#014x}, {size}"
     if not (devices.devices or devices.regions):
         yield "no memory devices"
-
-
-def _told(size: int, kind: int) -> tuple[str, str]:
-    return human_size(size), type_label(kind)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, get_args
 
-from e820pool.abi.e820 import table_of
+import numpy as np
+
 from e820pool.errors import BadImageError, InputError
 from e820pool.memory_devices import MemoryDevices
 from e820pool.memory_map import MemoryMap
-from e820pool.sources.log_blocks import Boot, LogBlock, boots_of
+from e820pool.sources.log_blocks import Boot, LogBlock, LogEntries, boots_of
 from e820pool.sources.log_entry import BLOCKS, BlockName
 from e820pool.sources.log_notes import log_notes
 from e820pool.sources.log_text import Piece, clean_lines
@@ -103,11 +104,13 @@ def read_dmesg(
     name, notes = _choose_block(among, block, origin)
     chosen = _choose_boot(among, name)
     notes += _note_boots(shown, chosen, name)
-    who = chosen.blocks[name].ranges()[0].who
+    block_of = chosen.blocks[name]
+    first = block_of.first_range
     return MemoryMap(
-        entries=table_of(_rows(chosen.blocks[name])),
-        origin=f"{origin} ({_HEADLINES[name]} map of a kernel log, {who})",
-        notes=(*notes, *log_notes(chosen, chosen.blocks[name])),
+        entries=block_of.entries.table(),
+        origin=f"{origin} ({_HEADLINES[name]} map of a kernel log, "
+        f"{first.who if first else '?'})",
+        notes=(*notes, *log_notes(chosen, block_of)),
         devices=(
             MemoryDevices(regions=tuple(chosen.hotplug)) if chosen.hotplug else None
         ),
@@ -115,7 +118,7 @@ def read_dmesg(
 
 
 def _has_ranges(block: LogBlock) -> bool:
-    return bool(block.ranges())
+    return block.first_range is not None
 
 
 def _without_entries(boots: Sequence[Boot], origin: str) -> str:
@@ -124,10 +127,6 @@ def _without_entries(boots: Sequence[Boot], origin: str) -> str:
     if not cut:
         return told
     return f"{told}: {len(cut)} are cut, the first in line {cut[0]}"
-
-
-def _rows(block: LogBlock) -> list[tuple[int, int, int]]:
-    return [(e.addr, e.size, e.type) for e in block.entries if e.type is not None]
 
 
 def _choose_block(
@@ -166,9 +165,9 @@ def _note_boots(
     shown: Sequence[Boot], chosen: Boot, name: BlockName
 ) -> Iterator[Finding]:
     if len(shown) > 1:
-        rows = _rows(chosen.blocks[name])
-        having = [boot for boot in shown if _shows(boot, name)]
-        same = all(_rows(boot.blocks[name]) == rows for boot in having)
+        entries = chosen.blocks[name].entries
+        others = [boot.blocks[name].entries for boot in shown if _shows(boot, name)]
+        same = all(one is entries or _is_alike(one, entries) for one in others)
         yield note(
             "several-boots",
             f"{len(shown)} boots show a map{', all the same' * same}: read was number "
@@ -182,6 +181,10 @@ def _note_boots(
             "its command line): its RAM is what a crashed kernel kept for it, and not "
             "the machine's",
         )
+
+
+def _is_alike(one: LogEntries, other: LogEntries) -> bool:
+    return bool(np.array_equal(one.table(), other.table()))
 
 
 def _listed(boots: Sequence[Boot]) -> str:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple, overload
 
+import numpy as np
+
+from e820pool.abi.e820 import E820_DTYPE
 from e820pool.extents import ByteRangeSet
 from e820pool.sources.log_edits import (
     AFTER_MAP,
@@ -33,11 +38,14 @@ from e820pool.sources.log_entry import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Hashable, Iterable, Iterator
+    from typing import Any
+
+    from numpy.typing import NDArray
 
     from e820pool.sources.log_text import LogLine
 
-__all__ = ("Boot", "CutEntry", "LogBlock", "boots_of")
+__all__ = ("Boot", "CutEntry", "LogBlock", "LogEntries", "boots_of")
 
 # A line without any of these is of no interest, unless it stands near to one that
 # is. Looking for each in turn is several times faster than one pattern of them all,
@@ -104,13 +112,76 @@ class CutEntry(NamedTuple):
     block: BlockName | None
 
 
+class LogEntries(Sequence[LogEntry]):
+    """The entries of a printed map, in their order.
+
+    A map may have a million: numbers are in columns, and what many entries share is
+    held once.
+
+    Attributes:
+        shared: entries that differ in more than their numbers, in the order in which
+            each came first.
+        kinds: for each entry, which of those it is like.
+    """
+
+    def __init__(self) -> None:
+        self._addrs, self._sizes, self.kinds = array("Q"), array("Q"), array("L")
+        self.shared: list[LogEntry] = []
+        self._known: dict[tuple[object, ...], int] = {}
+
+    def append(self, entry: LogEntry) -> None:
+        """Add an entry at the end."""
+        said = entry.words, entry.has_words, entry.dialects
+        key = (entry.type, entry.who, entry.block, *said)
+        kind = self._known.setdefault(key, len(self.shared))
+        if kind == len(self.shared):
+            self.shared.append(entry)
+        self._addrs.append(entry.addr)
+        self._sizes.append(entry.size)
+        self.kinds.append(kind)
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    @overload
+    def __getitem__(self, at: int) -> LogEntry: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[LogEntry]: ...
+    def __getitem__(self, at: int | slice) -> LogEntry | Sequence[LogEntry]:
+        if isinstance(at, slice):
+            return [self[one] for one in range(*at.indices(len(self)))]
+        alike = self.shared[self.kinds[at]]
+        return replace(alike, addr=self._addrs[at], size=self._sizes[at])
+
+    def key(self) -> Hashable:
+        """Return what is equal for equal entries in the same order."""
+        columns = (one.tobytes() for one in (self._addrs, self._sizes, self.kinds))
+        return (*columns, *self._known)
+
+    def first_with(self, kind: int) -> int:
+        """Return the number of the first entry that is like ``shared[kind]``."""
+        return self.kinds.index(kind)
+
+    def table(self) -> NDArray[Any]:
+        """Return the entries that are no gap lines, E820_DTYPE."""
+        types = [one.type for one in self.shared]
+        kinds = np.asarray(self.kinds)
+        is_range = np.array([one is not None for one in types], np.bool_)[kinds]
+        values = np.array([one or 0 for one in types], np.uint32)
+        table = np.empty(int(is_range.sum()), E820_DTYPE)
+        table["addr"] = np.asarray(self._addrs)[is_range]
+        table["size"] = np.asarray(self._sizes)[is_range]
+        table["type"] = values[kinds[is_range]]
+        return table
+
+
 @dataclass(slots=True, kw_only=True)
 class LogBlock:
     """Gather one printed map while a log is read.
 
     Attributes:
         entries: ranges and gap lines in their order.
-        lines: the line numbers of the entries.
+        lines: the line number of each entry.
         has_header: whether the kernel's headline stood before it.
         changes: what transport had done to its lines.
         last_pfn: the end of RAM that the kernel named next, before another map.
@@ -119,15 +190,16 @@ class LogBlock:
 
     name: BlockName
     has_header: bool
-    entries: list[LogEntry] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
+    entries: LogEntries = field(default_factory=LogEntries)
+    lines: array[int] = field(default_factory=lambda: array("Q"))
     changes: set[str] = field(default_factory=set)
     last_pfn: int | None = None
     is_followed: bool = False
 
-    def ranges(self) -> list[LogEntry]:
-        """Return the entries that are no gap lines."""
-        return [entry for entry in self.entries if entry.type is not None]
+    @property
+    def first_range(self) -> LogEntry | None:
+        """Return what the first entry that is no gap line looks like; None if none."""
+        return next((e for e in self.entries.shared if e.type is not None), None)
 
     def restarts_with(self, entry: LogEntry) -> bool:
         """Return whether ``entry`` is the first one once more: another boot's.
@@ -211,7 +283,7 @@ class _Gather:
         self.is_capture_next = False
         self.seen_pfn = False
         self.cut_before = 0
-        self.maps: dict[tuple[LogEntry, ...], list[LogEntry]] = {}
+        self.maps: dict[Hashable, LogEntries] = {}
 
     @property
     def boot(self) -> Boot:
@@ -477,7 +549,7 @@ class _Gather:
     def _next_boot(self) -> None:
         # A long log has thousands of boots of one machine: their maps are kept once.
         for block in self.boot.blocks.values():
-            block.entries = self.maps.setdefault(tuple(block.entries), block.entries)
+            block.entries = self.maps.setdefault(block.entries.key(), block.entries)
         self.boots.append(Boot(is_capture=self.is_capture_next))
         self.header = self.block = None
         self.is_capture_next = self.seen_pfn = False
@@ -492,7 +564,8 @@ class _Gather:
         block.entries.append(entry)
         block.is_followed = False
         block.lines.append(line.number)
-        block.changes |= line.changes | ({change} if change else set())
+        if line.changes or change:
+            block.changes |= line.changes | ({change} if change else set())
         if _QUOTED.match(line.text):
             block.changes.add("quote mark")
 

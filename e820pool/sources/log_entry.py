@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from e820pool.type_words import (
     TYPE_WITHOUT_NUMBER,
@@ -120,6 +120,11 @@ _BLOCK_OF_HEADLINE: dict[str, BlockName] = {
     "user-defined": "user",
     "modified": "modified",
 }
+
+_ONLY: dict[LogDialect, frozenset[LogDialect]] = {
+    one: frozenset({one}) for one in get_args(LogDialect)
+}
+_SINCE_3_5: frozenset[LogDialect] = frozenset({"3.5", "7.0"})
 
 _WRAP = 1 << 64
 # What is read of a line to tell the words of a type.
@@ -237,12 +242,12 @@ def _dialects_of(
     match: re.Match[str], only: LogDialect | None
 ) -> frozenset[LogDialect]:
     if match["mark"] == "@":
-        return frozenset({"2.4"})
+        return _ONLY["2.4"]
     if match["mark"] == "-":
-        return frozenset({"pre-3.5"})
+        return _ONLY["pre-3.5"]
     if match["kind"] == "gap":
-        return frozenset({"7.0"})
-    return frozenset({only}) if only else frozenset({"3.5", "7.0"})
+        return _ONLY["7.0"]
+    return _ONLY[only] if only else _SINCE_3_5
 
 
 def entry_state(text: str) -> State:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet
 from e820pool.sources.oddities import note
+from e820pool.table import E820Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from e820pool.findings import Finding
     from e820pool.sources.log_blocks import Boot, LogBlock
@@ -69,8 +74,8 @@ def _end(boot: Boot, block: LogBlock) -> Iterator[Finding]:
             f"lines are missing between the map (to line {last}) and the start of "
             "the CPUs: the end of the map may be among them",
         )
-    ends = [e.addr + e.size for e in block.ranges() if e.type == E820_TYPE_RAM]
-    ram_end_pfn = max(ends, default=0) >> PAGE_SHIFT
+    ram = _ram_of(block).ends
+    ram_end_pfn = int(ram[-1]) >> PAGE_SHIFT if ram.size else 0
     if block.last_pfn is not None and block.last_pfn > ram_end_pfn:
         yield note(
             "ram-missing",
@@ -80,12 +85,12 @@ def _end(boot: Boot, block: LogBlock) -> Iterator[Finding]:
 
 
 def _inside(boot: Boot, block: LogBlock) -> Iterator[Finding]:
-    gaps = [entry for entry in block.entries if entry.type is None]
-    if gaps:
+    gaps = _like(block, lambda one: one.type is None)
+    if gaps.size:
         yield note(
             "gap-lines",
-            f"{len(gaps)} [gap ..] lines say where the map has no entry: first "
-            f"{_shown(gaps[0])}",
+            f"{gaps.size} [gap ..] lines say where the map has no entry: first "
+            f"{_shown(block.entries[int(gaps[0])])}",
         )
         yield from _missing(block)
     cut = [one.line for one in boot.cut if one.block in (None, block.name)]
@@ -113,27 +118,38 @@ def _missing(block: LogBlock) -> Iterator[Finding]:
 
 
 def _words(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
-    ranges = list(zip(block.entries, block.lines, strict=True))
-    odd = [(entry.words, line) for entry, line in ranges if entry.words]
-    if odd:
+    odd = _like(block, lambda one: bool(one.words))
+    if odd.size:
+        first = int(odd[0])
         yield note(
             "unknown-words",
-            f"{len(odd)} entries have words that no kernel prints: first {odd[0][0]!r} "
-            f"in line {odd[0][1]}; they are not taken for RAM",
-        )
-    bare = [line for entry, line in ranges if not entry.has_words]
-    if bare:
-        yield note(
-            "type-cut",
-            f"{len(bare)} lines end before the type: first line {bare[0]}; they are "
+            f"{odd.size} entries have words that no kernel prints: first "
+            f"{block.entries[first].words!r} in line {block.lines[first]}; they are "
             "not taken for RAM",
         )
+    bare = _like(block, lambda one: not one.has_words)
+    if bare.size:
+        yield note(
+            "type-cut",
+            f"{bare.size} lines end before the type: first line "
+            f"{block.lines[int(bare[0])]}; they are not taken for RAM",
+        )
+
+
+# The numbers of the entries of which something holds that has no numbers in it.
+def _like(block: LogBlock, holds: Callable[[LogEntry], bool]) -> NDArray[np.intp]:
+    alike = np.array([holds(one) for one in block.entries.shared], np.bool_)
+    if not alike.any():
+        return np.empty(0, np.intp)
+    return np.flatnonzero(alike[np.asarray(block.entries.kinds)])
 
 
 def _dialects(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
-    common = block.entries[0].dialects
-    for entry, line in zip(block.entries, block.lines, strict=True):
+    entries = block.entries
+    common = entries.shared[0].dialects
+    for kind, entry in enumerate(entries.shared):
         if not common & entry.dialects:
+            line = block.lines[entries.first_with(kind)]
             yield note(
                 "mixed-dialects",
                 f"line {line} is written as kernels {_named(entry.dialects)} do, those "
@@ -141,7 +157,7 @@ def _dialects(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
             )
             return
         common &= entry.dialects
-    fallback = [e.who for e in block.entries if e.who in _FALLBACK]
+    fallback = [e.who for e in entries.shared if e.who in _FALLBACK]
     if fallback:
         yield note(
             "fallback-map",
@@ -185,10 +201,10 @@ def _edits(boot: Boot, block: LogBlock) -> Iterator[Finding]:
 
 
 def _ram_of(block: LogBlock) -> ByteRangeSet:
-    return _bytes_of([e for e in block.ranges() if e.type == E820_TYPE_RAM])
+    return E820Table(block.entries.table()).bytes_of(E820_TYPE_RAM)
 
 
-def _bytes_of(ranges: Sequence[LaterEdit | LogEntry]) -> ByteRangeSet:
+def _bytes_of(ranges: Sequence[LaterEdit]) -> ByteRangeSet:
     bounds = ((one.addr, one.addr + one.size) for one in ranges)
     limit = ByteRangeSet.LIMIT
     return ByteRangeSet(
@@ -208,7 +224,7 @@ def _around(boot: Boot, block: LogBlock) -> Iterator[Finding]:
             f"lines, first line {boot.dropped[0]}",
         )
     others = [
-        f"{name} ({len(other.ranges())} entries)"
+        f"{name} ({len(other.entries.table())} entries)"
         for name, other in boot.blocks.items()
         if name != block.name
     ]

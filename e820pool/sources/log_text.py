@@ -75,6 +75,8 @@ _DECORATED = re.compile(r"[\x00\r\x1b\\<&=#^\xa0]")
 # Cells of a row stand beside each other: a number of the line, and the line.
 _CELL = re.compile(r"</?t[dh](?:\s[^<>]{0,200})?>", re.IGNORECASE)
 
+_SPLIT_CHARS = 1 << 18
+
 # A soft break joins at most so many lines: mail wraps at 76 columns, and one
 # line of the map has 80.
 _JOIN_LIMIT = 4
@@ -326,7 +328,7 @@ def clean_lines(text: str | Iterable[Piece]) -> Iterator[LogLine]:
 def _lines_of(first: int, text: str) -> Iterator[LogLine]:
     started: LogLine | None = None
     joined = 0
-    for number, raw in enumerate(text.split("\n"), first):
+    for number, raw in enumerate(_raw_lines(text), first):
         line = LogLine(number, raw)
         if started is not None:
             line = LogLine(
@@ -343,6 +345,15 @@ def _lines_of(first: int, text: str) -> Iterator[LogLine]:
             yield line
     if started is not None:
         yield from _cleaned(started)
+
+
+# As text.split("\n") has them; of a text of a million lines some thousands at a time.
+def _raw_lines(text: str) -> Iterator[str]:
+    at = 0
+    while (end := text.find("\n", at + _SPLIT_CHARS)) >= 0:
+        yield from text[at:end].split("\n")
+        at = end + 1
+    yield from text[at:].split("\n")
 
 
 def _cleaned(line: LogLine) -> Iterator[LogLine]:

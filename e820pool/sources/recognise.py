@@ -43,7 +43,7 @@ from e820pool.sources.log_text import (
     messages_of_json,
 )
 from e820pool.sources.log_windows import ANCHORS, chunks_of, log_windows
-from e820pool.sources.map_json import read_map_json
+from e820pool.sources.map_json import read_long_map_json, read_map_json
 from e820pool.sources.memmap_text import looks_like_memmap_text, read_memmap_text
 from e820pool.sources.memmap_tree import is_memmap_tree, read_memmap_tree
 from e820pool.sources.oddities import note, oddities
@@ -113,8 +113,7 @@ def read_map(
         if len(head) > INPUT_LIMIT:
             found = _map_of_large_log(stream, head, choice, name)
         else:
-            data = read_stream(io.BytesIO(head), name)
-            found = _map_of_bytes(data, choice, name)
+            found = _map_of_bytes(read_stream(io.BytesIO(head), name), choice, name)
     else:
         found = _map_of_path(Path(source), choice)
     return _judged(found)
@@ -148,12 +147,8 @@ def _map_of_path(path: Path, choice: _Choice = _ANY) -> MemoryMap:
     if is_longer(path, INPUT_LIMIT):
         with opened(path) as stream:
             return _map_of_large_log(stream, b"", choice, str(path))
-    data = read_file(path)
-    if _is_zero_page(data):
-        beside = path.parent / "setup_data"
-        ext = read_ext_payloads(beside) if beside.is_dir() else None
-        return map_of_boot_params(data, ext=ext, origin=str(path))
-    return _map_of_bytes(data, choice, str(path))
+    beside = path.parent / "setup_data"
+    return _map_of_bytes(read_file(path), choice, str(path), beside)
 
 
 def _map_of_directory(path: Path) -> MemoryMap:
@@ -175,7 +170,13 @@ def _map_of_directory(path: Path) -> MemoryMap:
     )
 
 
-def _map_of_bytes(data: bytes, choice: _Choice, origin: str) -> MemoryMap:
+# Beside a zero page of sysfs are its nodes.
+def _map_of_bytes(
+    data: bytes, choice: _Choice, origin: str, beside: Path | None = None
+) -> MemoryMap:
+    if beside is not None and _is_zero_page(data):
+        ext = read_ext_payloads(beside) if beside.is_dir() else None
+        return map_of_boot_params(data, ext=ext, origin=origin)
     data, packed = unpacked(data, origin)
     origin = f"{origin} ({packed})" if packed else origin
     if _is_zero_page(data):
@@ -183,13 +184,18 @@ def _map_of_bytes(data: bytes, choice: _Choice, origin: str) -> MemoryMap:
     archive = name_of_archive(data)
     if archive:
         raise BadImageError(f"{origin!r} is {archive}")
-    text = decode_text(data, origin)
+    text, size = decode_text(data, origin), len(data)
+    # A long one is not held twice.
+    del data
+    found = read_long_map_json(text, origin=origin) if size > _SHORT_BYTES else None
+    if found is not None:
+        return found
     messages = messages_of_json(text)
     if not messages and _is_our_json(text):
         return read_map_json(text, origin=origin)
-    if not messages and len(data) > _SHORT_BYTES:
-        return _map_of_long_text(data, text, choice, origin)
-    return _map_of_text(messages or [Piece(1, text)], choice, origin, len(data))
+    if not messages and size > _SHORT_BYTES:
+        return _map_of_long_text(_windows_of(text), text, choice, origin, size)
+    return _map_of_text(messages or [Piece(1, text)], choice, origin, size)
 
 
 # An object, and no log that begins with a brace, such as a page of a wiki.
@@ -232,13 +238,25 @@ def _map_of_large_log(
 
 # Of a long text what names a map; all of it only if that is none.
 def _map_of_long_text(
-    data: bytes, text: str, choice: _Choice, origin: str
+    pieces: list[Piece], text: str, choice: _Choice, origin: str, size: int
 ) -> MemoryMap:
-    pieces = list(log_windows(chunks_of(io.BytesIO(data)), ANCHORS))
     if pieces:
         with suppress(BadImageError):
-            return _map_of_text(pieces, choice, origin, len(data))
-    return _map_of_text([Piece(1, text)], choice, origin, len(data))
+            return _map_of_text(pieces, choice, origin, size)
+    return _map_of_text([Piece(1, text)], choice, origin, size)
+
+
+# The parts of a long text that name a map, [] where that is most of it or nothing.
+def _windows_of(text: str) -> list[Piece]:
+    starts = range(0, len(text), _PROBE_BYTES)
+    chunks = (text[at : at + _PROBE_BYTES].encode() for at in starts)
+    pieces, held = [], 0
+    for piece in log_windows(chunks, ANCHORS):
+        pieces.append(piece)
+        held += len(piece.text)
+        if held > len(text) // 2:
+            return []
+    return pieces
 
 
 # Text in UTF-16 has NULs as well.

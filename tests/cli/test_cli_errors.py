@@ -129,7 +129,7 @@ def test_a_fault_of_ours_is_one_line_and_its_own_status(run, folder, monkeypatch
     def break_down(*_args):
         raise ZeroDivisionError("by \x1b[2Jnought")
 
-    monkeypatch.setattr("e820pool.cli.commands.show.map_table", break_down)
+    monkeypatch.setattr("e820pool.cli.commands.show.map_lines", break_down)
     done = run("show", folder / "machine.txt")
     assert (done.code, done.out) == (70, "")
     assert done.err.startswith("e820pool: a fault of e820pool itself")
@@ -146,7 +146,7 @@ def test_nothing_that_escapes_ends_as_unsafe(run, folder, monkeypatch, end):
     def escape(*_args):
         raise end
 
-    monkeypatch.setattr("e820pool.cli.commands.show.map_table", escape)
+    monkeypatch.setattr("e820pool.cli.commands.show.map_lines", escape)
     done = run("show", folder / "machine.txt")
     assert (done.code, done.out) == (70, "")
     assert done.err.startswith("e820pool: a fault of e820pool itself")
@@ -165,7 +165,7 @@ def test_too_little_memory_is_no_verdict(run, folder, monkeypatch):
     def run_out(*_args):
         raise MemoryError
 
-    monkeypatch.setattr("e820pool.cli.commands.show.map_table", run_out)
+    monkeypatch.setattr("e820pool.cli.commands.show.map_lines", run_out)
     done = run("show", folder / "machine.txt")
     assert done.code == 4
     assert done.err.startswith("e820pool: out of memory")

@@ -4,12 +4,16 @@ The factors are stated in specs/sources.md ("Bounds"). Each command runs in a fo
 this process, so that what is counted is its own, and not the start of Python.
 """
 
+import json
 import lzma
 import os
 import resource
+import subprocess
+import sys
 import zlib
 
 import fuzzing
+import printers
 import pytest
 import rawbytes
 
@@ -59,6 +63,39 @@ def test_a_long_input_takes_its_factor_at_most(place, name):
     reader = fuzzing.BY_NAME[name]
     for seed in reader.seeds[:1]:
         hold_to_bounds(reader, place, grown(seed))
+
+
+ROWS = [(MIB + (n << 13), 4096, 1 + n % 2) for n in range(240_000)]
+LONG = {
+    "json": lambda rows: json.dumps(
+        {"schema": 1, "kind": "memory-map", "entries": rows}
+    ),
+    "log": lambda rows: printers.linux(rows[: len(rows) // 3]),
+}
+
+
+def shown_in(path, form):
+    """Return the bytes that a process of its own took to show a file."""
+    words = [sys.executable, "-m", "e820pool", "show", path, "--format", form]
+    child = subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0
+    return usage.ru_maxrss << 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "form"), [("json", "table"), ("log", "json")])
+def test_a_long_table_is_held_in_three_times_its_text(tmp_path, kind, form):
+    """A million entries took 1 GB, of a JSON text of 22 MiB."""
+    short, long = tmp_path / "short", tmp_path / "long"
+    short.write_text(LONG[kind](ROWS[:99]), encoding="utf-8")
+    long.write_text(LONG[kind](ROWS), encoding="utf-8")
+    size = long.stat().st_size
+    assert size > 4 * MIB
+    assert shown_in(long, form) - shown_in(short, form) < 3 * size
 
 
 ZEROS = bytes(MIB)

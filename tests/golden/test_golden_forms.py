@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from e820pool.documents import document_text
 from e820pool.extents import ExtentSet
 from e820pool.memory_map import MemoryMap
 from e820pool.report.c_source import c_source
@@ -16,8 +15,8 @@ from e820pool.report.dmesg import dmesg_text
 from e820pool.report.iomem import iomem_text
 from e820pool.report.picture import picture
 from e820pool.report.svg import svg_picture
-from e820pool.report.table import map_table
-from e820pool.sources.map_json import MemoryMapDocument
+from e820pool.report.table import map_lines
+from e820pool.sources.map_json import map_json_lines
 from e820pool.type_words import LOG_DIALECTS
 
 HERE = Path(__file__).parent
@@ -57,10 +56,10 @@ def after():
 FORMS = {
     **{f"log-{d}.txt": lambda d=d: dmesg_text(BEFORE, d) for d in LOG_DIALECTS},
     "iomem.txt": lambda: iomem_text(BEFORE),
-    "map.json": lambda: document_text(MemoryMapDocument.of(BEFORE)),
+    "map.json": lambda: "\n".join(map_json_lines(BEFORE)) + "\n",
     "map.c": lambda: c_source(BEFORE),
     "memmap-option.txt": lambda: memmap_option(BEFORE) + "\n",
-    "table.txt": lambda: map_table(BEFORE) + "\n",
+    "table.txt": lambda: "\n".join(map_lines(BEFORE)) + "\n",
     "picture.txt": lambda: picture(BEFORE, after(), DEPOSITS),
     "picture-ascii.txt": lambda: picture(BEFORE, width=60, ascii_only=True),
     "picture.svg": lambda: svg_picture(BEFORE, after(), DEPOSITS),

@@ -3,7 +3,7 @@
 import pytest
 
 from e820pool.memory_map import MemoryMap
-from e820pool.report.table import human_size, map_table
+from e820pool.report.table import human_size, map_lines
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,8 @@ def test_a_size_is_rounded_down_to_three_digits(size, text):
 
 def test_a_map_is_a_row_an_entry_in_its_order():
     rows = [(0x100000, 0xBFF00000, 1), (0, 0x9FC00, 1), (0x9FC00, 0, 20)]
-    assert map_table(MemoryMap.of([*rows, (0xA0000, 4096, 0xFFFFFFFE)])) == (
+    shown = map_lines(MemoryMap.of([*rows, (0xA0000, 4096, 0xFFFFFFFE)]))
+    assert "\n".join(shown) == (
         "  #      first byte       last byte      size  type\n"
         "  0  0x000000100000  0x0000bfffffff  2.99 GiB  usable\n"
         "  1  0x000000000000  0x00000009fbff   639 KiB  usable\n"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from e820pool.errors import BadImageError
-from e820pool.sources.map_json import read_map_json
+from e820pool.sources.map_json import read_long_map_json, read_map_json
 
 ROWS = [[0, 654336, 1], [1048576, 1 << 40, 0xEFFFFFFF]]
 GOOD = {"schema": 1, "kind": "memory-map", "entries": ROWS}
@@ -100,3 +100,49 @@ def test_what_is_no_json_of_ours_is_one_line(raw, message):
     with pytest.raises(BadImageError, match=message) as caught:
         read_map_json(raw, origin="x")
     assert "\n" not in str(caught.value)
+
+
+MANY = [[n << 12, 4096, 1 + n % 7] for n in range(20_000)]
+NOTE = {"id": "unaligned", "level": "note", "message": "said before"}
+
+
+class TestLong:
+    """The rows of a long document are read without the rest, to the same map."""
+
+    @pytest.mark.parametrize("indent", [None, 0, 3])
+    @pytest.mark.parametrize("rows", [[], ROWS, MANY, [[(1 << 64) - 1, 1, 7]]])
+    def test_it_is_the_same_map(self, rows, indent):
+        value = GOOD | {"entries": rows, "notes": [NOTE], "origin": "a log"}
+        whole = json.dumps(value, indent=indent)
+        found, other = read_long_map_json(whole, origin="x"), read_map_json(whole)
+        assert found.rows() == other.rows() == [tuple(row) for row in rows]
+        assert found.notes == other.notes
+        assert found.origin == "x (JSON of a log)"
+
+    @pytest.mark.parametrize(
+        "entries",
+        [
+            *("[[0,1,2],]", "[[0,1,2],,[0,1,2]]", "[,[0,1,2]]", "[[0,1,2]"),
+            *("[[0,1,2] [0,1,2]]", "[[[0,1,2]]]", "[[0,1,2]]]", "[0,1,2]", "[[0,1]]"),
+            *("[[0,1,2,3]]", "[[01,1,2]]", "[[0,1,2.0]]", "[[0,1,true]]", "[[0,-1,2]]"),
+            *("[[0,1,4294967296]]", "[[18446744073709551616,1,1]]", '[["0",1,1]]'),
+            *("[[0,1,\u0661]]", '[[0,1,2]],"entries":[[0,1,2]]'),
+            "[" + "[0,1,1]," * 20_000 + "[0,1]]",
+        ],
+    )
+    def test_what_is_odd_is_left_to_the_strict_reader(self, entries):
+        text = f'{{"schema":1,"kind":"memory-map","entries":{entries}}}'
+        assert read_long_map_json(text) is None
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '{"kind":"memory-map","entries":[[0,1,1]]}',
+            '{"schema":1,"kind":"pool","entries":[[0,1,1]]}',
+            '{"schema":1,"kind":"memory-map","notes":[{"entries":[[0,1,1]]}]}',
+            '{"schema":1,"kind":"memory-map","origin":"\\u0041","entries":[[0,1,1]]}',
+            "{}",
+        ],
+    )
+    def test_so_is_another_document(self, text):
+        assert read_long_map_json(text) is None

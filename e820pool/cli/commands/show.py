@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +12,7 @@ from e820pool.cli.console import add_color_option
 from e820pool.cli.inputs import add_source_argument, source_map
 from e820pool.cli.status import UsageError
 from e820pool.report.losses import losses
-from e820pool.report.table import device_lines, map_table
+from e820pool.report.table import device_lines, map_lines
 from e820pool.sources.handoff_dir import (
     is_handoff_dir,
     read_handoff,
@@ -19,7 +20,7 @@ from e820pool.sources.handoff_dir import (
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from e820pool.cli.console import Console
     from e820pool.extents import ExtentSet
@@ -90,6 +91,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
         _write_tree(memory_map, args)
     elif args.format == "blob":
         _write_blob(memory_map, args, console)
+    elif args.output is None and (lines := _lines(memory_map, args.format)):
+        console.lines(lines)
     else:
         _write_text(_text(memory_map, args, console), args.output, console)
     return status.DONE
@@ -101,6 +104,8 @@ def _text(memory_map: MemoryMap, args: argparse.Namespace, console: Console) -> 
         return _log(memory_map, form, args.block or "bios")
     if form in _DRAWN:
         return _DRAWN[form](_drawn(memory_map, args.source), console)
+    if lines := _lines(memory_map, form):
+        return "\n".join(lines)
     return _MAKERS[form](memory_map, console)
 
 
@@ -148,16 +153,16 @@ _DRAWN: dict[str, Callable[[_Drawn, Console], str]] = {
 }
 
 
-def _table(memory_map: MemoryMap, _console: Console) -> str:
-    lines = list(device_lines(memory_map.devices))
-    return "\n".join([map_table(memory_map), *([""] if lines else []), *lines])
+# Long ones are written as they are made.
+def _lines(memory_map: MemoryMap, form: str) -> Iterator[str] | None:
+    if form == "table":
+        lines = list(device_lines(memory_map.devices))
+        return chain(map_lines(memory_map), [""] if lines else [], lines)
+    if form == "json":
+        from e820pool.sources.map_json import map_json_lines  # noqa: PLC0415  msgspec
 
-
-def _json(memory_map: MemoryMap, _console: Console) -> str:
-    from e820pool.documents import document_text  # noqa: PLC0415  msgspec
-    from e820pool.sources.map_json import MemoryMapDocument  # noqa: PLC0415  msgspec
-
-    return document_text(MemoryMapDocument.of(memory_map))
+        return map_json_lines(memory_map)
+    return None
 
 
 def _iomem(memory_map: MemoryMap, _console: Console) -> str:
@@ -183,8 +188,6 @@ def _c(memory_map: MemoryMap, _console: Console) -> str:
 
 
 _MAKERS: dict[str, Callable[[MemoryMap, Console], str]] = {
-    "table": _table,
-    "json": _json,
     "iomem": _iomem,
     "memmap": _memmap,
     "c": _c,

@@ -53,6 +53,8 @@ def run(name, corpus, seconds):
             name,
             corpus,
             "-timeout=" + str(HANGS),
+            # It keeps as a find what is slow by the clock.
+            "-report_slow_units=" + str(HANGS),
         ),
         *(f"-max_total_time={seconds}", f"-rss_limit_mb={MEGABYTES}", "-max_len=65536"),
         *(f"-artifact_prefix={FOLDER}/fuzz_{name}-", "-print_final_stats=1"),

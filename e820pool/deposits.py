@@ -9,7 +9,7 @@ import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import InputError
-from e820pool.extents import MAX_PFN, PAGE_SHIFT, PAGE_SIZE, ExtentSet
+from e820pool.extents import MAX_PFN, PAGE_SHIFT, PAGE_SIZE, ExtentSet, Span
 from e820pool.range_text import parse_range, parse_size
 from e820pool.type_words import type_text
 
@@ -62,7 +62,7 @@ class Deposit:
         """Return the deposit of a byte range; InputError unless whole pages."""
         if start % PAGE_SIZE or end % PAGE_SIZE:
             raise InputError(
-                f"deposit [{start:#x}, {end:#x}) is not whole pages: both ends must "
+                f"deposit {Span(start, end)} is not whole pages: start and size must "
                 f"be multiples of {PAGE_SIZE:#x}"
             )
         return cls(
@@ -234,7 +234,7 @@ def _nearest(whole: Deposit, memory_map: MemoryMap) -> str:
 
 
 def _mem_range(start: int, end: int) -> str:
-    return f"[mem {start:#x}-{end - 1:#x}]"
+    return str(Span(start, end))
 
 
 def _extents_of(table: NDArray[Any]) -> ExtentSet:

@@ -54,7 +54,7 @@ class Span(NamedTuple):
     Example:
         >>> window = Span.at(0x10_0000, 0x2800)
         >>> str(window), window.size, window.pages_touched()
-        ('[0x100000, 0x102800)', 10240, Span(0x100, 0x103))
+        ('[mem 0x100000-0x1027ff]', 10240, Span(0x100, 0x103))
     """
 
     start: int
@@ -88,6 +88,9 @@ class Span(NamedTuple):
         return type(self)(start, max(start, end))
 
     def __str__(self) -> str:
+        # As kernels print ranges of bytes, which they never do of none.
+        if self.start < self.end:
+            return f"[mem {self.start:#x}-{self.end - 1:#x}]"
         return f"[{self.start:#x}, {self.end:#x})"
 
     def __repr__(self) -> str:
@@ -262,7 +265,7 @@ class RangeSet:
         return hash((type(self), self._starts.tobytes(), self._ends.tobytes()))
 
     def __repr__(self) -> str:
-        shown = ", ".join(map(str, islice(self, 8)))
+        shown = ", ".join(f"[{start:#x}, {end:#x})" for start, end in islice(self, 8))
         more = f", ... {len(self) - 8} more" if len(self) > 8 else ""
         return f"{type(self).__name__}({shown}{more})"
 

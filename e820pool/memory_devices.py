@@ -13,7 +13,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_SOFT_RESERVED,
 )
 from e820pool.errors import InputError
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -58,15 +58,14 @@ class MemoryDevices:
         for start, end in (*self.devices, *self.regions):
             if not 0 <= start < end <= ByteRangeSet.LIMIT:
                 raise InputError(
-                    f"memory device [{start:#x}, {end:#x}) is empty or beyond the "
+                    f"memory device {Span(start, end)} is empty or beyond the "
                     f"limit {ByteRangeSet.LIMIT:#x}"
                 )
         ordered = sorted(set(self.devices))
         for (one, after), (two, last) in pairwise(ordered):
             if two < after:
                 raise InputError(
-                    f"memory devices overlap: [{one:#x}, {after:#x}) and "
-                    f"[{two:#x}, {last:#x})"
+                    f"memory devices overlap: {Span(one, after)} and {Span(two, last)}"
                 )
         object.__setattr__(self, "devices", tuple(ordered))
         object.__setattr__(self, "regions", tuple(ByteRangeSet(self.regions)))

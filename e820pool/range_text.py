@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from e820pool.errors import InputError
-from e820pool.extents import MAX_PFN, PAGE_SHIFT, PAGE_SIZE
+from e820pool.extents import MAX_PFN, PAGE_SHIFT, PAGE_SIZE, Span
 
 __all__ = ("RangeText", "parse_range", "parse_size", "read_range")
 
@@ -107,14 +107,14 @@ def read_range(text: str) -> RangeText:
     match = _PARENTHESISED.fullmatch(line)
     if match is not None:
         start, end = (int(one, 16) for one in match.groups())
-        shown = f"[mem {start:#x}-{max(end, 1) - 1:#x}]"
+        shown = Span(start, max(end, 1))
         said = f"{line!r} has its END exclusive, as kernels to 3.4 print it: {shown}"
         return _whole(start, end, text, ends=False)._replace(said=said)
     match = _IOMEM.fullmatch(line)
     if match is not None and _is_iomem(match):
         start, end = _last(int(match["first"], 16), int(match["last"], 16))
         found = _whole(start, end, text)
-        shown = f"[mem {start:#x}-{end - 1:#x}]"
+        shown = Span(start, end)
         said = f"{line!r} is hexadecimal, as /proc/iomem prints it: {shown}"
         return found._replace(said=said)
     for mark in "@$+-":
@@ -147,7 +147,7 @@ def _of_pages(line: str, text: str) -> RangeText:
             f"range {text[:_SHOWN]!r} is PFNs [{start:#x}, {end:#x}): empty, or beyond "
             f"the limit of {MAX_PFN:#x}"
         )
-    shown = f"[mem {start << PAGE_SHIFT:#x}-{(end << PAGE_SHIFT) - 1:#x}]"
+    shown = Span(start << PAGE_SHIFT, end << PAGE_SHIFT)
     said = f"{line!r} is decimal: {shown}" if left.strip().isdigit() else ""
     return RangeText(start << PAGE_SHIFT, end << PAGE_SHIFT, said)
 
@@ -162,7 +162,7 @@ def _of_parts(left: str, mark: str, right: str, text: str) -> RangeText:
     if not _is_whole(*other) and (_is_whole(*plain) or not is_long):
         return _whole(*plain, text, ends=mark == "-")
     readings = " or, in hexadecimal, ".join(
-        f"[mem {start:#x}-{end - 1:#x}]" for start, end in (plain, other)
+        str(Span(start, end)) for start, end in (plain, other)
     )
     want = mark.join(f"0x{one}" if one.isdigit() else one for one in (left, right))
     start, last = other[0], other[1] - 1
@@ -225,7 +225,7 @@ def _whole(start: int, end: int, text: str, *, ends: bool = True) -> RangeText:
     if start >= end:
         is_size = ends and end > 1 and not (end - 1) % PAGE_SIZE
         hint = f"; if END is a size, want {start:#x}+{end - 1:#x}" if is_size else ""
-        raise InputError(f"range {shown!r} is [{start:#x}, {end:#x}): empty{hint}")
+        raise InputError(f"range {shown!r} is {Span(start, end)}: empty{hint}")
     if _is_whole(start, end):
         return RangeText(start, end)
     if ends and not (start | (end - 1)) % PAGE_SIZE and end - 1 > start:
@@ -236,6 +236,6 @@ def _whole(start: int, end: int, text: str, *, ends: bool = True) -> RangeText:
         )
     first, last = start & -PAGE_SIZE, (end + PAGE_SIZE - 1 & -PAGE_SIZE) - 1
     raise InputError(
-        f"range {shown!r} is [mem {start:#x}-{end - 1:#x}], which is not whole pages "
+        f"range {shown!r} is {Span(start, end)}, which is not whole pages "
         f"of {PAGE_SIZE:#x} bytes: the nearest is {first:#x}-{last:#x}"
     )

@@ -103,8 +103,8 @@ def encode_multiboot_elf(*, addr: int, entry: int, content: bytes) -> bytes:
     """
     if addr % 0x1000 or addr + len(content) > _U32:
         raise InputError(
-            f"segment [{addr:#x}, {addr + len(content):#x}) must start on a page and "
-            f"end by {_U32:#x}"
+            f"segment at {addr:#x} of {len(content):#x} bytes must start on a page "
+            f"and end by {_U32:#x}"
         )
     program = {
         "offset": _SEGMENT_OFFSET,

@@ -238,7 +238,7 @@ def _within_budget(
     if fitted.given_up and options.carrier == "none":
         start, end = next(iter(fitted.given_up))
         raise InputError(
-            f"without a pool record RAM given up, [{start:#x}, {end:#x}) first, would "
+            f"without a pool record RAM given up, {Span(start, end)} first, would "
             "be taken for deposits: a budget needs the carrier setup_data"
         )
     return entries
@@ -389,7 +389,7 @@ class _Parts:
             return self.room.find(what, size, high=high)
         if not 0 <= addr <= addr + size <= high:
             raise InputError(
-                f"{what} at [{addr:#x}, {addr + size:#x}): the boot protocol's limit "
+                f"{what} at {Span(addr, addr + size)}: the boot protocol's limit "
                 f"is {high:#x}"
             )
         return self.room.claim(what, addr, size)

@@ -63,7 +63,7 @@ def _near(room: Room, start: int, size: int, align: int) -> int:
 def _claim(room: Room, start: int, size: int) -> int:
     if start + size > PLACEMENT_LIMIT:
         raise InputError(
-            f"{_WHAT} at [{start:#x}, {start + size:#x}): the 32-bit protocol's limit "
+            f"{_WHAT} at {Span(start, start + size)}: the 32-bit protocol's limit "
             f"is {PLACEMENT_LIMIT:#x}"
         )
     return room.claim(_WHAT, start, size)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import CapacityError, InputError
-from e820pool.extents import PAGE_SIZE, ByteRangeSet, round_up
+from e820pool.extents import PAGE_SIZE, ByteRangeSet, Span, round_up
 
 if TYPE_CHECKING:
     from e820pool.table import E820Table
@@ -69,7 +69,7 @@ class Room:
                 another part.
         """
         end = addr + size
-        shown = f"{what} at [{addr:#x}, {end:#x})"
+        shown = f"{what} at {Span(addr, end)}"
         if end > ByteRangeSet.LIMIT:
             raise InputError(f"{shown} reaches beyond {ByteRangeSet.LIMIT:#x}")
         if addr < LOW_LIMIT:
@@ -78,16 +78,16 @@ class Room:
             )
         for start, stop in self.deposits & ByteRangeSet([(addr, end)]):
             raise InputError(
-                f"{shown} covers deposited bytes [{start:#x}, {stop:#x}): "
+                f"{shown} covers deposited bytes {Span(start, stop)}: "
                 "the next kernel would use them"
             )
         if not self.ram.contains(addr, end):
             lack = ByteRangeSet([(addr, end)]) - self.ram
             start, stop = next(iter(lack))
-            raise InputError(f"{shown} is not RAM in [{start:#x}, {stop:#x})")
+            raise InputError(f"{shown} is not RAM in {Span(start, stop)}")
         for other, start, stop in self._taken:
             if addr < stop and start < end:
-                raise InputError(f"{shown} overlaps {other} at [{start:#x}, {stop:#x})")
+                raise InputError(f"{shown} overlaps {other} at {Span(start, stop)}")
         self._taken.append((what, addr, end))
         return addr
 
@@ -115,5 +115,5 @@ class Room:
             largest = max(largest, stop - at)
         raise CapacityError(
             f"no place for {what}: {size:#x} bytes aligned to {align:#x} in RAM within "
-            f"[{low:#x}, {high:#x}), the largest free run has {largest:#x}"
+            f"{Span(low, high)}, the largest free run has {largest:#x}"
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
 from e820pool.errors import InputError
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, Span
 from e820pool.handoff.encodings import encoding_named
 from e820pool.handoff.hot_add import held_bytes, pages_at_risk
 from e820pool.handoff.model import COMMAND_LINE_SIZE
@@ -70,16 +70,16 @@ def _validate_deposits(handoff: Handoff, encoding: Encoding) -> None:
         kept |= held_bytes(table, handoff.ledger.extents)
         for start, end in pages_at_risk(table, handoff.ledger.extents).to_bytes():
             raise InputError(
-                f"deposited bytes [{start:#x}, {end:#x}) hold whole memory blocks "
+                f"deposited bytes {Span(start, end)} hold whole memory blocks "
                 "without a busy entry: a kernel may add them to its memory"
             )
     if bare_from is not None:
         kept |= ByteRangeSet([(bare_from, ByteRangeSet.LIMIT)]) - table.covered
     for start, end in deposits - kept:
         want = _wanted(encoding.deposit_type)
-        raise InputError(f"deposited bytes [{start:#x}, {end:#x}) are not {want}")
+        raise InputError(f"deposited bytes {Span(start, end)} are not {want}")
     for start, end in deposits & table.bytes_of(E820_TYPE_RAM):
-        raise InputError(f"a RAM entry covers deposited bytes [{start:#x}, {end:#x})")
+        raise InputError(f"a RAM entry covers deposited bytes {Span(start, end)}")
 
 
 def _wanted(kind: int | None) -> str:
@@ -124,7 +124,7 @@ def _validate_parts(handoff: Handoff) -> None:
     ram -= handoff.ledger.extents.to_bytes()
     for what, start, end in spans:
         if not ram.contains(start, end):
-            raise InputError(f"{what} at [{start:#x}, {end:#x}) is not in RAM")
+            raise InputError(f"{what} at {Span(start, end)} is not in RAM")
         if start < LOW_LIMIT:
             raise InputError(f"{what} at {start:#x} lies below {LOW_LIMIT:#x}")
     ordered = sorted(spans, key=lambda span: span[1])

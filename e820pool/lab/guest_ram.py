@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 
 from e820pool.errors import LabError
-from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ExtentSet, round_up
+from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ExtentSet, Span, round_up
 from e820pool.lab.touched import data_runs, punch_hole
 
 if TYPE_CHECKING:
@@ -178,11 +178,11 @@ def layout_for(ram: ExtentSet, devices: Sequence[tuple[int, int]] = ()) -> RamLa
 def _validate_devices(layout: RamLayout) -> None:
     floor = layout.device_base
     for start, end in layout.devices:
-        place = f"memory device [{start:#x}, {end:#x})"
+        place = f"memory device {Span(start, end)}"
         if start % DEVICE_BLOCK_BYTES or end % DEVICE_BLOCK_BYTES:
             raise LabError(
-                f"{place}: start and end must be multiples of {DEVICE_BLOCK_BYTES:#x}, "
-                "or no kernel adds it"
+                f"{place}: start and size must be multiples of "
+                f"{DEVICE_BLOCK_BYTES:#x}, or no kernel adds it"
             )
         if start < floor:
             raise LabError(

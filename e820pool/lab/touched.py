@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from e820pool.errors import LabError
+from e820pool.extents import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,4 +54,4 @@ def punch_hole(fd: int, offset: int, size: int) -> None:
     """
     if _LIBC.fallocate(fd, _PUNCH_HOLE_KEEP_SIZE, offset, size) != 0:
         reason = os.strerror(ctypes.get_errno())
-        raise LabError(f"guest RAM [{offset:#x}, {offset + size:#x}): {reason}")
+        raise LabError(f"guest RAM {Span(offset, offset + size)}: {reason}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.deposits import DepositLedger
 from e820pool.errors import InputError
-from e820pool.extents import PAGE_SHIFT
+from e820pool.extents import PAGE_SHIFT, Span
 
 if TYPE_CHECKING:
     from e820pool.sources.deposits_file import DepositChanges
@@ -26,10 +26,9 @@ def merged_ledger(inherited: DepositLedger, changes: DepositChanges) -> DepositL
     """
     fresh = DepositLedger(changes.deposits)
     for start, end in fresh.extents & changes.withdrawn:
-        first, last = start << PAGE_SHIFT, (end << PAGE_SHIFT) - 1
+        pages = Span(start << PAGE_SHIFT, end << PAGE_SHIFT)
         raise InputError(
-            f"[mem {first:#x}-{last:#x}] is said to be deposited and withdrawn: name "
-            "it in one list"
+            f"{pages} is said to be deposited and withdrawn: name it in one list"
         )
     kept = inherited.withdraw(changes.withdrawn)
     return kept.withdraw(kept.extents & fresh.extents).deposit(fresh)

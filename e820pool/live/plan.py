@@ -19,7 +19,7 @@ from e820pool.compat.paging import (
 )
 from e820pool.deposits import DepositLedger
 from e820pool.errors import BadImageError
-from e820pool.extents import PAGE_SHIFT, ByteRangeSet
+from e820pool.extents import PAGE_SHIFT, ByteRangeSet, Span
 from e820pool.findings import LISTED, Finding
 from e820pool.handoff.build import BuildOptions, build_handoff, encode_pool_record
 from e820pool.kernel.boot_input import boot_input
@@ -302,7 +302,7 @@ def _own_ranges(machine: LiveMachine, extents: ExtentSet) -> Iterator[Finding]:
                 id="deposit-in-running-kernel",
                 level="note",
                 message=f"{hit.nr_pages:#x} deposited pages, the first at {first:#x}, "
-                f"are the running kernel's own {name!r} [{start:#x}, {end:#x})",
+                f"are the running kernel's own {name!r} {Span(start, end)}",
                 source="/proc/iomem",
                 extents=tuple(hit)[:LISTED],
             )

@@ -12,7 +12,7 @@ from e820pool.abi.multiboot_elf import (
     encode_multiboot_header,
 )
 from e820pool.errors import InputError
-from e820pool.extents import round_up
+from e820pool.extents import Span, round_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,8 +111,8 @@ def build_image_elf(
     for at, data in parts:
         if at < end and addr < at + len(data):
             raise InputError(
-                f"image at [{addr:#x}, {end:#x}) overlaps the part that belongs at "
-                f"[{at:#x}, {at + len(data):#x})"
+                f"image at {Span(addr, end)} overlaps the part that belongs at "
+                f"{Span(at, at + len(data))}"
             )
     source, copies = addr + STUB_BYTES, b""
     for at, data in parts:

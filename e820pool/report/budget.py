@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from e820pool.documents import Document, Pair, document_text
+from e820pool.extents import Span
 from e820pool.findings import LISTED, Finding
 from e820pool.handoff.budget import given_up_ram
 
@@ -46,7 +47,7 @@ def budget_findings(handoff: Handoff) -> tuple[Finding, ...]:
     ranges = "1 range" if len(given_up) == 1 else f"{len(given_up)} ranges"
     message = (
         f"{given_up.total_bytes} bytes of RAM in {ranges} are given up "
-        f"so that the table fits, [{start:#x}, {end:#x}) first: not deposited, and "
+        f"so that the table fits, {Span(start, end)} first: not deposited, and "
         "not RAM to the next kernel"
     )
     extents = tuple(given_up.pages_touched())[:LISTED]

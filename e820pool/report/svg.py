@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, Span
 from e820pool.report.table import device_lines, human_size
 from e820pool.report.zones import (
     LABELS,
@@ -147,7 +147,7 @@ class _Page:
         )
         if drawn < _POINTABLE:
             return f"{shape}/>"
-        tip = f"[mem {start:#x}-{end - 1:#x}] {_WORDS[look]}, {human_size(end - start)}"
+        tip = f"{Span(start, end)} {_WORDS[look]}, {human_size(end - start)}"
         return f"{shape}><title>{tip}</title></rect>"
 
     def legend(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RAM
-from e820pool.extents import PAGE_SHIFT, ByteRangeSet
+from e820pool.extents import PAGE_SHIFT, ByteRangeSet, Span
 from e820pool.sources.oddities import note
 from e820pool.table import E820Table
 
@@ -189,7 +189,7 @@ def _edits(boot: Boot, block: LogBlock) -> Iterator[Finding]:
     pages = (taken & ram).pages_touched()
     if not pages:
         return
-    shown = [f"[mem {start:#x}-{end - 1:#x}]" for start, end in taken]
+    shown = [str(Span(start, end)) for start, end in taken]
     listed = ", ".join(shown[:_SHOWN]) + ", ..." * (len(shown) > _SHOWN)
     yield note(
         "reserved-later",

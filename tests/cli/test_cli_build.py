@@ -318,17 +318,23 @@ def test_an_unknown_encoding_lists_the_known_ones(build):
 @pytest.mark.parametrize(
     ("place", "shown"),
     [
-        ("boot_params=1G", "boot_params at [0x40000000, 0x40001000) covers deposited"),
-        ("boot_params=0x3ffff001", "covers deposited bytes [0x40000000, 0x40000001)"),
-        ("cmdline=0x40001fff", "covers deposited bytes [0x40001fff, 0x40002000)"),
-        ("cmdline=0x3ffff900", "[0x3ffff900, 0x40000100) covers deposited"),
-        ("setup_data-0=0x3fffffff", "covers deposited bytes [0x40000000"),
-        ("boot_params=0xbffff001", "is not RAM in [0xc0000000, 0xc0000001)"),
+        (
+            "boot_params=1G",
+            "boot_params at [mem 0x40000000-0x40000fff] covers deposited",
+        ),
+        (
+            "boot_params=0x3ffff001",
+            "covers deposited bytes [mem 0x40000000-0x40000000]",
+        ),
+        ("cmdline=0x40001fff", "covers deposited bytes [mem 0x40001fff-0x40001fff]"),
+        ("cmdline=0x3ffff900", "[mem 0x3ffff900-0x400000ff] covers deposited"),
+        ("setup_data-0=0x3fffffff", "covers deposited bytes [mem 0x40000000-"),
+        ("boot_params=0xbffff001", "is not RAM in [mem 0xc0000000-0xc0000000]"),
         ("boot_params=0xfed00000", "is not RAM"),
         ("boot_params=0x10000", "lies below 0x100000"),
         ("boot_params=0", "lies below 0x100000"),
         ("boot_params=0xfffff", "lies below 0x100000"),
-        ("boot_params=4G", "[0x100000000, 0x100001000): the boot protocol's limit"),
+        ("boot_params=4G", "[mem 0x100000000-0x100000fff]: the boot protocol's limit"),
         ("cmdline=0xfffffffffffffff0", "limit is 0x100000000"),
         ("setup_data-1=2G", "no part is called 'setup_data-1' (wanted at 0x80000000)"),
         ("initrd=2G", "no part is called 'initrd'"),
@@ -344,7 +350,7 @@ def test_two_parts_do_not_share_a_byte(build):
     message = build(
         3, *DEPOSIT, "--place", "boot_params=2G", "--place", "cmdline=0x80000fff"
     )
-    assert "cmdline at [0x80000fff, 0x800017ff) overlaps boot_params" in message
+    assert "cmdline at [mem 0x80000fff-0x800017fe] overlaps boot_params" in message
 
 
 def test_parts_lie_where_they_are_wanted(ok, machine, out):
@@ -440,7 +446,9 @@ def test_a_kernel_moves_out_of_the_way_of_deposits(ok, machine, out, kernel, tex
 @pytest.mark.parametrize("text", ["16M+4K", "0x4377000+4K"])
 def test_a_deposit_under_the_wanted_window_is_refused(build, kernel, text):
     message = build(3, "--deposit", text, "--kernel", kernel, "--place", "kernel=16M")
-    assert "the kernel window [P, P + init_size) at [0x1000000, 0x4378000)" in message
+    assert (
+        "the kernel window [P, P + init_size) at [mem 0x1000000-0x4377fff]" in message
+    )
     assert "covers deposited bytes" in message
 
 
@@ -463,7 +471,7 @@ def test_a_kernel_that_cannot_move_is_refused_over_a_deposit(build, tmp_path):
     image = tmp_path / "vmlinuz"
     image.write_bytes(rawbytes.bzimage(relocatable_kernel=0))
     message = build(3, "--deposit", "17M+4K", "--kernel", image)
-    assert "covers deposited bytes [0x1100000, 0x1101000)" in message
+    assert "covers deposited bytes [mem 0x1100000-0x1100fff]" in message
 
 
 def test_a_kernel_is_loaded_where_it_will_run(build, kernel):
@@ -561,7 +569,7 @@ def test_an_initrd_above_what_the_kernel_reads_is_refused(build, tmp_path, kerne
     initrd.write_bytes(bytes(5000))
     words = (*DEPOSIT, "--initrd", initrd, "--kernel", kernel)
     message = build(3, *words, "--place", "initrd=0x7ffff000")
-    assert "[0x7ffff000, 0x80000388)" in message
+    assert "[mem 0x7ffff000-0x80000387]" in message
     assert "limit is 0x80000000" in message
 
 

@@ -230,7 +230,7 @@ def test_a_node_and_what_it_points_to_are_parts():
     target = (GIB, 1, 5)
     node = SetupDataSpan(addr=MIB, size=32, type=1 << 31, indirect=target)
     told = found(view(), given(setup_data=(node,)))["part-in-deposit"]
-    assert "node 0's target at [0x40000000, 0x40000001)" in told.message
+    assert "node 0's target at [mem 0x40000000-0x40000000]" in told.message
 
 
 @pytest.mark.parametrize("start", [(1 << 64) - 8, 1 << 64, 1 << 70])

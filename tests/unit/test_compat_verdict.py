@@ -100,7 +100,7 @@ def test_a_view_does_not_differ_from_itself():
         ({"user_map": ()}, ("user_map", "none", "0 rows")),
         (
             {"memory": (Span(0x0, 0x2000),)},
-            ("memory[0]", "[0x0, 0x1000)", "[0x0, 0x2000)"),
+            ("memory[0]", "[mem 0x0-0xfff]", "[mem 0x0-0x1fff]"),
         ),
         ({"fatal": "no memory"}, ("fatal", "None", "no memory")),
     ],

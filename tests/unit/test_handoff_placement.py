@@ -47,7 +47,7 @@ def test_a_place_is_aligned(align, at):
 def test_a_place_ends_below_its_limit():
     free = room((MIB, 8 * MIB))
     assert free.find("a part", MIB, high=2 * MIB) == MIB
-    with pytest.raises(CapacityError, match=r"within \[0x100000, 0x200000\)"):
+    with pytest.raises(CapacityError, match=r"within \[mem 0x100000-0x1fffff\]"):
         free.find("a part", MIB, high=2 * MIB)
 
 
@@ -65,9 +65,9 @@ def test_the_largest_run_is_told_when_nothing_fits():
 @pytest.mark.parametrize(
     ("addr", "size", "message"),
     [
-        (8 * MIB - 1, 2, r"covers deposited bytes \[0x800000, 0x800001\)"),
-        (9 * MIB - 1, 1, r"covers deposited bytes \[0x8fffff, 0x900000\)"),
-        (64 * MIB - 1, 2, r"is not RAM in \[0x4000000, 0x4000001\)"),
+        (8 * MIB - 1, 2, r"covers deposited bytes \[mem 0x800000-0x800000\]"),
+        (9 * MIB - 1, 1, r"covers deposited bytes \[mem 0x8fffff-0x8fffff\]"),
+        (64 * MIB - 1, 2, r"is not RAM in \[mem 0x4000000-0x4000000\]"),
         (LOW_LIMIT - 1, 2, "lies below 0x100000"),
         ((1 << 64) - 2, 4, "reaches beyond 0xffffffffffffffff"),
         (1 << 63, 4, "is not RAM"),
@@ -89,7 +89,7 @@ def test_two_claims_do_not_share_a_byte():
     free = room()
     free.claim("one", 2 * MIB, 0x1000)
     with pytest.raises(
-        InputError, match=r"two at .* overlaps one at \[0x200000, 0x201000\)"
+        InputError, match=r"two at .* overlaps one at \[mem 0x200000-0x200fff\]"
     ):
         free.claim("two", 2 * MIB + 0xFFF, 1)
     free.claim("two", 2 * MIB + 0x1000, 1)

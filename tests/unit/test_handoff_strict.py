@@ -97,7 +97,7 @@ def test_entries_are_in_order_and_disjoint(at):
 @pytest.mark.parametrize("addr", [0x200000000, 0x2003FC000])
 def test_every_deposit_is_reserved(kind, addr):
     at = next(i for i, row in enumerate(TABLE) if row[0] == addr)
-    message = rf"deposited bytes \[{addr:#x}, {addr + 4096:#x}\) are not RESERVED"
+    message = rf"deposited bytes \[mem {addr:#x}-{addr + 4095:#x}\] are not RESERVED"
     refused(with_table(changed(at, type=kind)), message)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
 from e820pool.errors import CapacityError
-from e820pool.extents import ByteRangeSet, round_up
+from e820pool.extents import ByteRangeSet, Span, round_up
 from e820pool.handoff.encodings.carve import carved_table
 from e820pool.handoff.encodings.model import Encoding
 
@@ -45,7 +45,7 @@ def _largest(free: ByteRangeSet) -> ByteRangeSet:
     sizes = free.ends - free.starts
     if not sizes.size:
         raise CapacityError(
-            f"no RAM without deposits within [{_FIRST_MIB:#x}, {_FOUR_GIB:#x})"
+            f"no RAM without deposits within {Span(_FIRST_MIB, _FOUR_GIB)}"
         )
     at = int(np.argmax(sizes))
     start = int(free.starts[at])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from e820pool.extents import Span
 from e820pool.report.zones import Look
 
 if TYPE_CHECKING:
@@ -117,5 +118,5 @@ def _title(group: list[MapRange]) -> str:
         return group[0].title
     deposited = sum(one.look == Look.DEPOSITED for one in group)
     told = f", {deposited} of them deposited" if deposited else ""
-    first, last = group[0].start, group[-1].end - 1
-    return f"{len(group)} ranges in [mem {first:#x}-{last:#x}]{told}: come closer"
+    around = Span(group[0].start, group[-1].end)
+    return f"{len(group)} ranges in {around}{told}: come closer"

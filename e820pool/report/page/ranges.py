@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from e820pool.extents import MAX_PFN, PAGE_SHIFT, ByteRangeSet
+from e820pool.extents import MAX_PFN, PAGE_SHIFT, ByteRangeSet, Span
 from e820pool.report.table import human_size, type_label
 from e820pool.report.zones import Look, look_of_type
 
@@ -56,7 +56,7 @@ class MapRange:
     @property
     def title(self) -> str:
         """Return range, size, type and source in a sentence."""
-        told = f"[mem {self.start:#x}-{self.end - 1:#x}] {human_size(self.size)}"
+        told = f"{Span(self.start, self.end)} {human_size(self.size)}"
         return f"{told}, {self.words}; from {self.source}"
 
 

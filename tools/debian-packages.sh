@@ -16,6 +16,7 @@ needs='
 /usr/bin/cpio cpio
 /usr/bin/pgrep procps
 /usr/share/ovmf/OVMF.fd ovmf
+/usr/sbin/debootstrap debootstrap
 /usr/bin/make make
 /usr/bin/flex flex
 /usr/bin/bison bison

@@ -4,21 +4,14 @@ The systems are made by debootstrap from the archive that apt is configured with
 and kept in the lab's cache. Needs root.
 """
 
-import os
 import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
+from debiansystem import built_package, run, unpack_clean_system
 from rawhandoff import map_file
-
-from e820pool.errors import LabError
-from e820pool.lab.apt import system_archive
-from e820pool.lab.cache import cache_folder
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 # What dpkg itself writes, and what tools make of what is installed.
 OF_DPKG = ("var/lib/dpkg/", "var/cache/", "var/log/", "var/lib/apt/", "root/")
 SCRIPTS = (
@@ -29,40 +22,16 @@ SCRIPTS = (
 )
 
 
-def run(*words, **more):
-    done = subprocess.run(words, capture_output=True, text=True, check=False, **more)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def package():
-    """Return the package, built from this tree unless E820POOL_DEB names it."""
-    if named := os.environ.get("E820POOL_DEB"):
-        return Path(named).resolve()
-    run("make", "deb", cwd=ROOT)
-    (made,) = (ROOT / "build" / "deb").glob("*.deb")
-    return made
+    return built_package()
 
 
 @pytest.fixture(scope="module", params=["bookworm", "trixie"])
 def system(request, tmp_path_factory):
     """Return the folder of a clean Debian with Python."""
-    if os.geteuid() or shutil.which("debootstrap") is None:
-        pytest.skip("needs root and debootstrap: apt-get install debootstrap")
-    packed = cache_folder("systems") / f"{request.param}.tar"
     folder = tmp_path_factory.mktemp(request.param)
-    if not packed.exists():
-        try:
-            archive = system_archive().uri
-        except LabError as error:
-            pytest.skip(str(error))
-        words = ("--variant=minbase", "--include=python3", request.param, folder)
-        run("debootstrap", *words, archive)
-        run("tar", "-C", folder, "-cf", f"{packed}.new", ".")
-        Path(f"{packed}.new").replace(packed)
-    else:
-        run("tar", "-C", folder, "-xf", packed)
+    unpack_clean_system(request.param, folder)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -15,7 +15,7 @@ from e820pool.lab.guest import find_busybox
 from e820pool.lab.images import find_image
 
 # Whole chains and matrices: `make lab` runs them, `make test` leaves them out.
-MINUTES = {"test_chains", "test_kernel_build", "test_rivals"}
+MINUTES = {"test_chains", "test_kernel_build", "test_rivals", "test_upstream"}
 NEEDED = ("5.10", "6.1", "6.12", "6.18", "newest")
 
 

@@ -22,7 +22,7 @@ from e820pool.errors import BadImageError, CapacityError
 from e820pool.extents import PAGE_SHIFT, ExtentSet, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ("KHO_V1", "KHO_V4", "KhoNode", "encode_kho_payload", "parse_kho_payload")
 
@@ -43,6 +43,9 @@ _ELEMENTS = (_CHUNK_BYTES - _CHUNK_HEADER_BYTES) // _ELEMENT_BYTES
 _ORDERS = 32
 
 _KHO_DATA_BYTES = 32
+
+# A guard: of what is read at once the largest is the tree, a page or a few.
+_READ_LIMIT = 1 << 24
 _NODE_HEADER_BYTES = 16
 
 # A guard: 64 GiB of scattered pages.
@@ -72,15 +75,22 @@ class KhoNode:
     preserved: ExtentSet
 
 
-def parse_kho_payload(addr: int, data: bytes) -> KhoNode:
+def parse_kho_payload(
+    addr: int, data: bytes, memory: Callable[[int, int], bytes] | None = None
+) -> KhoNode:
     """Return what the payload of a node whose header lies at ``addr`` says.
 
+    Args:
+        addr: physical address of the node's header.
+        data: the payload.
+        memory: ``(addr, size)`` to the bytes there, for what lies outside of the node,
+            as with the nodes that kernels write; None where that is not known.
+
     Raises:
-        BadImageError: it is damaged, or what it names lies outside of the node, as in
-            the nodes that kernels write.
+        BadImageError: it is damaged, or what it names is not known.
         MachineError: pylibfdt is not installed.
     """
-    inside = _Inside(addr + _NODE_HEADER_BYTES, data)
+    inside = _Inside(addr + _NODE_HEADER_BYTES, data, memory)
     tree, tree_size, areas, areas_size = inside.numbers(inside.addr, 4)
     compatible, at_map = parse_kho_root(inside.bytes_at(tree, tree_size))
     flat = inside.numbers(areas, areas_size // 8)
@@ -99,10 +109,13 @@ def parse_kho_payload(addr: int, data: bytes) -> KhoNode:
 class _Inside:
     addr: int
     data: bytes
+    memory: Callable[[int, int], bytes] | None
 
     def bytes_at(self, addr: int, size: int) -> bytes:
         at = addr - self.addr
         if not 0 <= at <= at + size <= len(self.data):
+            if self.memory is not None and size <= _READ_LIMIT:
+                return self.memory(addr, size)
             raise BadImageError(
                 f"kexec handover: {size:#x} bytes at {addr:#x} lie outside of the node"
             )

@@ -8,6 +8,7 @@ import subprocess
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError, InputError, LabError
@@ -34,6 +35,9 @@ _SETTING = re.compile(r"(?:CONFIG_)?(?P<name>[A-Za-z0-9_]+)=(?P<value>[^\n]*)")
 # Before the words of a question.
 _ASKING = ("bool", "tristate", "int", "hex", "string", "prompt")
 _LITERAL = re.compile(r"[yn]|-?\d+|0[xX][0-9a-fA-F]+")
+
+# A live update that carries no file has nothing to carry (7.3 mm/memfd_luo.c).
+_COMPANIONS = {"LIVEUPDATE": {"LIVEUPDATE_MEMFD": "y"}}
 
 # What a distribution's configuration says of memory maps beside the options that the
 # model knows: what is added to memory, by whom, and what may be read.
@@ -86,9 +90,16 @@ class Configured:
     left_out: tuple[str, ...]
 
 
-def base_options() -> dict[str, str]:
-    """Return the options that the lab needs."""
-    return parse_config_text(_BASE.read_text(encoding="utf-8"))
+def base_options(wanted: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """Return the options that the lab needs, and what makes ``wanted`` of any use.
+
+    Kconfig's own defaults do not count, as everything that nobody asked for is off.
+    """
+    base = parse_config_text(_BASE.read_text(encoding="utf-8"))
+    for name, companions in _COMPANIONS.items():
+        if wanted.get(name) == "y":
+            base |= companions
+    return base
 
 
 def like_options(text: str) -> dict[str, str]:

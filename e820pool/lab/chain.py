@@ -106,7 +106,8 @@ def run_chain(
         restore_parts(spec, ram)
         ram.clear(plan.clearable(options.inherited.extents))
         port.send(STUB_RESUME)
-        return _Run(port, ram, plan, kernels, on_hop).all_hops(first)
+        with closing(_Run(port, ram, plan, kernels, on_hop)) as run:
+            return run.all_hops(first)
 
 
 class _Run:
@@ -128,7 +129,13 @@ class _Run:
         self._on_hop = on_hop
         self._withdrawn = self._late = ExtentSet()
         self._has_region = self._has_memfd = False
+        self._left: GuestRam | None = None
         self._expected: tuple[Finding, ...] = ()
+
+    def close(self) -> None:
+        """Give back what was kept of the memory that a kernel left."""
+        if self._left is not None:
+            self._left.close()
 
     def all_hops(self, first: NextKernel) -> ChainRecord:
         """Run every hop; stop where a pool is lost or a kernel refuses.
@@ -195,6 +202,7 @@ class _Run:
                 expected=self._expected,
                 seconds=seconds,
                 died=died,
+                memory=None if self._left is None else (self._ram, self._left),
             )
         )
 
@@ -325,6 +333,9 @@ class _Run:
         self._port.send(command)
         self._port.wait_for_mark("going", _GOING_SECONDS)
         self._port.cut()
+        if self._options.hands_over:
+            self.close()
+            self._left = self._ram.copy()
         self._ram.clear(holes)
         self._port.send(_RESUME)
 

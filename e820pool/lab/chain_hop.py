@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from e820pool.abi.binding import parse_value
 from e820pool.abi.boot_params import parse_boot_params
 from e820pool.abi.e820 import E820_ENTRY_BYTES, parse_table
+from e820pool.abi.kho import parse_kho_payload
 from e820pool.abi.pool_record import SETUP_E820POOL
-from e820pool.abi.setup_data import SETUP_E820_EXT
+from e820pool.abi.setup_data import SETUP_E820_EXT, SETUP_KEXEC_KHO, KhoData
 from e820pool.compat import Difference, diff, judge_input, model_of_boot
 from e820pool.compat.file_load import file_load_of, findings_of_segments
 from e820pool.compat.paging import (
@@ -16,6 +18,7 @@ from e820pool.compat.paging import (
     findings_of_start,
 )
 from e820pool.errors import LabError
+from e820pool.extents import ByteRangeSet
 from e820pool.handoff.model import Handoff
 from e820pool.kernel.boot_input import boot_input
 from e820pool.lab.chain_model import BY_FILE, Hop
@@ -27,10 +30,11 @@ from e820pool.pool.rebuild import RebuildResult, rebuild
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from e820pool.extents import ExtentSet
+    from e820pool.extents import ExtentSet, Span
     from e820pool.findings import Finding
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.view import KernelView, Row
+    from e820pool.lab.guest_ram import GuestRam
     from e820pool.lab.guest_report import GuestReport
     from e820pool.lab.hop_loaders import NextKernel
     from e820pool.loading.kernel_file import KernelFile
@@ -46,6 +50,7 @@ __all__ = (
     "seen_handoff",
     "seen_rows",
     "touched_pages",
+    "with_handover",
 )
 
 REGION_RECORD = "region_record"
@@ -65,6 +70,8 @@ class HopFacts:
         changed: those of them whose content is another now.
         died: why the machine was lost, "" while it lives.
         expected: what was found about the pair of kernels before the hop.
+        memory: RAM as it is and as the kernel before left it, where a handover lies;
+            None where that was not kept.
     """
 
     kernel: KernelFile
@@ -85,6 +92,7 @@ class HopFacts:
     expected: tuple[Finding, ...] = ()
     seconds: float
     died: str = ""
+    memory: tuple[GuestRam, GuestRam] | None = None
 
 
 def findings_of_pair(
@@ -121,7 +129,7 @@ def hop_of(facts: HopFacts) -> Hop:
     verdict = None
     if given is not None and profile is not None:
         deposits = facts.started.bound.handoff.ledger.extents
-        notes = (*facts.expected, *_segments(facts, deposits))
+        notes = (*facts.expected, *_segments(facts, deposits, given.kho_scratch))
         verdict = judge_input(deposits, given, profile, notes)
         verdict = replace(verdict, kernel=facts.kernel.name)
         reading = diff(model_of_boot(given, profile, view), view)
@@ -192,8 +200,44 @@ def _given(facts: HopFacts) -> BootInput | None:
     if handed is None:
         return None
     given = handed.boot_input(handoff.cmdline.decode("latin-1"))
+    given = with_handover(given, facts.report, facts.memory)
     # A loader hands nothing on of them: the next kernel asks ACPI itself.
     return replace(given, memory_devices=facts.firmware_map.devices)
+
+
+def with_handover(
+    given: BootInput, report: GuestReport, memory: tuple[GuestRam, GuestRam] | None
+) -> BootInput:
+    """Return ``given`` with the handover (KHO) that the kernel before has written.
+
+    Its node names what lies in that kernel's memory. The list of scratch areas is a
+    segment, and came to its place with the kernel that runs now (7.3
+    kernel/liveupdate/kexec_handover.c kho_fill_kimage()).
+
+    Args:
+        given: what the kernel was to read.
+        report: of the kernel that runs, which shows its nodes.
+        memory: RAM as it is and as the kernel before left it; None where not kept.
+
+    Raises:
+        BadImageError: the node is damaged.
+    """
+    nodes = [data for kind, data in report.setup_data() if kind == SETUP_KEXEC_KHO]
+    if not nodes or memory is None:
+        return given
+    now, left = memory
+    areas = parse_value(KhoData, nodes[0], "SETUP_KEXEC_KHO").scratch_addr
+
+    def read(addr: int, size: int) -> bytes:
+        return (now if addr == areas else left).read(addr, size)
+
+    handover = parse_kho_payload(0, nodes[0], read)
+    return replace(
+        given,
+        kho_scratch=handover.scratch,
+        kho_preserved=handover.preserved,
+        kho_compatible=handover.compatible,
+    )
 
 
 def _handed_over(facts: HopFacts) -> HandedOver | None:
@@ -203,10 +247,16 @@ def _handed_over(facts: HopFacts) -> HandedOver | None:
     return None if before is None else by_kexec_file(before)
 
 
-def _segments(facts: HopFacts, deposits: ExtentSet) -> Iterator[Finding]:
+# With a handover on they are put into its scratch areas and nowhere else
+# (7.3 kernel/liveupdate/kexec_handover.c kho_locate_mem_hole()).
+def _segments(
+    facts: HopFacts, deposits: ExtentSet, scratch: tuple[Span, ...]
+) -> Iterator[Finding]:
     running = facts.before.model if facts.before else None
     if facts.entered not in BY_FILE or running is None or running.kexec_map is None:
         return
+    if scratch:
+        deposits &= ByteRangeSet(scratch).pages_touched()
     yield from findings_of_segments(file_load_of(deposits, running.kexec_map))
 
 

@@ -157,6 +157,11 @@ class ChainOptions:
                 f"capture kernel is the last, and the limit is {len(self.loaders) + 1}"
             )
 
+    @property
+    def hands_over(self) -> bool:
+        """Return whether the kernels have a handover of their own (KHO) switched on."""
+        return "kho=on" in self.cmdline.split()
+
     def loader_of(self, hop: int) -> Loader:
         """Return the loader that leaves kernel number ``hop``, from 0 on."""
         return self.loaders[min(hop, len(self.loaders) - 1)]
@@ -238,6 +243,10 @@ class Hop:
         if not len(self.given) or self.dump is not None:
             return True
         found = self.rebuilt.ledger if self.rebuilt else None
+        if self.returned:
+            # What a live update carried is held by its file, all else by the table.
+            kept = found.extents if found else ExtentSet()
+            return kept | self.returned == self.given.extents
         if self.rebuilt is None or found is None:
             return False
         if self.rebuilt.carrier == "inference":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
-from e820pool.errors import LabError
+from e820pool.errors import BadImageError, LabError
 from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ExtentSet, Span, round_up
 from e820pool.lab.touched import data_runs, punch_hole
 
@@ -263,6 +263,34 @@ class GuestRam:
                 was_there = False
                 os.pwrite(self._fds[file], part, at)
         return was_there
+
+    def copy(self) -> GuestRam:
+        """Return files of their own with what is in memory now; holes stay holes."""
+        made = GuestRam(self.layout)
+        for fd, to, size in zip(
+            self._fds, made.filenos, self.layout.file_sizes, strict=True
+        ):
+            for start, end in data_runs(fd, size):
+                for at in range(start, end, _READ_BYTES):
+                    part = os.pread(fd, min(_READ_BYTES, end - at), at)
+                    os.pwrite(to, part, at)
+        return made
+
+    def read(self, addr: int, size: int) -> bytes:
+        """Return the bytes at a guest-physical address.
+
+        Raises:
+            BadImageError: the machine has no memory there.
+        """
+        end_pfn = (addr + size + PAGE_SIZE - 1) >> PAGE_SHIFT
+        pages = ExtentSet([(addr >> PAGE_SHIFT, end_pfn)])
+        if not self.layout.pages().covers(pages):
+            raise BadImageError(f"no memory at [{addr:#x}, {addr + size:#x})")
+        parts = (
+            os.pread(self._fds[file], nr_bytes, offset)
+            for file, offset, nr_bytes, _ in self.layout.file_runs(pages)
+        )
+        return b"".join(parts)[addr % PAGE_SIZE :][:size]
 
     def write(self, start_pfn: int, data: bytes) -> int:
         """Write bytes into consecutive pages; return how many the machine has."""

@@ -91,6 +91,8 @@ def _pool_word(hop: Hop) -> str:
     if not len(hop.given) or hop.dump is not None:
         return "-"
     if hop.is_rebuilt_equal:
+        if hop.returned:
+            return "equal (live update)"
         carrier = hop.rebuilt.carrier if hop.rebuilt else ""
         return f"equal ({carrier})"
     refused = hop.rebuilt is None or hop.rebuilt.ledger is None

@@ -16,7 +16,7 @@ import rawbytes
 
 from e820pool.lab import kernel_build
 from e820pool.lab.cache import cache_folder
-from e820pool.lab.images import built_images, read_built
+from e820pool.lab.images import built_images, find_image, read_built
 
 MAKEFILE = """\
 bzImage:
@@ -262,6 +262,20 @@ def test_an_option_that_does_not_stick_says_what_it_depends_on(
     assert (done.code, count()) == (3, 0)
     assert words in done.err
     assert built_images() == ()
+
+
+def test_a_live_update_brings_what_it_carries_unless_that_is_refused(run, tree):
+    """Of 7.3 built so the first command of the handover's page failed with ENOENT."""
+    memfd = "CONFIG_LIVEUPDATE_MEMFD=y"
+    for name, words, brings in (
+        ("plain", (), False),
+        ("updates", ("LIVEUPDATE=y",), True),
+        ("off", ("LIVEUPDATE=n",), False),
+        ("bare", ("LIVEUPDATE=y", "LIVEUPDATE_MEMFD=n"), False),
+    ):
+        more = [part for word in words for part in ("--set", word)]
+        assert build(run, tree, *more, name=name).code == 0
+        assert (memfd in find_image(name).read_config()) == brings, name
 
 
 def test_fragments_are_read_and_set_has_the_last_word(run, tree, tmp_path):

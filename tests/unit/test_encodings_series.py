@@ -237,6 +237,55 @@ def test_a_tree_that_loops_or_leaves_the_node_is_refused():
         parse_kho_payload(0x5000, looped)
 
 
+def test_what_a_kernels_node_names_is_read_from_memory():
+    """Of such a node only four numbers lie in the chain."""
+    key = 1 << 52 - 9 | 0x8000 >> 9
+    whole = written_tree(0x5000, key & ~0x7FFF, [key & 0x7FFF])
+    start, reads = 0x5000 + 16, []
+
+    def memory(addr, size):
+        reads.append((addr, size))
+        return whole[addr - start :][:size]
+
+    found = parse_kho_payload(0x5000, whole[:32], memory)
+    assert found == parse_kho_payload(0x5000, whole)
+    assert found.preserved
+    assert min(addr for addr, _ in reads) >= start + 32
+    with pytest.raises(BadImageError, match="outside of the node"):
+        parse_kho_payload(0x5000, whole[:32])
+    # No tree is that long: memory is not asked for it.
+    long = whole[:8] + struct.pack("<Q", 1 << 40) + whole[16:32]
+    with pytest.raises(BadImageError, match="0x10000000000 bytes"):
+        parse_kho_payload(0x5000, long, memory)
+
+
+def test_a_chain_follows_the_node_that_a_kernel_wrote():
+    """Tree and map are the old kernel's, the scratch areas' list came with the new."""
+    from types import SimpleNamespace
+
+    from e820pool.kernel.boot_input import BootInput
+    from e820pool.lab.chain_hop import with_handover
+    from e820pool.lab.guest_ram import GuestRam, RamLayout
+
+    key = 1 << 52 - 9 | 0x8000 >> 9
+    whole = written_tree(MIB, key & ~0x7FFF, [key & 0x7FFF])
+    tree, size, *_ = struct.unpack("<4Q", whole[:32])
+    areas = 5 * MIB
+    payload = struct.pack("<4Q", tree, size, areas, 32)
+    layout = RamLayout(low_bytes=64 * MIB)
+    with GuestRam(layout) as now, GuestRam(layout) as left:
+        left.restore(MIB + 16, whole)
+        now.restore(areas, struct.pack("<4Q", 8 * MIB, MIB, 32 * MIB, 2 * MIB))
+        nodes = [(9, b"seed"), (10, payload)]
+        report = SimpleNamespace(setup_data=lambda: nodes)
+        found = with_handover(BootInput(), report, (now, left))
+        assert found.kho_compatible == "kho-v4"
+        assert list(found.kho_preserved) == [(0x8000, 0x8200)]
+        assert found.kho_scratch == ((8 * MIB, 9 * MIB), (32 * MIB, 34 * MIB))
+        nodes.pop()
+        assert with_handover(BootInput(), report, (now, left)).kho_scratch == ()
+
+
 @pytest.mark.parametrize(
     "extents",
     [

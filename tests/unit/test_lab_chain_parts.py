@@ -18,7 +18,7 @@ from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ExtentSet
 from e820pool.handoff.model import Segment
 from e820pool.lab.chain_guest import chain_script
-from e820pool.lab.chain_model import ChainOptions
+from e820pool.lab.chain_model import ChainOptions, Hop
 from e820pool.lab.chain_plan import ChainPlan
 from e820pool.lab.chain_port import AgentError, ChainPort, runs_of
 from e820pool.lab.console_file import ConsoleFile
@@ -33,6 +33,7 @@ from e820pool.loading.multiboot_stub import KernelEntry
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.option import PmpoolOption
 from e820pool.pool.pool import region_ledger
+from e820pool.pool.rebuild import RebuildResult
 
 MIB, PAGE = 1 << 20, 4096
 ENTRY = KernelEntry(kernel_addr=0x300_0000, boot_params_addr=0x10_0000)
@@ -288,3 +289,38 @@ def test_a_regions_record_stays_in_memory_when_deposits_become_holes():
     ledger = region_ledger(PmpoolOption.of_pages(0x8000, 0x200))
     assert made.clearable(ledger.extents) == ExtentSet([(0x8001, 0x8200)])
     assert plan().clearable(ledger.extents) == ledger.extents
+
+
+@pytest.mark.parametrize(
+    ("returned", "inferred", "equal"),
+    [
+        ([(0x100, 0x110)], None, True),
+        ([(0x100, 0x110)], [(0x200, 0x201)], False),
+        ([(0x100, 0x10F)], None, False),
+        ([(0x100, 0x108)], [(0x108, 0x110)], True),
+        ([], None, False),
+    ],
+)
+def test_a_pool_is_equal_when_file_and_table_hold_all_of_it(returned, inferred, equal):
+    """What a live update brings back is in no table."""
+    ledger = inferred and DepositLedger.of_ranges(
+        (start << 12, end << 12) for start, end in inferred
+    )
+    hop = Hop(
+        kernel="kho",
+        entered="kexec-file",
+        given=DepositLedger.of_ranges([(0x10_0000, 0x11_0000)]),
+        nr_entries=3,
+        view=None,
+        model=None,
+        predicted=None,
+        differences=(),
+        rebuilt=RebuildResult(
+            pool=None, carrier="inference", ledger=ledger, findings=()
+        ),
+        returned=ExtentSet(returned),
+        report=None,
+        console=b"",
+        seconds=0,
+    )
+    assert hop.is_rebuilt_equal == equal

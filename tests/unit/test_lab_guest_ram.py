@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from e820pool.errors import LabError
+from e820pool.errors import BadImageError, LabError
 from e820pool.extents import ExtentSet
 from e820pool.lab.guest_ram import (
     FIRMWARE_SLACK_BYTES,
@@ -222,3 +222,23 @@ def test_bytes_are_put_back_where_they_are_not_as_they_should_be():
         # What is there is only looked at: no other page gets content.
         assert ram.touched() == ExtentSet([(1, 3), (FOUR_GIB_PFN, FOUR_GIB_PFN + 1)])
         assert ram.restore(0, b"")
+
+
+def test_memory_is_read_by_address_also_over_the_seam_of_two_pages():
+    with GuestRam(RamLayout(low_bytes=64 * MIB, high_bytes=64 * MIB)) as ram:
+        ram.restore(MIB - 3, b"abcdef")
+        ram.restore(4 * GIB + 5, b"high")
+        assert ram.read(MIB - 4, 8) == b"\0abcdef\0"
+        assert ram.read(4 * GIB + 5, 4) == b"high"
+        for addr, size in ((64 * MIB - 2, 4), (4 * GIB - 1, 2), (5 * GIB, 1)):
+            with pytest.raises(BadImageError, match=f"no memory at \\[{addr:#x}"):
+                ram.read(addr, size)
+
+
+def test_a_copy_stays_as_it_was_and_its_holes_are_holes():
+    with GuestRam(RamLayout(low_bytes=64 * MIB)) as ram:
+        ram.restore(MIB, b"before")
+        with ram.copy() as kept:
+            ram.restore(MIB, b"behind")
+            assert kept.read(MIB, 6) == b"before"
+            assert kept.touched() == ExtentSet([(MIB >> 12, (MIB >> 12) + 1)])

@@ -163,7 +163,7 @@ def _config(args: argparse.Namespace) -> BuildConfig:
         wanted |= wanted_options(_text(Path(name)), name)
     wanted |= parse_settings(args.set or [])
     like = {} if args.like is None else like_options(_like(args.like))
-    return BuildConfig(base=base_options(), like=like, wanted=wanted)
+    return BuildConfig(base=base_options(wanted), like=like, wanted=wanted)
 
 
 def _like(name: str) -> str:

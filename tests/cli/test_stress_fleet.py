@@ -372,9 +372,16 @@ def test_a_pipe_in_a_fleet_is_waited_for_by_nobody(run, tmp_path, where):
     assert run("build", tmp_path / "maps" / "a.json", *words).code == 0
     (tmp_path / where).unlink(missing_ok=True)
     os.mkfifo(tmp_path / where)
-    before = signal.alarm(60)
-    done = run("fleet", tmp_path / "maps", "--kernel", "6.1")
-    signal.alarm(before)
+
+    def waited(*_):
+        pytest.fail("the pipe was waited for")
+
+    usual, before = signal.signal(signal.SIGALRM, waited), signal.alarm(60)
+    try:
+        done = run("fleet", tmp_path / "maps", "--kernel", "6.1")
+    finally:
+        signal.alarm(before)
+        signal.signal(signal.SIGALRM, usual)
     assert done.code == 3
     assert "pipe" in done.out + done.err
 

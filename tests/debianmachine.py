@@ -121,7 +121,7 @@ def debian_machine(disk, folder):
                 "-machine",
                 "q35,memory-backend=ram",
                 "-accel",
-                "tcg,thread=multi",
+                "tcg,thread=multi,tb-size=96",
             ),
             *("-cpu", "qemu64,-cx16", "-smp", "2"),
             *("-bios", str(OVMF), "-m", "2G", "-object", memory),

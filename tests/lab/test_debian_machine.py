@@ -64,7 +64,7 @@ class Hop:
 
 
 # By kexec-tools twice only: their purgatory adds up 75 MB before it jumps, which takes
-# minutes where it is emulated.
+# its time where it is emulated.
 HOPS = (
     Hop(kernel="5.10", loader="kexec-load", nr_pages=1500),
     Hop(kernel="newest", loader="ours", nr_pages=500, cmdline="own", scattered=True),

@@ -138,7 +138,7 @@ class Administrator:
 
     def _ask_agent(self, *requests):
         words = " ".join(f"'{one}'" for one in requests)
-        answers = self.machine.run(f"lab-agent {words}").splitlines()
+        answers = self.machine.run(f"/usr/local/sbin/lab-agent {words}").splitlines()
         told = [json.loads(line) for line in answers]
         assert not [one for one in told if "error" in one], told
         return told
@@ -271,7 +271,7 @@ def crash(root):
     # Its reboot goes through the firmware: a hypervisor has cleared everything then.
     release = machine.wait_until_up()
     dump = machine.run("cd /var/crash/*/; head -c 12 dump.*; stat -c ' %s' dump.*")
-    told = machine.run("lab-agent deposits")
+    told = machine.run("/usr/local/sbin/lab-agent deposits")
     LOG.info(
         "crash: %d pages watched, %d touched", root.given.nr_pages, touched.nr_pages
     )

@@ -270,6 +270,7 @@ def crash(root):
     touched = machine.touched()
     # Its reboot goes through the firmware: a hypervisor has cleared everything then.
     release = machine.wait_until_up()
+    machine.ask("systemctl is-system-running --wait")
     dump = machine.run("cd /var/crash/*/; head -c 12 dump.*; stat -c ' %s' dump.*")
     told = machine.run("/usr/local/sbin/lab-agent deposits")
     LOG.info(

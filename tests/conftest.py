@@ -16,6 +16,9 @@ pytest_plugins = ("pytester",)
 # starts: tests are about programs that do not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# nohup does the same with the hangup, and a program keeps to that, rightly.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The suite says the same today and tomorrow; `make fuzz` is what searches.
 settings.register_profile("dev", max_examples=40, deadline=None, derandomize=True)

@@ -53,7 +53,8 @@ class Hop:
     """A `systemctl kexec`: to what kernel, how, and what is deposited before it.
 
     ``cmdline`` as the settings have it: "" for the running kernel's, `own` for GRUB's.
-    ``scattered`` deposits after memory was filled, page by page.
+    ``scattered`` deposits late, when memory was filled and is in pieces; else it is
+    done when the kernel has just come up.
     """
 
     kernel: str
@@ -64,12 +65,12 @@ class Hop:
 
 
 # By kexec-tools twice only: their purgatory adds up 75 MB before it jumps, which takes
-# its time where it is emulated.
+# its time where it is emulated. They take 2048 entries: 1000 single pages.
 HOPS = (
-    Hop(kernel="5.10", loader="kexec-load", nr_pages=1500),
-    Hop(kernel="newest", loader="ours", nr_pages=500, cmdline="own", scattered=True),
+    Hop(kernel="5.10", loader="kexec-load", nr_pages=1900),
+    Hop(kernel="newest", loader="ours", nr_pages=300, cmdline="own", scattered=True),
     Hop(kernel="6.1", loader="ours", nr_pages=900),
-    Hop(kernel="5.10", loader="kexec-load", nr_pages=250, scattered=True),
+    Hop(kernel="5.10", loader="kexec-load", nr_pages=150, scattered=True),
     Hop(kernel="newest", loader="ours", nr_pages=700),
 )
 AS_ASKED = {"newest": "6.12"}
@@ -111,6 +112,7 @@ class Administrator:
     def __init__(self, machine):
         self.machine = machine
         self.owners = {}
+        self.inherited = {}
         self.withdrawn = ExtentSet()
         listed = machine.run("linux-version list").split()
         self.versions = {".".join(one.split(".")[:2]): one for one in listed}
@@ -123,6 +125,8 @@ class Administrator:
         """Enable what was installed and is not enabled; GRUB writes its own menu."""
         enabled, _ = self.machine.ask(f"systemctl is-enabled {UNITS}")
         assert enabled == 1
+        self.machine.run("systemctl start e820pool-agent")
+        self.deposit(HOPS[0].nr_pages, 7)
         self.machine.run("update-grub")
         self.set("6.1", "ours", "")
         self.machine.run(f"systemctl enable --now {UNITS}")
@@ -138,14 +142,15 @@ class Administrator:
 
     def _ask_agent(self, *requests):
         words = " ".join(f"'{one}'" for one in requests)
-        answers = self.machine.run(f"/usr/local/sbin/lab-agent {words}").splitlines()
-        told = [json.loads(line) for line in answers]
+        wait = f"until [ -S {SOCKET} ]; do sleep 1; done"
+        answers = self.machine.run(f"{wait}; /usr/local/sbin/lab-agent {words}")
+        told = [json.loads(line) for line in answers.splitlines()]
         assert not [one for one in told if "error" in one], told
         return told
 
     def withdraw(self, step):
         """Withdraw single pages of those that were inherited."""
-        pages = sorted(self.owners)[::step]
+        pages = sorted(self.inherited)[::step]
         self._ask_agent(*(f"withdraw {pfn:#x} 1" for pfn in pages))
         for pfn in pages:
             del self.owners[pfn]
@@ -166,22 +171,28 @@ class Administrator:
         assert status == 0, said
         assert self.machine.run("cat /sys/kernel/kexec_loaded") == "1\n"
 
-    def jump(self, command):
-        """Go to the next kernel, let it fill its memory, and tell what is there."""
+    def jump(self, command, early=0):
+        """Go to the next kernel, let it fill its memory, and tell what is there.
+
+        ``early`` pages are deposited there at once.
+        """
         machine = self.machine
         start = time.monotonic()
         machine.send(command)
         release = machine.wait_until_up()
         seconds = time.monotonic() - start
         machine.ask("systemctl is-system-running --wait")
-        machine.run(FILL)
+        self.inherited = dict(self.owners)
         _, pool = machine.ask("e820pool rebuild live --format json")
+        if early:
+            self.deposit(early, 7 + len(set(self.owners.values())))
+        machine.run(FILL)
         touched = machine.touched()
         stop = Stop(
             release=release,
             seconds=seconds,
-            given=self.given,
-            owners=dict(self.owners),
+            given=ExtentSet((pfn, pfn + 1) for pfn in self.inherited),
+            owners=self.inherited,
             withdrawn=self.withdrawn,
             touched=touched & self.given,
             used_again=touched & self.withdrawn,
@@ -227,16 +238,15 @@ def way(tmp_path_factory):
         root = Administrator(machine)
         root.prepare()
         initrds = machine.run("stat -c %s /boot/initrd.img-*").split()
-        stops = [hop(root, *pair) for pair in enumerate(HOPS)]
+        early = [0 if hop.scattered else hop.nr_pages for hop in HOPS[1:]]
+        stops = [hop(root, *pair) for pair in zip(HOPS, [*early, 0], strict=True)]
         root.withdraw(40)
         root.set("6.1", "ours", SYSV)
         root.load()
-        sysv = root.jump("systemctl kexec")
-        root.deposit(300, 20)
+        sysv = root.jump("systemctl kexec", early=300)
         words = f"--kernel {root.versions['6.1']} --append '{LINE} crashkernel=256M'"
-        back = root.jump(
-            f"sync; e820pool kexec {words} --agent {SOCKET} --execute 2>&1"
-        )
+        words += f" --agent {SOCKET} --execute"
+        back = root.jump(f"sync; e820pool kexec {words} 2>&1", early=400)
         crashed = crash(root)
     return Way(
         initrds=list(map(int, initrds)),
@@ -247,21 +257,19 @@ def way(tmp_path_factory):
     )
 
 
-def hop(root, number, hop):
-    if number:
+def hop(root, hop, early):
+    if root.inherited:
         root.withdraw(40)
     if hop.scattered:
-        root.machine.run(FILL)
-    root.deposit(hop.nr_pages, 7 + number)
+        root.deposit(hop.nr_pages, 7 + len(set(root.owners.values())))
     root.set(hop.kernel, hop.loader, hop.cmdline)
     root.load()
-    return root.jump("systemctl kexec")
+    return root.jump("systemctl kexec", early)
 
 
 def crash(root):
     """Crash with kdump-tools' capture kernel, loaded by us with what is deposited."""
     machine = root.machine
-    root.deposit(400, 30)
     machine.run("systemctl is-active kdump-tools")
     machine.run(CAPTURE)
     kdump = machine.run("kdump-config status")

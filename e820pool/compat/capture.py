@@ -33,7 +33,7 @@ _DUMP = (
     "5.10 to 7.3 arch/x86/kernel/crash.c walk_system_ram_res(); kexec-tools 2.0.25 "
     "kexec/arch/i386/crashdump-x86.c get_crash_memory_ranges()"
 )
-_ABOUT_A_POOL = {"not-reserved", "pool-record-lost"}
+_ABOUT_LATER = {"not-reserved", "pool-record-lost", "lost-on-next-kexec", "entry-creep"}
 _CRASHKERNEL = re.compile(r"(?:^|\s)crashkernel=(\S+)")
 
 
@@ -59,8 +59,11 @@ def findings_of_capture(case: Situation) -> Iterator[Finding]:
 
 
 def of_capture_kernel(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings without those about a pool: nobody rebuilds one there."""
-    return [one for one in findings if one.id not in _ABOUT_A_POOL]
+    """Return the findings without those about what comes later.
+
+    Nobody rebuilds a pool there, and it starts no other kernel: a dump ends in a reset.
+    """
+    return [one for one in findings if one.id not in _ABOUT_LATER]
 
 
 def findings_of_handed_over(handed: HandedOver) -> Iterator[Finding]:

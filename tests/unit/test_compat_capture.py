@@ -3,7 +3,11 @@
 import pytest
 from compat_cases import CARVED, M, found, levels, verdict
 
-from e820pool.compat.capture import findings_of_dump, findings_of_handed_over
+from e820pool.compat.capture import (
+    findings_of_dump,
+    findings_of_handed_over,
+    of_capture_kernel,
+)
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.loading.kexec_loaders import HandedOver
 
@@ -49,6 +53,15 @@ def test_before_5_3_reserved_ranges_are_not_in_that_table(release):
 def test_who_keeps_no_memory_for_a_capture_kernel_is_told_nothing():
     for line in ("", "quiet", "nocrashkernel=1"):
         assert levels("capture-table-full", **given(MOST + 20, cmdline=line)) == []
+
+
+def test_a_capture_kernel_is_told_nothing_of_the_kexec_after_it():
+    """It starts no other kernel: a dump ends in a reset."""
+    judged = verdict(**given(MOST + 1))
+    later = {"lost-on-next-kexec", "capture-table-full"}
+    assert later <= {one.id for one in judged.findings}
+    kept = {one.id for one in of_capture_kernel(judged.findings)}
+    assert later & kept == {"capture-table-full"}
 
 
 def test_memory_above_4_gib_takes_one_entry_more():

@@ -61,16 +61,18 @@ def hop_line(hop: Hop) -> str:
 
 def chain_json(record: ChainRecord) -> str:
     """Return the JSON twin, kind ``chain``."""
+    return document_text(_document(record))
+
+
+def _document(record: ChainRecord) -> ChainDocument:
     options = record.options
-    return document_text(
-        ChainDocument(
-            loaders=tuple(options.loaders),
-            carrier=options.carrier,
-            hops=tuple(_hop_document(hop) for hop in record.hops),
-            touched_deposits=record.touched,
-            stopped=record.stopped or None,
-            intact=record.is_intact,
-        )
+    return ChainDocument(
+        loaders=tuple(options.loaders),
+        carrier=options.carrier,
+        hops=tuple(_hop_document(hop) for hop in record.hops),
+        touched_deposits=record.touched,
+        stopped=record.stopped or None,
+        intact=record.is_intact,
     )
 
 
@@ -88,15 +90,9 @@ def _row(hop: Hop) -> list[str]:
 
 
 def _pool_word(hop: Hop) -> str:
-    if not len(hop.given) or hop.dump is not None:
-        return "-"
-    if hop.is_rebuilt_equal:
-        if hop.returned:
-            return "equal (live update)"
-        carrier = hop.rebuilt.carrier if hop.rebuilt else ""
-        return f"equal ({carrier})"
-    refused = hop.rebuilt is None or hop.rebuilt.ledger is None
-    return "refused" if refused else "other"
+    told = _hop_document(hop)
+    words = {"none": "-", "equal": f"equal ({told.pool_carrier})"}
+    return words.get(told.pool_word, told.pool_word)
 
 
 def _remarks(hop: Hop) -> list[str]:
@@ -149,10 +145,10 @@ def _end(record: ChainRecord) -> str:
         return f"stopped: {record.stopped}"
     if record.is_intact:
         return f"intact over {len(record.hops)} kernels: no deposited page was touched"
-    dead = [hop.kernel for hop in record.hops if hop.view.fatal is not None]
-    if dead and not record.touched:
-        return f"not intact: {dead[0]} died; no deposited page was touched"
-    return f"not intact: {record.touched.nr_pages} deposited pages were touched"
+    if record.touched:
+        touched = counted(record.touched.nr_pages, "deposited page")
+        return f"not intact: {touched} touched"
+    return f"not intact: {_document(record).loss}; no deposited page was touched"
 
 
 def _hop_document(hop: Hop) -> HopDocument:

@@ -378,11 +378,19 @@ class HopDocument(Part, frozen=True, kw_only=True):
     @property
     def pool_word(self) -> PoolWord:
         """Return what became of the pool."""
-        if not self.deposits:
+        if not self.deposits or self.dump is not None:
             return "none"
-        if self.pool is None or self.pool.extents is None:
-            return "refused"
-        return "equal" if self.pool.equal else "other"
+        if self.pool is not None and self.pool.equal:
+            return "equal"
+        refused = self.pool is None or self.pool.extents is None
+        return "refused" if refused else "other"
+
+    @property
+    def pool_carrier(self) -> str:
+        """Return what brought the pool: a live update, or what carried the record."""
+        if self.returned:
+            return "live update"
+        return self.pool.carrier if self.pool else ""
 
     @property
     def findings(self) -> tuple[FindingDocument, ...]:
@@ -404,6 +412,17 @@ class ChainDocument(Document, frozen=True, kw_only=True, tag="chain"):
     def __post_init__(self) -> None:
         if not self.hops:
             raise ValueError("a chain of 0 hops tells nothing")
+
+    @property
+    def loss(self) -> str:
+        """Return what was lost but pages, "" where nothing was."""
+        for hop in self.hops:
+            if hop.fatal is not None:
+                return f"{hop.kernel} died"
+        for hop in self.hops:
+            if hop.pool_word not in {"none", "equal"}:
+                return f"{hop.kernel} has not the pool that was deposited"
+        return ""
 
 
 Content = (

@@ -134,6 +134,8 @@ def _(content: ChainDocument) -> str:
             f"Intact over {hops}: no deposited page was touched, and every pool was "
             "rebuilt as it was."
         )
+    if not content.touched_deposits:
+        return f"Not intact over {hops}: no page was touched, but {content.loss}."
     touched = pages_text(content.touched_deposits.nr_pages)
     return f"Not intact over {hops}: {touched} were touched."
 

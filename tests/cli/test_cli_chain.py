@@ -16,6 +16,10 @@ from e820pool.lab.guest_report import GuestReport
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.rebuild import rebuild
 from e820pool.report.chain_text import chain_json, chain_text, hop_line
+from e820pool.report.chapters import read_result
+from e820pool.report.mail import mail_report
+from e820pool.report.page import html_report
+from e820pool.report.summary import summary
 
 MIB = 1 << 20
 ROWS = ((0, 0x9_F000, 1), (MIB, 255 * MIB, 1))
@@ -116,12 +120,50 @@ def test_a_touched_page_and_a_lost_pool_are_told():
     assert "3 touched" in hop_line(bad)
 
 
+def test_a_pool_that_is_not_given_back_is_why_a_chain_is_not_intact():
+    whole = record(hop(), hop(kernel="6.12", entered="ours", given=LEDGER))
+    why = "6.12 has not the pool that was deposited"
+    end = chain_text(whole).splitlines()[-1]
+    assert end == f"not intact: {why}; no deposited page was touched"
+    content = read_result(chain_json(whole), "chain.json").content
+    assert summary(content).endswith(f"no page was touched, but {why}.")
+
+
+def test_a_pool_that_a_live_update_brought_is_equal_in_every_form():
+    """Its pages are in no table, so that none is inferred."""
+    back = hop(
+        entered="kexec-file",
+        given=LEDGER,
+        rebuilt=rebuild(ROWS, None, MemoryMap.of(ROWS)),
+        returned=LEDGER.extents,
+    )
+    whole = record(hop(), back)
+    assert "equal (live update)" in chain_text(whole)
+    chapter = read_result(chain_json(whole), "chain.json")
+    told = chapter.content.hops[1]
+    assert (told.pool.extents, told.pool_word) == (None, "equal")
+    assert "pool equal (live update)" in " ".join(mail_report([chapter]).split())
+    assert "returned equal (live update)" in html_report([chapter])
+
+
+def test_a_page_that_was_deposited_late_and_touched_breaks_the_hop_in_the_page():
+    pages = ExtentSet([(0x200, 0x203)])
+    kept = {"entered": "ours", "given": LEDGER, "rebuilt": rebuilt(), "late": pages}
+    for parts, broken in ((kept, 0), ({**kept, "touched_late": pages}, 1)):
+        page = html_report(
+            [read_result(chain_json(record(hop(), hop(**parts))), "chain.json")]
+        )
+        assert page.count('class="hop broken"') == broken
+
+
 def test_a_capture_kernel_says_what_its_dump_holds_or_that_there_is_none():
     held = ByteRangeSet([(MIB, 2 * MIB + 4096)])
     dump = Dump(held=held, expected=held, nr_bytes=MIB + 4096)
     whole = record(hop(), hop(entered="panic-file", given=LEDGER, dump=dump))
     assert "its dump holds 257 pages of RAM, 256 of them deposited" in chain_text(whole)
     assert "refused" not in chain_text(whole)
+    chapter = read_result(chain_json(whole), "chain.json")
+    assert chapter.content.hops[1].pool_word == "none"
     value = json.loads(chain_json(whole))["hops"][1]["dump"]
     assert value == {
         "pages": [[0x100, 257]],

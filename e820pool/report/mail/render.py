@@ -250,8 +250,8 @@ def _hop_lines(number: int, hop: HopDocument) -> Iterator[str]:
     yield from wrapped(f"{number}. {hop.kernel}, {entered}, {hop.seconds:.0f} s")
     model = hop.predicted.verdict if hop.predicted else "unknown"
     pool: str = hop.pool_word
-    if pool == "equal" and hop.pool:
-        pool += f" ({hop.pool.carrier})"
+    if pool == "equal":
+        pool += f" ({hop.pool_carrier})"
     told = (
         f"{pages_text(hop.deposits.nr_pages)} deposited before, "
         f"{hop.touched_deposits.nr_pages} touched; {counted(hop.nr_entries, 'entry')}; "

@@ -193,7 +193,7 @@ class DepositLedger:
             whole = self._around(start, end)
             raise InputError(
                 f"deposit {whole} is not inside RAM: a kernel reserved "
-                f"{_mem_range(start << PAGE_SHIFT, end << PAGE_SHIFT)} after it had "
+                f"{Span(start << PAGE_SHIFT, end << PAGE_SHIFT)} after it had "
                 "printed this map (reserved-later)",
                 ident="deposit-reserved-later",
                 about=str(whole),
@@ -211,10 +211,10 @@ class DepositLedger:
         for addr, size, kind in memory_map.flatten().rows():
             ram_page = kind == E820_TYPE_RAM
             if addr < end and addr + size > start and not ram_page:
-                there = f"{_mem_range(addr, addr + size)} is {type_text(kind)}"
+                there = f"{Span.at(addr, size)} is {type_text(kind)}"
                 break
         else:
-            there = f"{_mem_range(start, end)} is not whole pages of RAM"
+            there = f"{Span(start, end)} is not whole pages of RAM"
         raise InputError(
             f"deposit {whole} is not inside RAM: {there} in the map"
             f"{_nearest(whole, memory_map)}",
@@ -231,10 +231,6 @@ def _nearest(whole: Deposit, memory_map: MemoryMap) -> str:
     start, end = max(pages, key=lambda span: span[1] - span[0])
     shown = f"{start << PAGE_SHIFT:#x}-{(end << PAGE_SHIFT) - 1:#x}"
     return f"; the nearest that is: {shown}"
-
-
-def _mem_range(start: int, end: int) -> str:
-    return str(Span(start, end))
 
 
 def _extents_of(table: NDArray[Any]) -> ExtentSet:

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     Decoder = Callable[[Any], Any]
 
 __all__ = (
-    "BoundField",
     "at",
-    "bound_fields",
     "encode_value",
     "parse_value",
     "protocol_of",
@@ -30,24 +28,6 @@ T = TypeVar("T")
 
 # Constructs whose parsed value is already the value that the dataclass holds.
 _PLAIN = (FormatField, Bytes)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoundField:
-    """Say where one field of a bound dataclass lies, in words of `at`.
-
-    Attributes:
-        offset: as it was declared, in bytes.
-        of: a construct or a bound dataclass.
-        count: elements of an array, 0 for a single value.
-        protocol: boot protocol version that brought the field, 0 if always there.
-    """
-
-    name: str
-    offset: int
-    of: Any
-    count: int
-    protocol: int
 
 
 def at(
@@ -77,20 +57,6 @@ def at(
 def struct_of(cls: type) -> Struct:
     """Return the construct definition of a bound dataclass, arrays in full."""
     return _binding_of(cls).definition
-
-
-def bound_fields(cls: type) -> tuple[BoundField, ...]:
-    """Return the fields of a bound dataclass in order of offset."""
-    return tuple(
-        BoundField(
-            name=name,
-            offset=place.offset,
-            of=place.of,
-            count=place.count,
-            protocol=place.protocol,
-        )
-        for name, place in _binding_of(cls).places.items()
-    )
 
 
 def protocol_of(cls: type, name: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from e820pool.abi.binding import encode_value, parse_value
@@ -29,7 +28,6 @@ _HEADER_LIMIT = 0x290
 _HEADER_BYTES = len(encode_value(SetupHeader(), "setup_header"))
 _MIN_PROTOCOL = 0x0200
 _LONGEST_VERSION_BYTES = 512
-_BASE_RELEASE = re.compile(r"\d+\.\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +62,6 @@ class BzImage:
     def release(self) -> str:
         """Return the release as ``uname -r`` prints it: ``6.1.0-52-cloud-amd64``."""
         return self.version.partition(" ")[0]
-
-    @property
-    def base_release(self) -> str:
-        """Return the first two numbers of the release, ``6.1``; empty if none."""
-        found = _BASE_RELEASE.match(self.release)
-        return found.group() if found else ""
 
     @property
     def relocatable(self) -> bool:

@@ -8,7 +8,6 @@ import subprocess
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError, InputError, LabError
@@ -90,7 +89,7 @@ class Configured:
     left_out: tuple[str, ...]
 
 
-def base_options(wanted: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+def base_options(wanted: Mapping[str, str]) -> dict[str, str]:
     """Return the options that the lab needs, and what makes ``wanted`` of any use.
 
     Kconfig's own defaults do not count, as everything that nobody asked for is off.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from e820pool.deposits import DepositLedger
 from e820pool.errors import InputError
@@ -33,31 +33,6 @@ __all__ = (
     "is_panic",
 )
 
-LOADERS: tuple[Loader, ...] = (
-    "ours",
-    "kexec-load",
-    "kexec-file",
-    "kexec-file-memmap",
-    "panic-file",
-    "panic-load",
-    "panic-ours",
-)
-"""kexec_load(2) with exactly our parts; stock kexec-tools by kexec_load(2), reading a
-memmap tree of ours; stock kexec-tools by kexec_file_load(2), and the same with the
-deposits as ``memmap=`` on the next command line. Then the last kernel is a
-capture kernel, and the one before crashes: loaded by stock kexec-tools and
-kexec_file_load(2), by them and kexec_load(2), by them with a /proc/iomem of ours."""
-
-BY_FILE = frozenset({"kexec-file", "kexec-file-memmap"})
-"""Those that leave it to the running kernel where segments go."""
-
-BY_WORDS: Loader = "kexec-file-memmap"
-"""That of :data:`LOADERS` by which only words on the command line say what is kept."""
-
-CARRIERS = ("setup_data", "pmpool", "none")
-"""How the record travels: a node of the chain, the first page of a region that the
-command line names, not at all."""
-
 Loader = Literal[
     "ours",
     "kexec-load",
@@ -67,9 +42,27 @@ Loader = Literal[
     "panic-load",
     "panic-ours",
 ]
-"""One of :data:`LOADERS`."""
+"""kexec_load(2) with exactly our parts; stock kexec-tools by kexec_load(2), reading a
+memmap tree of ours; stock kexec-tools by kexec_file_load(2), and the same with the
+deposits as ``memmap=`` on the next command line. Then the last kernel is a
+capture kernel, and the one before crashes: loaded by stock kexec-tools and
+kexec_file_load(2), by them and kexec_load(2), by them with a /proc/iomem of ours."""
+
+LOADERS: tuple[Loader, ...] = get_args(Loader)
+"""Every :data:`Loader`."""
+
+BY_FILE = frozenset({"kexec-file", "kexec-file-memmap"})
+"""Those that leave it to the running kernel where segments go."""
+
+BY_WORDS: Loader = "kexec-file-memmap"
+"""The loader by which only words on the command line say what is kept."""
+
 Carrier = Literal["setup_data", "pmpool", "none"]
-"""One of :data:`CARRIERS`."""
+"""How the record travels: a node of the chain, the first page of a region that the
+command line names, not at all."""
+
+CARRIERS: tuple[Carrier, ...] = get_args(Carrier)
+"""Every :data:`Carrier`."""
 
 
 def is_panic(loader: str) -> bool:

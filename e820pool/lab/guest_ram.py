@@ -285,7 +285,7 @@ class GuestRam:
         end_pfn = (addr + size + PAGE_SIZE - 1) >> PAGE_SHIFT
         pages = ExtentSet([(addr >> PAGE_SHIFT, end_pfn)])
         if not self.layout.pages().covers(pages):
-            raise BadImageError(f"no memory at [{addr:#x}, {addr + size:#x})")
+            raise BadImageError(f"no memory at {Span.at(addr, size)}")
         parts = (
             os.pread(self._fds[file], nr_bytes, offset)
             for file, offset, nr_bytes, _ in self.layout.file_runs(pages)

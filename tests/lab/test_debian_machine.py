@@ -216,7 +216,8 @@ class Way:
     Attributes:
         stops: after each of the five hops.
         sysv, back: a boot whose init is not systemd, and the one that it started.
-        dump: pages touched by the capture kernel and its tools, and what they wrote.
+        crashed: pages watched while the capture kernel and its tools ran, those that
+            they touched, what they wrote, and what the next boot says is deposited.
     """
 
     initrds: list

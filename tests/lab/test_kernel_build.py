@@ -20,7 +20,7 @@ def test_the_smallest_kernel_is_built_from_nothing_and_boots(tmp_path):
     if missing_packages():
         pytest.skip(f"install {' '.join(missing_packages())}")
     off = ("SMP", "NUMA", "MEMORY_HOTPLUG", "ACPI", "PCI", "RANDOMIZE_MEMORY")
-    base = {name: value for name, value in base_options().items() if name not in off}
+    base = {name: value for name, value in base_options({}).items() if name not in off}
     request = BuildRequest(
         name="smallest",
         source="linux-source-6.1",

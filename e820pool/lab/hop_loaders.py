@@ -28,6 +28,7 @@ _LOAD_SECONDS = 180
 _NOT_QUOTABLE = "'\n"
 
 _TREE = "/tmp/memmap"  # noqa: S108  in the guest
+_ARCHIVE = f"{_TREE}.tar"
 _IOMEM = "/tmp/iomem"  # noqa: S108  in the guest
 _KCORE = "/tmp/kcore.ours"  # noqa: S108  in the guest
 
@@ -78,11 +79,15 @@ def _ours(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
 # there.
 def _kexec_load(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
     tree = memmap_archive(following.bound.handoff.table.rows())
-    _save(port, ram, _files(following) | {"/tmp/memmap.tar": tree})  # noqa: S108
-    _run(port, f"busybox mkdir -p {_TREE}")
-    _run(port, f"busybox tar -x -f {_TREE}.tar -C {_TREE}")
-    _run(port, f"busybox mount --bind {_TREE} /sys/firmware/memmap")
+    _save(port, ram, _files(following) | {_ARCHIVE: tree})
+    _mount_tree(port)
     _run(port, f"{KEXEC_PATH} -c -l {_arguments(following)}")
+
+
+def _mount_tree(port: ChainPort) -> None:
+    _run(port, f"busybox mkdir -p {_TREE}")
+    _run(port, f"busybox tar -x -f {_ARCHIVE} -C {_TREE}")
+    _run(port, f"busybox mount --bind {_TREE} /sys/firmware/memmap")
 
 
 def _kexec_file(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
@@ -100,13 +105,15 @@ def _panic_load(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
     _run(port, f"{KEXEC_PATH} -c -p {_arguments(following)}")
 
 
-# From these two files kexec-tools make the headers of the dump.
+# From these two files kexec-tools make the headers of the dump; the tree is where they
+# may put what they load.
 def _panic_ours(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
     crash = following.crash
     if crash is None:
         raise InputError("loader 'panic-ours' without files of the kernel to crash")
     files = {_IOMEM: crash.iomem.encode(), _KCORE: crash.kcore}
-    _save(port, ram, _files(following) | files)
+    _save(port, ram, _files(following) | files | {_ARCHIVE: memmap_archive(crash.room)})
+    _mount_tree(port)
     _run(port, f"busybox mount --bind {_IOMEM} /proc/iomem")
     _run(port, f"busybox mount --bind {_KCORE} /proc/kcore")
     _run(port, f"{KEXEC_PATH} -c -p {_arguments(following)}")

@@ -36,7 +36,7 @@ def load_argv(
 # The files are in a folder of ours, whose name is the shell's $0.
 _PANIC = (
     'mount --bind "$0/iomem" /proc/iomem && mount --bind "$0/kcore" /proc/kcore '
-    '&& exec "$@"'
+    f'&& mount --bind "$0/memmap" {FIRMWARE_MEMMAP} && exec "$@"'
 )
 
 
@@ -45,8 +45,8 @@ def panic_argv(
 ) -> tuple[str, ...]:
     """Return the command that makes kexec-tools load a capture kernel.
 
-    They make the ELF headers of the dump from the two files in ``folder``. By
-    kexec_file_load(2) the kernel would make them itself.
+    They make the ELF headers of the dump from the two files in ``folder``, and take
+    places from the tree there. By kexec_file_load(2) the kernel would make them itself.
     """
     line = cmdline.decode("utf-8", "surrogateescape")
     return (

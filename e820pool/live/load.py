@@ -62,6 +62,8 @@ def load_panic(plan: PanicPlan) -> str:
         MachineError: it failed. No capture kernel is loaded then.
     """
     files = {"iomem": plan.files.iomem.encode(), "kcore": plan.files.kcore}
+    room = memmap_files(plan.files.room)
+    files |= {f"memmap/{name}": data for name, data in room.items()}
     try:
         with _folder(plan.folder, files):
             return _run(plan.load)

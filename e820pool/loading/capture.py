@@ -164,6 +164,17 @@ class CrashFiles:
     kcore: bytes
     text_bytes: int
 
+    @property
+    def room(self) -> tuple[Row, ...]:
+        """Return the table in place of /sys/firmware/memmap: the crash kernel's RAM.
+
+        They take it for where segments may lie and for nothing else, and no more than
+        2048 entries of it, or of iomem (kexec-tools 2.0.25
+        kexec/arch/i386/kexec-x86-common.c get_memory_ranges()).
+        """
+        own = crash_ranges(named_ranges(self.iomem))
+        return tuple((start, end - start, E820_TYPE_RAM) for start, end in own)
+
 
 def crash_files(iomem: str, kcore: bytes, pages: ExtentSet) -> CrashFiles:
     """Return both files without ``pages``.

@@ -10,6 +10,7 @@ from rawlive import RawAcpi, RawLive
 
 from e820pool.live import gates, kexec_syscall, load
 from e820pool.sources import live_machine
+from e820pool.sources.recognise import read_map
 
 MIB = 1 << 20
 IOMEM = """\
@@ -54,6 +55,7 @@ def test_the_plan_says_what_the_dump_holds_and_how_it_is_loaded(run, words):
         "command line  quiet ro",
         "unshare -m sh -c",
         'mount --bind "$0/kcore" /proc/kcore',
+        'mount --bind "$0/memmap" /sys/firmware/memmap',
         " -c -p ",
         "judged on: model; version ",
     ):
@@ -134,7 +136,8 @@ class TestLoading:
 
         def ran(argv):
             folder = Path(argv[5])
-            done.append((argv[6:], (folder / "iomem").read_text()))
+            room = read_map(folder / "memmap").rows()
+            done.append((argv[6:], (folder / "iomem").read_text(), room))
             return ""
 
         monkeypatch.setattr(load, "_run", ran)
@@ -155,10 +158,12 @@ class TestLoading:
     def test_kexec_tools_read_an_iomem_without_the_deposits(self, act, here, tmp_path):
         done = act("--deposit", "1G+16K")
         assert done.code == 0
-        ((argv, iomem),) = here
+        ((argv, iomem, room),) = here
         assert argv[1:3] == ("-c", "-p")
         assert "40000000-40003fff : Reserved" in iomem
         assert "40004000-bfffffff : System RAM" in iomem
+        # Nowhere else may they put anything.
+        assert tuple(room) == ((0xA000_0000, 0x1000_0000, 1),)
         assert not (tmp_path / "work" / "panic").exists()
         assert "load it again then" in done.err
 

@@ -78,6 +78,20 @@ def test_with_files_of_ours_no_deposit_is_in_the_dump(crash_of, which):
 
 
 @pytest.mark.slow
+def test_more_entries_than_kexec_tools_read_are_no_obstacle(crash_of):
+    """They take 2048 of /sys/firmware/memmap and of /proc/iomem; a place for what they
+    load is behind those ("locate_hole failed")."""
+    record = crash_of("6.1", "panic-ours", nr_inherited=1100, nr_pages=10, nr_huge=0)
+    assert not record.stopped
+    hop = record.hops[1]
+    assert hop.given.extents.nr_pages == 1110
+    assert hop.dump.nr_bytes > 256 * MIB
+    assert not hop.dump.held.pages_touched() & hop.given.extents
+    assert not hop.touched
+    assert record.is_intact
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["6.1", "newest"])
 @pytest.mark.parametrize("loader", ["panic-file", "panic-load"])
 @pytest.mark.parametrize("count", [1, 130])

@@ -32,7 +32,7 @@ LEFT_OUT = {
 }
 # Extension modules that draw in the libraries of a desktop.
 DESKTOP = ("_tkinter", "_sqlite3", "_curses", "_test", "_codecs_", "_dbm", "_gdbm")
-PACKAGES = ("numpy", "numpy.libs", "construct", "tabulate")
+PACKAGES = ("numpy", "numpy.libs", "construct", "msgspec", "tabulate")
 
 
 def python_entries(folder):

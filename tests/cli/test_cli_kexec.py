@@ -1,9 +1,12 @@
 """kexec: the plan is printed, and nothing is touched unless that is asked for."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
+import pythonguest
 import rawbytes
 from rawhandoff import GIB
 from rawlive import RawLive
@@ -67,6 +70,25 @@ def test_the_json_twin_has_the_same(run, words):
     assert [GIB, 4 << 12, 2] in told["table"]
     assert {one["what"] for one in told["segments"]} >= {"kernel", "stub"}
     assert told["load"] is None
+
+
+def test_a_machine_with_a_python_of_its_own_has_what_the_command_imports(words):
+    """The lab's guest is given packages by name; it boots in `make lab` only."""
+    program = (
+        "import sys, e820pool.__main__ as m; m.run(); "
+        "print(*{n.partition('.')[0] for n, one in sys.modules.items() "
+        "if 'site-packages' in (getattr(one, '__file__', None) or '')})"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *map(str, words), "--format", "json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = set(ran.stdout.splitlines()[-1].split())
+    assert "msgspec" in found
+    # msgspec takes the last where it is.
+    assert found <= {*pythonguest.PACKAGES, "e820pool", "typing_extensions"}
 
 
 LOCKED = {"sys/kernel/security/lockdown": b"none [integrity] confidentiality\n"}

@@ -21,6 +21,7 @@ from e820pool.errors import LabError
 from e820pool.extents import ByteRangeSet
 from e820pool.handoff.model import Handoff
 from e820pool.kernel.boot_input import boot_input
+from e820pool.kernel.kho import reads_kho
 from e820pool.lab.chain_model import BY_FILE, Hop
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
 from e820pool.loading.kernel_file import known_profile
@@ -200,7 +201,10 @@ def _given(facts: HopFacts) -> BootInput | None:
     if handed is None:
         return None
     given = handed.boot_input(handoff.cmdline.decode("latin-1"))
-    given = with_handover(given, facts.report, facts.memory)
+    profile = known_profile(facts.kernel)
+    # To any other the list of scratch areas is memory like the rest, and overwritten.
+    if profile is not None and reads_kho(given, profile):
+        given = with_handover(given, facts.report, facts.memory)
     # A loader hands nothing on of them: the next kernel asks ACPI itself.
     return replace(given, memory_devices=facts.firmware_map.devices)
 
@@ -247,15 +251,17 @@ def _handed_over(facts: HopFacts) -> HandedOver | None:
     return None if before is None else by_kexec_file(before)
 
 
-# With a handover on they are put into its scratch areas and nowhere else
-# (7.3 kernel/liveupdate/kexec_handover.c kho_locate_mem_hole()).
+# With a handover on they are put into its scratch areas and nowhere else (7.3
+# kernel/liveupdate/kexec_handover.c kho_locate_mem_hole()); which those are, only a
+# kernel that takes it over still shows.
 def _segments(
     facts: HopFacts, deposits: ExtentSet, scratch: tuple[Span, ...]
 ) -> Iterator[Finding]:
     running = facts.before.model if facts.before else None
     if facts.entered not in BY_FILE or running is None or running.kexec_map is None:
         return
-    if scratch:
+    nodes = {kind for kind, _ in facts.report.setup_data()}
+    if SETUP_KEXEC_KHO in nodes:
         deposits &= ByteRangeSet(scratch).pages_touched()
     yield from findings_of_segments(file_load_of(deposits, running.kexec_map))
 

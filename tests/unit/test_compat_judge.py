@@ -1,5 +1,6 @@
 """judge() and judge_boot(): one answer for one question, whoever asks."""
 
+import struct
 from dataclasses import replace
 
 import pytest
@@ -26,6 +27,7 @@ from e820pool.kernel.boot_input import BootInput, boot_input
 from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.profiles import known_releases, profile_for
 from e820pool.lab.chain_hop import HopFacts, hop_of
+from e820pool.lab.guest_ram import GuestRam, RamLayout
 from e820pool.lab.guest_report import GuestReport
 from e820pool.lab.hop_loaders import NextKernel
 from e820pool.lab.machine_view import SeenBoot
@@ -140,6 +142,33 @@ class TestConfiguration:
         hop = hop_of(facts_with(f"CONFIG_RANDOMIZE_BASE={kaslr}\n"))
         ids = {one.id for one in hop.predicted.findings}
         assert ("memmap-limit" in ids) == (kaslr == "y")
+
+    @pytest.mark.parametrize("has_handover", [False, True])
+    def test_a_kernel_without_handover_is_judged_beside_a_node_that_is_none_to_it(
+        self, has_handover
+    ):
+        """It has overwritten what the node names; segments went to scratch areas."""
+        first = facts_with("")
+        frames = {"boot_params": first.report.frames["boot_params"]}
+        if has_handover:
+            payload = struct.pack("<4Q", 0x20_0000, 64, 0x30_0000, 32)
+            frames |= {"setup_data/0/type": b"10\n", "setup_data/0/data": payload}
+        layout = RamLayout(low_bytes=64 * MIB)
+        with GuestRam(layout) as now, GuestRam(layout) as left:
+            now.restore(0x30_0000, b"\x96" * 4096)
+            hop = hop_of(
+                replace(
+                    first,
+                    entered="kexec-file",
+                    before=hop_of(first),
+                    starter=first.kernel,
+                    report=GuestReport(frames=frames),
+                    memory=(now, left),
+                )
+            )
+        found = {one.id for one in hop.predicted.findings}
+        assert hop.predicted.verdict == "unsafe"
+        assert ("part-in-deposit" in found) == (not has_handover)
 
 
 def facts_with(config):

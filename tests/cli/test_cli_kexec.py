@@ -74,10 +74,11 @@ def test_the_json_twin_has_the_same(run, words):
 
 def test_a_machine_with_a_python_of_its_own_has_what_the_command_imports(words):
     """The lab's guest is given packages by name; it boots in `make lab` only."""
+    # An environment may have something of its own in every process (setuptools has).
     program = (
-        "import sys, e820pool.__main__ as m; m.run(); "
-        "print(*{n.partition('.')[0] for n, one in sys.modules.items() "
-        "if 'site-packages' in (getattr(one, '__file__', None) or '')})"
+        "import sys; bare = set(sys.modules); import e820pool.__main__ as m; m.run(); "
+        "print(*{n.partition('.')[0] for n, one in sys.modules.items() if n not in bare"
+        " and 'site-packages' in (getattr(one, '__file__', None) or '')})"
     )
     ran = subprocess.run(
         [sys.executable, "-c", program, *map(str, words), "--format", "json"],

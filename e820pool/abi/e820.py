@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -62,6 +63,8 @@ E820_ENTRY_BYTES = E820_DTYPE.itemsize  #: Bytes of one entry, 20.
 #: A table of any length, rows of E820_DTYPE.
 E820Array: TypeAlias = npt.NDArray[np.void]
 
+_PIECE_ROWS = 4096
+
 # What a number of an entry must be below.
 _LIMITS = (("addr", 1 << 64), ("size", 1 << 64), ("type", 1 << 32))
 
@@ -102,11 +105,22 @@ def table_of(rows: Iterable[tuple[int, int, int]]) -> E820Array:
     Raises:
         InputError: a row has another shape or a number does not fit its field.
     """
-    rows = list(rows)
+    source = iter(rows)
+    first = list(islice(source, _PIECE_ROWS))
+    if len(first) < _PIECE_ROWS:
+        return _table_of_piece(first, 0)
+    # In pieces: the rows of a long table are many times as large as the table.
+    packed = bytearray(_table_of_piece(first, 0))
+    while piece := list(islice(source, _PIECE_ROWS)):
+        packed += _table_of_piece(piece, len(packed) // E820_ENTRY_BYTES).tobytes()
+    return np.frombuffer(packed, E820_DTYPE)
+
+
+def _table_of_piece(rows: list[tuple[int, int, int]], at: int) -> E820Array:
     table = np.empty(len(rows), E820_DTYPE)
     # By columns, as that is cheaper; row by row only to say what is wrong.
     if rows and not _fill_columns(table, rows):
-        table[:] = [_checked_row(index, row) for index, row in enumerate(rows)]
+        table[:] = [_checked_row(at + index, row) for index, row in enumerate(rows)]
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -18,7 +19,7 @@ from e820pool.sources.oddities import note
 from e820pool.type_words import RESOURCE_NAMES, type_of_resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from e820pool.findings import Finding
 
@@ -35,6 +36,8 @@ _RANGE = re.compile(
     r"(?=[^\s:])"
 )
 _NAME_LIMIT = 200
+# A deeper one is as good as this.
+_INDENT_LIMIT = 0xFFFF
 # Blanks and quote marks before a number.
 _BLANKS_LIMIT = 8
 # Another range that no blank parts from the name before it.
@@ -46,6 +49,13 @@ _BEGUN = re.compile(
 # Kernels print at least eight digits, and no zero before more.
 _PADDED = re.compile(r"[0-9a-f]{8}|[1-9a-f][0-9a-f]{8,15}")
 _BARE_NAMES = {"".join(name.split()): name for name in RESOURCE_NAMES}
+# As a kernel prints it, with a name that is not the start of another's.
+_WHOLE = "|".join(
+    re.escape(name)
+    for bare, name in _BARE_NAMES.items()
+    if not any(one.startswith(bare) for one in _BARE_NAMES if one != bare)
+)
+_PLAIN = re.compile(rf"( *)({_HEX})-({_HEX}) : ({_WHOLE})")
 # The end of a line whose start is lost or damaged; a name of which one letter is.
 _LEFT = re.compile(
     rf"[0-9a-f]{{1,16}}\W.{{0,8}}(?:{_NAMES})\s*$|[0-9a-f]{{4}}.{{0,12}}(?:{_NAMES})\s*$"
@@ -88,6 +98,41 @@ class _Line:
         return f"[mem {self.first:#x}-{self.last:#x}] {self.name!r}"
 
 
+# Lines in columns: of a file of a million each takes 22 bytes and no object.
+class _Lines:
+    def __init__(self) -> None:
+        self._indents, self._names = array("H"), array("I")
+        self._firsts, self._lasts = array("Q"), array("Q")
+        self._known: dict[str, int] = {}
+
+    def take(self, line: _Line) -> None:
+        self._indents.append(min(line.indent, _INDENT_LIMIT))
+        self._firsts.append(line.first)
+        self._lasts.append(line.last)
+        self._names.append(self._known.setdefault(line.name, len(self._known)))
+
+    def __len__(self) -> int:
+        return len(self._lasts)
+
+    def __iter__(self) -> Iterator[_Line]:
+        names = list(self._known)
+        columns = zip(
+            self._indents, self._firsts, self._lasts, self._names, strict=True
+        )
+        for indent, first, last, name in columns:
+            yield _Line(indent=indent, first=first, last=last, name=names[name])
+
+    def any_address(self) -> bool:
+        return any(self._lasts)
+
+    def called(self, holds: Callable[[str], bool]) -> Iterator[_Line]:
+        wanted = {name for name in self._known if holds(name)}
+        return (line for line in self if line.name in wanted)
+
+    def named(self) -> Iterator[_Line]:
+        return self.called(lambda name: type_of_resource(name) is not None)
+
+
 def looks_like_iomem(text: str) -> bool:
     """Return whether the text has a line of the form of /proc/iomem."""
     return _RANGE.search(text) is not None
@@ -107,11 +152,12 @@ def read_iomem(text: str | Iterable[Piece], *, origin: str = "") -> MemoryMap:
             the reader was not root.
     """
     lines, cut = _lines_of(clean_lines(text))
-    named = [line for line in lines if line.kind is not None]
-    _validate_shown(lines, named, origin)
-    rows = [(x.first, x.last - x.first + 1, x.kind) for x in _forming(lines)]
+    _validate_shown(lines, origin)
     return MemoryMap(
-        entries=table_of((addr, size, kind or 0) for addr, size, kind in rows),
+        entries=table_of(
+            (line.first, line.last - line.first + 1, line.kind or 0)
+            for line in _forming(lines)
+        ),
         origin=f"{origin} (/proc/iomem text)",
         notes=(*_cut(cut), *_notes(lines)),
     )
@@ -124,12 +170,15 @@ def named_ranges(text: str) -> list[tuple[int, int, str]]:
 
 
 # The lines, broken ones put together, and the numbers of those that cannot be read.
-def _lines_of(source: Iterable[LogLine]) -> tuple[list[_Line], list[int]]:
-    lines: list[_Line] = []
+def _lines_of(source: Iterable[LogLine]) -> tuple[_Lines, list[int]]:
+    lines = _Lines()
     cut: list[int] = []
     begun: LogLine | None = None
     for one in source:
         line = one
+        if begun is None and (plain := _PLAIN.fullmatch(line.text)):
+            lines.take(_plain(plain))
+            continue
         if not line.text.strip():
             continue
         if begun is not None:
@@ -146,9 +195,17 @@ def _lines_of(source: Iterable[LogLine]) -> tuple[list[_Line], list[int]]:
     return lines, cut
 
 
-def _take(line: LogLine, lines: list[_Line], cut: list[int]) -> None:
+def _plain(match: re.Match[str]) -> _Line:
+    blanks, first, last, name = match.groups()
+    return _Line(
+        indent=len(blanks), first=int(first, 16), last=int(last, 16), name=name
+    )
+
+
+def _take(line: LogLine, lines: _Lines, cut: list[int]) -> None:
     found = list(_parsed(line))
-    lines += found
+    for one in found:
+        lines.take(one)
     text = line.text
     begun = _BEGUN.search(text)
     is_left = _LEFT.search(text) if not found else _SWALLOWED.search(found[-1].name)
@@ -241,28 +298,26 @@ def _cut(numbers: list[int]) -> Iterator[Finding]:
         )
 
 
-def _validate_shown(lines: list[_Line], named: list[_Line], origin: str) -> None:
-    if lines and all(line.last == 0 for line in lines):
+def _validate_shown(lines: _Lines, origin: str) -> None:
+    if len(lines) and not lines.any_address():
         raise BadImageError(
             f"{origin!r}: all {len(lines)} ranges are 00000000-00000000: the kernel "
             "hides addresses from readers without CAP_SYS_ADMIN, read it as root"
         )
-    if not named:
+    if not any(lines.named()):
         raise BadImageError(
             f"{origin!r}: none of {len(lines)} /proc/iomem lines has the name of an "
             "e820 type, such as 'System RAM'"
         )
-    for line in named:
+    for line in lines.named():
         if line.last < line.first:
             raise BadImageError(f"{origin!r}: {line} ends before it starts")
 
 
-def _forming(lines: list[_Line]) -> Iterator[_Line]:
+def _forming(lines: _Lines) -> Iterator[_Line]:
     # The named ranges around the current line, outermost first.
     around: list[_Line] = []
-    for line in lines:
-        if line.kind is None:
-            continue
+    for line in lines.named():
         while around and not around[-1].holds(line):
             around.pop()
         if not around or around[-1].kind != line.kind:
@@ -270,14 +325,16 @@ def _forming(lines: list[_Line]) -> Iterator[_Line]:
         around.append(line)
 
 
-def _notes(lines: list[_Line]) -> Iterator[Finding]:
+def _notes(lines: _Lines) -> Iterator[Finding]:
     yield from _ends(lines)
-    driver = [line for line in lines if line.name.startswith(_DRIVER_RAM)]
-    if driver:
+    driver = lines.called(lambda name: name.startswith(_DRIVER_RAM))
+    first = next(driver, None)
+    if first is not None:
+        nr_ranges = 1 + sum(1 for _ in driver)
         yield note(
             "driver-ram",
-            f"{len(driver)} ranges were added as RAM by a driver of the running kernel "
-            f"and are no RAM of the firmware's map: first {driver[0]}",
+            f"{nr_ranges} ranges were added as RAM by a driver of the running kernel "
+            f"and are no RAM of the firmware's map: first {first}",
         )
     flat = _flattened(lines)
     if flat is not None:
@@ -288,11 +345,10 @@ def _notes(lines: list[_Line]) -> Iterator[Finding]:
         )
 
 
-def _ends(lines: list[_Line]) -> Iterator[Finding]:
-    if lines[0].first != 0:
-        yield note(
-            "start-cut", f"the first line is {lines[0]}: lines before it are cut"
-        )
+def _ends(lines: _Lines) -> Iterator[Finding]:
+    start = next(iter(lines))
+    if start.first != 0:
+        yield note("start-cut", f"the first line is {start}: lines before it are cut")
     highest = max(lines, key=lambda line: line.last)
     if highest.last < _LAST_EXPECTED:
         yield note(
@@ -302,7 +358,7 @@ def _ends(lines: list[_Line]) -> Iterator[Finding]:
         )
 
 
-def _flattened(lines: list[_Line]) -> _Line | None:
+def _flattened(lines: _Lines) -> _Line | None:
     for before, line in pairwise(lines):
         inside = before.holds(line) and (before.first, before.last) != (0, 0)
         if inside and line.indent <= before.indent and line.last != 0:

@@ -248,13 +248,20 @@ def _map_of_long_text(
 
 # The parts of a long text that name a map, [] where that is most of it or nothing.
 def _windows_of(text: str) -> list[Piece]:
-    starts = range(0, len(text), _PROBE_BYTES)
-    chunks = (text[at : at + _PROBE_BYTES].encode() for at in starts)
+    at = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal at
+        while at < len(text):
+            yield text[at : at + _PROBE_BYTES].encode()
+            at += _PROBE_BYTES
+
     pieces, held = [], 0
-    for piece in log_windows(chunks, ANCHORS):
+    for piece in log_windows(chunks(), ANCHORS):
         pieces.append(piece)
         held += len(piece.text)
-        if held > len(text) // 2:
+        # Most of what was read so far: it would be held twice.
+        if held > max(at, _SHORT_BYTES) // 2:
             return []
     return pieces
 

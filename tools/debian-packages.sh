@@ -17,6 +17,7 @@ needs='
 /usr/bin/pgrep procps
 /usr/share/ovmf/OVMF.fd ovmf
 /usr/sbin/debootstrap debootstrap
+/usr/sbin/kexec kexec-tools
 /usr/bin/make make
 /usr/bin/flex flex
 /usr/bin/bison bison
@@ -47,6 +48,13 @@ fi
 echo "installing: $missing" >&2
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq >/dev/null 2>&1
+# Unless it is told otherwise the package turns this machine's reboots into kexecs.
+case " $missing " in
+*" kexec-tools "*)
+    command -v debconf-set-selections >/dev/null &&
+        echo kexec-tools kexec-tools/load_kexec boolean false | debconf-set-selections
+    ;;
+esac
 apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
     echo "could not install: $missing" >&2
 exit 0

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tabulate import tabulate
-
 from e820pool.documents import Document, Pair, document_text
 from e820pool.extents import Span
 from e820pool.findings import LISTED, Finding
 from e820pool.handoff.budget import given_up_ram
+from e820pool.report.columns import columns
 
 if TYPE_CHECKING:
     from e820pool.handoff.budget import BudgetCurve
@@ -66,7 +65,7 @@ def budget_text(curve: BudgetCurve) -> str:
         for budget, meaning in sorted(budgets.items(), reverse=True)
     ]
     headers = ("entries", "bytes given up", "what for")
-    return tabulate(rows, headers=headers, tablefmt="plain")
+    return columns(rows, headers, right=(0, 1))
 
 
 def budget_json(curve: BudgetCurve) -> str:

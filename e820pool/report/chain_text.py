@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tabulate import tabulate
-
 from e820pool.compat.documents import VerdictDocument
 from e820pool.documents import FindingDocument, document_text
 from e820pool.findings import counted
@@ -16,6 +14,7 @@ from e820pool.report.chapters import (
     PoolDocument,
     SidesDocument,
 )
+from e820pool.report.columns import columns
 from e820pool.report.verdicts import finding_line, judged_on_lines
 
 if TYPE_CHECKING:
@@ -38,12 +37,7 @@ _HEADERS = (
 
 def chain_text(record: ChainRecord) -> str:
     """Return one line a kernel, then what is to be said of each, then the end."""
-    table = tabulate(
-        [_row(hop) for hop in record.hops],
-        headers=_HEADERS,
-        tablefmt="plain",
-        disable_numparse=True,
-    )
+    table = columns([_row(hop) for hop in record.hops], _HEADERS)
     told = [line for hop in record.hops for line in _remarks(hop)]
     known = judged_on_lines([hop.predicted for hop in record.hops if hop.predicted])
     return "\n".join([table, "", *told, *known, _end(record)])

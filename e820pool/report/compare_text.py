@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tabulate import tabulate
-
 from e820pool.compat.documents import VerdictDocument
 from e820pool.documents import document_text
 from e820pool.findings import counted
@@ -15,6 +13,7 @@ from e820pool.report.chapters import (
     ComparisonDocument,
     EncodingDocument,
 )
+from e820pool.report.columns import columns
 from e820pool.report.table import human_size
 from e820pool.report.verdicts import judged_on_lines
 
@@ -177,4 +176,4 @@ def _verdict_document(verdict: Verdict | None) -> VerdictDocument | None:
 
 
 def _table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
-    return tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
+    return columns(rows, headers)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from tabulate import tabulate
-
 from e820pool.documents import Count, Document, FindingDocument, Part, document_text
+from e820pool.report.columns import columns
 from e820pool.report.map_diff import Change
 from e820pool.report.paint import plain
 from e820pool.report.table import human_size, type_label
@@ -195,12 +194,7 @@ def _summary(found: MapDiff, paint: Paint) -> str:
         )
         for one in changes
     ]
-    table = tabulate(
-        rows,
-        tablefmt="plain",
-        colalign=("left", "left", "left", "right", "left"),
-        disable_numparse=True,
-    )
+    table = columns(rows, right=(3,))
     head = paint("bold", f"different: {human_size(total)}; same: {same}")
     return head + "\n" + "\n".join(f"  {line}" for line in table.splitlines())
 

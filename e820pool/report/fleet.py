@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
-
 from e820pool.compat import JudgedOn, Verdict
 from e820pool.documents import Count, Document, Part, document_text
+from e820pool.report.columns import columns
 from e820pool.report.verdicts import judged_on_lines
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def fleet_text(
         for kernel in _kernels(counts)
     ]
     headers = ("kernel", *_WORDS, "most hosts have")
-    text = tabulate(rows, headers=headers, tablefmt="plain")
+    text = columns(rows, headers, right=range(1, 1 + len(_WORDS)))
     verdicts = [
         Verdict(kernel=kernel, verdict="unknown", judged_on=_judged_on(value))
         for kernel, value in reading.judged_on.items()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from tabulate import tabulate
-
 from e820pool.compat.documents import VerdictDocument
 from e820pool.documents import Count, Document, Pair, Part, Row, document_text
 from e820pool.extents import ExtentSet
 from e820pool.findings import counted
 from e820pool.handoff.budget import given_up_ram
 from e820pool.handoff.hot_add import KEPT_TYPES
+from e820pool.report.columns import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +48,7 @@ def parts_of(handoff: Handoff) -> list[tuple[str, int, int]]:
 def parts_table(handoff: Handoff) -> str:
     """Return each part with its address and size."""
     rows = [(what, f"{addr:#x}", size) for what, addr, size in parts_of(handoff)]
-    return tabulate(rows, headers=("part", "address", "bytes"), tablefmt="plain")
+    return columns(rows, ("part", "address", "bytes"), right=(2,))
 
 
 def handoff_text(handoff: Handoff, where: str) -> str:

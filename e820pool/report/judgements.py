@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tabulate import tabulate
-
 from e820pool.compat import Judgement, Verdict
 from e820pool.compat.documents import VerdictDocument
 from e820pool.documents import document_text
 from e820pool.report.chapters import VerdictsDocument
+from e820pool.report.columns import columns
 from e820pool.report.paint import plain
 from e820pool.report.verdicts import (
     judged_on_lines,
@@ -35,7 +34,7 @@ def judgements_text(
     ``paint`` adds colour to verdicts (:func:`e820pool.report.paint.painter`).
     """
     rows = [[painted_verdict(cell, paint) for cell in _row(one)] for one in found]
-    table = tabulate(rows, headers=_HEADERS, tablefmt="plain", disable_numparse=True)
+    table = columns(rows, _HEADERS)
     verdicts = [_verdict(one) for one in found]
     told, known = told_findings(verdicts), judged_on_lines(verdicts)
     return "\n".join(

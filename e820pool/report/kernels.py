@@ -6,11 +6,10 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
-
 from e820pool.documents import Count, Document, Part, document_text
 from e820pool.kernel.kernel_data import Behaviour
 from e820pool.kernel.profiles import all_behaviours, known_releases, profile_for
+from e820pool.report.columns import columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +95,7 @@ def _matrix(profiles: Sequence[Profile]) -> str:
     ]
     rows.append(["(table capacity)", *(str(profile.capacity) for profile in profiles)])
     headers = ("behaviour", *(profile.release for profile in profiles))
-    return tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
+    return columns(rows, headers)
 
 
 def behaviours_json(releases: Sequence[str]) -> str:
@@ -125,7 +124,7 @@ def images_text(images: Sequence[KernelImage], width: int | None = None) -> str:
         return "no kernel images here yet: run 'e820pool kernels fetch'"
     rows = [(one.name or one.release, one.version, one.path) for one in images]
     headers = ("kernel", "version", "image")
-    table = tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
+    table = columns(rows, headers)
     if width is None or max(map(len, table.split("\n"))) <= width:
         return table
     return "\n".join(

@@ -6,7 +6,6 @@ import shlex
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, UnsetType
-from tabulate import tabulate
 
 from e820pool.compat import JudgedOn, VerdictWord
 from e820pool.compat.file_load import FileLoadRow
@@ -20,6 +19,7 @@ from e820pool.documents import (
 )
 from e820pool.extents import ExtentSet
 from e820pool.findings import counted
+from e820pool.report.columns import columns
 from e820pool.report.verdicts import finding_line, judged_on_lines
 from e820pool.report.view import mem_range
 from e820pool.sources.manifest import DepositDocument
@@ -268,7 +268,7 @@ def _segments(plan: KexecPlan) -> list[str]:
         for s in image.segments
     ]
     headers = ("segment", "from", "to", "bytes")
-    table = tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True)
+    table = columns(rows, headers)
     return table.splitlines()
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tabulate import tabulate
-
 from e820pool.documents import Count, Document, FindingDocument, document_text
 from e820pool.extents import ExtentSet
 from e820pool.findings import counted
+from e820pool.report.columns import columns
 from e820pool.report.verdicts import finding_line
 from e820pool.sources.manifest import DepositDocument
 
@@ -33,7 +32,7 @@ def pool_text(result: RebuildResult) -> str:
         (f"{one.start_pfn:#x}", one.nr_pages, f"{one.owner:#x}")
         for one in list(result.ledger)[:_SHOWN]
     ]
-    table = tabulate(rows, headers=("base_pfn", "nr_pages", "owner"), tablefmt="plain")
+    table = columns(rows, ("base_pfn", "nr_pages", "owner"), right=(1,))
     more = len(result.ledger) - len(rows)
     head = (
         f"pool: {counted(result.ledger.extents.nr_pages, 'page')} in "

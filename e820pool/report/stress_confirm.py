@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
-
 from e820pool.documents import Count, Document, Part, Quantity, document_text, value_to
+from e820pool.report.columns import columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +61,7 @@ def confirm_text(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     ]
     headers = ("kernel", "limit", "where", "count", "model", "machine", "boot", "agree")
-    return tabulate(table, headers=headers, tablefmt="plain", disable_numparse=True)
+    return columns(table, headers)
 
 
 def confirm_json(rows: Sequence[Mapping[str, Any]]) -> str:

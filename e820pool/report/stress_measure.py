@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tabulate import tabulate
-
 from e820pool.documents import (
     Count,
     Document,
@@ -15,6 +13,7 @@ from e820pool.documents import (
     document_text,
     value_to,
 )
+from e820pool.report.columns import columns
 from e820pool.report.table import human_size
 from e820pool.stress.outcome import Sample
 
@@ -112,7 +111,7 @@ def _one_text(row: Mapping[str, Any]) -> str:
         for point in row["tenths"]
     ]
     headers = ("call", "measured", "simulated", "seeds", "error")
-    shown = tabulate(table, headers=headers, tablefmt="plain", disable_numparse=True)
+    shown = columns(table, headers)
     return (
         f"{head}\n{shown}\nwithin 15 %: {row['within_15_percent']} of {len(table)}; "
         f"between the seeds: {row['within_band']} of {len(table)}"

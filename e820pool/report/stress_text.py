@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
-
+from e820pool.report.columns import columns
 from e820pool.report.table import human_size
 from e820pool.stress.limits import LIMITS
 
@@ -39,11 +38,9 @@ def stress_text(results: Sequence[Mapping[str, Any]], workload: Workload) -> str
     parts = [head]
     if told:
         parts.append(
-            tabulate(
+            columns(
                 [_row(one) for one in told],
-                headers=("host", "policy", "seed", *_SHOWN, "most", "given up for 128"),
-                tablefmt="plain",
-                disable_numparse=True,
+                ("host", "policy", "seed", *_SHOWN, "most", "given up for 128"),
             )
         )
     parts += [

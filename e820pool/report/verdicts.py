@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tabulate import tabulate
-
+from e820pool.report.columns import columns
 from e820pool.report.paint import VERDICT_STYLES, plain
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def verdicts_text(verdicts: Sequence[Verdict], *, paint: Paint = plain) -> str:
     ``paint`` adds colour to verdicts (:func:`e820pool.report.paint.painter`).
     """
     rows = [[v.kernel, painted_verdict(v.verdict, paint), _ids(v)] for v in verdicts]
-    table = tabulate(rows, headers=_HEADERS, tablefmt="plain", disable_numparse=True)
+    table = columns(rows, _HEADERS)
     told = told_findings(verdicts)
     known = judged_on_lines(verdicts)
     return "\n".join(

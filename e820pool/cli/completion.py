@@ -132,8 +132,10 @@ def _kernels() -> Iterable[str]:
 
     installed = (one.version for one in installed_kernels())
     here = (one.name or one.version for one in (*cached_images(), *built_images()))
-    names = ("all", "running", "newest", *_releases(), *installed, *here)
-    return dict.fromkeys(names)
+    from e820pool.kernel.profiles import known_distributions  # noqa: PLC0415  numpy
+
+    named = (*_releases(), *known_distributions())
+    return dict.fromkeys(("all", "running", "newest", *named, *installed, *here))
 
 
 def _releases() -> Iterable[str]:

@@ -146,7 +146,13 @@ def window_notes(findings: Iterable[Finding], window: Span) -> tuple[Finding, ..
 
 
 def profile_notes(profile: Profile) -> tuple[Finding, ...]:
-    """Return how little is known of a release that nobody booted or read."""
+    """Return how little is known of a release that was not booted or read as it is."""
+    if profile.distribution:
+        message = (
+            f"{profile.release[:40]} is judged as its upstream release, but for what "
+            f"was read of {profile.distribution}; what was not read may differ"
+        )
+        return (Finding(id="profile-distribution", level="note", message=message),)
     if profile.checked != "unverified":
         return ()
     message = (

@@ -17,6 +17,7 @@ __all__ = (
     "Behaviour",
     "Checked",
     "ConfigValue",
+    "Distribution",
     "KernelData",
     "NamedRelease",
     "ReleaseKey",
@@ -315,7 +316,11 @@ def _validate_range(found: Behaviour, name: str) -> None:
 # Named releases and options; every other file holds behaviours.
 _RELEASES_FILE = "releases.toml"
 
+# Distributions' kernels, where they differ from the release whose number they have.
+_DISTRIBUTIONS_FILE = "distributions.toml"
+
 _SCHEMA = 1
+_DISTRIBUTION_KEYS = {"name", "read_of", "shows", "lacks", "config", "checked"}
 _RELEASE_KEYS = {"name", "checked", "config", "note"}
 _CHECKED = ("booted", "read", "unverified")
 
@@ -331,18 +336,47 @@ class NamedRelease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """A distribution's kernel: an upstream release with what was read to differ.
+
+    Attributes:
+        name: that release, and a mark that its versions have: ``4.18-el8``.
+        read_of: whose source was read, for people.
+        shows, lacks: behaviours that it has and its release has not, and the reverse.
+        config: options of which it has another value.
+        checked: how that is known.
+    """
+
+    name: str
+    read_of: str
+    shows: frozenset[str]
+    lacks: frozenset[str]
+    config: Mapping[str, ConfigValue]
+    checked: str
+
+    def is_kernel(self, release: str) -> bool:
+        """Return whether ``4.18.0-477.10.1.el8_8.x86_64`` is one of its kernels."""
+        base, _, mark = self.name.partition("-")
+        return parse_release(release) == parse_release(base) and bool(
+            re.search(rf"(?<![0-9A-Za-z]){mark}(?![0-9A-Za-z])", release, re.ASCII)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KernelData:
     """Hold everything that is known of kernels.
 
     Attributes:
         behaviours: in the order of the files.
         releases: oldest first.
+        distributions: those that were read, in the order of their file.
         config: every option that matters, with its default.
         series: ``2.6``, ``3`` ... to the last minor release of each.
     """
 
     behaviours: tuple[Behaviour, ...]
     releases: tuple[NamedRelease, ...]
+    distributions: tuple[Distribution, ...]
     config: Mapping[str, ConfigValue]
     series: Mapping[str, int]
 
@@ -351,7 +385,8 @@ def parse_kernel_data(texts: Mapping[str, str]) -> KernelData:
     """Return what the files say.
 
     Args:
-        texts: file name to text; ``releases.toml`` and any number of others.
+        texts: file name to text; ``releases.toml``, ``distributions.toml`` if there
+            is one, and any number of others.
 
     Raises:
         InputError: a file is missing, is no TOML, or holds what it may not;
@@ -362,6 +397,7 @@ def parse_kernel_data(texts: Mapping[str, str]) -> KernelData:
     if top is None:
         raise InputError(f"{_RELEASES_FILE} is missing")
     config = _options(top)
+    vendors = tables.pop(_DISTRIBUTIONS_FILE, None)
     releases = [_release(r, config) for r in _records(_RELEASES_FILE, top, "release")]
     behaviours = [
         behaviour_of(record, name)
@@ -373,6 +409,7 @@ def parse_kernel_data(texts: Mapping[str, str]) -> KernelData:
     return KernelData(
         behaviours=tuple(behaviours),
         releases=tuple(sorted(releases, key=lambda r: r.key)),
+        distributions=_distributions(vendors, {b.id: b for b in behaviours}, config),
         config=MappingProxyType(config),
         series=MappingProxyType(_series(top)),
     )
@@ -427,6 +464,49 @@ def _release(record: dict[str, Any], default: dict[str, ConfigValue]) -> NamedRe
         name=name,
         checked=checked,
         config=MappingProxyType({**default, **config_of(options, default)}),
+    )
+
+
+def _distributions(
+    table: dict[str, Any] | None,
+    behaviours: Mapping[str, Behaviour],
+    default: dict[str, ConfigValue],
+) -> tuple[Distribution, ...]:
+    if table is None:
+        return ()
+    records = list(_records(_DISTRIBUTIONS_FILE, table, "distribution"))
+    found = tuple(_distribution(one, behaviours, default) for one in records)
+    _validate_names("distribution", [one.name for one in found])
+    return found
+
+
+def _distribution(
+    record: dict[str, Any],
+    behaviours: Mapping[str, Behaviour],
+    default: dict[str, ConfigValue],
+) -> Distribution:
+    where = f"{_DISTRIBUTIONS_FILE}: distribution {record.get('name')!r}"
+    wrong = sorted((record.keys() | {"config"}) ^ _DISTRIBUTION_KEYS)
+    if wrong:
+        raise InputError(f"{where}: {wrong[0]!r} is missing or not a key")
+    if record["checked"] not in _CHECKED:
+        raise InputError(
+            f"{where}: checked {record['checked']!r} is none of {_CHECKED}"
+        )
+    key = parse_release(record["name"].partition("-")[0])
+    for word, is_shown in (("shows", True), ("lacks", False)):
+        for name in record[word]:
+            one = behaviours.get(name)
+            if one is None or one.holds_in(key) == is_shown:
+                raise InputError(f"{where}: {word} {name!r}, which is no difference")
+    options = record.get("config", {})
+    return Distribution(
+        name=record["name"],
+        read_of=record["read_of"],
+        shows=frozenset(record["shows"]),
+        lacks=frozenset(record["lacks"]),
+        config=MappingProxyType(config_of(options, default)),
+        checked=record["checked"],
     )
 
 

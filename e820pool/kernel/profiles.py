@@ -23,13 +23,14 @@ from e820pool.kernel.kernel_data import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from e820pool.kernel.kernel_data import Behaviour, ConfigValue
+    from e820pool.kernel.kernel_data import Behaviour, ConfigValue, Distribution
 
 __all__ = (
     "ConfigFrom",
     "Profile",
     "all_behaviours",
     "assuming",
+    "known_distributions",
     "known_releases",
     "profile_for",
     "profile_without_model",
@@ -67,6 +68,8 @@ class Profile:
         update: the z of X.Y.z, None where it is not known: then as the newest.
         given_options: the options of ``config`` that are known; the others are assumed.
         config_from: where they came from.
+        distribution: whose kernel it is, for people, as ``RHEL 8.0 to 8.9``; "" for
+            an upstream release, or where nobody read what a distribution changed.
         image_sha256: of the image in which the release was recognised, "" without one.
     """
 
@@ -79,6 +82,7 @@ class Profile:
     update: int | None = None
     given_options: frozenset[str] = frozenset()
     config_from: ConfigFrom = "assumed"
+    distribution: str = ""
     image_sha256: str = ""
 
     def has(self, behaviour: str) -> bool:
@@ -101,6 +105,11 @@ def known_releases() -> tuple[str, ...]:
     return tuple(r.name for r in _data().releases)
 
 
+def known_distributions() -> tuple[str, ...]:
+    """Return the distributions' kernels of which it was read how they differ."""
+    return tuple(one.name for one in _data().distributions)
+
+
 def profile_for(
     release: str, config: Mapping[str, Any] | None = None, version: str = ""
 ) -> Profile:
@@ -109,6 +118,7 @@ def profile_for(
     A release between two named ones has the behaviours of its own range and the
     configuration of the earlier one. Where a stable update changed something,
     ``6.12.60`` has what 6.12.60 had, and a bare ``6.12`` what the newest 6.12.y has.
+    ``4.18-el8`` and ``4.18.0-477.10.1.el8_8.x86_64`` have what RHEL 8 changed.
 
     Args:
         release: X.Y with anything behind it, or 2.6.Z.
@@ -125,6 +135,10 @@ def profile_for(
         >>> profile_for("6.1", {"NODES_SHIFT": 6}).capacity
         320
         >>> profile_for("6.1").has("append-needs-two")
+        True
+        >>> profile_for("4.18").has("first-mib-reserved")
+        False
+        >>> profile_for("4.18-el8").has("first-mib-reserved")
         True
     """
     profile = _profile(release, stable_update(version or release), ())
@@ -174,18 +188,29 @@ def _profile(
 ) -> Profile:
     data, key = _data(), parse_release(release)
     named = _validate_known(data, release, key)
-    config = MappingProxyType({**named.config, **dict(changed)})
     held = frozenset(b.id for b in data.behaviours if b.holds_in(key, update))
-    exact = named.key == key
+    checked = named.checked if named.key == key else "unverified"
+    options = dict(named.config)
+    vendor = _distribution(data, release)
+    if vendor is not None:
+        held = held - vendor.lacks | vendor.shows
+        checked = vendor.checked
+        options |= vendor.config
+    config = MappingProxyType({**options, **dict(changed)})
     return Profile(
         release=release,
         behaviours=held,
         config=config,
-        checked=named.checked if exact else "unverified",
+        checked=checked,
+        distribution=vendor.read_of if vendor is not None else "",
         capacity=_capacity(held, config),
         never_merge=_never_merge(held),
         update=update,
     )
+
+
+def _distribution(data: KernelData, release: str) -> Distribution | None:
+    return next((one for one in data.distributions if one.is_kernel(release)), None)
 
 
 def _validate_known(data: KernelData, release: str, key: ReleaseKey) -> NamedRelease:

@@ -14,6 +14,7 @@ from e820pool.kernel.kernel_data import (
 )
 from e820pool.kernel.profiles import (
     all_behaviours,
+    known_distributions,
     known_releases,
     profile_for,
     with_config,
@@ -302,3 +303,54 @@ def test_wrong_data_is_named(files, message):
 def test_the_wheel_would_hold_what_the_source_tree_holds():
     texts = {p.name: p.read_text(encoding="utf-8") for p in SPECS.glob("*.toml")}
     assert parse_kernel_data(texts).behaviours == all_behaviours()
+
+
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [
+        ("4.18.0-477.10.1.el8_8.x86_64", "4.18-el8"),
+        ("5.14.0-427.13.1.el9_4.x86_64", "5.14-el9"),
+        ("3.10.0-1160.el7.x86_64", "3.10-el7"),
+    ],
+)
+def test_a_distribution_s_version_has_what_was_read_of_it(version, name):
+    assert name in known_distributions()
+    upstream = profile_for(name.partition("-")[0])
+    ours, named = profile_for(version), profile_for(name)
+    assert ours.behaviours == named.behaviours != upstream.behaviours
+    assert ours.distribution.startswith("RHEL")
+    assert (ours.checked, upstream.distribution) == ("read", "")
+
+
+@pytest.mark.parametrize("version", ["4.18.0-el80", "4.18.0-xel8", "4.19.0-1.el8"])
+def test_another_kernel_is_none_of_a_distribution_s(version):
+    assert not profile_for(version).distribution
+
+
+VENDORS = """
+schema = 1
+[[distribution]]
+name = "4.4-vendor"
+read_of = "a vendor's 4.4.1"
+shows = []
+lacks = ["one"]
+checked = "read"
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('lacks = ["one"]', 'lacks = ["two"]', "'two', which is no difference"),
+        ("shows = []", 'shows = ["one"]', "'one', which is no difference"),
+        ('"read"', '"heard"', "checked 'heard' is none of"),
+        ("shows = []\n", "", "'shows' is missing"),
+        ("shows", "show", "'show' is missing or not a key"),
+    ],
+)
+def test_a_damaged_distribution_is_refused_by_name(old, new, message):
+    files = {"releases.toml": RELEASES, "behaviours-x.toml": BEHAVIOURS}
+    whole = parse_kernel_data({**files, "distributions.toml": VENDORS})
+    assert whole.distributions[0].lacks == {"one"}
+    with pytest.raises(InputError, match=message):
+        parse_kernel_data({**files, "distributions.toml": VENDORS.replace(old, new)})

@@ -1,7 +1,7 @@
 """A guest that can run e820pool itself: this Python, its libraries, this package.
 
 Nothing is fetched: the interpreter that runs the tests, the standard library without
-what no program of ours needs, NumPy, construct, msgspec and the package go into an
+what no program of ours needs, NumPy, construct, tabulate and the package go into an
 initramfs as they lie here. Sources are compiled ahead, or emulated guests would spend
 minutes on it.
 """
@@ -32,7 +32,7 @@ LEFT_OUT = {
 }
 # Extension modules that draw in the libraries of a desktop.
 DESKTOP = ("_tkinter", "_sqlite3", "_curses", "_test", "_codecs_", "_dbm", "_gdbm")
-PACKAGES = ("numpy", "numpy.libs", "construct", "msgspec")
+PACKAGES = ("numpy", "numpy.libs", "construct", "msgspec", "tabulate")
 
 
 def python_entries(folder):

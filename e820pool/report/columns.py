@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
 __all__ = ("columns",)
 
-_GAP = "  "
-_AROUND = 2  # a column is wider than its headline
 _PAINT = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -38,23 +36,17 @@ def columns(
     return "\n".join(line for row in cells for line in _block(row, headers))
 
 
+# tabulate is imported here: it costs 20 ms, and not every command prints a table.
 def _aligned(
     rows: Sequence[Sequence[str]], headers: Sequence[str], right: Collection[int]
 ) -> Iterator[str]:
-    widths = [len(header) + _AROUND for header in headers] or [0] * len(rows[0])
-    for row in rows:
-        widths = [max(one) for one in zip(widths, map(_shown, row), strict=True)]
-    for row in (*([headers] if headers else []), *rows):
-        padded = (
-            _padded(cell, widths[at], is_right=at in right)
-            for at, cell in enumerate(row)
-        )
-        yield _GAP.join(padded).rstrip()
+    from tabulate import tabulate  # noqa: PLC0415
 
-
-def _padded(cell: str, width: int, *, is_right: bool) -> str:
-    blanks = " " * (width - _shown(cell))
-    return blanks + cell if is_right else cell + blanks
+    sides = ["right" if at in right else "left" for at in range(len(headers))]
+    found = tabulate(
+        rows, headers, "plain", colalign=sides if rows else (), disable_numparse=True
+    )
+    return map(str.rstrip, found.split("\n"))
 
 
 def _block(row: Sequence[str], headers: Sequence[str]) -> Iterator[str]:

@@ -13,7 +13,16 @@ from e820pool.cli.commands import COMMANDS, load_command
 from e820pool.cli.main import build_parser
 
 NAMES = list(COMMANDS)
-HEAVY = ("numpy", "construct", "msgspec", "json", "tomllib", "subprocess", "tempfile")
+HEAVY = (
+    "numpy",
+    "construct",
+    "msgspec",
+    "tabulate",
+    "json",
+    "tomllib",
+    "subprocess",
+    "tempfile",
+)
 
 
 def test_the_commands_of_the_design_are_there():

@@ -11,6 +11,7 @@ __all__ = (
     "Finding",
     "Level",
     "counted",
+    "one_line",
     "worst_level",
 )
 
@@ -55,3 +56,11 @@ def counted(count: int, noun: str) -> str:
     plural = "ies" if noun.endswith("ry") else "s"
     stem = noun[:-1] if noun.endswith("ry") else noun
     return f"{count} {noun}" if count == 1 else f"{count} {stem}{plural}"
+
+
+def one_line(text: str) -> str:
+    """Return a text of another's making, a name or a message, without line breaks.
+
+    What is not printable is written as Python writes it: no line of ours can be forged.
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from e820pool.findings import one_line
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable
@@ -152,13 +154,10 @@ class Console:
         raw.write(data)
 
     def note(self, text: str) -> None:
-        """Print a remark on stderr at once, unless quiet."""
+        """Print a remark of one line on stderr at once, unless quiet."""
         if self.quiet:
             return
-        if self.above is not None:
-            self.above(_CONTROL.sub(_visible, text))
-        else:
-            self._tell(text)
+        (self.above or self._tell)(one_line(text))
 
     def findings(self, findings: Iterable[Finding]) -> None:
         """Keep findings for :meth:`finish`; under JSON they are in the result."""
@@ -171,7 +170,7 @@ class Console:
             if finding.level != "note" or not self.quiet:
                 text = f"{finding.level}: {finding.message} [{finding.id}]"
                 width = _width_of(self.err)
-                self._tell(folded(_one_line(text), width) if width else _one_line(text))
+                self._tell(folded(one_line(text), width) if width else one_line(text))
 
     def beside_error(self) -> list[str]:
         """Return what was read, where a failure may come from having read another."""
@@ -186,7 +185,7 @@ class Console:
 
             self._tell(json.dumps({"schema": 1, "error": text}))
         else:
-            self._tell(f"e820pool: {_one_line(text)}")
+            self._tell(f"e820pool: {one_line(text)}")
 
     # Where nobody hears, the exit status is all that is left: it stays what it is.
     def _tell(self, text: str) -> None:
@@ -241,8 +240,3 @@ def _encodable(text: str, stream: IO[str]) -> str:
     except UnicodeEncodeError:
         return text.encode(encoding, "backslashreplace").decode(encoding)
     return text
-
-
-# An argument may hold a newline, and a message stays one line.
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -92,7 +92,9 @@ def lab_kernels(text: str) -> list[KernelFile]:
     from e820pool.loading.kernel_file import KernelFile  # noqa: PLC0415
 
     if text != "all":
-        names = [part.strip() for part in text.split(",") if part.strip()]
+        # The name of a file may have commas.
+        parts = [text] if Path(text).is_file() else text.split(",")
+        names = [part.strip() for part in parts if part.strip()]
         if not names:
             raise UsageError(f"--kernel {text!r} names no kernel")
         return [_kernel(name) for name in names]

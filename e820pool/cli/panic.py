@@ -48,8 +48,8 @@ def run_panic(
         if args.load and (plan.verdict.verdict == "safe" or args.force):
             said = load_panic(plan)
             _show(args, console, plan, (), "loaded")
-            if said:
-                console.note(said)
+            for line in said.splitlines():
+                console.note(line)
             console.out.flush()
             trial.succeeded = True
             return status.DONE

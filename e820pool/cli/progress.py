@@ -8,6 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+from e820pool.findings import one_line
+
 if TYPE_CHECKING:
     from e820pool.cli.console import Console
 
@@ -128,7 +130,7 @@ class Progress:
     def _update(self, *, now: bool = False) -> None:
         if self._drawn is not None and (now or self._at >= self._told + _TELL_SECONDS):
             self._told = self._at
-            self._drawn.update(0, description=self._what, **self._numbers())
+            self._drawn.update(0, description=one_line(self._what), **self._numbers())
 
     def _numbers(self) -> dict[str, Any]:
         return {
@@ -143,7 +145,7 @@ class Progress:
             if self._timer is None:
                 return
             drawn = _bar(self._console)
-            drawn.add_task(self._what, **self._numbers())
+            drawn.add_task(one_line(self._what), **self._numbers())
             drawn.start()
             # Its clock starts late: what it shows counts from our start.
             drawn.tasks[0].start_time -= time.monotonic() - self._started

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.cli.status import UnknownKernelError, UsageError
 from e820pool.errors import InputError
+from e820pool.findings import one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -234,12 +235,13 @@ def _is_image(text: str) -> bool:
 def _release(text: str) -> Target:
     from e820pool.kernel.profiles import profile_for  # noqa: PLC0415  numpy
 
+    name = one_line(text)
     try:
-        return Target(name=text, profile=_as_it_runs(profile_for(text)))
+        return Target(name=name, profile=_as_it_runs(profile_for(text)))
     except InputError as exc:
         named = "an image is named with its folder, as ./vmlinuz"
         more = "" if text[:1].isdigit() else f"; {named}"
-        return Target(name=text, profile=None, reason=f"{exc}{more}")
+        return Target(name=name, profile=None, reason=f"{exc}{more}")
 
 
 # The exact version of the kernel that runs here names that very kernel.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.errors import BadImageError, InputError
+from e820pool.findings import one_line
 from e820pool.kernel.kernel_data import parse_release, stable_update
 from e820pool.kernel.profiles import ConfigFrom, profile_for, with_config
 from e820pool.sources.files import read_file
@@ -56,16 +57,16 @@ def read_kernel_file(path: Path) -> KernelFile:
     Raises:
         InputError, BadImageError: it cannot be read, is empty or absurdly long.
     """
-    data = read_file(path)
+    data, name = read_file(path), one_line(str(path))
     # /boot/vmlinuz may be a link to a name with a release in it.
     for image in dict.fromkeys((path, path.resolve())):
         for beside in _configs_of(image):
             if beside != image and beside.is_file():
                 text = read_file(beside, empty=True).decode("utf-8", "replace")
                 if text and not _is_of_another(text, data):
-                    return KernelFile(name=str(path), image=data, config=text)
+                    return KernelFile(name=name, image=data, config=text)
     return KernelFile(
-        name=str(path), image=data, config=_carried(data), config_from="inside"
+        name=name, image=data, config=_carried(data), config_from="inside"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from e820pool.abi.boot_params import BootParams, encode_boot_params
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
     from e820pool.memory_map import MemoryMap
 
 __all__ = ("boot_params_blob", "split_blob", "write_boot_params_tree")
-
-# Every file of such a tree.
-_OURS = re.compile(r"data|version|setup_data/\d+/(type|data)")
 
 
 def boot_params_blob(memory_map: MemoryMap) -> bytes:
@@ -54,5 +50,5 @@ def split_blob(memory_map: MemoryMap) -> dict[str, bytes]:
 
 
 def write_boot_params_tree(memory_map: MemoryMap, path: str | Path) -> None:
-    """Write ``split_blob``'s files; InputError if another thing is there."""
-    write_tree(path, split_blob(memory_map), ours=_OURS)
+    """Write ``split_blob``'s files; InputError if anything is there."""
+    write_tree(path, split_blob(memory_map))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from e820pool.documents import Count, Document, FindingDocument, Part, document_text
+from e820pool.findings import one_line
 from e820pool.report.columns import columns
 from e820pool.report.map_diff import Change
 from e820pool.report.paint import plain
@@ -107,7 +108,7 @@ def _names(found: MapDiff, width: int) -> str:
         count = f"  ({_count(len(one), 'entry', 'entries')})"
         room = max(width - 3 - len(count), 20)
         # The end of a path tells more than its start.
-        name = one.origin
+        name = one_line(one.origin)
         if len(name) > room:
             name = "..." + name[3 - room :]
         lines.append(f"{letter}  {name}{count}")

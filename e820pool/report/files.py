@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +15,6 @@ from e820pool.errors import InputError
 from e820pool.report.scratch import scratch_folder, undisturbed
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ("write_file", "write_tree")
@@ -39,13 +40,27 @@ def write_file(path: str | Path, data: bytes | str) -> None:
         if _is_stream(target):
             _write_stream(target, raw)
             return
-        place = Path(os.path.realpath(target))
+        place = _behind_links(target)
         old = place.stat() if place.exists() else None
         mode = 0o666 & ~_umask() if old is None else stat.S_IMODE(old.st_mode)
         replace_file(place, raw, mode=mode)
         if old is not None:
-            with suppress(PermissionError):
-                os.chown(place, old.st_uid, old.st_gid)
+            _give_to(place, old)
+
+
+# A link in a circle names nothing, and would be taken for a file to replace.
+def _behind_links(target: Path) -> Path:
+    place = Path(os.path.realpath(target))
+    if place.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    if not place.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "", str(place))
+    return place
+
+
+def _give_to(place: Path, old: os.stat_result) -> None:
+    with suppress(PermissionError):
+        os.chown(place, old.st_uid, old.st_gid)
 
 
 # Renaming over a device or a pipe would replace it, and over a link of /proc the file
@@ -66,12 +81,13 @@ def _write_stream(target: Path, raw: bytes) -> None:
 # The descriptor of this process that a path names (proc(5): /proc/PID/fd), if any:
 # only through it is the shell's own offset kept.
 def _descriptor(target: Path) -> int | None:
+    own = re.compile(rf"/proc/(self|{os.getpid()})(/task/\d+)?/fd")
     for _ in range(_MAX_LINKS):
+        folder = os.path.realpath(target.parent)
+        if own.fullmatch(folder) and target.name.isdecimal():
+            return int(target.name)
         if not target.is_symlink():
             return None
-        folder = os.path.realpath(target.parent)
-        if folder in {f"/proc/{os.getpid()}/fd", "/proc/self/fd"}:
-            return int(target.name)
         target = Path(folder) / target.readlink()
     return None
 
@@ -80,7 +96,7 @@ def write_tree(
     path: str | Path,
     files: Mapping[str, bytes],
     *,
-    ours: re.Pattern[str],
+    ours: re.Pattern[str] | None = None,
     is_ours: Callable[[Path], bool] = lambda _path: True,
 ) -> None:
     """Write a directory of files; an old one of ours at ``path`` is replaced.
@@ -89,9 +105,9 @@ def write_tree(
         path: the directory; its parent must exist.
         files: relative name, with ``/`` between parts, to content.
         ours: fits the relative name of every file of such a directory. One that has
-            any other file, or a link, is not replaced.
+            any other file, or a link, is not replaced; without a pattern, none is.
         is_ours: whether the content, too, is that of such a directory. An empty one
-            may always be filled.
+            may always be filled. A replaced one keeps its mode.
 
     Raises:
         InputError: something else is there, or the directory cannot be written.
@@ -100,8 +116,13 @@ def write_tree(
     with _failing_as(target):
         _validate_replaceable(target, ours, is_ours)
         with scratch_folder(TEMPORARY_PREFIX, target.parent) as made:
-            made.chmod(0o777 & ~_umask())
             _fill(made, files)
+            if target.is_dir():
+                old = target.stat()
+                made.chmod(stat.S_IMODE(old.st_mode))
+                _give_to(made, old)
+            else:
+                made.chmod(0o777 & ~_umask())
             _exchange(made, target)
 
 
@@ -113,7 +134,7 @@ def _fill(directory: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _validate_replaceable(
-    target: Path, ours: re.Pattern[str], is_ours: Callable[[Path], bool]
+    target: Path, ours: re.Pattern[str] | None, is_ours: Callable[[Path], bool]
 ) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise InputError(
@@ -122,6 +143,11 @@ def _validate_replaceable(
         )
     if not target.is_dir() or not any(target.iterdir()):
         return
+    if ours is None:
+        raise InputError(
+            f"{str(target)!r} is not empty, and nothing in it says that it is of "
+            "e820pool: not replaced, give another name"
+        )
     foreign = _first_foreign(target, ours)
     if foreign is not None:
         raise InputError(
@@ -179,7 +205,8 @@ def _failing_as(target: Path) -> Iterator[None]:
     except OSError as exc:
         reason = (exc.strerror or str(exc)).lower()
         if isinstance(exc, FileNotFoundError):
-            reason = f"there is no folder {str(target.parent)!r}, make it first"
+            folder = Path(exc.filename or target).parent
+            reason = f"there is no folder {str(folder)!r}, make it first"
         raise InputError(
             f"cannot write {str(target)!r}: {reason}",
             ident="not-writable" if isinstance(exc, PermissionError) else "",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from e820pool.compat import JudgedOn, Verdict
 from e820pool.documents import Count, Document, Part, document_text
+from e820pool.findings import one_line
 from e820pool.report.columns import columns
 from e820pool.report.verdicts import judged_on_lines
 
@@ -171,7 +172,7 @@ def fleet_json(
 def _remarks(reading: Reading) -> Iterator[str]:
     for ident, hosts in reading.notes.items():
         more = f" and {len(hosts) - _SHOWN} more" * (len(hosts) > _SHOWN)
-        yield f"{ident}: {', '.join(hosts[:_SHOWN])}{more}"
+        yield f"{ident}: {', '.join(map(one_line, hosts[:_SHOWN]))}{more}"
 
 
 # In the order of the first host's verdicts, which is that of the releases.

@@ -11,7 +11,7 @@ from e820pool.errors import E820PoolError
 from e820pool.loading.kexec_tree import memmap_files
 from e820pool.report.files import write_tree
 from e820pool.sources.files import read_file
-from e820pool.sources.handoff_dir import MANIFEST
+from e820pool.sources.handoff_dir import MANIFEST, validate_listed
 from e820pool.sources.manifest import (
     DepositDocument,
     HandoffDocument,
@@ -83,7 +83,7 @@ def write_handoff(handoff: Handoff, path: StrPath) -> None:
 def _has_our_manifest(path: Path) -> bool:
     try:
         text = read_file(path / MANIFEST).decode()
-        parse_manifest(text, MANIFEST)
+        validate_listed(path, parse_manifest(text, MANIFEST))
     except (E820PoolError, UnicodeDecodeError):
         return False
     return True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from e820pool.compat.documents import VerdictDocument
 from e820pool.documents import Count, Document, Pair, Part, Row, document_text
 from e820pool.extents import ExtentSet
-from e820pool.findings import counted
+from e820pool.findings import counted, one_line
 from e820pool.handoff.budget import given_up_ram
 from e820pool.handoff.hot_add import KEPT_TYPES
 from e820pool.report.columns import columns
@@ -57,7 +57,7 @@ def handoff_text(handoff: Handoff, where: str) -> str:
     spill = (
         f", {entries - in_page} of them in SETUP_E820_EXT" if entries > in_page else ""
     )
-    nr_deposits = len(handoff.ledger)
+    where, nr_deposits = one_line(where), len(handoff.ledger)
     plural = "" if nr_deposits == 1 else "s"
     return (
         f"{where}: {entries} e820 entries{spill}; {nr_deposits} deposit{plural}, "

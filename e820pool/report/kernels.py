@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from e820pool.documents import Count, Document, Part, document_text
+from e820pool.findings import one_line
 from e820pool.kernel.kernel_data import Behaviour
 from e820pool.kernel.profiles import all_behaviours, known_releases, profile_for
 from e820pool.report.columns import columns
@@ -122,7 +123,10 @@ def images_text(images: Sequence[KernelImage], width: int | None = None) -> str:
     """Return the images as a table, or in two lines each, or how to get some."""
     if not images:
         return "no kernel images here yet: run 'e820pool kernels fetch'"
-    rows = [(one.name or one.release, one.version, one.path) for one in images]
+    rows = [
+        (one.name or one.release, one.version, one_line(str(one.path)))
+        for one in images
+    ]
     headers = ("kernel", "version", "image")
     table = columns(rows, headers)
     if width is None or max(map(len, table.split("\n"))) <= width:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from e820pool.loading.kexec_tree import memmap_files
@@ -15,10 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ("write_memmap_tree",)
 
-# Every file of such a tree.
-_OURS = re.compile(r"\d+/(start|end|type)")
-
 
 def write_memmap_tree(memory_map: MemoryMap, path: str | Path) -> None:
-    """Write the tree; InputError if another thing is there or it cannot be written."""
-    write_tree(path, memmap_files(memory_map.rows()), ours=_OURS)
+    """Write the tree; InputError if anything is there or it cannot be written."""
+    write_tree(path, memmap_files(memory_map.rows()))

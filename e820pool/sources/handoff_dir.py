@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from e820pool.abi.boot_params import BootParams
     from e820pool.memory_map import MemoryMap
 
-__all__ = ("MANIFEST", "is_handoff_dir", "read_handoff")
+__all__ = ("MANIFEST", "is_handoff_dir", "read_handoff", "validate_listed")
 
 MANIFEST = "manifest.json"  #: What a handoff directory has.
 _PAGE = "boot_params.bin"
@@ -86,7 +86,7 @@ def _of_manifest(path: Path) -> Handoff:
     origin = str(path / MANIFEST)
     text = read_inside(path / MANIFEST).decode("utf-8", "replace")
     manifest = parse_manifest(text, origin)
-    _validate_listed(path, manifest)
+    validate_listed(path, manifest)
     page = parse_page(read_part(path, manifest.boot_params), manifest.boot_params.file)
     nodes = [parse_node(read_part(path, part)) for part in manifest.nodes]
     addrs = [part.addr for part in manifest.nodes]
@@ -156,8 +156,11 @@ def _read_page(path: Path) -> BootParams:
     return parse_page(read_file(path), str(path))
 
 
-def _validate_listed(path: Path, manifest: Manifest) -> None:
-    # A part that the manifest does not name would be lost without a word.
+def validate_listed(path: Path, manifest: Manifest) -> None:
+    """Raise BadImageError for a part that the manifest does not name.
+
+    It would be lost without a word.
+    """
     listed = {part.file for part in (manifest.boot_params, *manifest.nodes)}
     listed |= {manifest.cmdline.file} if manifest.cmdline else set()
     for name in sorted(list_names(path)):

@@ -637,6 +637,16 @@ def test_only_what_is_reserved_is_called_so(encoding, told, run, machine, out):
     assert told in run("build", machine, *words, "-o", out).out
 
 
+def test_a_handoff_with_a_part_that_its_manifest_does_not_name_stays(
+    ok, refused, machine, out
+):
+    words = ("build", machine, "--deposit", "1G+2M", "-o", out)
+    ok(*words)
+    (out / "setup_data-7.bin").write_text("mine")
+    assert "is a directory of something else" in refused(3, *words)
+    assert (out / "setup_data-7.bin").read_text() == "mine"
+
+
 def test_a_folder_with_a_manifest_of_something_else_stays(refused, machine, out):
     """`build -o .` in a browser extension's checkout took it, .git with it."""
     git, manifest = out / ".git", out / "manifest.json"

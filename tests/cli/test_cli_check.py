@@ -266,6 +266,8 @@ def test_a_file_called_like_a_release_is_meant_only_with_its_folder(
     assert run("check", "h", "--kernel", "./6.1").out.startswith("kernel")
     done = run("check", "h", "--kernel", "a,b", "--format", "json")
     assert [one["kernel"] for one in done.json["verdicts"]] == ["a,b"]
+    words = ("--dry-run", "--keep", "kept")
+    assert "kept/stub.elf" in run("boot", "h", "--kernel", "a,b", *words).out
 
 
 def test_a_kernel_without_room_has_no_verdict(run, tmp_path):

@@ -106,6 +106,21 @@ def test_a_tree_needs_a_folder(run, machine, tmp_path):
         assert rows_of(again) == list(ROWS)
 
 
+@pytest.mark.parametrize(
+    ("form", "name"), [("memmap-tree", "0/type"), ("boot-params-tree", "data")]
+)
+def test_a_folder_that_only_has_the_names_of_a_tree_is_not_replaced(
+    run, machine, tmp_path, form, name
+):
+    mine = tmp_path / "mine" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("years of work")
+    done = run("show", machine, "-o", tmp_path / "mine", "--format", form)
+    assert (done.code, done.out) == (3, "")
+    assert "is not empty, and nothing in it says that it is of e820pool" in done.err
+    assert mine.read_text() == "years of work"
+
+
 def test_a_log_is_read_from_standard_input(ok, stdin):
     stdin(LOG.encode())
     assert ok("show", "-", "--format", "json").json["entries"] == LOG_ROWS

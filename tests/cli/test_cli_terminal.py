@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+import rawbytes
 from rawhandoff import ROWS, map_file, with_reserved
 from terminal import on_terminal
 
@@ -101,6 +102,56 @@ def test_no_file_moves_the_cursor(run, tmp_path, color):
         done = run(*words, "--color", color)
         for stream in (CODES.sub("", done.out), done.err):
             assert not set(stream) & set(HOSTILE[0] + HOSTILE[4] + HOSTILE[7:])
+
+
+FORGED = "x\nFORGED: safe"
+
+
+@pytest.fixture
+def forged(machine, run, tmp_path):
+    """Return commands that are given names with a line break in them, by command."""
+    name = tmp_path / FORGED
+    map_file(name)
+    kernel = tmp_path / f"k{FORGED}"
+    kernel.write_bytes(rawbytes.bzimage())
+    out, keep = tmp_path / "out", ("--keep", tmp_path / f"d{FORGED}")
+    run("build", machine, "-o", out, "--deposit", "1G+2M")
+    hosts = tmp_path / "hosts"
+    hosts.mkdir()
+    map_file(hosts / FORGED)
+    (hosts / f"y{FORGED}").write_text("junk")
+    rows = [list(row) for row in ROWS]
+    bad = [{"id": FORGED, "e820": rows}, {"id": FORGED, "e820": rows}, {"id": FORGED}]
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text("".join(json.dumps(one) + "\n" for one in bad))
+    return {
+        "diff": ("diff", name, machine),
+        "diff the same": ("diff", name, name),
+        "build": ("build", name, "--deposit", "1G+2M", "-o", f"{out}{FORGED}"),
+        "check": ("check", out, "--kernel", f"6.1{FORGED}"),
+        "check another": ("check", out, "--kernel", f"no{FORGED}"),
+        "check an image": ("check", out, "--kernel", kernel),
+        "compare": ("compare", machine, "--deposit", "1G+2M", "--kernel", kernel),
+        "predict": ("predict", out, "--kernel", kernel),
+        "report": ("report", out, "--format", "mail", "--title", FORGED),
+        "a folder of hosts": ("fleet", hosts, "--kernel", "6.1"),
+        "lines of hosts": ("fleet", lines, "--kernel", "6.1"),
+        "dry run": ("boot", out, "--kernel", kernel, "--dry-run", *keep),
+    }
+
+
+NAMED = (
+    *("diff", "diff the same", "build", "check", "check another", "check an image"),
+    *("compare", "predict", "report", "a folder of hosts", "lines of hosts", "dry run"),
+)
+
+
+@pytest.mark.parametrize("named", NAMED)
+def test_no_name_begins_a_line_of_its_own(run, forged, named):
+    done = run(*forged[named])
+    assert done.code in (0, 1, 3, 4), done
+    lines = (done.out + done.err).splitlines()
+    assert [line for line in lines if line.startswith("FORGED")] == []
 
 
 def test_a_record_s_name_reaches_no_terminal_as_it_is(run, tmp_path):

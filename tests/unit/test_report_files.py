@@ -147,6 +147,41 @@ def test_a_link_to_nothing_makes_what_it_names(tmp_path):
     assert (tmp_path / "made").read_text() == "new"
 
 
+def test_links_in_a_circle_stay_links(tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.symlink_to(other)
+    other.symlink_to(one)
+    with pytest.raises(InputError, match="too many levels of symbolic links"):
+        write_file(one, "new")
+    assert one.is_symlink()
+    assert names(tmp_path) == ["one", "other"]
+
+
+def test_a_link_into_a_folder_that_is_not_there_names_that_folder(tmp_path):
+    (tmp_path / "link").symlink_to("no/made")
+    with pytest.raises(InputError, match=r"there is no folder '.*/no', make it first"):
+        write_file(tmp_path / "link", "new")
+
+
+def test_a_replaced_folder_keeps_its_mode_and_owner(tmp_path):
+    path = tmp_path / "out"
+    path.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 12345)
+    before = path.stat()
+    for data in (b"1", b"2"):
+        write_tree(path, {"mark": data}, ours=OURS)
+        after = path.stat()
+        assert (after.st_mode, after.st_uid) == (before.st_mode, before.st_uid)
+
+
+def test_a_folder_without_a_mark_of_ours_is_never_replaced(tmp_path):
+    write_tree(tmp_path / "out", {"data": b"1"})
+    with pytest.raises(InputError, match="is not empty, and nothing in it says"):
+        write_tree(tmp_path / "out", {"data": b"2"})
+    assert (tmp_path / "out" / "data").read_bytes() == b"1"
+
+
 def test_a_pipe_is_written_to(tmp_path):
     path = tmp_path / "pipe"
     os.mkfifo(path)
@@ -160,14 +195,20 @@ def test_a_descriptor_is_written_to_where_the_shell_left_it(tmp_path):
     """`-o /dev/stdout >>log` as root replaced /dev/stdout, and later the log."""
     code = (
         "from e820pool.report.files import write_file;"
-        " write_file('/dev/stdout', 'b\\n'); write_file('/proc/self/fd/1', 'c\\n')"
+        " write_file('/dev/stdout', 'b\\n'); write_file('/proc/self/fd/1', 'c\\n');"
+        " write_file('/proc/thread-self/fd/1', 'd\\n')"
     )
     log = tmp_path / "log"
     log.write_text("a\n")
     with log.open("a") as out:
         subprocess.run([sys.executable, "-c", code], check=True, stdout=out)
-    assert log.read_text() == "a\nb\nc\n"
+    assert log.read_text() == "a\nb\nc\nd\n"
     assert Path("/dev/stdout").is_symlink()
+
+
+def test_a_descriptor_that_is_closed_is_one_line():
+    with pytest.raises(InputError, match="cannot write '/dev/fd/777': bad file desc"):
+        write_file("/dev/fd/777", "x")
 
 
 @pytest.mark.parametrize("shape", ["file", "folder", "deep", "link", "empty"])

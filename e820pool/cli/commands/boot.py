@@ -19,6 +19,7 @@ from e820pool.cli.lab_runs import (
 )
 from e820pool.compat import judge_machine
 from e820pool.errors import InputError
+from e820pool.findings import one_line
 from e820pool.kernel.profiles import profile_without_model
 from e820pool.lab.boot import dry_run
 from e820pool.loading.kernel_file import known_profile
@@ -103,5 +104,5 @@ def _dry_run(
     folder.mkdir(parents=True, exist_ok=True)
     command = dry_run(handoff, kernel.image, folder, boot_options(args))
     console.note(f"the parts that it loads are in {folder}")
-    console.result(command)
+    console.result(one_line(command))
     return status.DONE

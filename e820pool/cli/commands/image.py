@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.cli import status
 from e820pool.cli.lab_runs import one_lab_kernel
+from e820pool.findings import one_line
 from e820pool.loading.elf_image import handoff_image
 from e820pool.report.files import write_file
 from e820pool.sources.handoff_dir import read_handoff
@@ -40,5 +41,5 @@ def run(args: argparse.Namespace, console: Console) -> int:
     initrd = Path(args.initrd).read_bytes() if args.initrd else b""
     made = handoff_image(read_handoff(args.handoff), kernel.image, initrd)
     write_file(args.output, made)
-    console.result(f"{args.output}: {len(made)} bytes, {kernel.name}")
+    console.result(f"{one_line(args.output)}: {len(made)} bytes, {kernel.name}")
     return status.DONE

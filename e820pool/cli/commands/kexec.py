@@ -267,8 +267,8 @@ def _loaded(
     said = load_planned(plan)
     as_json = args.format == "json"
     console.result(plan_json(plan, done="loaded") if as_json else plan_text(plan))
-    if said:
-        console.note(said)
+    for line in said.splitlines():
+        console.note(line)
     # Whoever starts it gets to see why; where that fails nothing stays loaded.
     console.out.flush()
     # From here on a signal, which is what a shutdown sends, must not unload it.

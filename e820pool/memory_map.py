@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RAM, encode_table, table_of
-from e820pool.abi.pool_record import MAP_DIGEST_BYTES
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.table import E820Table
@@ -152,4 +151,7 @@ class MemoryMap:
     def digest(self) -> bytes:
         """Return 16 bytes that name this map: SHA-256 over the flattened table."""
         flat = encode_table(self.table.resolved().entries)
+        # Deferred: construct is not needed to read a text.
+        from e820pool.abi.pool_record import MAP_DIGEST_BYTES  # noqa: PLC0415
+
         return hashlib.sha256(flat).digest()[:MAP_DIGEST_BYTES]

@@ -26,6 +26,8 @@ __all__ = (
 
 T = TypeVar("T")
 
+_FEW = 50
+
 # Constructs whose parsed value is already the value that the dataclass holds.
 _PLAIN = (FormatField, Bytes)
 
@@ -80,7 +82,7 @@ def parse_value(cls: type[T], data: bytes, what: str) -> T:
         raise BadImageError(
             f"{what}: got {len(data)} bytes (0x{len(data):x}), want {want}",
         )
-    value: T = binding.decode(parse_bytes(binding.compiled, data, what))
+    value: T = binding.decode(parse_bytes(binding.parser(), data, what))
     return value
 
 
@@ -131,6 +133,7 @@ class _Place:
 class _Binding:
     def __init__(self, cls: Any) -> None:
         self.cls = cls
+        self._parsed = 0
         self.places: dict[str, _Place] = {
             f.name: f.metadata["place"] for f in fields(cls)
         }
@@ -144,8 +147,13 @@ class _Binding:
     def stored(self) -> Struct:
         return Struct(*(n / place.stored() for n, place in self.places.items()))
 
+    # Compiling costs as much as sixty parses: a short command does fewer.
+    def parser(self) -> Construct:
+        self._parsed += 1
+        return self.stored if self._parsed <= _FEW else self._compiled
+
     @cached_property
-    def compiled(self) -> Construct:
+    def _compiled(self) -> Construct:
         return self.stored.compile()
 
     @cached_property

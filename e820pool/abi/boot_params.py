@@ -7,24 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from construct import Array, Bytes, Int8ul, Int32ul, Int64ul
+from construct import Array, Bytes, Int8ul, Int32ul, Int64ul, Struct
 
 from e820pool.abi.binding import at, encode_value, parse_value, struct_of
 from e820pool.abi.e820 import (
-    E820_ENTRY,
     E820_ENTRY_BYTES,
     E820_MAX_ENTRIES_ZEROPAGE,
     encode_table,
     parse_table,
-)
-from e820pool.abi.firmware_info import (
-    ApmBiosInfo,
-    EdidInfo,
-    EfiInfo,
-    IstInfo,
-    OlpcOfwHeader,
-    ScreenInfo,
-    SysDescTable,
 )
 from e820pool.abi.setup_header import SetupHeader
 from e820pool.errors import BadImageError, CapacityError
@@ -35,16 +25,11 @@ if TYPE_CHECKING:
 __all__ = (
     "BOOT_PARAMS",
     "BOOT_PARAMS_BYTES",
+    "E820_ENTRY",
     "E820_TABLE_OFFSET",
-    "ApmBiosInfo",
     "BootParams",
-    "EdidInfo",
     "EfiInfo",
-    "IstInfo",
-    "OlpcOfwHeader",
-    "ScreenInfo",
     "SetupHeader",
-    "SysDescTable",
     "encode_boot_params",
     "parse_boot_params",
     "validate_e820_count",
@@ -54,32 +39,67 @@ __all__ = (
 #: Where the table lies; a count above 128 reads on behind it.
 E820_TABLE_OFFSET = 0x2D0
 
+# struct screen_info (include/uapi/linux/screen_info.h): ext_mem_k, an unsigned short.
+_EXT_MEM_K = slice(2, 4)
+
+#: struct boot_e820_entry: addr and size in bytes, packed.
+E820_ENTRY = Struct(
+    "addr" / Int64ul,  # 0x00
+    "size" / Int64ul,  # 0x08
+    "type" / Int32ul,  # 0x10
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EfiInfo:
+    """struct efi_info: where the EFI system table and memory map lie; 32 bytes.
+
+    With a signature of ``EL64`` or ``EL32`` the decompressor of 4.14 and later takes
+    its candidates from this map and never looks at e820
+    (arch/x86/boot/compressed/kaslr.c, process_efi_entries()).
+    """
+
+    efi_loader_signature: int = at(0x00, Int32ul)
+    efi_systab: int = at(0x04, Int32ul)
+    efi_memdesc_size: int = at(0x08, Int32ul)
+    efi_memdesc_version: int = at(0x0C, Int32ul)
+    efi_memmap: int = at(0x10, Int32ul)
+    efi_memmap_size: int = at(0x14, Int32ul)
+    efi_systab_hi: int = at(0x18, Int32ul)
+    efi_memmap_hi: int = at(0x1C, Int32ul)
+
+    @property
+    def memmap_addr(self) -> int:
+        """Return the map's physical address, both halves joined."""
+        return self.efi_memmap_hi << 32 | self.efi_memmap
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootParams:
     """struct boot_params (arch/x86/include/uapi/asm/bootparam.h, 6.1 to 7.3).
 
     Every field is zero unless given; values compare and hash. Pads keep the kernel's
-    names and their bytes, so that any 4096 bytes survive parsing and encoding.
+    names and their bytes, so that any 4096 bytes survive parsing and encoding. What
+    nothing here looks into (the screen, APM, SpeedStep, OLPC, EDID, EDD) is bytes, too.
     """
 
-    screen_info: ScreenInfo = at(0x000, ScreenInfo)
-    apm_bios_info: ApmBiosInfo = at(0x040, ApmBiosInfo)
+    screen_info: bytes = at(0x000, Bytes(64))
+    apm_bios_info: bytes = at(0x040, Bytes(20))
     _pad2: bytes = at(0x054, Bytes(4))
     tboot_addr: int = at(0x058, Int64ul)
-    ist_info: IstInfo = at(0x060, IstInfo)
+    ist_info: bytes = at(0x060, Bytes(16))
     acpi_rsdp_addr: int = at(0x070, Int64ul)
     _pad3: bytes = at(0x078, Bytes(8))
     hd0_info: bytes = at(0x080, Bytes(16))
     hd1_info: bytes = at(0x090, Bytes(16))
-    sys_desc_table: SysDescTable = at(0x0A0, SysDescTable)
-    olpc_ofw_header: OlpcOfwHeader = at(0x0B0, OlpcOfwHeader)
+    sys_desc_table: bytes = at(0x0A0, Bytes(16))
+    olpc_ofw_header: bytes = at(0x0B0, Bytes(16))
     ext_ramdisk_image: int = at(0x0C0, Int32ul)
     ext_ramdisk_size: int = at(0x0C4, Int32ul)
     ext_cmd_line_ptr: int = at(0x0C8, Int32ul)
     _pad4: bytes = at(0x0CC, Bytes(112))
     cc_blob_address: int = at(0x13C, Int32ul)
-    edid_info: EdidInfo = at(0x140, EdidInfo)
+    edid_info: bytes = at(0x140, Bytes(128))
     efi_info: EfiInfo = at(0x1C0, EfiInfo)
     alt_mem_k: int = at(0x1E0, Int32ul)
     scratch: int = at(0x1E4, Int32ul)
@@ -101,7 +121,7 @@ class BootParams:
         raw=True,
     )
     _pad8: bytes = at(0xCD0, Bytes(48))
-    # Six times struct edd_info, 82 bytes each: carried, never looked into.
+    # Six times struct edd_info, 82 bytes each.
     eddbuf: bytes = at(0xD00, Bytes(6 * 82))
     _pad9: bytes = at(0xEEC, Bytes(276))
 
@@ -109,6 +129,20 @@ class BootParams:
     def zero(cls) -> Self:
         """Return the page of 4096 zero bytes."""
         return cls()
+
+    @property
+    def ext_mem_k(self) -> int:
+        """Return screen_info.ext_mem_k: memory above 1 MiB in KiB.
+
+        A kernel makes RAM of it when it refuses the e820 table.
+        """
+        return int.from_bytes(self.screen_info[_EXT_MEM_K], "little")
+
+    def without_ext_mem_k(self) -> Self:
+        """Return this page with no memory above 1 MiB in screen_info."""
+        screen = bytearray(self.screen_info)
+        screen[_EXT_MEM_K] = bytes(2)
+        return replace(self, screen_info=bytes(screen))
 
     @property
     def e820_map(self) -> E820Array:

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from construct import Int32ul, Int64ul, Struct
 
-from e820pool.abi.layout import dtype_of
 from e820pool.errors import BadImageError, InputError
 
 if TYPE_CHECKING:
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = (
     "E820_DTYPE",
-    "E820_ENTRY",
     "E820_ENTRY_BYTES",
     "E820_MAX_ENTRIES_ZEROPAGE",
     "E820_TYPE_ACPI",
@@ -51,14 +48,9 @@ E820_TYPE_PRAM = 12  #: Persistent memory, the type of before ACPI 6.
 E820_TYPE_RESERVED_KERN = 128
 E820_TYPE_SOFT_RESERVED = 0xEFFF_FFFF  #: Memory kept for a purpose.
 
-#: struct boot_e820_entry: addr and size in bytes, packed.
-E820_ENTRY = Struct(
-    "addr" / Int64ul,  # 0x00
-    "size" / Int64ul,  # 0x08
-    "type" / Int32ul,  # 0x10
-)
-#: Rows of a table of any length; fields addr, size (uint64) and type (uint32).
-E820_DTYPE = dtype_of(E820_ENTRY)
+#: Rows of a table of any length; fields addr, size (uint64) and type (uint32). A test
+#: holds it to the construct of boot_params, which readers of text need not import.
+E820_DTYPE = np.dtype([("addr", "<u8"), ("size", "<u8"), ("type", "<u4")])
 E820_ENTRY_BYTES = E820_DTYPE.itemsize  #: Bytes of one entry, 20.
 #: A table of any length, rows of E820_DTYPE.
 E820Array: TypeAlias = npt.NDArray[np.void]

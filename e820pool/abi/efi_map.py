@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from construct import Bytes, Const, Default, Int32ul, Int64ul, Struct
 
-from e820pool.abi.firmware_info import EfiInfo
+from e820pool.abi.boot_params import EfiInfo
 from e820pool.abi.layout import build_bytes, dtype_of
 from e820pool.errors import BadImageError
 

@@ -163,19 +163,11 @@ def deposits_of(args: argparse.Namespace, console: Console) -> list[Deposit]:
     """
     from e820pool.deposits import Deposit  # noqa: PLC0415  numpy
     from e820pool.range_text import read_range  # noqa: PLC0415
-    from e820pool.sources.deposits_file import parse_changes  # noqa: PLC0415
-    from e820pool.sources.files import read_file  # noqa: PLC0415
 
     found: list[Deposit] = []
     for text in args.deposit:
         if text.startswith("@"):
-            path = _named_file(text)
-            changes = parse_changes(read_file(path), str(path))
-            say_how_taken(changes.said, console)
-            found += (
-                one if one.owner else replace(one, owner=args.owner)
-                for one in changes.deposits
-            )
+            found += _deposits_of_file(_named_file(text), args.owner, console)
             continue
         # memmap= takes several with a comma between them.
         for part in text.removeprefix("memmap=").split(","):
@@ -183,6 +175,15 @@ def deposits_of(args: argparse.Namespace, console: Console) -> list[Deposit]:
             say_how_taken((said,) if said else (), console)
             found.append(Deposit.from_bytes(start, end, args.owner))
     return found
+
+
+def _deposits_of_file(path: Path, owner: int, console: Console) -> list[Deposit]:
+    from e820pool.sources.deposits_file import parse_changes  # noqa: PLC0415
+    from e820pool.sources.files import read_file  # noqa: PLC0415
+
+    changes = parse_changes(read_file(path), str(path))
+    say_how_taken(changes.said, console)
+    return [one if one.owner else replace(one, owner=owner) for one in changes.deposits]
 
 
 def say_how_taken(said: tuple[str, ...], console: Console) -> None:

@@ -81,12 +81,15 @@ def _with_help(message: str, prog: str) -> str:
     return f"{message} (see '{prog} --help')"
 
 
-def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+def build_parser(
+    command: str | None = None, *, alone: bool = False
+) -> argparse.ArgumentParser:
     """Return the parser of the command line.
 
     Args:
         command: the one whose arguments are added, and whose module is imported; None
             takes all of them, "" none.
+        alone: no other command is named, as only a page of help needs.
     """
     parser = _Parser(
         prog="e820pool",
@@ -102,6 +105,8 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("-q", "--quiet", action="store_true", help=quiet)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
+        if alone and name != command:
+            continue
         sub = commands.add_parser(
             name,
             help=text,
@@ -246,8 +251,10 @@ def _words_of_fault(exc: BaseException) -> str:
 
 def _command(words: list[str], console: Console) -> int:
     # Options before the command take no value.
-    named = (word for word in words if not word.startswith("-"))
-    parser = build_parser(next(named, ""))
+    at = next((n for n, word in enumerate(words) if not word.startswith("-")), None)
+    named = "" if at is None else words[at]
+    is_known = named in COMMANDS and not set(words[:at]) - {"-q", "--quiet"}
+    parser = build_parser(named, alone=is_known)
     try:
         args, unknown = parser.parse_known_args(words)
     except SystemExit as exc:  # --help and --version have printed

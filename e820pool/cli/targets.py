@@ -197,19 +197,22 @@ def loaded(handoff: Handoff, target: Target) -> Handoff:
 def _target(text: str) -> Target:
     if _is_image(text):
         return _image(Path(text))
+    # A whole version, of a kernel that is installed here, names its image.
+    if text in _INSTALLED or Path(f"/boot/vmlinuz-{text}").is_file():
+        return _installed(text)
+    return _built(text) or _release(text)
+
+
+def _installed(text: str) -> Target:
+    from e820pool.kernel.profiles import known_releases  # noqa: PLC0415  numpy
     from e820pool.sources.installed_kernels import (  # noqa: PLC0415
         find_installed,
         installed_kernels,
     )
 
     if text == "newest" and not installed_kernels():
-        from e820pool.kernel.profiles import known_releases  # noqa: PLC0415  numpy
-
         return _release(known_releases()[-1])
-    # A whole version, of a kernel that is installed here, names its image.
-    if text in _INSTALLED or Path(f"/boot/vmlinuz-{text}").is_file():
-        return _image(find_installed(text).image)
-    return _built(text) or _release(text)
+    return _image(find_installed(text).image)
 
 
 # A kernel that was built here begins with a letter, and no release does.

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from e820pool.abi.boot_params import EfiInfo
     from e820pool.abi.bzimage import BzImage
-    from e820pool.abi.firmware_info import EfiInfo
     from e820pool.deposits import DepositLedger
     from e820pool.handoff.encodings import Encoding
     from e820pool.memory_map import MemoryMap

@@ -93,7 +93,7 @@ def _validate_zero_page(handoff: Handoff) -> None:
     for name, value in (
         ("sentinel", page.sentinel),
         ("alt_mem_k", page.alt_mem_k),
-        ("screen_info.ext_mem_k", page.screen_info.ext_mem_k),
+        ("screen_info.ext_mem_k", page.ext_mem_k),
     ):
         if value:
             raise InputError(f"{name} is {value:#x}: the limit is 0")

@@ -20,8 +20,8 @@ from e820pool.abi.setup_header import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from e820pool.abi.boot_params import EfiInfo
     from e820pool.abi.bzimage import BzImage
-    from e820pool.abi.firmware_info import EfiInfo
     from e820pool.extents import Span
 
 __all__ = ("bind_header", "zero_page")

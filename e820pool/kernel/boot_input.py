@@ -164,7 +164,7 @@ def boot_input(handoff: Handoff) -> BootInput:
         ext=tuple(_entries(n) for n in handoff.nodes if n.node.type == SETUP_E820_EXT),
         cmdline=line.decode("latin-1"),
         alt_mem_k=params.alt_mem_k,
-        ext_mem_k=params.screen_info.ext_mem_k,
+        ext_mem_k=params.ext_mem_k,
         sentinel=params.sentinel,
         protocol=params.hdr.version,
         load_window=handoff.kernel_window,

@@ -30,7 +30,7 @@ def with_platform(handoff: Handoff, machine: LiveMachine) -> Handoff:
     was = machine.handoff.boot_params
     page = replace(
         handoff.boot_params,
-        screen_info=replace(was.screen_info, ext_mem_k=0),
+        screen_info=was.without_ext_mem_k().screen_info,
         acpi_rsdp_addr=was.acpi_rsdp_addr or machine.rsdp,
         eddbuf_entries=was.eddbuf_entries,
         eddbuf=was.eddbuf,

@@ -147,7 +147,7 @@ def backed_pages(bound: BoundKernel) -> ExtentSet:
     spans = [(part.addr, part.addr + len(part.data)) for part in bound.parts]
     spans += [w for w in (handoff.kernel_window,) if w]
     spans.append((bound.stub_addr, bound.stub_addr + STUB_BYTES))
-    above = max(page.alt_mem_k, page.screen_info.ext_mem_k)
+    above = max(page.alt_mem_k, page.ext_mem_k)
     spans.append((0, _ONE_MIB + above * _KIB))
     return pages | handoff.ledger.extents | ByteRangeSet(spans).pages_touched()
 

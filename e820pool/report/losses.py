@@ -5,9 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from e820pool.findings import Finding
+from e820pool.sweep import distinct
 from e820pool.type_words import (
     TYPE_WITHOUT_NUMBER,
     log_words,
@@ -48,7 +47,7 @@ def losses(memory_map: MemoryMap, form: Form) -> tuple[Finding, ...]:
 
 
 def _types(memory_map: MemoryMap, form: Form) -> Iterator[tuple[str, str]]:
-    kinds = np.unique(memory_map.entries["type"]).tolist()
+    kinds = distinct(memory_map.entries["type"]).tolist()
     lost = [kind for kind in kinds if as_read_back(kind, form) != kind]
     for kind in lost[:_SHOWN]:
         word = _word(kind, form)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from e820pool.sweep import distinct
 from e820pool.type_words import TYPE_WITHOUT_NUMBER, log_words
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def map_lines(memory_map: MemoryMap) -> Iterator[str]:
     """
     table = memory_map.entries
     lasts = table["addr"] + table["size"] - np.uint64(1)
-    sizes = {one: human_size(one) for one in np.unique(table["size"]).tolist()}
-    labels = {one: type_label(one) for one in np.unique(table["type"]).tolist()}
+    sizes = {one: human_size(one) for one in distinct(table["size"]).tolist()}
+    labels = {one: type_label(one) for one in distinct(table["type"]).tolist()}
     tops = [int(column.max(initial=0)) for column in (table["addr"], lasts)]
     widest = (
         str(max(len(table) - 1, 0)),

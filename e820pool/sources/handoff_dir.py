@@ -23,7 +23,6 @@ from e820pool.sources.handoff_parts import (
     read_line,
     read_part,
 )
-from e820pool.sources.live_devices import read_live_devices
 from e820pool.sources.manifest import Manifest, SegmentDocument, parse_manifest
 from e820pool.sources.map_json import read_map_json
 from e820pool.sources.memmap_tree import read_memmap_tree
@@ -77,6 +76,9 @@ def read_handoff(source: str | Path) -> Handoff:
     if (path / "data").is_file():
         if source != "live":
             return _of_sysfs(path, b"")
+        # Deferred: only where the machine itself is asked.
+        from e820pool.sources.live_devices import read_live_devices  # noqa: PLC0415
+
         running = _of_sysfs(path, read_line(_PROC_LINE))
         return replace(running, memory_devices=read_live_devices())
     raise BadImageError(f"{str(path)!r} has neither {MANIFEST} nor {_PAGE}: no handoff")

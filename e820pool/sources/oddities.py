@@ -9,6 +9,7 @@ import numpy as np
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.extents import PAGE_SIZE, ExtentSet
 from e820pool.findings import Finding
+from e820pool.sweep import distinct
 from e820pool.type_words import KNOWN_TYPES, TYPE_WITHOUT_NUMBER, type_text
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _overlap(table: NDArray[Any]) -> Iterator[Finding]:
 
 
 def _types(table: NDArray[Any]) -> Iterator[Finding]:
-    kinds = {int(kind) for kind in np.unique(table["type"]).tolist()}
+    kinds = {int(kind) for kind in distinct(table["type"]).tolist()}
     if TYPE_WITHOUT_NUMBER in kinds:
         count = int((table["type"] == TYPE_WITHOUT_NUMBER).sum())
         yield note(

@@ -1,4 +1,8 @@
-"""Tell by its content what a source is, and read its memory map."""
+"""Tell by its content what a source is, and read its memory map.
+
+Most sources are kernel logs: readers of other things, and the libraries that these
+need (construct, msgspec), are imported where such a source is met.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,8 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from e820pool.abi.boot_params import BOOT_PARAMS_BYTES
 from e820pool.errors import BadImageError, InputError
 from e820pool.memory_map import MemoryMap
-from e820pool.sources.boot_params import (
-    is_boot_params_dir,
-    map_of_boot_params,
-    read_ext_payloads,
-)
 from e820pool.sources.dmesg import has_broken_map, looks_like_dmesg, read_dmesg
 from e820pool.sources.files import (
     INPUT_LIMIT,
@@ -31,10 +29,6 @@ from e820pool.sources.files import (
     read_stream,
 )
 from e820pool.sources.foreign import name_of_foreign
-from e820pool.sources.handoff_dir import is_handoff_dir, read_handoff
-from e820pool.sources.hexdump import bytes_of_hexdump, looks_like_hexdump
-from e820pool.sources.iomem import looks_like_iomem, read_iomem
-from e820pool.sources.live_devices import read_live_devices
 from e820pool.sources.log_text import (
     Piece,
     clean_lines,
@@ -43,9 +37,7 @@ from e820pool.sources.log_text import (
     messages_of_json,
 )
 from e820pool.sources.log_windows import ANCHORS, chunks_of, log_windows
-from e820pool.sources.map_json import read_long_map_json, read_map_json
 from e820pool.sources.memmap_text import looks_like_memmap_text, read_memmap_text
-from e820pool.sources.memmap_tree import is_memmap_tree, read_memmap_tree
 from e820pool.sources.oddities import note, oddities
 from e820pool.sources.packed import name_of_archive, unpacked
 from e820pool.sources.printed import printed_lists
@@ -59,6 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ("read_live", "read_map")
 
+_ZERO_PAGE_BYTES = 4096
 # Where a running kernel shows its map, the best first: /sys/firmware/memmap is the
 # firmware's own (or kexec's) map, which mem= and memmap= have not changed;
 # /proc/iomem shows what became of it.
@@ -130,6 +123,8 @@ def read_live(root: Path = _ROOT) -> MemoryMap:
     Raises:
         InputError: none does.
     """
+    from e820pool.sources.live_devices import read_live_devices  # noqa: PLC0415
+
     refusals = []
     for name in _LIVE:
         try:
@@ -152,6 +147,16 @@ def _map_of_path(path: Path, choice: _Choice = _ANY) -> MemoryMap:
 
 
 def _map_of_directory(path: Path) -> MemoryMap:
+    from e820pool.sources.boot_params import is_boot_params_dir  # noqa: PLC0415
+    from e820pool.sources.handoff_dir import (  # noqa: PLC0415
+        is_handoff_dir,
+        read_handoff,
+    )
+    from e820pool.sources.memmap_tree import (  # noqa: PLC0415
+        is_memmap_tree,
+        read_memmap_tree,
+    )
+
     origin = str(path)
     if is_memmap_tree(path):
         return read_memmap_tree(path, origin=origin)
@@ -175,27 +180,44 @@ def _map_of_bytes(
     data: bytes, choice: _Choice, origin: str, beside: Path | None = None
 ) -> MemoryMap:
     if beside is not None and _is_zero_page(data):
-        ext = read_ext_payloads(beside) if beside.is_dir() else None
-        return map_of_boot_params(data, ext=ext, origin=origin)
+        return _map_of_page(data, origin, beside)
     data, packed = unpacked(data, origin)
     origin = f"{origin} ({packed})" if packed else origin
     if _is_zero_page(data):
-        return map_of_boot_params(data, origin=origin)
+        return _map_of_page(data, origin)
     archive = name_of_archive(data)
     if archive:
         raise BadImageError(f"{origin!r} is {archive}")
     text, size = decode_text(data, origin), len(data)
     # A long one is not held twice.
     del data
-    found = read_long_map_json(text, origin=origin) if size > _SHORT_BYTES else None
+    found = _map_of_long_json(text, origin) if size > _SHORT_BYTES else None
     if found is not None:
         return found
     messages = messages_of_json(text)
     if not messages and _is_our_json(text):
+        from e820pool.sources.map_json import read_map_json  # noqa: PLC0415
+
         return read_map_json(text, origin=origin)
     if not messages and size > _SHORT_BYTES:
         return _map_of_long_text(_windows_of(text), text, choice, origin, size)
     return _map_of_text(messages or [Piece(1, text)], choice, origin, size)
+
+
+def _map_of_page(data: bytes, origin: str, beside: Path | None = None) -> MemoryMap:
+    from e820pool.sources.boot_params import (  # noqa: PLC0415
+        map_of_boot_params,
+        read_ext_payloads,
+    )
+
+    ext = read_ext_payloads(beside) if beside and beside.is_dir() else None
+    return map_of_boot_params(data, ext=ext, origin=origin)
+
+
+def _map_of_long_json(text: str, origin: str) -> MemoryMap | None:
+    from e820pool.sources.map_json import read_long_map_json  # noqa: PLC0415
+
+    return read_long_map_json(text, origin=origin)
 
 
 # An object, and no log that begins with a brace, such as a page of a wiki.
@@ -269,7 +291,7 @@ def _windows_of(text: str) -> list[Piece]:
 # Text in UTF-16 has NULs as well.
 def _is_zero_page(data: bytes) -> bool:
     is_text = encoding_of(data) != "utf-8-sig"
-    return len(data) == BOOT_PARAMS_BYTES and b"\0" in data and not is_text
+    return len(data) == _ZERO_PAGE_BYTES and b"\0" in data and not is_text
 
 
 def _map_of_text(
@@ -297,7 +319,7 @@ def _map_of_text(
         raise InputError(f"{origin!r} has no {block} map: it is no kernel log")
     if boot is not None:
         raise InputError(f"{origin!r} has no boot {boot}: it is no kernel log")
-    found_in = next((read for looks, read in _TEXTS if looks(text)), None)
+    found_in = next((read for looks, read in _texts() if looks(text)), None)
     if found_in is not None:
         return found_in(pieces, origin)
     if has_broken_map(pieces):
@@ -313,22 +335,26 @@ def _map_of_text(
     )
 
 
-def _map_of_dump(pieces: Sequence[Piece], origin: str) -> MemoryMap:
-    page = bytes_of_hexdump("".join(piece.text for piece in pieces), origin)
-    return map_of_boot_params(page, origin=f"{origin} (hexdump)")
-
-
 # How a text is told that is no log, and how it is read.
-_TEXTS: tuple[
-    tuple[Callable[[str], bool], Callable[[Sequence[Piece], str], MemoryMap]], ...
-] = (
-    (
+def _texts() -> Iterator[
+    tuple[Callable[[str], bool], Callable[[Sequence[Piece], str], MemoryMap]]
+]:
+    from e820pool.sources.hexdump import (  # noqa: PLC0415
+        bytes_of_hexdump,
+        looks_like_hexdump,
+    )
+    from e820pool.sources.iomem import looks_like_iomem, read_iomem  # noqa: PLC0415
+
+    def read_dump(pieces: Sequence[Piece], origin: str) -> MemoryMap:
+        page = bytes_of_hexdump("".join(piece.text for piece in pieces), origin)
+        return _map_of_page(page, f"{origin} (hexdump)")
+
+    yield (
         looks_like_memmap_text,
         lambda text, origin: read_memmap_text(text, origin=origin),
-    ),
-    (looks_like_iomem, lambda text, origin: read_iomem(text, origin=origin)),
-    (looks_like_hexdump, _map_of_dump),
-)
+    )
+    yield looks_like_iomem, lambda text, origin: read_iomem(text, origin=origin)
+    yield looks_like_hexdump, read_dump
 
 
 # A kernel that calls its map "Xen" runs in a PV domain.

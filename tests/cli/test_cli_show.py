@@ -320,9 +320,8 @@ def recorded(tmp_path, monkeypatch):
     acpi = RawAcpi(srat=rawbytes.srat((5 << 30, 8 << 30, 3)), devices=((40,),))
     root = RawLive(acpi=acpi).write(tmp_path)
     devices = live_devices.read_live_devices(root)
-    monkeypatch.setattr(recognise, "read_live_devices", lambda _root: devices)
+    monkeypatch.setattr(live_devices, "read_live_devices", lambda *_root: devices)
     monkeypatch.setattr(recognise, "_LIVE", (f"{root}/sys/firmware/memmap",))
-    monkeypatch.setattr(handoff_dir, "read_live_devices", lambda: devices)
     monkeypatch.setattr(handoff_dir, "_SYSFS", root / "sys/kernel/boot_params")
 
 

@@ -3,7 +3,7 @@ from dataclasses import dataclass, fields, is_dataclass
 import pytest
 from construct import Bytes, Int8ul, Int16ul
 
-from e820pool.abi import boot_params, firmware_info, setup_data
+from e820pool.abi import boot_params, setup_data
 from e820pool.abi.binding import at, encode_value, parse_value, protocol_of, struct_of
 from e820pool.abi.setup_header import SetupHeader
 from e820pool.errors import BadImageError
@@ -30,7 +30,7 @@ class Shape:
 
 BOUND = [
     cls
-    for module in (boot_params, firmware_info, setup_data)
+    for module in (boot_params, setup_data)
     for cls in vars(module).values()
     if is_dataclass(cls) and all("place" in f.metadata for f in fields(cls))
 ]

@@ -46,7 +46,7 @@ def test_every_header_field_is_read_from_its_place():
 @pytest.mark.parametrize(
     ("offset", "new", "read"),
     [
-        (0x002, struct.pack("<H", 0xABCD), lambda p: p.screen_info.ext_mem_k),
+        (0x002, struct.pack("<H", 0xABCD), lambda p: p.ext_mem_k),
         (0x058, struct.pack("<Q", 0xABCD), lambda p: p.tboot_addr),
         (0x070, struct.pack("<Q", 0xABCD), lambda p: p.acpi_rsdp_addr),
         (0x0C0, struct.pack("<I", 0xABCD), lambda p: p.ext_ramdisk_image),

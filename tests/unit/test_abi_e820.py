@@ -3,14 +3,15 @@ import pytest
 import rawbytes
 
 from e820pool.abi import e820
+from e820pool.abi.boot_params import E820_ENTRY
 from e820pool.abi.e820 import (
     E820_DTYPE,
-    E820_ENTRY,
     E820_ENTRY_BYTES,
     encode_table,
     parse_table,
     table_of,
 )
+from e820pool.abi.layout import dtype_of
 from e820pool.errors import BadImageError, InputError
 
 ROWS = [(0, 0x9FC00, 1), (0xFFFF_FFFF_FFFF_F000, 0x1000, 2), (7, 9, 0xEFFF_FFFF)]
@@ -32,8 +33,9 @@ def test_the_constants_are_the_kernels():
     assert e820.E820_MAX_ENTRIES_ZEROPAGE == 128
 
 
-def test_an_entry_takes_20_bytes_in_construct_and_in_numpy():
+def test_an_entry_is_the_same_20_bytes_to_construct_and_to_numpy():
     assert E820_ENTRY.sizeof() == E820_DTYPE.itemsize == E820_ENTRY_BYTES == 20
+    assert dtype_of(E820_ENTRY) == E820_DTYPE
 
 
 def test_entries_are_read_in_their_order():

@@ -119,7 +119,7 @@ def test_nothing_makes_a_kernel_doubt_the_page(change, message):
 
 def test_nothing_is_left_for_a_fallback_map():
     page = WHOLE.boot_params
-    screen = replace(page.screen_info, ext_mem_k=0xFC00)
+    screen = bytes([0, 0, 0x00, 0xFC]) + page.screen_info[4:]
     refused(replace(WHOLE, boot_params=replace(page, screen_info=screen)), "0xfc00")
 
 

@@ -13,10 +13,6 @@ from e820pool.cli.inputs import add_source_argument, source_map
 from e820pool.cli.status import UsageError
 from e820pool.report.losses import losses
 from e820pool.report.table import device_lines, map_lines
-from e820pool.sources.handoff_dir import (
-    is_handoff_dir,
-    read_handoff,
-)
 
 if TYPE_CHECKING:
     import argparse
@@ -111,6 +107,11 @@ def _text(memory_map: MemoryMap, args: argparse.Namespace, console: Console) -> 
 
 # What a picture shows: a map or, of a handoff, what became of the firmware's.
 def _drawn(memory_map: MemoryMap, source: str) -> _Drawn:
+    from e820pool.sources.handoff_dir import (  # noqa: PLC0415  construct
+        is_handoff_dir,
+        read_handoff,
+    )
+
     path = Path(source)
     if source not in ("-", "live") and path.is_dir() and is_handoff_dir(path):
         handoff = read_handoff(path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e820pool.abi.e820 import E820_DTYPE
-from e820pool.sweep import sweep_arrays
+from e820pool.sweep import distinct, sweep_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,5 +60,5 @@ def _table_of_columns(
 
 # The highest type wins, so one that no entry has cuts holes.
 def _unused_type(flat: NDArray[Any]) -> int:
-    used = set(np.unique(flat["type"]).tolist())
+    used = set(distinct(flat["type"]).tolist())
     return next(kind for kind in range((1 << 32) - 1, 1, -1) if kind not in used)

@@ -10,6 +10,7 @@ import numpy as np
 from e820pool.extents import MAX_PFN, PAGE_SHIFT, ByteRangeSet, Span
 from e820pool.report.table import human_size, type_label
 from e820pool.report.zones import Look, look_of_type
+from e820pool.sweep import distinct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -131,7 +132,7 @@ def segments(layers: Sequence[Layer]) -> Iterator[tuple[int, int, tuple[int, ...
 
     No stretch crosses a bound of any layer; an index of -1 says that one has nothing.
     """
-    bounds = np.unique(
+    bounds = distinct(
         np.concatenate([x for one in layers for x in (one.starts, one.ends)])
     )
     columns = zip(*(one.at(bounds[:-1]) for one in layers), strict=True)

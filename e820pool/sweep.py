@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Row = tuple[int, int, int]
     Bounds = tuple[U64, U64]
 
-__all__ = ("sweep_arrays", "sweep_rows")
+__all__ = ("distinct", "sweep_arrays", "sweep_rows")
 
 _Number = TypeVar("_Number", np.uint32, np.uint64)
 

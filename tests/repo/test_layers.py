@@ -43,6 +43,7 @@ ROOMS = (
 UPWARDS = ("handoff/model.py", "e820pool.report.handoff_dir")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 IMPURE_ROOMS = {
+    "__main__",
     "atomic",
     "sources",
     "loading",

@@ -38,7 +38,7 @@ def check_machines(handoff: Handoff, args: argparse.Namespace, console: Console)
     if args.format == "json":
         console.result(judgements_json(found))
     else:
-        console.result(judgements_text(found, paint=console.paint))
+        console.result(judgements_text(found, paint=console.paint, width=console.width))
     return status.status_of_verdicts((_word(one) for one in found), args.fail_on)
 
 

@@ -58,8 +58,8 @@ def confirm(args: argparse.Namespace, console: Console) -> int:
     with boot_progress(len(pairs), console) as seen:
         outcomes = run_pairs(pairs, folders, args, console, seen)
         rows = list(judge_boots(planned, outcomes, boot_options(args)))
-    render = confirm_json if args.format == "json" else confirm_text
-    console.result(render(rows))
+    as_json = args.format == "json"
+    console.result(confirm_json(rows) if as_json else confirm_text(rows, console.width))
     if any(row["agree"] is False for row in rows):
         return status.NOT_SAFE
     return status.NO_VERDICT if any(row["error"] for row in rows) else status.DONE
@@ -101,8 +101,8 @@ def measure(args: argparse.Namespace, console: Console) -> int:
         from e820pool.report.stress_plot import write_plot  # noqa: PLC0415  an extra
 
         write_plot(measure_curves(told), args.plot)
-    render = measure_json if args.format == "json" else measure_text
-    console.result(render(told))
+    as_json = args.format == "json"
+    console.result(measure_json(told) if as_json else measure_text(told, console.width))
     answered = all(row["calls"] for row in told)
     return status.DONE if told and answered else status.NO_VERDICT
 

@@ -53,8 +53,11 @@ def budget_findings(handoff: Handoff) -> tuple[Finding, ...]:
     return (Finding(id="given-up", level="note", message=message, extents=extents),)
 
 
-def budget_text(curve: BudgetCurve) -> str:
-    """Return what each well-known budget costs, the whole table first."""
+def budget_text(curve: BudgetCurve, width: int | None = None) -> str:
+    """Return what each well-known budget costs, the whole table first.
+
+    ``width`` is what a line has room for, None for any.
+    """
     whole, least = int(curve.nr_entries[0]), int(curve.nr_entries[-1])
     budgets = {whole: "the whole table", least: "the least that any choice reaches"}
     for limit, meaning in _KNOWN.items():
@@ -65,7 +68,7 @@ def budget_text(curve: BudgetCurve) -> str:
         for budget, meaning in sorted(budgets.items(), reverse=True)
     ]
     headers = ("entries", "bytes given up", "what for")
-    return columns(rows, headers, right=(0, 1))
+    return columns(rows, headers, right=(0, 1), width=width)
 
 
 def budget_json(curve: BudgetCurve) -> str:

@@ -35,9 +35,12 @@ _HEADERS = (
 )
 
 
-def chain_text(record: ChainRecord) -> str:
-    """Return one line a kernel, then what is to be said of each, then the end."""
-    table = columns([_row(hop) for hop in record.hops], _HEADERS)
+def chain_text(record: ChainRecord, width: int | None = None) -> str:
+    """Return one line a kernel, then what is to be said of each, then the end.
+
+    ``width`` is what a line has room for, None for any.
+    """
+    table = columns([_row(hop) for hop in record.hops], _HEADERS, width=width)
     told = [line for hop in record.hops for line in _remarks(hop)]
     known = judged_on_lines([hop.predicted for hop in record.hops if hop.predicted])
     return "\n".join([table, "", *told, *known, _end(record)])

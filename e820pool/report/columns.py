@@ -1,4 +1,4 @@
-"""Rows of cells as text: in columns, or a block a row where those are too wide."""
+"""Rows of cells as text: in columns, or a block a row where there is no room."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 __all__ = ("columns",)
 
+_GAP = "  "
+_AROUND = 2  # a column is wider than its headline
+_LEAST_ROOM = 24
 _PAINT = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -20,43 +23,74 @@ def columns(
     right: Collection[int] = (),
     width: int | None = None,
 ) -> str:
-    """Return rows in columns under their headers, or a block of lines a row.
+    """Return rows in columns under their headers.
+
+    Where a line is too long, cells of the last column go on below themselves; where
+    that leaves them too little room, each row becomes a block: a line for each of its
+    cells, with its header.
 
     Args:
         rows: as many cells each as there are headers, if there are any.
-        headers: one a column; without them there is no line of them, and no block.
+        headers: one a column; without them there is no line of them, and one form.
         right: the columns whose cells end at the same place, counted from 0.
-        width: what a line has room for, None for any. Where one is longer, each row
-            becomes its first cell and a line for each of the others, with its header.
+        width: what a line has room for, None for any.
     """
     cells = [[str(cell) for cell in row] for row in rows]
     found = "\n".join(_aligned(cells, headers, right))
-    if width is None or not headers or _longest(found) <= width:
+    if width is None or not headers or max(map(_shown, found.split("\n"))) <= width:
         return found
+    room = width - sum(one + len(_GAP) for one in _widths(cells, headers)[:-1])
+    if room >= _least_room(cells, headers):
+        return "\n".join(_aligned(list(_folded(cells, room)), headers, right))
     return "\n".join(line for row in cells for line in _block(row, headers))
 
 
-# tabulate is imported here: it costs 20 ms, and not every command prints a table.
 def _aligned(
     rows: Sequence[Sequence[str]], headers: Sequence[str], right: Collection[int]
 ) -> Iterator[str]:
-    from tabulate import tabulate  # noqa: PLC0415
+    widths = _widths(rows, headers)
+    for row in (*([headers] if headers else []), *rows):
+        padded = (
+            _padded(cell, widths[at], is_right=at in right)
+            for at, cell in enumerate(row)
+        )
+        yield _GAP.join(padded).rstrip()
 
-    sides = ["right" if at in right else "left" for at in range(len(headers))]
-    found = tabulate(
-        rows, headers, "plain", colalign=sides if rows else (), disable_numparse=True
-    )
-    return map(str.rstrip, found.split("\n"))
+
+def _widths(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> list[int]:
+    widths = [len(header) + _AROUND for header in headers] or [0] * len(rows[0])
+    for row in rows:
+        widths = [max(one) for one in zip(widths, map(_shown, row), strict=True)]
+    return widths
+
+
+def _padded(cell: str, width: int, *, is_right: bool) -> str:
+    blanks = " " * (width - _shown(cell))
+    return blanks + cell if is_right else cell + blanks
+
+
+# No word is broken, and no cell is a tall pile of words.
+def _least_room(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> int:
+    words = " ".join((headers[-1], *(row[-1] for row in rows))).split()
+    return max(_LEAST_ROOM, *map(_shown, words))
+
+
+def _folded(rows: Sequence[Sequence[str]], room: int) -> Iterator[list[str]]:
+    from textwrap import wrap  # noqa: PLC0415  only for people
+
+    for *before, last in rows:
+        # What is painted is a word.
+        parts = (
+            [last] if _shown(last) <= room else wrap(last, room, break_on_hyphens=False)
+        )
+        yield [*before, parts[0]]
+        yield from ([*("" for _ in before), part] for part in parts[1:])
 
 
 def _block(row: Sequence[str], headers: Sequence[str]) -> Iterator[str]:
-    yield row[0]
+    yield f"{headers[0]} {row[0]}"
     for header, cell in zip(headers[1:], row[1:], strict=True):
-        yield f"    {header} {cell}"
-
-
-def _longest(text: str) -> int:
-    return max(map(_shown, text.split("\n")))
+        yield f"    {header}: {cell}"
 
 
 # Paint takes no room.

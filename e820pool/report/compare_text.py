@@ -28,9 +28,12 @@ __all__ = ("cell_word", "compare_json", "compare_text")
 _LOADERS = ("kexec-load", "kexec-file")
 
 
-def compare_text(found: Comparison) -> str:
-    """Return the verdicts, what each encoding costs and keeps, and what differs."""
-    parts = [_verdicts(found), *_unbuilt(found), _costs(found)]
+def compare_text(found: Comparison, width: int | None = None) -> str:
+    """Return the verdicts, what each encoding costs and keeps, and what differs.
+
+    ``width`` is what a line has room for, None for any.
+    """
+    parts = [_verdicts(found, width), *_unbuilt(found), _costs(found, width)]
     parts += _disagreements(found)
     return "\n\n".join([*parts, *_judged_on(found)])
 
@@ -65,12 +68,12 @@ def cell_word(cell: CompareCell) -> str:
     return f"{word}/{cell.booted.nr_touched}{mark}"
 
 
-def _verdicts(found: Comparison) -> str:
+def _verdicts(found: Comparison, width: int | None) -> str:
     rows = [
         [name, *(cell_word(cell) for cell in found.row(name))]
         for name in found.encodings
     ]
-    table = _table(rows, ["encoding", *found.kernels])
+    table = columns(rows, ["encoding", *found.kernels], width=width)
     pages = (
         f"{counted(found.nr_deposited, 'page')} in "
         f"{counted(found.nr_deposits, 'deposit')}"
@@ -88,7 +91,7 @@ def _judged_on(found: Comparison) -> list[str]:
     return ["\n".join(lines)] if lines else []
 
 
-def _costs(found: Comparison) -> str:
+def _costs(found: Comparison, width: int | None) -> str:
     headers = ["encoding", "entries", "words", "wasted", "pool", *_LOADERS]
     rows = [_cost_row(name, found.row(name)) for name in found.encodings]
     legend = (
@@ -96,7 +99,7 @@ def _costs(found: Comparison) -> str:
         "at most;\nkernels on which the pool is rebuilt; kernels from which a kexec "
         "keeps the deposits\nout of RAM though nobody tells it of them"
     )
-    return f"{legend}\n{_table(rows, headers)}"
+    return f"{legend}\n{columns(rows, headers, width=width)}"
 
 
 def _cost_row(name: str, cells: Sequence[CompareCell]) -> list[str]:
@@ -173,7 +176,3 @@ def _booted_document(booted: Booted) -> BootedDocument:
 
 def _verdict_document(verdict: Verdict | None) -> VerdictDocument | None:
     return None if verdict is None else VerdictDocument.of(verdict)
-
-
-def _table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
-    return columns(rows, headers)

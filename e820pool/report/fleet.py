@@ -78,6 +78,7 @@ def fleet_text(
     findings: Mapping[tuple[str, str], int],
     failed: int,
     reading: Reading,
+    width: int | None = None,
 ) -> str:
     """Return a row a kernel, with the findings that most hosts have.
 
@@ -86,6 +87,7 @@ def fleet_text(
         findings: hosts by kernel and finding.
         failed: hosts without a verdict.
         reading: what was odd in their sources, and what was known of the kernels.
+        width: what a line has room for, None for any.
     """
     rows = [
         (
@@ -96,7 +98,8 @@ def fleet_text(
         for kernel in _kernels(counts)
     ]
     headers = ("kernel", *_WORDS, "most hosts have")
-    text = columns(rows, headers, right=range(1, 1 + len(_WORDS)))
+    numbers = range(1, 1 + len(_WORDS))
+    text = columns(rows, headers, right=numbers, width=width)
     verdicts = [
         Verdict(kernel=kernel, verdict="unknown", judged_on=_judged_on(value))
         for kernel, value in reading.judged_on.items()

@@ -27,14 +27,18 @@ _HEADERS = ("kernel", "model", "machine", "differences", "verdict")
 
 
 def judgements_text(
-    found: Sequence[Judgement | Verdict], *, paint: Paint = plain
+    found: Sequence[Judgement | Verdict],
+    *,
+    paint: Paint = plain,
+    width: int | None = None,
 ) -> str:
     """Return a line a kernel, then each finding once; a lone verdict had no boot.
 
-    ``paint`` adds colour to verdicts (:func:`e820pool.report.paint.painter`).
+    ``paint`` adds colour to verdicts (:func:`e820pool.report.paint.painter`);
+    ``width`` is what a line has room for, None for any.
     """
     rows = [[painted_verdict(cell, paint) for cell in _row(one)] for one in found]
-    table = columns(rows, _HEADERS)
+    table = columns(rows, _HEADERS, width=width)
     verdicts = [_verdict(one) for one in found]
     told, known = told_findings(verdicts), judged_on_lines(verdicts)
     return "\n".join(

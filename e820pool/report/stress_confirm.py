@@ -45,8 +45,11 @@ class ConfirmedLimits(Document, frozen=True, kw_only=True, tag="confirmed-limits
     boots: tuple[ConfirmedBoot, ...]
 
 
-def confirm_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a row a boot: what model and machine lose, and the time to user space."""
+def confirm_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
+    """Return a row a boot: what model and machine lose, and the time to user space.
+
+    ``width`` is what a line has room for, None for any.
+    """
     table = [
         (
             row["kernel"],
@@ -61,7 +64,7 @@ def confirm_text(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     ]
     headers = ("kernel", "limit", "where", "count", "model", "machine", "boot", "agree")
-    return columns(table, headers)
+    return columns(table, headers, width=width)
 
 
 def confirm_json(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -78,9 +78,12 @@ class MeasuredDeposits(Document, frozen=True, kw_only=True, tag="measured-deposi
     guests: tuple[ComparedGuest, ...]
 
 
-def measure_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a table for each guest: both curves and the error at each tenth."""
-    return "\n\n".join(_one_text(row) for row in rows)
+def measure_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
+    """Return a table for each guest: both curves and the error at each tenth.
+
+    ``width`` is what a line has room for, None for any.
+    """
+    return "\n\n".join(_one_text(row, width) for row in rows)
 
 
 def measure_json(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -94,7 +97,7 @@ def measure_curves(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [curve for row in rows for curve in _curves(row)]
 
 
-def _one_text(row: Mapping[str, Any]) -> str:
+def _one_text(row: Mapping[str, Any], width: int | None) -> str:
     head = (
         f"{_host(row)}: {row['calls']} calls of {row['pages']} pages, "
         f"{human_size(row['calls'] * row['pages'] << 12)} of "
@@ -111,7 +114,7 @@ def _one_text(row: Mapping[str, Any]) -> str:
         for point in row["tenths"]
     ]
     headers = ("call", "measured", "simulated", "seeds", "error")
-    shown = columns(table, headers)
+    shown = columns(table, headers, width=width)
     return (
         f"{head}\n{shown}\nwithin 15 %: {row['within_15_percent']} of {len(table)}; "
         f"between the seeds: {row['within_band']} of {len(table)}"

@@ -28,8 +28,15 @@ _SHOWN = (
 _TOLD = ("entries", "table", "fragments")
 
 
-def stress_text(results: Sequence[Mapping[str, Any]], workload: Workload) -> str:
-    """Return the answer for people: a row a cell, a sentence a policy."""
+def stress_text(
+    results: Sequence[Mapping[str, Any]],
+    workload: Workload,
+    width: int | None = None,
+) -> str:
+    """Return the answer for people: a row a cell, a sentence a policy.
+
+    ``width`` is what a line has room for, None for any.
+    """
     told = [one for one in results if not one["reason"]]
     head = (
         f"{workload.guests} guests of {workload.vps} processors for "
@@ -41,6 +48,7 @@ def stress_text(results: Sequence[Mapping[str, Any]], workload: Workload) -> str
             columns(
                 [_row(one) for one in told],
                 ("host", "policy", "seed", *_SHOWN, "most", "given up for 128"),
+                width=width,
             )
         )
     parts += [

@@ -36,13 +36,16 @@ _CONFIG_WORDS: dict[ConfigFrom, str] = {
 _MARK = {"unsafe": "!!", "degraded": " !", "note": "  "}
 
 
-def verdicts_text(verdicts: Sequence[Verdict], *, paint: Paint = plain) -> str:
+def verdicts_text(
+    verdicts: Sequence[Verdict], *, paint: Paint = plain, width: int | None = None
+) -> str:
     """Return one line a kernel, then each different finding once with its source.
 
-    ``paint`` adds colour to verdicts (:func:`e820pool.report.paint.painter`).
+    ``paint`` adds colour to verdicts (:func:`e820pool.report.paint.painter`);
+    ``width`` is what a line has room for, None for any.
     """
     rows = [[v.kernel, painted_verdict(v.verdict, paint), _ids(v)] for v in verdicts]
-    table = columns(rows, _HEADERS)
+    table = columns(rows, _HEADERS, width=width)
     told = told_findings(verdicts)
     known = judged_on_lines(verdicts)
     return "\n".join(

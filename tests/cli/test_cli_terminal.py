@@ -180,7 +180,21 @@ def test_results_for_people_have_room_in_a_narrow_terminal(
     words, run, monkeypatch, columns
 ):
     monkeypatch.setenv("COLUMNS", str(columns))
-    asked = (words["check"], words["demo"], words["show"], ("kernels", "list"))
+    _, machine, after = words["diff"]
+    _, handoff, *_ = words["check"]
+    deposits = (machine, "--deposit", "1G+2M", "--deposit", "2G+4K")
+    cells = ("--policy", "top-down", "--guests", "2", "--days", "0.5")
+    asked = (
+        *(words[name] for name in ("check", "demo", "show", "diff")),
+        ("check", handoff, "--kernel", "all"),
+        ("predict", handoff),
+        ("rebuild", handoff),
+        ("budget", *deposits),
+        ("compare", *deposits, "--kernel", "3.10,5.10,6.1,6.12,6.18,7.3"),
+        ("stress", "--ram", "16G", *cells),
+        ("fleet", after.parent, "--kernel", "6.1,6.12"),
+        ("kernels", "list"),
+    )
     for command in asked:
         shown = run(*command)
         wide = [line for line in shown.out.splitlines() if len(line) > columns]

@@ -35,12 +35,31 @@ def test_a_table_as_wide_as_its_place_stays_one():
     assert columns(ROWS, HEADERS, width=41) == columns(ROWS, HEADERS)
 
 
+def test_the_last_column_goes_on_below_itself():
+    rows = [
+        ("6.1", "safe", "-"),
+        ("7.3", "unsafe", "not-monotone, not-reserved, budget"),
+    ]
+    assert columns(rows, HEADERS, width=48).split("\n") == [
+        "kernel    verdict    findings",
+        "6.1       safe       -",
+        "7.3       unsafe     not-monotone, not-reserved,",
+        "                     budget",
+    ]
+
+
+def test_a_word_that_has_no_room_makes_it_blocks():
+    rows = [("6.1", "unsafe", "touched-by-decompressor-of-kernel, x")]
+    assert "    verdict:" not in columns(rows, HEADERS, width=55)
+    assert columns(rows, HEADERS, width=54).startswith("kernel 6.1\n    verdict:")
+
+
 def test_a_wider_table_becomes_a_block_a_row():
     assert columns(ROWS, HEADERS, width=40).split("\n") == [
-        "6.1",
-        "    verdict safe",
-        "    findings -",
-        "6.1.0-52-cloud-amd64",
-        "    verdict \x1b[31munsafe\x1b[0m",
-        "    findings x, y",
+        "kernel 6.1",
+        "    verdict: safe",
+        "    findings: -",
+        "kernel 6.1.0-52-cloud-amd64",
+        "    verdict: \x1b[31munsafe\x1b[0m",
+        "    findings: x, y",
     ]

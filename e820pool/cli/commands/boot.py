@@ -92,7 +92,7 @@ def _shown(
     if args.format == "json":
         console.result(view_json(record.view, verdict))
     else:
-        told = verdicts_text([verdict], paint=console.paint)
+        told = verdicts_text([verdict], paint=console.paint, width=console.width)
         console.result(f"{view_text(record.view)}\n\n{told}")
     return status.status_of_verdicts([verdict.verdict])
 

@@ -55,6 +55,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     memory_map = whole_map(args, console)
     ledger = DepositLedger(deposits_of(args, console))
     table = encoding_named(args.encoding).make_table(memory_map, ledger)
-    renders = {"json": budget_json, "csv": budget_csv, "table": budget_text}
-    console.result(renders[args.format](budget_curve(table)))
+    curve = budget_curve(table)
+    if args.format == "table":
+        console.result(budget_text(curve, console.width))
+    else:
+        console.result({"json": budget_json, "csv": budget_csv}[args.format](curve))
     return status.DONE

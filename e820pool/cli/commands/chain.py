@@ -194,7 +194,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.keep is not None or not record.is_intact:
         found = {"chain.json": chain_json(record).encode() + b"\n"}
         _keep(consoles | found, args.keep, console)
-    console.result((chain_json if args.format == "json" else chain_text)(record))
+    as_json = args.format == "json"
+    console.result(chain_json(record) if as_json else chain_text(record, console.width))
     return status.DONE if record.is_intact else status.NOT_SAFE
 
 

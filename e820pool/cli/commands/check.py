@@ -131,7 +131,7 @@ def _one(args: argparse.Namespace, console: Console) -> int:
 
         console.result(judgements_json(found))
     else:
-        console.result(verdicts_text(found, paint=console.paint))
+        console.result(verdicts_text(found, paint=console.paint, width=console.width))
     return status.status_of_verdicts((one.verdict for one in found), args.fail_on)
 
 

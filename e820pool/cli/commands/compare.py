@@ -82,8 +82,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if not len(ledger):
         raise InputError("nothing is deposited: --deposit says what")
     found = _comparison(memory_map, ledger, args, console)
-    render = {"json": compare_json, "svg": compare_svg, "table": compare_text}
-    console.result(render[args.format](found))
+    if args.format == "table":
+        console.result(compare_text(found, console.width))
+    else:
+        console.result({"json": compare_json, "svg": compare_svg}[args.format](found))
     return _status(found)
 
 

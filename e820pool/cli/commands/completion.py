@@ -33,7 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--list",
         choices=sorted(NAMES),
-        help="instead: names that an argument may have, one a line; the scripts ask",
+        metavar="WHAT",
+        help="instead, for the scripts: names that an argument may have, one a line, "
+        f"of {', '.join(sorted(NAMES))}",
     )
 
 

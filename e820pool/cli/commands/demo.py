@@ -122,7 +122,7 @@ def _tell(
     console.result("\n2. What the next kernel gets, written out and read back:\n")
     console.result(parts_table(handoff))
     console.result("\n3. Which kernels leave the deposited pages alone:\n")
-    console.result(verdicts_text(verdicts, paint=console.paint))
+    console.result(verdicts_text(verdicts, paint=console.paint, width=console.width))
     found = result.ledger
     same = "equal to" if found == handoff.ledger else "NOT"
     console.result(

@@ -112,9 +112,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 console.result(json_line(answer))
     if not nr_hosts:
         raise InputError(f"{args.maps!r} has no host: a verdict on none is none")
-    if args.format != "jsonl":
-        render = fleet_json if args.format == "json" else fleet_text
-        console.result(render(counts, findings, failed, reading))
+    told = (counts, findings, failed, reading)
+    if args.format == "json":
+        console.result(fleet_json(*told))
+    elif args.format == "table":
+        console.result(fleet_text(*told, console.width))
     if reading.unreadable and not args.skip_unreadable:
         return status.BAD_INPUT
     judged = failed - len(reading.unreadable)

@@ -168,9 +168,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
         write_plot(results, args.plot)
     if args.format == "csv":
         console.result(stress_csv(results))
+    elif args.format == "json":
+        console.result(stress_json(results, workload))
     else:
-        render = stress_json if args.format == "json" else stress_text
-        console.result(render(results, workload))
+        console.result(stress_text(results, workload, console.width))
     answered = any(one["reason"] or has_deposits(one) for one in results)
     return status.DONE if answered else status.NO_VERDICT
 

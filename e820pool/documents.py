@@ -144,7 +144,12 @@ class FindingDocument(Part, frozen=True, kw_only=True):
 
 def value_of(value: Any) -> Any:
     """Return a document, or a part of one, as plain values."""
-    return msgspec.json.decode(msgspec.json.encode(value, enc_hook=_plain))
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value, enc_hook=_plain))
+    except UnicodeEncodeError:
+        # Half of a surrogate pair: a file's name may be no UTF-8.
+        plain = msgspec.to_builtins(value, str_keys=True, enc_hook=_plain)
+        return json.loads(json.dumps(plain))
 
 
 def document_text(document: Document) -> str:

@@ -72,7 +72,8 @@ class Journal:
     """The file: a record a line, each with a checksum, on disk before it is answered.
 
     The last line may be torn, by a kill or by a loss of power: nobody was told that it
-    was written. It is cut off. Any other line that cannot be read is damage.
+    was written. It is cut off. Any other line that cannot be read is damage, and so is
+    a file without its first: it was put in its place whole.
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,19 +89,23 @@ class Journal:
         for line in data.splitlines(keepends=True):
             record = _record(line)
             if record is None:
-                if at + len(line) < len(data):
-                    raise DamagedError(
-                        f"{self.path}: line {len(records) + 1} is damaged: nobody "
-                        "knows what is deposited; restart the machine by its "
-                        "firmware, and remove the file"
-                    )
+                if not records or at + len(line) < len(data):
+                    raise self._damage(len(records) + 1)
                 with self.path.open("r+b") as stream:
                     stream.truncate(at)
                     os.fsync(stream.fileno())
                 break
             records.append(record)
             at += len(line)
+        if not records:
+            raise self._damage(1)
         return records
+
+    def _damage(self, number: int) -> DamagedError:
+        return DamagedError(
+            f"{self.path}: line {number} is damaged: nobody knows what is deposited; "
+            "restart the machine by its firmware, and remove the file"
+        )
 
     def append(self, record: dict) -> None:
         """Return when the record is on disk; OSError leaves the file as it was."""

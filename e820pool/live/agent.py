@@ -109,17 +109,19 @@ def _by_socket(path: str, request: str, seconds: float, wait: float) -> bytes:
     return bytes(answer)
 
 
-# A server binds its name before it listens, and one that is gone leaves it behind.
+# A server binds its name before it listens, and one that is gone leaves it behind; one
+# that others ask, too, has a queue, which may be full for a moment (EAGAIN).
 def _connected(path: str, seconds: float, wait: float) -> socket.socket:
-    give_up = time.monotonic() + wait
+    begin = time.monotonic()
     while True:
         port = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             port.settimeout(seconds)
             port.connect(path)
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError) as exc:
             port.close()
-            if time.monotonic() >= give_up:
+            limit = max(wait, seconds) if isinstance(exc, BlockingIOError) else wait
+            if time.monotonic() - begin >= limit:
                 raise
             time.sleep(_WAIT_STEP)
         except BaseException:

@@ -160,7 +160,11 @@ def _unlz4(packed: bytes) -> Iterator[bytes]:
         # The last word is the size of it all, which is no block that is there.
         if at + length > len(packed):
             return
-        yield block.decompress(packed[at : at + length], _LZ4_BLOCK_BYTES)
+        try:
+            part = block.decompress(packed[at : at + length], _LZ4_BLOCK_BYTES)
+        except block.LZ4BlockError as exc:
+            raise ValueError(str(exc)) from exc
+        yield part
         at += length
 
 

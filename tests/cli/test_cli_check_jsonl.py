@@ -85,3 +85,9 @@ def test_a_file_that_is_not_there_is_bad_input(run, tmp_path):
     done = run("check", "--jsonl", tmp_path / "none")
     assert (done.code, done.out) == (3, "")
     assert "cannot read" in json.loads(done.err)["error"]
+
+
+def test_a_finding_that_quotes_half_a_surrogate_pair_does_not_end_the_run(judge):
+    code, answers = judge(SAFE | {"kernel": "\ud800"}, SAFE)
+    assert code == 4
+    assert [one["verdict"] for one in answers] == ["unknown", "safe"]

@@ -404,3 +404,12 @@ def test_a_host_whose_name_is_no_utf_8_has_its_verdict(run, tmp_path):
     done = run("fleet", folder, "--kernel", "6.1", "--format", "jsonl")
     assert done.code == 0
     assert json.loads(done.out)["id"] == os.fsdecode(b"h\xff.json")
+
+
+def test_a_host_without_a_map_whose_name_is_no_utf_8_is_named(run, tmp_path):
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    (folder / os.fsdecode(b"h\xff.json")).write_text("no map")
+    done = run("fleet", folder, "--kernel", "6.1", "--format", "json")
+    assert done.code == 3
+    assert done.json["unreadable"][0]["id"] == os.fsdecode(b"h\xff.json")

@@ -5,7 +5,7 @@ import socket
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -178,6 +178,36 @@ def test_a_socket_that_is_still_to_come_is_waited_for(tmp_path, left):
     thread.start()
     assert ask_agent(str(path), "freeze", wait=30).deposits
     thread.join(10)
+
+
+def test_a_full_queue_is_waited_for(tmp_path):
+    path = str(tmp_path / "busy")
+    with socket.socket(socket.AF_UNIX) as listener, ExitStack() as others:
+        listener.bind(path)
+        listener.listen(0)
+        listener.settimeout(5)
+        for _ in range(3):
+            other = others.enter_context(socket.socket(socket.AF_UNIX))
+            other.setblocking(False)
+            with suppress(BlockingIOError):
+                other.connect(path)
+        with pytest.raises(MachineError, match="temporarily unavailable"):
+            ask_agent(path, "deposits", 0.2)
+
+        def go_on():
+            time.sleep(0.3)
+            others.close()
+            with suppress(TimeoutError):
+                while True:
+                    with listener.accept()[0] as port:
+                        if port.recv(99):
+                            port.sendall(ANSWER)
+                            return
+
+        thread = threading.Thread(target=go_on)
+        thread.start()
+        assert ask_agent(path, "deposits", 30).deposits
+        thread.join(10)
 
 
 def test_a_socket_that_does_not_come_is_told(tmp_path):

@@ -148,13 +148,32 @@ def test_a_line_within_that_cannot_be_read_is_damage_and_nothing_is_served(agent
     agent.kill()
     text = agent.ledger.read_bytes()
     agent.ledger.write_bytes(text.replace(b'"owner": 0', b'"owner": 9', 1))
+    assert re.search(r"line 2 is damaged: .* restart the machine", _refusal(agent))
+
+
+@pytest.mark.parametrize("left", [0, 1, 20])
+def test_a_ledger_without_its_first_line_is_damage_too(agent, left):
+    """An empty file was taken for a boot in which nothing was deposited."""
+    agent.start()
+    agent.ask("deposit", "0x40000", "4")
+    agent.kill()
+    with agent.ledger.open("r+b") as stream:
+        stream.truncate(left)
+    assert "line 1 is damaged" in _refusal(agent)
+
+
+def _refusal(agent):
     words = ["--socket", agent.socket, "serve", "--ledger", agent.ledger]
     words += ["--boot-id", agent.folder / "boot_id"]
     done = subprocess.run(
-        [sys.executable, PROGRAM, *words], capture_output=True, text=True, check=False
+        [sys.executable, PROGRAM, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
     assert done.returncode == 1
-    assert re.search(r"line 2 is damaged: .* restart the machine", done.stderr)
+    return done.stderr
 
 
 def test_every_record_carries_its_checksum(agent):

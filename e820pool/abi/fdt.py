@@ -11,7 +11,7 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from e820pool.errors import BadImageError, CapacityError, InputError, MachineError
+from e820pool.errors import BadImageError, CapacityError, InputError, missing_package
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,7 +152,7 @@ def _libfdt() -> Any:
     try:
         return importlib.import_module("libfdt")
     except ImportError as exc:
-        raise MachineError("device trees need pylibfdt: pip install pylibfdt") from exc
+        raise missing_package("a device tree", "pylibfdt") from exc
 
 
 def _add_node(tree: Any, node: PmpoolNode) -> None:

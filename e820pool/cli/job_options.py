@@ -10,6 +10,8 @@ from e820pool.experiments.jobs import BACKENDS, JobOptions
 if TYPE_CHECKING:
     import argparse
 
+    from e820pool.cli.console import Console
+
 __all__ = ("add_job_options", "job_options")
 
 
@@ -39,15 +41,20 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def job_options(args: argparse.Namespace) -> JobOptions:
-    """Return where the work is to run.
+def job_options(args: argparse.Namespace, console: Console) -> JobOptions:
+    """Return where the work is to run; the console hears of a cluster that starts.
 
     Raises:
         UsageError: fewer jobs than one, or a scheduler of no cluster.
     """
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: the limit is 1")
-    options = JobOptions(jobs=args.jobs, backend=args.backend, scheduler=args.scheduler)
+    options = JobOptions(
+        jobs=args.jobs,
+        backend=args.backend,
+        scheduler=args.scheduler,
+        tell=console.note,
+    )
     if args.scheduler is not None and not options.is_cluster:
         raise UsageError(
             f"--scheduler {args.scheduler!r} needs --backend dask: "

@@ -14,7 +14,7 @@ from importlib import import_module
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from e820pool.errors import MachineError
+from e820pool.errors import MachineError, missing_package
 from e820pool.report.scratch import STOPPING, undisturbed
 
 if TYPE_CHECKING:
@@ -26,7 +26,12 @@ BACKENDS = ("loky", "threading", "dask")
 """Names that joblib knows: processes or threads here, or a cluster that is there."""
 
 _T = TypeVar("_T")
-_CLUSTERS = {"dask": "e820pool[cluster]"}
+_CLUSTERS = ("dask",)
+_PACKAGES = {
+    "loky": ("joblib",),
+    "threading": ("joblib",),
+    "dask": ("distributed", "joblib"),
+}
 # Whose exceptions say that the backend failed, and not the work.
 _BACKENDS_OWN = ("joblib", "distributed", "dask", "tornado", "concurrent")
 # joblib's word for all workers there are.
@@ -42,11 +47,13 @@ class JobOptions:
         backend: one of :data:`BACKENDS`.
         scheduler: the address of the cluster, None for a cluster of
             processes on this machine.
+        tell: hears of such a cluster as it is started.
     """
 
     jobs: int | None = None
     backend: str = "loky"
     scheduler: str | None = None
+    tell: Callable[[str], None] | None = None
 
     @property
     def is_cluster(self) -> bool:
@@ -161,10 +168,12 @@ def _module(name: str, backend: str) -> Any:
     try:
         return import_module(name)
     except ImportError as exc:
-        what = _CLUSTERS.get(backend, "e820pool[sweep]")
-        raise MachineError(
-            f"--backend {backend} needs {exc.name}: install {what}; --jobs 1 needs "
-            "neither, and --backend is one of " + ", ".join(BACKENDS)
+        packages = dict.fromkeys((str(exc.name), *_PACKAGES[backend]))
+        others = f"--jobs 1 needs nothing, --backend is one of {', '.join(BACKENDS)}"
+        raise missing_package(
+            f"--backend {backend}",
+            *packages,
+            otherwise=others,
         ) from exc
 
 
@@ -182,4 +191,9 @@ def _cluster(options: JobOptions) -> Iterator[None]:
             f"{str(exc)[:120]}"
         ) from exc
     with cluster:
+        if options.scheduler is None and options.tell is not None:
+            options.tell(
+                f"dask started a scheduler ({cluster.scheduler.address}) and worker "
+                "processes on this machine, which end with this command"
+            )
         yield

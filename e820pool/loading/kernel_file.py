@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from e820pool.abi.bzimage import parse_bzimage
-from e820pool.errors import BadImageError, InputError
+from e820pool.errors import BadImageError, InputError, MachineError
 from e820pool.findings import one_line
 from e820pool.kernel.kernel_data import parse_release, stable_update
 from e820pool.kernel.profiles import ConfigFrom, profile_for, with_config
@@ -94,7 +94,7 @@ def _differ(one: int | None, other: int | None) -> bool:
 def _carried(image: bytes) -> str:
     try:
         return embedded_config(image)
-    except (InputError, BadImageError):
+    except (InputError, BadImageError, MachineError):
         return ""
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from e820pool.errors import InputError
+from e820pool.errors import InputError, missing_package
 from e820pool.report.files import write_file
 from e820pool.stress.limits import LIMITS
 from e820pool.stress.outcome import Sample
@@ -36,7 +36,8 @@ def write_plot(results: Sequence[Mapping[str, Any]], path: str) -> None:
     """Write the curves of all results, whole or not at all.
 
     Raises:
-        InputError: matplotlib is not installed, the suffix names no format, or the
+        MachineError: matplotlib is not installed.
+        InputError: the suffix names no format, or the
             file cannot be written.
     """
     form = Path(path).suffix.removeprefix(".").lower()
@@ -47,7 +48,7 @@ def write_plot(results: Sequence[Mapping[str, Any]], path: str) -> None:
         mpl = import_module("matplotlib")
         figures = import_module("matplotlib.figure")
     except ImportError as exc:
-        raise InputError("--plot needs matplotlib: install e820pool[plot]") from exc
+        raise missing_package("--plot", "matplotlib") from exc
     out = io.BytesIO()
     with mpl.rc_context(_SETTINGS):
         figure = figures.Figure(figsize=(9, 5), layout="constrained")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from e820pool.documents import Part, shown_value, value_to
-from e820pool.errors import BadImageError, E820PoolError, InputError
+from e820pool.errors import BadImageError, E820PoolError, InputError, missing_package
 from e820pool.sources.files import is_directory, list_names, validate_skipped
 from e820pool.sources.map_json import Pairs, devices_of
 from e820pool.sources.recognise import read_map
@@ -77,7 +77,8 @@ def read_fleet(path: str, *, partial: bool = False) -> Iterator[FleetRecord]:
         partial: take a map of a folder as it is, of which entries cannot be read.
 
     Raises:
-        InputError: there is no such fleet, or Parquet cannot be read here.
+        InputError: there is no such fleet.
+        MachineError: Parquet cannot be read here.
     """
     source = Path(path)
     parts = _parquet_parts(source)
@@ -193,7 +194,7 @@ def _of_parquet(parts: list[Path]) -> Iterator[FleetRecord]:
     try:
         parquet = import_module("pyarrow.parquet")
     except ImportError as exc:
-        raise InputError("Parquet needs pyarrow: install e820pool[fleet]") from exc
+        raise missing_package("Parquet", "pyarrow") from exc
     number = 0
     for path in parts:
         try:

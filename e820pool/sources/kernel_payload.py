@@ -9,7 +9,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from e820pool.abi.bzimage import parse_bzimage
-from e820pool.errors import BadImageError, InputError
+from e820pool.errors import BadImageError, missing_package
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def embedded_config(image: bytes) -> str:
         BadImageError: it is no bzImage, its payload is damaged, or it unpacks to more
             than :data:`KERNEL_LIMIT`, its configuration to more than
             :data:`CONFIG_LIMIT` bytes.
-        InputError: a package that unpacks it is not installed.
+        MachineError: a package that unpacks it is not installed.
     """
     packed = _between_marks(kernel_parts(image))
     if packed is None:
@@ -61,7 +61,7 @@ def kernel_parts(image: bytes) -> Iterator[bytes]:
     Raises:
         BadImageError: it is no bzImage, or its payload is damaged or unpacks to more
             than :data:`KERNEL_LIMIT` bytes.
-        InputError: a package that unpacks it is not installed.
+        MachineError: a package that unpacks it is not installed.
     """
     header = parse_bzimage(image)
     start = header.payload_offset
@@ -172,9 +172,11 @@ def _package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as exc:
-        raise InputError(
-            f"a kernel packed with {name.partition('.')[0]} cannot be unpacked here: "
-            "install e820pool[images], or give its configuration with --config"
+        package = name.partition(".")[0]
+        raise missing_package(
+            "to unpack this kernel",
+            package,
+            otherwise="or give its configuration with --config",
         ) from exc
 
 

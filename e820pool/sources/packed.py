@@ -10,7 +10,7 @@ import sys
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from e820pool.errors import BadImageError, InputError
+from e820pool.errors import BadImageError, missing_package
 from e820pool.sources.files import INPUT_LIMIT
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def unpacked(data: bytes, origin: str) -> tuple[bytes, str]:
         BadImageError: it is damaged, cut, packed more than twice over, or holds more
             than :data:`~e820pool.sources.files.INPUT_LIMIT` bytes; nothing beyond the
             limit is ever held.
-        InputError: it is zstd, and no package that unpacks it is installed.
+        MachineError: it is zstd, and no package that unpacks it is installed.
     """
     names: list[str] = []
     while pack := _pack_of(data):
@@ -156,10 +156,8 @@ def _unzstd() -> Any:
     try:
         zstandard = importlib.import_module("zstandard")
     except ImportError as exc:
-        raise InputError(
-            "zstd data cannot be unpacked here: install e820pool[images] (zstandard), "
-            "or give the output of zstdcat"
-        ) from exc
+        otherwise = "or give the output of zstdcat"
+        raise missing_package("zstd", "zstandard", otherwise=otherwise) from exc
     return zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT).decompressobj()
 
 

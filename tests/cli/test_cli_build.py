@@ -66,7 +66,7 @@ def test_the_next_command_can_be_copied_whatever_the_folder_is_called(ok, machin
 def test_a_package_that_is_missing_is_no_failure_of_the_laboratory(build, monkeypatch):
     monkeypatch.setitem(sys.modules, "libfdt", None)
     message = build(4, *DEPOSIT, "--encoding", "series-v2")
-    assert message == "device trees need pylibfdt: pip install pylibfdt"
+    assert message == "a device tree needs pylibfdt: pip install pylibfdt"
 
 
 def test_a_spill_is_said(ok, machine, out):

@@ -94,8 +94,8 @@ def test_an_address_is_for_clusters_only(refused, command):
 @pytest.mark.parametrize(
     ("backend", "missing", "install"),
     [
-        ("loky", "joblib", "install e820pool[sweep]"),
-        ("dask", "distributed", "install e820pool[cluster]"),
+        ("loky", "joblib", "pip install joblib;"),
+        ("dask", "distributed", "pip install distributed joblib;"),
     ],
 )
 @pytest.mark.extra
@@ -107,6 +107,31 @@ def test_a_backend_that_is_not_installed_says_what_to_install(
     message = refused(4, *CELLS, "--jobs", "2", "--backend", backend)
     assert install in message
     assert "--backend is one of loky, threading, dask" in message
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize(
+    ("words", "missing"),
+    [
+        ((*SWEEP, "--plot", "curve.png"), "matplotlib"),
+        (("fleet", "hosts.parquet"), "pyarrow.parquet"),
+    ],
+)
+def test_a_package_that_is_missing_is_one_status_and_the_line_that_installs_it(
+    refused, monkeypatch, tmp_path, words, missing
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hosts.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert f"pip install {missing.partition('.')[0]}" in refused(4, *words)
+
+
+@pytest.mark.extra
+def test_what_dask_starts_where_no_cluster_is_named_is_said(run, hosts):
+    pytest.importorskip("distributed", reason="pip install e820pool[cluster]")
+    done = run(*fleet(hosts)[:-2], "--backend", "dask")
+    assert "note" not in done.out
+    assert "dask started a scheduler (tcp://127.0.0.1:" in done.err
 
 
 def children_of(pid):

@@ -125,7 +125,7 @@ def _candidates(args: argparse.Namespace) -> list[Candidate]:
     found: list[Candidate] = []
     for target in targets(args.kernel or _DEFAULT_KERNELS):
         if target.profile is None:
-            raise InputError(target.reason)
+            raise status.UnknownKernelError(target.reason)
         found.append((target.name, target.profile, _file(target.name, target.image)))
     return found
 

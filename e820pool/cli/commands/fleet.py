@@ -89,7 +89,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     findings: Counter[tuple[str, str]] = Counter()
     failed = nr_hosts = 0
     reading = Reading()
-    streams, options = args.format == "jsonl", job_options(args)
+    streams, options = args.format == "jsonl", job_options(args, console)
     with (
         KeptResults(args.results) as kept,
         Progress(

@@ -179,7 +179,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _simulated(
     cells: tuple[Cell, ...], args: argparse.Namespace, console: Console
 ) -> list[dict[str, Any]]:
-    options = job_options(args)
+    options = job_options(args, console)
     with KeptResults(args.results) as kept:
         keys = {cell.key for cell in cells}
         nr_missing = sum(key not in kept for key in keys)

@@ -33,7 +33,7 @@ SIGNS = (
     (r"(?P<line>reserved: \d+)", r"{line}"),
     (r"(?P<line>loaded: [01])", r"{line}"),
     (r"(?P<what>System RAM|ACPI Tables)", r": {what}"),
-    (r"MemTotal (?P<mega>\d+)\d{4} kB", r"MemTotal: +{mega}\d{4} kB"),
+    (r"MemTotal (?P<mega>\d+)\d{4} kB", r"MemTotal: +{mega}\d{{4}} kB"),
 )
 # One that hangs has said this, and says no more.
 HANGS = "x86/mm: Memory block size"

@@ -50,6 +50,7 @@ ENDINGS["alloc_low_pages: can not alloc memory"] = (
 # Words of the model that a kernel prints, and the other way round.
 PRINTED = {"too-many-entries", "kernel-range-not-ram", "memblock-full", "fallback-map"}
 ADDRESS_BITS = 40
+STARVED_BYTES = 24 << 20
 # e820_device_region(): RESERVED, PMEM, PRAM, SOFT_RESERVED.
 SHARED = (2, 7, 12, 0xEFFF_FFFF)
 # Reserved early by some kernels and late by others; no RAM in any case.
@@ -146,11 +147,19 @@ def differences(inp, view, outcome, profile):
 def _ending(view, outcome):
     seen = outcome.get("fatal") or outcome["end"]
     if view.fatal is None:
-        if outcome["end"] not in ("init", "memory") and not _fell_off(view, seen):
+        expected = _fell_off(view, seen) or _starved(view, seen)
+        if outcome["end"] not in ("init", "memory") and not expected:
             yield "end", "init", seen
         return
     if not re.search(ENDINGS.get(view.fatal, re.escape(view.fatal)), seen):
         yield "end", view.fatal, seen
+
+
+# How much more than nothing a kernel needs to get through its start is not modelled:
+# a line that leaves it hardly more than itself.
+def _starved(view, seen):
+    left = sum(span.size for span in view.memory)
+    return left < STARVED_BYTES and re.search("Failed to allocate", seen)
 
 
 # A slot that was drawn by chance, and has no memory: one that a region which wraps

@@ -38,7 +38,8 @@ __all__ = (
 
 # The decompressor's list of places where the kernel fits.
 
-# MAX_SLOT_AREA of kaslr.c (4.9 to 7.3): further regions are ignored.
+# MAX_SLOT_AREA of kaslr.c (4.9 to 7.3): further regions are ignored. 4.4 keeps slots,
+# not regions, and has room for all below RANDOMIZE_BASE_MAX_OFFSET.
 _MAX_SLOT_AREAS = 100
 
 _GIB = 1 << 30
@@ -59,6 +60,7 @@ class Request:
             last byte is taken.
         wraps: whether a region that wraps is looked at.
         last_gigantic: whether a 1 GiB page that a region ends with is one.
+        max_areas: regions that are kept, None for all.
     """
 
     image_size: int
@@ -69,11 +71,12 @@ class Request:
     exact_fits: bool = True
     wraps: bool = True
     last_gigantic: bool = True
+    max_areas: int | None = _MAX_SLOT_AREAS
 
 
 @dataclass(slots=True, kw_only=True)
 class SlotList:
-    """Collect slot areas, at most 100.
+    """Collect slot areas.
 
     Attributes:
         areas: ``(first_addr, nr_slots)``.
@@ -87,7 +90,8 @@ class SlotList:
     @property
     def is_full(self) -> bool:
         """Return whether no further area is taken."""
-        return len(self.areas) >= _MAX_SLOT_AREAS
+        limit = self.request.max_areas
+        return limit is not None and len(self.areas) >= limit
 
     def offer(self, start: int, end: int) -> None:
         """Add the slots of one region of RAM.
@@ -374,11 +378,12 @@ def _image_bytes(inp: BootInput, profile: Profile, window: Span) -> int:
 def _why_off(inp: BootInput, profile: Profile) -> str:
     if not profile.has("kaslr") or not profile.config["RANDOMIZE_BASE"]:
         return "this kernel has no KASLR"
-    if has_word(inp.cmdline, "nokaslr"):
+    # With hibernation 4.4 asks for the one word only, whatever nokaslr says.
+    if profile.has("kaslr-low-only") and profile.config["HIBERNATION"]:
+        if not has_word(inp.cmdline, "kaslr"):
+            return "with hibernation this kernel wants kaslr on the command line"
+    elif has_word(inp.cmdline, "nokaslr"):
         return "nokaslr"
-    opt_in = profile.has("kaslr-low-only") and profile.config["HIBERNATION"]
-    if opt_in and not has_word(inp.cmdline, "kaslr"):
-        return "with hibernation this kernel wants kaslr on the command line"
     return ""
 
 
@@ -397,7 +402,9 @@ def _request(inp: BootInput, profile: Profile, said: MemOptions, size: int) -> R
         step=step,
         avoided=(*_avoided(inp, profile), *said.avoided),
         wraps=profile.has("kaslr-takes-wrapping-regions"),
-        exact_fits=profile.has("kaslr-fits-before-avoided"),
+        # Where each slot is tried by itself room to the byte is room.
+        exact_fits=low_only or profile.has("kaslr-fits-before-avoided"),
+        max_areas=None if low_only else _MAX_SLOT_AREAS,
         last_gigantic=profile.has("kaslr-skips-last-gigantic-page"),
     )
 

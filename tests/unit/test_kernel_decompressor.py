@@ -98,6 +98,24 @@ def test_at_most_100_regions_are_kept():
     assert len(slots(rows).areas) == 100
 
 
+def test_4_4_keeps_slots_of_any_number_of_regions():
+    rows = [((n + 64) * 4 * M, 4 * M, 1) for n in range(120)]
+    found = slots(rows, "4.4", {"HIBERNATION": "n"}, image_size=4 * M)
+    assert [first for first, _ in found.areas] == [addr for addr, _, _ in rows]
+
+
+def test_4_4_takes_room_to_the_byte_before_what_is_avoided():
+    node = SetupDataSpan(addr=260 * M, size=4096, type=5)
+    found = slots(
+        [(256 * M, 64 * M, 1)],
+        "4.4",
+        {"HIBERNATION": "n"},
+        image_size=4 * M,
+        setup_data=(node,),
+    )
+    assert 256 * M in addresses(found)
+
+
 @pytest.mark.parametrize(
     ("release", "config", "line", "reason"),
     [
@@ -131,6 +149,8 @@ def test_with_hibernation_4_4_wants_to_be_asked_and_stays_low():
     assert found.enabled
     assert max(addresses(found)) + IMAGE <= 1 << 30
     assert min(addresses(found)) >= WINDOW[1]
+    # nokaslr is not looked at then (4.4.178 choose_kernel_location()).
+    assert slots([(M, 2047 * M, 1)], "4.4", cmdline="nokaslr kaslr") == found
 
 
 @pytest.mark.parametrize(

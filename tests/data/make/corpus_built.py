@@ -1,7 +1,8 @@
 """Find images: fetched ones, and those built from source, which no archive has.
 
 A built one is a folder in the cache, built/RELEASE, with the files bzImage, config and
-built.json. Nothing but the corpus knows of them.
+built.json. Nothing but the corpus knows of them; what `e820pool kernels build` keeps
+beside them has no built.json.
 """
 
 import hashlib
@@ -49,7 +50,8 @@ class BuiltImage:
 
 def images():
     """Return all images by their releases; of a release, the archive's counts."""
-    built = [BuiltImage(folder=f) for f in cache_folder("built").iterdir()]
+    records = cache_folder("built").glob("*/built.json")
+    built = [BuiltImage(folder=record.parent) for record in records]
     return {image.release: image for image in [*built, *cached_images()]}
 
 

@@ -43,9 +43,14 @@ ENDINGS = {
     ),
     "initrd too large to handle: half of memory or more": "initrd too large to handle",
 }
+# The BUG comes before the kernel can print.
+ENDINGS["BUG: more than 128 entries in the zero page"] = "hung|reset"
+ENDINGS["Real mode trampoline was not allocated"] = (
+    "Real mode trampoline was not allocated|Cannot allocate trampoline"
+)
 ENDINGS["stuck in reserve_bootmem_region: too much is reserved"] = "hung|memory"
 ENDINGS["alloc_low_pages: can not alloc memory"] = (
-    "alloc_low_pages: can not alloc memory|Failed to allocate"
+    "alloc_low_pages?: (can not alloc|ran out of) memory|Failed to allocate"
 )
 # Words of the model that a kernel prints, and the other way round.
 PRINTED = {"too-many-entries", "kernel-range-not-ram", "memblock-full", "fallback-map"}

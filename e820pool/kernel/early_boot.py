@@ -21,6 +21,7 @@ from e820pool.kernel.early_memory import (
     find_no_free_memory,
     find_no_place_for_initrd,
     find_no_trampoline,
+    find_no_trampoline_at_once,
     find_stuck_reservations,
 )
 from e820pool.kernel.efi_memmap import add_efi_memmap
@@ -74,6 +75,7 @@ _STEPS_MARKED_FIRST: tuple[Step, ...] = (
 )
 # What may end a boot after that, in the order in which it does.
 _LATER: tuple[Step, ...] = (
+    find_no_trampoline_at_once,
     find_no_free_memory,
     find_stuck_reservations,
     find_no_place_for_initrd,

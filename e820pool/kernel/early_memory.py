@@ -30,6 +30,7 @@ __all__ = (
     "find_no_free_memory",
     "find_no_place_for_initrd",
     "find_no_trampoline",
+    "find_no_trampoline_at_once",
     "find_stuck_reservations",
     "fragments_with_tables",
     "max_pfn",
@@ -265,18 +266,28 @@ NO_TRAMPOLINE = BootEnd(
     source="6.1, 7.3 arch/x86/realmode/init.c reserve_real_mode(), init_real_mode()",
 )
 
-# Whole pages of the real-mode code: Debian's 5.10 has 0x6000, 6.1 to 7.3 have 0x7000.
+# Whole pages of the real-mode code: 4.4.178 and Debian's 5.10 have 0x6000, 6.1 to 7.3
+# have 0x7000.
 _TRAMPOLINE_BYTES = 0x7000
 _SMALLER_BYTES = 0x6000
 _LOWEST = PAGE_SIZE
 _LIMIT = 1 << 20
 
 
+def find_no_trampoline_at_once(boot: EarlyBoot) -> None:
+    """Note the same of a kernel that panics where it reserves the place.
+
+    Linux 4.4 arch/x86/realmode/init.c reserve_real_mode().
+    """
+    if boot.profile.has("no-trampoline-kills-at-once"):
+        find_no_trampoline(boot)
+
+
 def find_no_trampoline(boot: EarlyBoot) -> None:
     """Note a boot that ends for want of a place for the trampoline below 1 MiB.
 
     Linux 6.1 arch/x86/realmode/init.c reserve_real_mode(), init_real_mode();
-    5.10 to 7.3 alike.
+    4.9 to 7.3 alike.
     """
     if not boot.profile.has("no-trampoline-kills"):
         return

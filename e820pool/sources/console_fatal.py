@@ -47,7 +47,10 @@ _KNOWN = tuple(
     for shown, end in (
         (r"^Invalid user supplied memory map", USER_MAP_EMPTY),
         (r"^Real mode trampoline was not allocated", NO_TRAMPOLINE),
-        (r"^alloc_low_pages: can not alloc memory", NO_FREE_MEMORY),
+        # Up to 4.8, where the place is reserved.
+        (r"^Cannot allocate trampoline", NO_TRAMPOLINE),
+        # Up to 4.14 it "ran out of" memory where nothing is mapped yet.
+        (r"^alloc_low_pages?: (?:can not alloc|ran out of) memory", NO_FREE_MEMORY),
         (r"^Cannot find place for new RAMDISK", NO_PLACE_FOR_INITRD),
         (r"^initrd too large to handle", INITRD_TOO_LARGE),
         (r"^System is deadlocked on memory", OUT_OF_MEMORY),

@@ -396,8 +396,16 @@ static uint32_t printed_type(uint32_t type, const char *kernel_release)
 	return type == 128 && is_before(kernel_release, 6, 15) ? 1 : type;
 }
 
-/* Up to 5.4 type 0xefffffff is a type like any other: neighbours are joined. */
-static void join_soft_reserved(struct table *table)
+static bool joins(uint32_t type, const char *kernel_release)
+{
+	return (type == 0xefffffff && is_before(kernel_release, 5, 5)) ||
+	       (type == 12 && is_before(kernel_release, 4, 1));
+}
+
+/* Up to 5.4 type 0xefffffff is a type like any other, whose neighbours are joined, and up
+ * to 4.0 type 12. Up to 4.11 a table is resolved in the zero page, which holds 128 rows:
+ * the rest is lost. */
+static void as_older_kernels_do(struct table *table, const char *kernel_release)
 {
 	size_t nr = 0;
 
@@ -405,12 +413,14 @@ static void join_soft_reserved(struct table *table)
 		const struct row *one = &table->rows[i];
 		struct row *last = nr ? &table->rows[nr - 1] : NULL;
 
-		if (last && one->type == 0xefffffff && last->type == one->type &&
+		if (last && joins(one->type, kernel_release) && last->type == one->type &&
 		    last->addr + last->size == one->addr)
 			last->size += one->size;
 		else
 			table->rows[nr++] = *one;
 	}
+	if (is_before(kernel_release, 4, 12) && nr > ZERO_PAGE_ROWS)
+		nr = ZERO_PAGE_ROWS;
 	table->nr = nr;
 }
 
@@ -459,8 +469,8 @@ static void compare(const struct test_case *one, const struct value *outcome,
 		ours.nr = made < 0 ? 0 : (size_t)made;
 		if (made < 0)
 			ours = one->table;
-		if (made >= 0 && is_before(outcome->name, 5, 5))
-			join_soft_reserved(&ours);
+		if (made >= 0)
+			as_older_kernels_do(&ours, outcome->name);
 		kernel->compared++;
 		if (same(&ours, &seen, outcome->name))
 			kernel->agree++;

@@ -141,3 +141,18 @@ def test_rows_that_found_no_room_get_the_type_the_handoff_gave_them(recording_of
     assert view.dropped
     for addr, size, kind in view.dropped:
         assert kind == written.get((addr, size), 0xFFFF_FFFE)
+
+
+@pytest.mark.parametrize(
+    ("words", "end"),
+    [
+        ("Real mode trampoline was not allocated", "no-trampoline"),
+        # 4.4.178
+        ("Cannot allocate trampoline", "no-trampoline"),
+        ("alloc_low_pages: ran out of memory", "no-free-memory"),
+        # As 3.10.108 has it.
+        ("alloc_low_page: can not alloc memory", "no-free-memory"),
+    ],
+)
+def test_older_kernels_say_the_same_end_in_other_words(words, end):
+    assert read_console(f"Kernel panic - not syncing: {words}").end.id == end

@@ -405,6 +405,17 @@ def test_a_kernel_needs_room_for_its_trampoline_below_1_mib(release, size, ends)
     assert "trampoline" in view([(M, 511 * M, 1)] * 2, release).fatal
 
 
+@pytest.mark.parametrize(
+    ("release", "said"), [("4.4", "trampoline"), ("4.9", "initrd too large")]
+)
+def test_4_4_ends_where_it_reserves_the_trampoline_whatever_else_is_wrong(
+    release, said
+):
+    rows = [(0, 0x1000, 1), (M, 31 * M, 1)]
+    initrd = Span(8 * M, 28 * M)
+    assert said in view(rows, release, initrd=initrd).fatal
+
+
 def test_what_is_reserved_below_1_mib_is_no_room_for_a_trampoline():
     rows = [(0x9_1000, 0xE000, 1), (M, 511 * M, 1)]
     node = SetupDataSpan(addr=0x9_7800, size=0x1000, type=77)

@@ -1,5 +1,6 @@
 """What changes on a terminal: colours and width, and what may never change."""
 
+import io
 import json
 import re
 
@@ -9,7 +10,7 @@ from rawhandoff import ROWS, map_file, with_reserved
 from terminal import on_terminal
 
 from e820pool.cli.commands import COMMANDS
-from e820pool.cli.console import folded
+from e820pool.cli.console import Console, folded
 
 CODES = re.compile(r"\x1b\[[0-9;]*m")
 GREEN = "\x1b[32m"
@@ -239,3 +240,13 @@ def test_a_long_sentence_is_broken_between_words_and_a_row_is_not():
     assert " ".join(line.strip() for line in lines) == sentence.strip()
     row = "0x1000  " * 12
     assert folded(row, 40) == row
+
+
+@pytest.mark.parametrize("painted", [False, True])
+def test_no_result_has_a_control_character(painted):
+    """All text goes out by one place, whatever has made it."""
+    out = io.StringIO()
+    console = Console(out=out, color="always" if painted else "never")
+    console.result(f"a{HOSTILE}b")
+    console.line(f"c{HOSTILE}d")
+    assert not set(out.getvalue()) & {"\x1b", "\x9b", "\x07", "\u202e"}

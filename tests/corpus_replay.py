@@ -30,7 +30,9 @@ ENDINGS = {
     "Invalid user supplied memory map": "Invalid user supplied memory map",
     "SETUP_E820_EXT node too large to map": "hung",
     "BUG: memmap= changes a type into itself": "kernel BUG at arch/x86/kernel/e820.c",
-    "crash in free_area_init: memory beyond max_pfn": "NULL pointer|page fault|hung",
+    "crash in free_area_init: memory beyond max_pfn": (
+        "NULL pointer|page fault|paging request|hung"
+    ),
     "BUG in extend_brk: no room for reservations": (
         "kernel BUG at arch/x86/kernel/setup.c"
     ),

@@ -82,9 +82,18 @@ def find_memory_beyond(boot: EarlyBoot) -> None:
     if max(span.end for span in boot.memory) >> PAGE_SHIFT <= end_pfn:
         return
     boot.warn("memory-beyond-max-pfn")
-    numa = bool(boot.profile.config["NUMA"])
-    if numa and boot.profile.has("memory-beyond-max-pfn-kills"):
+    kills = boot.profile.has("memory-beyond-max-pfn-kills") or (
+        boot.profile.has("reserved-beyond-max-pfn-kills")
+        and _is_reserved_behind(boot, end_pfn << PAGE_SHIFT)
+    )
+    if kills and boot.profile.config["NUMA"]:
         boot.end_later(BEYOND_MAX_PFN)
+
+
+# Linux 4.4 mm/page_alloc.c reserve_bootmem_region(): each reserved page's node is asked.
+def _is_reserved_behind(boot: EarlyBoot, addr: int) -> bool:
+    behind = boot.memory_bytes() & ByteRangeSet([(addr, _U64_MASK)])
+    return bool(behind & ByteRangeSet(early_reservations(boot)))
 
 
 #: Nothing is free above 1 MiB.

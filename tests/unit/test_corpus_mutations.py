@@ -62,6 +62,10 @@ UNTOLD = {
         "only 5.13 and 5.14 have it, and neither was booted",
         MAIN,
     ),
+    "reserved-beyond-max-pfn-kills": (
+        "all memory beyond max_pfn kills, reserved or not, or none does",
+        DISTRIBUTED,
+    ),
     "kaslr-kho-scratch-only": (NO_HANDOVER, MAIN),
     "kho-scratch-is-memory": (NO_HANDOVER, MAIN),
     "kho-abi-v1": (NO_HANDOVER, MAIN),

@@ -405,6 +405,14 @@ def test_a_kernel_needs_room_for_its_trampoline_below_1_mib(release, size, ends)
     assert "trampoline" in view([(M, 511 * M, 1)] * 2, release).fatal
 
 
+@pytest.mark.parametrize(("release", "dies"), [("4.4", True), ("4.19", False)])
+def test_what_is_reserved_beyond_max_pfn_kills_4_4(release, dies):
+    node = SetupDataSpan(addr=511 * M - 128, size=0x110, type=77)
+    rows = [*LOW, (M, 510 * M, 1), (511 * M, 0x1000, 128)]
+    assert (view(rows, release, setup_data=(node,)).fatal is not None) == dies
+    assert view(rows, release).fatal is None
+
+
 @pytest.mark.parametrize(
     ("release", "said"), [("4.4", "trampoline"), ("4.9", "initrd too large")]
 )

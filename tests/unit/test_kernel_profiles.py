@@ -209,6 +209,8 @@ def test_options_that_change_nothing_are_ignored():
         ("no-trampoline-kills", "2.6.32", "2.6.33", "7.3", None),
         # 4.4.178 and 4.9.154.
         ("no-trampoline-kills-at-once", "2.6.32", "2.6.33", "4.8", "4.9"),
+        # 4.4.178, 4.9.154 and 4.14.67; 4.2 is from memory.
+        ("reserved-beyond-max-pfn-kills", "4.1", "4.4", "4.18", "4.19"),
         # 6.6.47, 6.12.117.
         ("kexec-file-loads-at-pref-address", "6.6", "6.12", "7.3", None),
         ("kexec-mark-skips-ima", "5.15", "6.1", "6.6", "6.12"),

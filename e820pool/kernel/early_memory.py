@@ -90,7 +90,8 @@ def find_memory_beyond(boot: EarlyBoot) -> None:
         boot.end_later(BEYOND_MAX_PFN)
 
 
-# Linux 4.4 mm/page_alloc.c reserve_bootmem_region(): each reserved page's node is asked.
+# Each reserved page is asked for its node: Linux 4.4 mm/page_alloc.c
+# reserve_bootmem_region().
 def _is_reserved_behind(boot: EarlyBoot, addr: int) -> bool:
     behind = boot.memory_bytes() & ByteRangeSet([(addr, _U64_MASK)])
     return bool(behind & ByteRangeSet(early_reservations(boot)))

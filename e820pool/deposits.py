@@ -10,6 +10,7 @@ import numpy as np
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import InputError
 from e820pool.extents import MAX_PFN, PAGE_SHIFT, PAGE_SIZE, ExtentSet, Span
+from e820pool.findings import counted
 from e820pool.range_text import parse_range, parse_size
 from e820pool.type_words import type_text
 
@@ -88,7 +89,7 @@ class DepositLedger:
         >>> from e820pool import DepositLedger, ExtentSet
         >>> ledger = DepositLedger.of_ranges(["1G+2M"], owner=7)
         >>> ledger
-        DepositLedger(1 deposits, 512 pages)
+        DepositLedger(1 deposit, 512 pages)
         >>> print(*ledger.withdraw(ExtentSet([(0x40000, 0x40100)])))
         [mem 0x40100000-0x401fffff] of owner 0x7
     """
@@ -153,7 +154,10 @@ class DepositLedger:
         return hash(self._table.tobytes())
 
     def __repr__(self) -> str:
-        return f"DepositLedger({len(self)} deposits, {self.extents.nr_pages} pages)"
+        return (
+            f"DepositLedger({counted(len(self), 'deposit')}, "
+            f"{counted(self.extents.nr_pages, 'page')})"
+        )
 
     def deposit(self, deposits: Iterable[Deposit]) -> Self:
         """Return the ledger with more deposits; InputError if any page is there."""

@@ -13,6 +13,7 @@ from construct import Bytes, Int16ul, Int32ul, Int64ul
 from e820pool.abi.binding import at, encode_value, parse_value, struct_of
 from e820pool.abi.layout import dtype_of
 from e820pool.errors import BadImageError, CapacityError, InputError
+from e820pool.findings import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -282,7 +283,8 @@ def _validate_sizes(header: _Header, available: int) -> None:
     if need > header.record_bytes:
         raise BadRecordError(
             RECORD_TRUNCATED,
-            f"pool record: {header.nr_extents} extents ({header.nr_extents:#x}) need"
+            f"pool record: {counted(header.nr_extents, 'extent')} "
+            f"({header.nr_extents:#x}) need"
             f" {need:#x} bytes, record_bytes is {header.record_bytes:#x}",
         )
 

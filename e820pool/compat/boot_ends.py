@@ -68,7 +68,8 @@ def _count(case: Situation) -> Iterator[Finding]:
         yield Finding(
             id="single-entry",
             level="degraded" if refused else "note",
-            message=f"{count} entries in the zero page: {here}, and refused up to 6.19",
+            message=f"{counted(count, 'entry')} in the zero page: {here}, and "
+            "refused up to 6.19",
             source=_APPEND,
         )
     elif count > E820_MAX_ENTRIES_ZEROPAGE:

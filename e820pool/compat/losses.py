@@ -68,8 +68,8 @@ def _truncated(cut: Sequence[Row]) -> Iterator[Finding]:
         yield _about_rows(
             "truncated",
             cut,
-            f"{len(cut)} entries are cut from the top of the table, which is resolved "
-            "where it lies, in 128 slots",
+            f"{counted(len(cut), 'entry')} cut from the top of the table, which is "
+            "resolved where it lies, in 128 slots",
             _IN_PLACE,
         )
 
@@ -78,7 +78,7 @@ def _dropped(case: Situation, cut: Sequence[Row]) -> Iterator[Finding]:
     told = set(cut)
     rows = [row for row in case.view.dropped if row not in told]
     if rows:
-        what = f"{len(rows)} entries are lost"
+        what = f"{counted(len(rows), 'entry')} lost"
         yield _about_rows("dropped-entry", rows, what, _RANGE_ADD)
 
 
@@ -110,7 +110,7 @@ def _type_128(case: Situation) -> Iterator[Finding]:
         id="type-128",
         level="note" if is_memory else "degraded",
         message=(
-            f"{rows.size} entries have type 128, the first at "
+            f"{counted(rows.size, 'entry')} of type 128, the first at "
             f"{int(rows['addr'][0]):#x}: {text}"
         ),
         source=_KERN,

@@ -16,6 +16,7 @@ from e820pool.compat.capture import (
 from e820pool.compat.judge import judge_input, model_of_boot
 from e820pool.compat.verdict import verdict_of
 from e820pool.extents import ByteRangeSet
+from e820pool.findings import counted
 from e820pool.kernel.view import KernelView
 from e820pool.lab.chain_hop import (
     HopFacts,
@@ -233,8 +234,8 @@ def _dump_differences(
         found.append(
             Difference(
                 field="touched",
-                one=f"{(deposits & model).nr_pages} pages",
-                other=f"{facts.touched.nr_pages} pages",
+                one=counted((deposits & model).nr_pages, "page"),
+                other=counted(facts.touched.nr_pages, "page"),
             )
         )
     return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.documents import Document, Pair, document_text
 from e820pool.extents import Span
-from e820pool.findings import LISTED, Finding
+from e820pool.findings import LISTED, Finding, counted
 from e820pool.handoff.budget import given_up_ram
 from e820pool.report.columns import columns
 
@@ -43,9 +43,9 @@ def budget_findings(handoff: Handoff) -> tuple[Finding, ...]:
     if not given_up:
         return ()
     start, end = next(iter(given_up))
-    ranges = "1 range" if len(given_up) == 1 else f"{len(given_up)} ranges"
     message = (
-        f"{given_up.total_bytes} bytes of RAM in {ranges} are given up "
+        f"{given_up.total_bytes} bytes of RAM in {counted(len(given_up), 'range')} "
+        "are given up "
         f"so that the table fits, {Span(start, end)} first: not deposited, and "
         "not RAM to the next kernel"
     )

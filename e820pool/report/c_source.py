@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from e820pool.errors import InputError
+from e820pool.findings import counted
 from e820pool.type_words import log_words
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def c_source(memory_map: MemoryMap, name: str = "e820_map") -> str:
         raise InputError("a map of 0 entries has no C array: it needs at least 1")
     rows = "".join(_row(addr, size, kind) for addr, size, kind in memory_map.rows())
     return (
-        f"/* {_comment(memory_map.origin) or 'memory map'}: {len(memory_map)} entries; "
+        f"/* {_comment(memory_map.origin) or 'memory map'}: "
+        f"{counted(len(memory_map), 'entry')}; "
         "addr and size in bytes. */\n"
         "#include <asm/bootparam.h>\n\n"
         f"const struct boot_e820_entry {name}[] = {{\n{rows}}};\n\n"

@@ -106,7 +106,8 @@ def _remarks(hop: Hop) -> list[str]:
         )
     if hop.returned is not None:
         lines.append(
-            f"{hop.kernel}: a live update brought {hop.returned.nr_pages} pages back, "
+            f"{hop.kernel}: a live update brought "
+            f"{counted(hop.returned.nr_pages, 'page')} back, "
             f"{(hop.returned & hop.given.extents).nr_pages} of them deposited"
         )
     if hop.dump is not None:
@@ -141,7 +142,10 @@ def _end(record: ChainRecord) -> str:
     if record.stopped:
         return f"stopped: {record.stopped}"
     if record.is_intact:
-        return f"intact over {len(record.hops)} kernels: no deposited page was touched"
+        return (
+            f"intact over {counted(len(record.hops), 'kernel')}: no deposited page "
+            "was touched"
+        )
     if record.touched:
         touched = counted(record.touched.nr_pages, "deposited page")
         return f"not intact: {touched} touched"

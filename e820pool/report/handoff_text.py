@@ -57,10 +57,9 @@ def handoff_text(handoff: Handoff, where: str) -> str:
     spill = (
         f", {entries - in_page} of them in SETUP_E820_EXT" if entries > in_page else ""
     )
-    where, nr_deposits = one_line(where), len(handoff.ledger)
-    plural = "" if nr_deposits == 1 else "s"
+    where, deposits = one_line(where), counted(len(handoff.ledger), "deposit")
     return (
-        f"{where}: {entries} e820 entries{spill}; {nr_deposits} deposit{plural}, "
+        f"{where}: {counted(entries, 'e820 entry')}{spill}; {deposits}, "
         f"{_reserved_pages(handoff)}\n{parts_table(handoff)}\n"
         f"next: e820pool check {shlex.quote(where)} --kernel all"
     )

@@ -133,7 +133,7 @@ def plan_text(plan: KexecPlan, obstacles: Sequence[str] = ()) -> str:
         *_system_call(plan),
     ]
     lines = [f"{name:{_WIDTH}} {value}" for name, value in facts]
-    lines += ["", f"table of {len(plan.table)} entries", *_table(plan)]
+    lines += ["", f"table of {counted(len(plan.table), 'entry')}", *_table(plan)]
     if plan.image is not None:
         lines += ["", *_segments(plan)]
     lines += ["", *_commands(plan)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from e820pool.findings import Finding
+from e820pool.findings import Finding, counted
 from e820pool.sweep import distinct
 from e820pool.type_words import (
     TYPE_WITHOUT_NUMBER,
@@ -54,7 +54,7 @@ def _types(memory_map: MemoryMap, form: Form) -> Iterator[tuple[str, str]]:
         count = int((memory_map.entries["type"] == kind).sum())
         yield (
             "type-lost",
-            f"{count} entries ({type_text(kind)}) are written as {word!r}",
+            f"{counted(count, 'entry')} ({type_text(kind)}) written as {word!r}",
         )
     if len(lost) > _SHOWN:
         yield "type-lost", f"and so are those of {len(lost) - _SHOWN} more types"
@@ -73,7 +73,7 @@ def _shape(memory_map: MemoryMap, form: Form) -> Iterator[tuple[str, str]]:
     table = memory_map.entries
     empty = int((table["size"] == 0).sum())
     if empty:
-        yield "empty-lost", f"{empty} entries of size 0 are left out"
+        yield "empty-lost", f"{counted(empty, 'entry')} of size 0 left out"
     rows = [row for row in memory_map.rows() if row[1]]
     if rows != sorted(rows):
         yield "order-lost", "the entries are written sorted by address"

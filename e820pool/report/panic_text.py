@@ -47,7 +47,7 @@ def panic_text(plan: PanicPlan, obstacles: Sequence[str] = ()) -> str:
         ("kernel", f"{plan.request.kernel.name} ({plan.release or 'no version'})"),
         ("verdict", plan.verdict.verdict),
         ("runs in", own),
-        ("table", f"{plan.nr_entries} entries"),
+        ("table", counted(plan.nr_entries, "entry")),
         (
             "deposited",
             (

@@ -13,6 +13,7 @@ from e820pool.documents import (
     document_text,
     value_to,
 )
+from e820pool.findings import counted
 from e820pool.report.columns import columns
 from e820pool.report.table import human_size
 from e820pool.stress.outcome import Sample
@@ -99,7 +100,8 @@ def measure_curves(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _one_text(row: Mapping[str, Any], width: int | None) -> str:
     head = (
-        f"{_host(row)}: {row['calls']} calls of {row['pages']} pages, "
+        f"{_host(row)}: {counted(row['calls'], 'call')} of "
+        f"{counted(row['pages'], 'page')}, "
         f"{human_size(row['calls'] * row['pages'] << 12)} of "
         f"{human_size(row['free_pages'] << 12)} that were free ({_END[row['ended']]})"
     )

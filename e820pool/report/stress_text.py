@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from e820pool.findings import counted
 from e820pool.report.columns import columns
 from e820pool.report.table import human_size
 from e820pool.stress.limits import LIMITS
@@ -39,7 +40,8 @@ def stress_text(
     """
     told = [one for one in results if not one["reason"]]
     head = (
-        f"{workload.guests} guests of {workload.vps} processors for "
+        f"{counted(workload.guests, 'guest')} of "
+        f"{counted(workload.vps, 'processor')} for "
         f"{workload.days:g} days; the deposit call (guest) at which each limit falls"
     )
     parts = [head]
@@ -121,12 +123,13 @@ def _answer(one: Mapping[str, Any]) -> str:
         end = one["end"]
         return (
             f"never out of entries: at most {one['peak'][one['encoding']]} in "
-            f"{end['call']} calls, {end['created']} guests"
+            f"{counted(end['call'], 'call')}, {counted(end['created'], 'guest')}"
         )
     _, first = min(fallen, key=lambda pair: pair[0])
     fall = one["limits"][first.name]
     return (
-        f"first {first.name} ({first.most}) after {fall['call']} calls, with guest "
+        f"first {first.name} ({first.most}) after {counted(fall['call'], 'call')}, "
+        "with guest "
         f"{fall['created']}, {human_size(fall['deposited_pages'] << 12)} deposited: "
         f"{first.meaning}"
     )

@@ -18,6 +18,7 @@ from e820pool.documents import (
     document_line,
 )
 from e820pool.extents import ExtentSet
+from e820pool.findings import counted
 from e820pool.type_words import log_words
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _words_of(release: str) -> LogDialect:
 
 def _map_lines(name: str, rows: tuple[Row, ...], dialect: LogDialect) -> list[str]:
     shown = [f"  {mem_range(a, s)} {_kind(t, dialect)}" for a, s, t in rows]
-    return [f"{name}: {len(rows)} entries", *shown]
+    return [f"{name}: {counted(len(rows), 'entry')}", *shown]
 
 
 def mem_range(addr: int, size: int) -> str:

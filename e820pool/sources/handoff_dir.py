@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.abi.setup_data import NODE_HEADER_BYTES, SetupDataNode, parse_node
 from e820pool.errors import BadImageError
-from e820pool.findings import LISTED, Finding
+from e820pool.findings import LISTED, Finding, counted
 from e820pool.handoff.model import Handoff
 from e820pool.sources.boot_params import read_sysfs_nodes
 from e820pool.sources.files import is_directory, list_names, read_file, read_inside
@@ -222,7 +222,7 @@ def _tree_notes(path: Path, handoff: Handoff) -> Iterator[Finding]:
         id="memmap-tree-differs",
         level="unsafe" if exposed else "note",
         message=(
-            f"{str(path)!r} has {len(tree)} entries and the handoff's table "
+            f"{str(path)!r} has {counted(len(tree), 'entry')} and the handoff's table "
             f"{len(table)}: "
             + ("the shorter is cut" if at is None else f"they differ at entry {at}")
             + (f"; {exposed.nr_pages:#x} deposited pages are RAM in it" * bool(exposed))

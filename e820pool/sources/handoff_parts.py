@@ -13,6 +13,7 @@ from e820pool.abi.boot_params import (
 )
 from e820pool.abi.setup_data import SetupDataNode, encode_node, parse_chain
 from e820pool.errors import BadImageError
+from e820pool.findings import counted
 from e820pool.handoff.model import COMMAND_LINE_SIZE, PlacedNode
 from e820pool.sources.files import list_names, read_inside
 
@@ -68,7 +69,8 @@ def node_files(path: Path) -> list[Path]:
     for number in range(first, first + len(found)):
         if number not in found:
             raise BadImageError(
-                f"{str(path)!r} has {len(found)} nodes and no setup_data-{number}.bin"
+                f"{str(path)!r} has {counted(len(found), 'node')} and no "
+                f"setup_data-{number}.bin"
             )
     return [found[number] for number in sorted(found)]
 

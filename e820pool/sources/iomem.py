@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import table_of
 from e820pool.errors import BadImageError
+from e820pool.findings import counted
 from e820pool.memory_map import MemoryMap
 from e820pool.sources.log_entry import body_starts
 from e820pool.sources.log_text import LogLine, Piece, clean_lines
@@ -293,8 +294,8 @@ def _cut(numbers: list[int]) -> Iterator[Finding]:
         )
         yield note(
             "line-cut",
-            f"{len(numbers)} lines of the map cannot be read, only pieces of them are "
-            f"there: line {lines}; they are missing",
+            f"only pieces of {counted(len(numbers), 'line')} can be read, which the "
+            f"map lacks: line {lines}",
         )
 
 
@@ -333,8 +334,8 @@ def _notes(lines: _Lines) -> Iterator[Finding]:
         nr_ranges = 1 + sum(1 for _ in driver)
         yield note(
             "driver-ram",
-            f"{nr_ranges} ranges were added as RAM by a driver of the running kernel "
-            f"and are no RAM of the firmware's map: first {first}",
+            f"{counted(nr_ranges, 'range')} of RAM that a driver of the running kernel "
+            f"added, no RAM of the firmware's map: first {first}",
         )
     flat = _flattened(lines)
     if flat is not None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet, Span
+from e820pool.findings import counted
 from e820pool.sources.oddities import note
 from e820pool.table import E820Table
 
@@ -89,7 +90,7 @@ def _inside(boot: Boot, block: LogBlock) -> Iterator[Finding]:
     if gaps.size:
         yield note(
             "gap-lines",
-            f"{gaps.size} [gap ..] lines say where the map has no entry: first "
+            f"{counted(gaps.size, '[gap ..] line')}, where the map has no entry: first "
             f"{_shown(block.entries[int(gaps[0])])}",
         )
         yield from _missing(block)
@@ -98,8 +99,8 @@ def _inside(boot: Boot, block: LogBlock) -> Iterator[Finding]:
         lines = ", ".join(map(str, cut[:_SHOWN])) + ", ..." * (len(cut) > _SHOWN)
         yield note(
             "line-cut",
-            f"{len(cut)} entries of the map cannot be read, only pieces of them are "
-            f"there: line {lines}; they are missing",
+            f"only pieces of {counted(len(cut), 'entry')} can be read, which the map "
+            f"lacks: line {lines}",
         )
 
 
@@ -123,16 +124,17 @@ def _words(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
         first = int(odd[0])
         yield note(
             "unknown-words",
-            f"{odd.size} entries have words that no kernel prints: first "
-            f"{block.entries[first].words!r} in line {block.lines[first]}; they are "
-            "not taken for RAM",
+            f"{counted(odd.size, 'entry')} with words that no kernel prints: first "
+            f"{block.entries[first].words!r} in line {block.lines[first]}; not "
+            "taken for RAM",
         )
     bare = _like(block, lambda one: not one.has_words)
     if bare.size:
         yield note(
             "type-cut",
-            f"{bare.size} lines end before the type: first line "
-            f"{block.lines[int(bare[0])]}; they are not taken for RAM",
+            f"{counted(bare.size, 'line')} without the end, where the type is: "
+            "first line "
+            f"{block.lines[int(bare[0])]}; not taken for RAM",
         )
 
 
@@ -224,7 +226,7 @@ def _around(boot: Boot, block: LogBlock) -> Iterator[Finding]:
             f"lines, first line {boot.dropped[0]}",
         )
     others = [
-        f"{name} ({len(other.entries.table())} entries)"
+        f"{name} ({counted(len(other.entries.table()), 'entry')})"
         for name, other in boot.blocks.items()
         if name != block.name
     ]

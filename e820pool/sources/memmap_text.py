@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from e820pool.abi.e820 import table_of
 from e820pool.errors import BadImageError
+from e820pool.findings import counted
 from e820pool.memory_map import MemoryMap
 from e820pool.sources.log_text import LogLine, Piece, clean_lines
 from e820pool.sources.oddities import note
@@ -231,13 +232,14 @@ def _notes(entries: dict[int, _Entry], names: list[str]) -> Iterator[Finding]:
     if missing:
         yield note(
             "entries-missing",
-            f"the text has {len(entries)} entries and no number {missing[0]}: some "
+            f"the text has {counted(len(entries), 'entry')} and no number "
+            f"{missing[0]}: some "
             "are missing",
         )
     odd = [name for name in names if type_of_resource(name) is None]
     if odd:
         yield note(
             "unknown-words",
-            f"{len(odd)} entries have a type name that no kernel has: first "
+            f"{counted(len(odd), 'entry')} with a type name that no kernel has: first "
             f"{odd[0][:40]!r}; they are not taken for RAM",
         )

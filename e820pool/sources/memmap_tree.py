@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import table_of
 from e820pool.errors import BadImageError
+from e820pool.findings import counted
 from e820pool.memory_map import MemoryMap
 from e820pool.sources.files import (
     numbered_entries,
@@ -73,7 +74,8 @@ def _numbering(numbered: list[tuple[int, Path]]) -> Iterator[Finding]:
     if missing:
         yield note(
             "entries-missing",
-            f"the tree has {len(numbered)} entries and no number {missing[0]}: some "
+            f"the tree has {counted(len(numbered), 'entry')} and no number "
+            f"{missing[0]}: some "
             "are missing",
         )
 
@@ -83,6 +85,6 @@ def _odd_names(names: list[str]) -> Iterator[Finding]:
     if odd:
         yield note(
             "unknown-words",
-            f"{len(odd)} entries have a type name that no kernel has: first "
+            f"{counted(len(odd), 'entry')} with a type name that no kernel has: first "
             f"{odd[0][:40]!r}; they are not taken for RAM",
         )

@@ -8,7 +8,7 @@ import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.extents import PAGE_SIZE, ExtentSet
-from e820pool.findings import Finding
+from e820pool.findings import Finding, counted
 from e820pool.sweep import distinct
 from e820pool.type_words import KNOWN_TYPES, TYPE_WITHOUT_NUMBER, type_text
 
@@ -51,7 +51,8 @@ def _few(table: NDArray[Any]) -> Iterator[Finding]:
     if table.size < 2:
         yield note(
             "few-entries",
-            f"the map has {table.size} entries; kernels up to 6.19 refuse a BIOS map "
+            f"the map has {counted(table.size, 'entry')}; kernels up to 6.19 "
+            "refuse a BIOS map "
             "with fewer than 2",
         )
     if not np.any(table["type"] == E820_TYPE_RAM):
@@ -63,7 +64,8 @@ def _wrapped(table: NDArray[Any]) -> Iterator[Finding]:
     if wrapped.size:
         yield note(
             "reaches-2-64",
-            f"{wrapped.size} entries reach 2^64, which stops every kernel's overlap "
+            f"{counted(wrapped.size, 'entry')} up to 2^64, which stops every "
+            "kernel's overlap "
             f"sweep: first {_shown(table, int(wrapped[0]))}",
         )
 
@@ -73,7 +75,8 @@ def _empty(table: NDArray[Any]) -> Iterator[Finding]:
     if empty.size:
         first = table["addr"][empty[0]].tolist()
         yield note(
-            "empty-entry", f"{empty.size} entries have size 0: first at {first:#x}"
+            "empty-entry",
+            f"{counted(empty.size, 'entry')} of size 0: first at {first:#x}",
         )
 
 
@@ -98,7 +101,7 @@ def _order(table: NDArray[Any]) -> Iterator[Finding]:
     if back.size:
         yield note(
             "out-of-order",
-            f"{back.size} entries lie below the one before: first "
+            f"{counted(back.size, 'entry')} below the one before: first "
             f"{_shown(table, int(back[0]) + 1)}",
         )
 
@@ -117,7 +120,7 @@ def _overlap(table: NDArray[Any]) -> Iterator[Finding]:
         before = int(np.argmax(ends[:after]))
         yield note(
             "overlap",
-            f"{clash.size} entries overlap lower ones: first "
+            f"{counted(clash.size, 'entry')} over lower ones: first "
             f"{_shown(table, int(order[after]))} and "
             f"{_shown(table, int(order[before]))}",
         )
@@ -129,7 +132,8 @@ def _types(table: NDArray[Any]) -> Iterator[Finding]:
         count = int((table["type"] == TYPE_WITHOUT_NUMBER).sum())
         yield note(
             "type-without-number",
-            f"{count} entries have a type that the source does not give as a number; "
+            f"{counted(count, 'entry')} of a type that the source does not give as "
+            "a number; "
             f"{TYPE_WITHOUT_NUMBER:#x}, never RAM, stands for it",
         )
     unknown = sorted(kinds - KNOWN_TYPES - {TYPE_WITHOUT_NUMBER})
@@ -138,6 +142,7 @@ def _types(table: NDArray[Any]) -> Iterator[Finding]:
         names = ", ".join(map(hex, unknown[:8])) + ", ..." * (len(unknown) > 8)
         yield note(
             "unknown-type",
-            f"{count} entries are of a type that no kernel knows ({names}); to every "
+            f"{counted(count, 'entry')} of a type that no kernel knows ({names}); "
+            "to every "
             "kernel that is memory it may not use",
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from e820pool.abi.e820 import table_of
 from e820pool.errors import BadImageError
 from e820pool.extents import PAGE_SHIFT
+from e820pool.findings import counted
 from e820pool.memory_map import MemoryMap
 from e820pool.sources.oddities import note
 from e820pool.type_words import TYPE_WITHOUT_NUMBER
@@ -135,7 +136,7 @@ class PrintedMap:
     def __str__(self) -> str:
         title = f", {self.title!r}" if self.title else ""
         return (
-            f"{self.form.name} ({len(self.rows)} entries, from line "
+            f"{self.form.name} ({counted(len(self.rows), 'entry')}, from line "
             f"{self.first_line}{title})"
         )
 
@@ -441,19 +442,22 @@ def _notes(printed: PrintedMap) -> Iterator[Finding]:
         more = ", ..." * (len(missing) > _NUMBERS_SHOWN)
         yield note(
             "entries-missing",
-            f"{len(missing)} entries are missing: none has the number {shown}{more}",
+            f"{counted(len(missing), 'entry')} missing: none has the number "
+            f"{shown}{more}",
         )
     elif printed.count is not None and printed.count != len(printed.rows):
         yield note(
             "entries-missing",
-            f"the headline says {printed.count} entries, {len(printed.rows)} were read",
+            f"the headline says {counted(printed.count, 'entry')}, here are "
+            f"{len(printed.rows)}",
         )
     if printed.odd_words:
         words, line = printed.odd_words[0]
         yield note(
             "unknown-words",
-            f"{len(printed.odd_words)} entries have words that are no type: first "
-            f"{words!r} in line {line}; they are not taken for RAM",
+            f"{counted(len(printed.odd_words), 'entry')} with words that are no "
+            "type: first "
+            f"{words!r} in line {line}; not taken for RAM",
         )
     if printed.changes:
         yield note(
@@ -466,8 +470,8 @@ def cut_lines(cut: Sequence[int]) -> Iterator[Finding]:
     if cut:
         yield note(
             "line-cut",
-            f"{line_numbers(cut)} begin as an entry and hold no whole one: the map "
-            "lacks them",
+            f"{line_numbers(cut)} with the beginning of an entry and no whole one: "
+            "the map lacks what they said",
         )
 
 
@@ -475,4 +479,4 @@ def line_numbers(numbers: Sequence[int]) -> str:
     """Return how many lines these are, and which, as far as they fit into a line."""
     shown = ", ".join(map(str, numbers[:_NUMBERS_SHOWN]))
     more = ", ..." * (len(numbers) > _NUMBERS_SHOWN)
-    return f"{len(numbers)} lines ({shown}{more})"
+    return f"{counted(len(numbers), 'line')} ({shown}{more})"

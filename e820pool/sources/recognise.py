@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from e820pool.errors import BadImageError, InputError
+from e820pool.findings import counted
 from e820pool.memory_map import MemoryMap
 from e820pool.sources.dmesg import has_broken_map, looks_like_dmesg, read_dmesg
 from e820pool.sources.files import (
@@ -374,7 +375,8 @@ def _kernel_beside(text: str, machine: PrintedMap) -> Iterator[Finding]:
         yield pseudo_physical(len(found), machine)
     else:
         message = (
-            f"the text also has the BIOS map of a kernel ({len(found)} entries): not "
+            "the text also has the BIOS map of a kernel "
+            f"({counted(len(found), 'entry')}): not "
             f"read, --block bios reads it; read was {machine}"
         )
         yield note("other-maps", message)

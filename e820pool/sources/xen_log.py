@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from e820pool.findings import counted
 from e820pool.sources.oddities import note
 from e820pool.sources.printed_map import PrintedForm, begun_pattern
 from e820pool.type_words import parse_log_words
@@ -120,7 +121,10 @@ def pseudo_physical(entries: int, machine: PrintedMap | None = None) -> Finding:
         entries: how many the domain's map has.
         machine: the machine's, which the same text has and which was read.
     """
-    what = f"the kernel's map ('Xen:', {entries} entries) is the pseudo-physical one"
+    what = (
+        f"the kernel's map ('Xen:', {counted(entries, 'entry')}) is the "
+        "pseudo-physical one"
+    )
     if machine is not None:
         return note(
             "pseudo-physical",

@@ -146,7 +146,7 @@ def test_a_loss_is_stated_before_it_is_written(form):
     for kind in lost:
         word = resource_name(kind) if form in ("iomem", "memmap") else None
         word = word or log_words(kind, form)
-        assert f"1 entries ({type_text(kind)}) are written as {word!r}" in told
+        assert f"1 entry ({type_text(kind)}) written as {word!r}" in told
 
 
 def test_iomem_states_what_its_shape_loses():

@@ -141,7 +141,7 @@ def test_an_entry_with_a_damaged_number_is_counted_in_every_form(name, row, at):
     text = "".join(f"{line}\n" for line in lines)
     found = read(text)
     assert len(found) == len(rows) - 1
-    with pytest.raises(InputError, match=rf"1 lines \({number + 1}\)"):
+    with pytest.raises(InputError, match=rf"1 line \({number + 1}\)"):
         found.validate_whole()
 
 

@@ -176,7 +176,7 @@ def test_gap_lines_are_no_entries_and_are_counted():
     ]
     found = read_dmesg(log(lines))
     assert found.rows() == [ROWS[0], ROWS[2]]
-    assert message(found, "gap-lines").startswith("1 [gap ..] lines")
+    assert message(found, "gap-lines").startswith("1 [gap ..] line,")
     assert "lines-missing" not in ids(found)
 
 

@@ -209,7 +209,7 @@ def test_a_line_of_another_message_does_not_go_on_with_an_entry():
     lines = [*LINES[:3], "BIOS-e820: [mem 0x0000000100000000-0x00000001ff", *LINES[3:]]
     found = read("\n".join(lines))
     assert found.rows() == ROWS
-    assert "1 entries" in message(found, "line-cut")
+    assert "1 entry" in message(found, "line-cut")
     assert "line 4" in message(found, "line-cut")
 
 
@@ -230,8 +230,8 @@ def test_a_few_that_are_cut_are_counted(column):
         assert len(found) == 6
     else:
         assert len(found) == 4
-        assert message(found, "line-cut").startswith("2 entries")
-        assert "line 3, 6;" in message(found, "line-cut")
+        assert message(found, "line-cut").startswith("only pieces of 2 entries")
+        assert message(found, "line-cut").endswith("line 3, 6")
 
 
 def test_the_end_of_an_entry_whose_start_is_lost_is_counted():
@@ -476,7 +476,7 @@ class TestLaterEdits:
 
 def test_a_map_of_which_entries_are_missing_is_not_whole():
     read(TEXT).validate_whole()
-    with pytest.raises(InputError, match="1 entries of the map cannot be read"):
+    with pytest.raises(InputError, match="only pieces of 1 entry can be read"):
         read(TEXT.replace("9ffff] reserved", "")).validate_whole()
 
 

@@ -25,14 +25,14 @@ def test_a_type_that_kernels_know_is_not_odd(kind):
 @pytest.mark.parametrize(
     ("rows", "id_", "words"),
     [
-        ([(0, 4096, 1)], "few-entries", "has 1 entries"),
+        ([(0, 4096, 1)], "few-entries", "has 1 entry"),
         ([(0, 4096, 2), (4096, 4096, 2)], "no-ram", "no entry is RAM"),
         ([*PLAIN, (0x300000, 0x800, 1)], "unaligned", "1 RAM and 0 other"),
         ([*PLAIN, (0x300800, 0x1000, 2)], "unaligned", "0 RAM and 1 other"),
         (PLAIN[::-1], "out-of-order", "first entry 1 [mem 0x0-0x9ffff], usable"),
         ([*PLAIN, (0x1FF000, 0x2000, 2)], "overlap", "entry 2 [mem 0x1ff000-0x200fff]"),
         ([*PLAIN, (0x300000, 0, 2)], "empty-entry", "first at 0x300000"),
-        ([*PLAIN, ((1 << 64) - 4096, 4096, 2)], "reaches-2-64", "1 entries reach 2^64"),
+        ([*PLAIN, ((1 << 64) - 4096, 4096, 2)], "reaches-2-64", "1 entry up to 2^64"),
         ([*PLAIN, (0x200000, 0x1000, 20)], "unknown-type", "(0x14)"),
         ([*PLAIN, (0x200000, 0x1000, 0)], "unknown-type", "(0x0)"),
         (
@@ -60,7 +60,7 @@ def test_touching_entries_do_not_overlap():
 
 def test_an_entry_overlaps_one_far_before_it():
     rows = [(0, 1 << 40, 1), (0x1000, 0x1000, 2), (1 << 39, 0x1000, 2)]
-    assert told(rows)["overlap"].startswith("2 entries overlap lower ones")
+    assert told(rows)["overlap"].startswith("2 entries over lower ones")
 
 
 def test_an_empty_map_is_told():

@@ -259,7 +259,7 @@ class TestSysfs:
         text = printers.sysfs_grep(ROWS).replace("/sys/firmware/memmap/2/type:", "")
         found = read(text)
         assert len(found) == len(ROWS) - 1
-        assert "1 lines" in said(found, "line-cut")
+        assert "1 line" in said(found, "line-cut")
 
     def test_two_machines_are_refused(self):
         text = printers.sysfs_grep(ROWS) + printers.sysfs_grep(ROWS[2:])

@@ -11,6 +11,7 @@ from e820pool.cli import status
 from e820pool.cli.console import add_color_option
 from e820pool.cli.inputs import add_source_argument, source_map
 from e820pool.cli.status import UsageError
+from e820pool.findings import counted
 from e820pool.report.losses import losses
 from e820pool.report.table import device_lines, map_lines
 
@@ -143,7 +144,9 @@ def _svg(drawn: _Drawn, _console: Console) -> str:
 
     title = drawn.before.origin
     if drawn.after is not None:
-        counts = f"{len(drawn.before)} entries before, {len(drawn.after)} after"
+        counts = (
+            f"{counted(len(drawn.before), 'entry')} before, {len(drawn.after)} after"
+        )
         title = f"{drawn.after.origin}: {counts}"
     return svg_picture(*drawn, title=title)
 

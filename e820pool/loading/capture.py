@@ -49,6 +49,7 @@ NamedRange = tuple[int, int, str]
 # One line of /proc/iomem: half-open bytes, and its name.
 
 _RAM = resource_name(E820_TYPE_RAM)
+_RESERVED = resource_name(E820_TYPE_RESERVED)
 _CRASH = "Crash kernel"
 _CODE = "Kernel code"
 _MIB = 1 << 20
@@ -212,10 +213,46 @@ _IOMEM_LINE = re.compile(
 def iomem_without(text: str, pages: ExtentSet) -> str:
     """Return the text of /proc/iomem with pages cut out of System RAM, as Reserved.
 
-    Lines that are no RAM stay as they are, those nested in RAM too.
+    Lines that are no RAM stay as they are, those nested in RAM too. What lies between
+    two of the pages without anything but RAM and RESERVED is one Reserved line more, at
+    the beginning: the tools hand over the first of what overlaps. So there is no
+    entry for each extent, and no hole between them, into which PCI devices might go.
     """
     cut = pages.to_bytes()
-    return "".join(f"{line}\n" for old in text.splitlines() for line in _cut(old, cut))
+    around = [_line(*span, _RESERVED) for span in _around(_ranges_of(text), cut)]
+    lines = (line for old in text.splitlines() for line in _cut(old, cut))
+    return "".join(f"{line}\n" for line in (*around, *lines))
+
+
+# From the first to the last of the pages wherever there are several. Not across the
+# crash kernel's memory: the tools cut it out, and call what is left RAM (2.0.25
+# kexec/arch/i386/crashdump-x86.c exclude_region()).
+def _around(ranges: Sequence[NamedRange], cut: ByteRangeSet) -> Iterator[Span]:
+    plain = ByteRangeSet(
+        (start, end)
+        for start, end, name in ranges
+        if start >= _MIB and (_RAM in name or _is_reserved(name))
+    )
+    for piece in plain - _own(ranges) - _others(ranges):
+        hit = list(ByteRangeSet([piece]) & cut)
+        if len(hit) > 1:
+            yield Span(hit[0][0], hit[-1][1])
+
+
+def _is_reserved(name: str) -> bool:
+    return type_of_resource(name) == E820_TYPE_RESERVED
+
+
+# What the tools hand over as something else than RESERVED.
+def _others(ranges: Iterable[NamedRange]) -> ByteRangeSet:
+    kinds = _TOOLS_PASS - {E820_TYPE_RESERVED}
+    return ByteRangeSet(
+        (start, end) for start, end, name in ranges if type_of_resource(name) in kinds
+    )
+
+
+def _line(start: int, end: int, name: str, indent: str = "") -> str:
+    return f"{indent}{start:08x}-{end - 1:08x} : {name}"
 
 
 def _cut(line: str, cut: ByteRangeSet) -> Iterator[str]:
@@ -228,11 +265,10 @@ def _cut(line: str, cut: ByteRangeSet) -> Iterator[str]:
     if not hit:
         yield line
         return
-    reserved = resource_name(E820_TYPE_RESERVED)
     pieces = [(start, end, match["name"]) for start, end in whole - hit]
-    pieces += [(start, end, reserved) for start, end in hit]
+    pieces += [(start, end, _RESERVED) for start, end in hit]
     for start, end, name in sorted(pieces):
-        yield f"{match['indent']}{start:08x}-{end - 1:08x} : {name}"
+        yield _line(start, end, name, match["indent"])
 
 
 def entries_before_own_ram(ranges: Sequence[NamedRange], profile: Profile) -> int:

@@ -60,13 +60,13 @@ def crash_of(image_of):
 
 @pytest.mark.parametrize("which", RELEASES)
 def test_with_files_of_ours_no_deposit_is_in_the_dump(crash_of, which):
-    """130 single pages and a huge one at run time, 20 inherited; 130 are too many for
-    the zero page of the capture kernel."""
+    """130 single pages and a huge one at run time, 20 inherited: more than a zero page
+    holds, of which our files make a few entries."""
     record = crash_of(which, "panic-ours", nr_inherited=20, nr_pages=130, nr_huge=1)
     hop = record.hops[1]
     assert not record.stopped
     assert hop.given.extents.nr_pages == 20 + 130 + 512
-    assert hop.nr_entries > 128
+    assert hop.nr_entries < 16
     assert hop.differences == ()
     assert hop.dump.nr_bytes > 256 * MIB
     assert not hop.dump.held.pages_touched() & hop.given.extents

@@ -20,7 +20,6 @@ __all__ = (
     "at",
     "encode_value",
     "parse_value",
-    "protocol_of",
     "struct_of",
 )
 
@@ -38,7 +37,6 @@ def at(
     *,
     count: int = 0,
     raw: bool = False,
-    protocol: int = 0,
 ) -> Any:
     """Declare a dataclass field that lies at ``offset`` and is zero unless given.
 
@@ -49,21 +47,14 @@ def at(
         count: the number of elements when the field is an array of ``of``; its
             value is then a tuple.
         raw: keep the field as ``bytes``, whatever its layout.
-        protocol: boot protocol version (0x020a is 2.10) that brought the field;
-            0 means always.
     """
-    place = _Place(offset=offset, of=of, count=count, raw=raw, protocol=protocol)
+    place = _Place(offset=offset, of=of, count=count, raw=raw)
     return field(default=place.zero(), metadata={"place": place})
 
 
 def struct_of(cls: type) -> Struct:
     """Return the construct definition of a bound dataclass, arrays in full."""
     return _binding_of(cls).definition
-
-
-def protocol_of(cls: type, name: str) -> int:
-    """Return the boot protocol version that brought a field, 0 if always there."""
-    return _binding_of(cls).places[name].protocol
 
 
 def parse_value(cls: type[T], data: bytes, what: str) -> T:
@@ -102,7 +93,6 @@ class _Place:
     of: Any
     count: int
     raw: bool
-    protocol: int
 
     def layout(self) -> Construct:
         one = self.of if isinstance(self.of, Construct) else struct_of(self.of)

@@ -18,17 +18,13 @@ if TYPE_CHECKING:
 __all__ = (
     "NODE_HEADER",
     "NODE_HEADER_BYTES",
-    "SETUP_APPLE_PROPERTIES",
-    "SETUP_CC_BLOB",
     "SETUP_DTB",
     "SETUP_E820_EXT",
     "SETUP_EFI",
     "SETUP_IMA",
     "SETUP_INDIRECT",
-    "SETUP_JAILHOUSE",
     "SETUP_KEXEC_KHO",
     "SETUP_NONE",
-    "SETUP_PCI",
     "SETUP_RNG_SEED",
     "KhoData",
     "SetupDataNode",
@@ -46,11 +42,7 @@ __all__ = (
 SETUP_NONE = 0  #: No type; kernels number their node types on from here.
 SETUP_E820_EXT = 1  #: e820 entries beyond 128.
 SETUP_DTB = 2  #: A device tree.
-SETUP_PCI = 3  #: A PCI option ROM.
 SETUP_EFI = 4  #: EFI tables for kexec.
-SETUP_APPLE_PROPERTIES = 5  #: Device properties.
-SETUP_JAILHOUSE = 6  #: A Jailhouse cell.
-SETUP_CC_BLOB = 7  #: Confidential computing.
 SETUP_IMA = 8  #: A measurement list.
 SETUP_RNG_SEED = 9  #: A seed of random bytes.
 SETUP_KEXEC_KHO = 10  #: A kexec handover.

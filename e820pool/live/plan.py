@@ -10,24 +10,23 @@ from typing import TYPE_CHECKING, Literal
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.setup_header import XLF_KERNEL_64
 from e820pool.compat import judge_input, verdict_of, verdict_unknown
-from e820pool.compat.about import finding_about
 from e820pool.compat.file_load import file_load_of
 from e820pool.compat.next_kexec import without_file_load
 from e820pool.compat.paging import (
     findings_of_start,
     running_kernel,
 )
+from e820pool.compat.verdict import finding_about
 from e820pool.deposits import DepositLedger
 from e820pool.errors import BadImageError
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet, Span
 from e820pool.findings import LISTED, Finding
 from e820pool.handoff.build import BuildOptions, build_handoff, encode_pool_record
 from e820pool.kernel.boot_input import boot_input
-from e820pool.live.carried import findings_of_firmware, with_platform
+from e820pool.live.carried import findings_of_firmware, merged_ledger, with_platform
 from e820pool.live.commands import execute_argv, load_argv
 from e820pool.live.inherited import firmware_map_of, inherited_pool
 from e820pool.live.kept import KeptHandoff, kept_for
-from e820pool.live.merge import merged_ledger
 from e820pool.loading.bind import bind_kernel, kernel_bytes
 from e820pool.loading.kernel_file import known_profile
 from e820pool.loading.kexec_loaders import by_kexec_tools
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
 
 __all__ = (
     "KEXEC",
-    "LIVE_LOADERS",
     "KexecPlan",
     "KexecRequest",
     "LiveLoader",
@@ -62,12 +60,8 @@ __all__ = (
 )
 
 LiveLoader = Literal["ours", "kexec-load"]
-"""One of :data:`LIVE_LOADERS`."""
-
-LIVE_LOADERS: tuple[LiveLoader, ...] = ("ours", "kexec-load")
 """kexec_load(2) with exactly our parts; stock kexec-tools that read a tree of ours."""
 
-_SYS_ENTRY = "arch/x86/boot/header.S xloadflags"
 KEXEC = "/sbin/kexec"
 """Where kexec is said to be on a machine that has none."""
 

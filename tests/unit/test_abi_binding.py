@@ -4,8 +4,7 @@ import pytest
 from construct import Bytes, Int8ul, Int16ul
 
 from e820pool.abi import boot_params, setup_data
-from e820pool.abi.binding import at, encode_value, parse_value, protocol_of, struct_of
-from e820pool.abi.setup_header import SetupHeader
+from e820pool.abi.binding import at, encode_value, parse_value, struct_of
 from e820pool.errors import BadImageError
 
 
@@ -85,9 +84,3 @@ def test_a_wrong_offset_in_a_declaration_is_found():
 def test_the_values_have_the_fields_of_their_construct(cls):
     names = [sub.name for sub in struct_of(cls).subcons]
     assert names == [f.name for f in fields(cls)]
-
-
-def test_the_header_fields_say_which_protocol_brought_them():
-    assert protocol_of(SetupHeader, "setup_sects") == 0
-    assert protocol_of(SetupHeader, "setup_data") == 0x0209
-    assert protocol_of(SetupHeader, "kernel_info_offset") == 0x020F

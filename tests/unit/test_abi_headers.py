@@ -41,7 +41,7 @@ class KhoData(ctypes.Structure):
 
 # What the headers of an older kernel lack: how C asks, and the rules of C instead.
 NEWER = {"kho_data": ("#ifdef SETUP_KEXEC_KHO", KhoData)}  # came with 6.16
-NEWER_CONSTANTS = {"SETUP_KEXEC_KHO", "XLF_MEM_ENCRYPTION"}
+NEWER_CONSTANTS = {"SETUP_KEXEC_KHO"}
 
 CONSTANTS = {
     name: getattr(module, name)

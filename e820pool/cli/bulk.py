@@ -1,4 +1,4 @@
-"""The bulk form's input: lines of a file, or of standard input, one at a time."""
+"""The bulk form: lines of a file or of standard input, and check's verdict on each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from e820pool.cli import status
 from e820pool.cli.progress import Progress
 from e820pool.errors import InputError
 from e820pool.sources.files import validate_skipped
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
 
-__all__ = ("bulk_lines",)
+__all__ = ("bulk_lines", "check_jsonl")
 
 
 @contextmanager
@@ -75,3 +76,20 @@ def _lines(stream: IO[bytes], progress: Progress) -> Iterator[bytes]:
             validate_skipped(skipped)
     if is_empty:
         raise InputError("--jsonl has no record: an answer to nothing is none")
+
+
+def check_jsonl(path: str, console: Console, fail_on: str) -> int:
+    """Judge each record of a stream; the worst verdict decides the status.
+
+    A line that cannot be read has no verdict.
+    """
+    from e820pool.compat.jsonl import check_line  # noqa: PLC0415  numpy
+    from e820pool.kernel.jsonl import encode_line  # noqa: PLC0415
+
+    words: set[str] = set()
+    with bulk_lines(path, console) as lines:
+        for line in lines:
+            answer = check_line(line)
+            words.add(answer.get("verdict", "unknown"))
+            console.line(encode_line(answer))
+    return status.status_of_verdicts(words, fail_on)

@@ -16,8 +16,7 @@ from e820pool import __version__
 from e820pool.cli import status
 from e820pool.cli.commands import COMMANDS, load_command
 from e820pool.cli.console import Console, folded
-from e820pool.cli.next_steps import next_step
-from e820pool.cli.suggest import nearest
+from e820pool.cli.next_steps import nearest, next_step
 from e820pool.errors import E820PoolError
 
 if TYPE_CHECKING:

@@ -1,18 +1,17 @@
-"""What to do next about an error, where the error itself cannot know."""
+"""What to do next about an error, and what was meant by a word that is nearly right."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e820pool.cli.suggest import nearest
-
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from e820pool.errors import E820PoolError
 
-__all__ = ("next_step",)
+__all__ = ("nearest", "next_step")
 
 _SOURCE_IS = (
     "a SOURCE is the output of dmesg, /proc/iomem, a boot_params or our JSON "
@@ -68,3 +67,14 @@ def _missing(name: str, args: argparse.Namespace) -> str:
     if name == _named(args, "handoff"):
         return f"'e820pool build SOURCE --deposit RANGE -o {name}' makes a handoff"
     return ""
+
+
+# As alike as `shwo` and `show`, and not as `swap` and `show`.
+_ALIKE = 0.6
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that is most like ``word``; "" if none is much like it."""
+    from difflib import get_close_matches  # noqa: PLC0415  for mistakes only
+
+    return next(iter(get_close_matches(word, list(known), n=1, cutoff=_ALIKE)), "")

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE, E820_TYPE_RAM
-from e820pool.compat.about import finding_about
+from e820pool.compat.verdict import finding_about
 from e820pool.findings import Finding
 from e820pool.kernel.resources import named_rows
 from e820pool.loading.capture import TOOLS_CRASH_ENTRIES, entries_before_own_ram

@@ -10,7 +10,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RAM,
     E820_TYPE_RESERVED_KERN,
 )
-from e820pool.compat.about import finding_about
+from e820pool.compat.verdict import finding_about
 from e820pool.findings import counted
 from e820pool.table import E820Table
 

@@ -8,11 +8,11 @@ from e820pool.abi.e820 import (
     E820_TYPE_RAM,
     E820_TYPE_RESERVED_KERN,
 )
-from e820pool.compat.about import finding_about
+from e820pool.compat.verdict import finding_about
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.handoff.hot_add import KEPT_TYPES
-from e820pool.handoff.low_memory import SCAN_SOURCE, SCANNED_PAGES
 from e820pool.handoff.model import COMMAND_LINE_SIZE
+from e820pool.handoff.placement import SCAN_SOURCE, SCANNED_PAGES
 from e820pool.kernel.kho import kho_preserved
 
 if TYPE_CHECKING:

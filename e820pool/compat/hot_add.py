@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e820pool.compat.about import finding_about
+from e820pool.compat.verdict import finding_about
 from e820pool.handoff.hot_add import not_busy
 from e820pool.memory_devices import addable_bytes
 

@@ -26,7 +26,7 @@ from e820pool.compat.verdict import (
 )
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.findings import Finding
-from e820pool.handoff.assumed_window import assumed_window
+from e820pool.handoff.placement import assumed_window
 from e820pool.kernel.boot_input import boot_input
 from e820pool.kernel.early_boot import predict_input
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.abi.efi_map import EFI_CONVENTIONAL, EFI_UNACCEPTED
 from e820pool.abi.setup_data import SETUP_KEXEC_KHO
-from e820pool.compat.about import finding_about
+from e820pool.compat.verdict import finding_about
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet, Span
 from e820pool.findings import Finding, Level
 from e820pool.kernel.decompressor import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
-from e820pool.compat.about import finding_about
+from e820pool.compat.verdict import finding_about
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet, Span, round_up
 from e820pool.findings import Finding
 from e820pool.kernel.early_memory import max_pfn

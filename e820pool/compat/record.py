@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.pool_record import SETUP_E820POOL
-from e820pool.compat.about import finding_about
+from e820pool.compat.verdict import finding_about
 from e820pool.findings import Finding
 from e820pool.handoff.hot_add import KEPT_TYPES
 

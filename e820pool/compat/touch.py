@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_PRAM, E820_TYPE_SOFT_RESERVED
-from e820pool.compat.about import finding_about
+from e820pool.compat.verdict import finding_about
 from e820pool.extents import ByteRangeSet, Span, round_up
 
 if TYPE_CHECKING:

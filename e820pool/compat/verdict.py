@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
-from e820pool.findings import Finding, worst_level
+from e820pool.findings import LISTED, Finding, Level, worst_level
 from e820pool.kernel.kernel_data import parse_release
 from e820pool.kernel.profiles import ConfigFrom  # noqa: TC001  msgspec asks for it
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from e820pool.extents import Span
+    from e820pool.extents import ExtentSet, Span
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
 
@@ -23,6 +24,7 @@ __all__ = (
     "Verdict",
     "VerdictWord",
     "WindowFrom",
+    "finding_about",
     "judged_on_of",
     "profile_notes",
     "verdict_of",
@@ -160,3 +162,18 @@ def profile_notes(profile: Profile) -> tuple[Finding, ...]:
         "behaviours whose ranges hold it, and by the configuration before it"
     )
     return (Finding(id="profile-between", level="note", message=message),)
+
+
+def finding_about(
+    ident: str, level: Level, extents: ExtentSet, message: str, source: str
+) -> Finding:
+    """Return a finding whose ``message`` has ``{pages}`` where they are named."""
+    first = next(iter(extents))[0] if extents else 0
+    pages = f"{extents.nr_pages} deposited page(s) from PFN {first:#x}"
+    return Finding(
+        id=ident,
+        level=level,
+        message=message.format(pages=pages),
+        extents=tuple(islice(extents, LISTED)),
+        source=source,
+    )

@@ -1,4 +1,8 @@
-"""Addresses for the parts of a handoff: in RAM, outside deposits, not overlapping."""
+"""Addresses for the parts of a handoff: in RAM, outside deposits, not overlapping.
+
+And two places that a handoff cannot choose: where a kernel is taken to be loaded when
+no image says it, and memory below 1 MiB, which no table keeps a kernel from reading.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,29 @@ from typing import TYPE_CHECKING, Self
 
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import CapacityError, InputError
-from e820pool.extents import PAGE_SIZE, ByteRangeSet, Span, round_up
+from e820pool.extents import (
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    ByteRangeSet,
+    ExtentSet,
+    Span,
+    round_up,
+)
 
 if TYPE_CHECKING:
+    from e820pool.deposits import DepositLedger
     from e820pool.table import E820Table
 
-__all__ = ("LOW_LIMIT", "PLACEMENT_LIMIT", "Room")
+__all__ = (
+    "ASSUMED_WINDOW",
+    "LOW_LIMIT",
+    "PLACEMENT_LIMIT",
+    "SCANNED_PAGES",
+    "SCAN_SOURCE",
+    "Room",
+    "assumed_window",
+    "validate_above_low_memory",
+)
 
 LOW_LIMIT = 0x0010_0000
 """No part goes below 1 MiB: firmware, option ROMs and the real-mode trampoline
@@ -117,3 +138,71 @@ class Room:
             f"no place for {what}: {size:#x} bytes aligned to {align:#x} in RAM within "
             f"{Span(low, high)}, the largest free run has {largest:#x}"
         )
+
+
+SCANNED_PAGES = ExtentSet([(0x0, 0x1), (0x80, 0xA0)])
+"""Pages that kernels search for firmware's tables, RESERVED or not: the BIOS data
+area (arch/x86/kernel/ebda.c), the MP table in the first KiB and the last of 640
+(arch/x86/kernel/mpparse.c default_find_smp_config()), the iBFT from 512 KiB on
+(drivers/firmware/iscsi_ibft_find.c). Kernels 6.1 and 7.3 read just these in a boot."""
+
+SCAN_SOURCE = (
+    "arch/x86/kernel/mpparse.c default_find_smp_config(), "
+    "drivers/firmware/iscsi_ibft_find.c reserve_ibft_region()"
+)
+"""The kernel functions that search them."""
+
+_LOW_PAGES = ExtentSet([(0, LOW_LIMIT >> PAGE_SHIFT)])
+
+
+def validate_above_low_memory(ledger: DepositLedger) -> None:
+    """Raise InputError for a deposit below 1 MiB.
+
+    Some of it is read whatever the table says; and where a table with fewer than
+    two entries left is refused, the map that kernels up to 7.0 make up instead calls
+    RAM there RAM, so that monotone safety would not hold.
+    """
+    low = ledger.extents & _LOW_PAGES
+    if not low:
+        return
+    start_pfn = next(iter(low))[0]
+    one = next(d for d in ledger if d.start_pfn <= start_pfn < d.end_pfn)
+    raise InputError(
+        f"deposit {one} begins below {LOW_LIMIT:#x}: kernels look for firmware's "
+        "tables there, RESERVED or not"
+    )
+
+
+ASSUMED_WINDOW = Span(16 << 20, 64 << 20)
+"""Where a kernel without an image at hand is taken to work before it reads a map: its
+preferred address, and init_size of a stock 6.1, rounded."""
+
+_ALIGNMENT = 2 << 20
+
+
+def assumed_window(table: E820Table, taken: ByteRangeSet) -> Span | None:
+    """Return :data:`ASSUMED_WINDOW`, or as many bytes in RAM above it; None if none.
+
+    Nothing can be said of KASLR without a window.
+
+    Args:
+        table: entries in any order.
+        taken: bytes that are no place for a kernel.
+    """
+    if _is_whole(table) and not taken.overlaps(*ASSUMED_WINDOW):
+        return ASSUMED_WINDOW
+    low, size = ASSUMED_WINDOW.start, ASSUMED_WINDOW.size
+    room, limit = Room.in_table(table, taken), ByteRangeSet.LIMIT
+    try:
+        at = room.find("the kernel", size, align=_ALIGNMENT, low=low, high=limit)
+    except CapacityError:
+        return None
+    return Span.at(at, size)
+
+
+# The usual case, which costs no set algebra: one RAM entry, and no other over it.
+def _is_whole(table: E820Table) -> bool:
+    low, high = ASSUMED_WINDOW
+    over = table.overlapping(low, high)
+    holds = over.is_of(E820_TYPE_RAM) & (over.entries["addr"] <= low)
+    return bool(holds.all()) and bool((over.ends[holds] >= high).any())

@@ -1,19 +1,23 @@
-"""What of the running machine the next kernel takes over, or cannot."""
+"""What of this machine and its pool the next kernel takes over, or cannot."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from e820pool.deposits import DepositLedger
+from e820pool.errors import InputError
+from e820pool.extents import PAGE_SHIFT, Span
 from e820pool.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from e820pool.handoff.model import Handoff
+    from e820pool.sources.deposits_file import DepositChanges
     from e820pool.sources.live_machine import LiveMachine
 
-__all__ = ("findings_of_firmware", "with_platform")
+__all__ = ("findings_of_firmware", "merged_ledger", "with_platform")
 
 _FILE_LOAD = "arch/x86/kernel/kexec-bzimage64.c setup_boot_parameters()"
 
@@ -62,3 +66,23 @@ def findings_of_firmware(machine: LiveMachine, page_rsdp: int) -> Iterator[Findi
             "one would not find it: --loader kexec-load, or --append acpi_rsdp=ADDR",
             source="drivers/acpi/osl.c acpi_os_get_root_pointer()",
         )
+
+
+def merged_ledger(inherited: DepositLedger, changes: DepositChanges) -> DepositLedger:
+    """Return the ledger of all that is deposited now.
+
+    A page that is named again has its new owner; one that is withdrawn leaves, and
+    goes back to its firmware type in the table that is made from the result.
+
+    Raises:
+        InputError: a page is said to be deposited and withdrawn at once, two deposits
+            overlap, or a page is withdrawn that nobody deposited.
+    """
+    fresh = DepositLedger(changes.deposits)
+    for start, end in fresh.extents & changes.withdrawn:
+        pages = Span(start << PAGE_SHIFT, end << PAGE_SHIFT)
+        raise InputError(
+            f"{pages} is said to be deposited and withdrawn: name it in one list"
+        )
+    kept = inherited.withdraw(changes.withdrawn)
+    return kept.withdraw(kept.extents & fresh.extents).deposit(fresh)

@@ -17,10 +17,10 @@ from e820pool.deposits import DepositLedger
 from e820pool.errors import MachineError
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.findings import LISTED, Finding
+from e820pool.live.carried import merged_ledger
 from e820pool.live.commands import panic_argv
 from e820pool.live.inherited import inherited_pool
 from e820pool.live.kept import kept_for
-from e820pool.live.merge import merged_ledger
 from e820pool.live.plan import KEXEC, parsed_image
 from e820pool.loading.capture import (
     CrashFiles,

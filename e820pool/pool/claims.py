@@ -1,4 +1,4 @@
-"""What a pool record claims, before any of it is believed."""
+"""What a pool record claims, owners included, before any of it is believed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from e820pool.findings import Finding
 from e820pool.handoff.hot_add import KEPT_TYPES
 from e820pool.pool.agreement import finding_about, refusal
 from e820pool.pool.firmware import firmware_map_before, mismatched_types
-from e820pool.pool.owners import RECORD_OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +29,14 @@ if TYPE_CHECKING:
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.option import PmpoolOption
 
-__all__ = ("Claim", "doubts", "read_record")
+__all__ = (
+    "FREE_OWNER",
+    "RECORD_OWNER",
+    "Claim",
+    "doubts",
+    "read_record",
+    "validate_owner",
+)
 
 _UNKNOWN_MAP = bytes(MAP_DIGEST_BYTES)
 _HEADER_BYTES: int = RECORD_HEADER.sizeof()
@@ -153,3 +159,23 @@ def _ledger_of(record: PoolRecord) -> DepositLedger:
         )
         for one in record.extents
     )
+
+
+# Neither 0 (a deposit of which nobody said whose it is) nor 2^64 - 1
+# (HV_PARTITION_ID_SELF, include/asm-generic/hyperv-tlfs.h, 6.1) can mean these: a
+# page is free only where somebody wrote so.
+FREE_OWNER = int.from_bytes(b"poolfree", "little")
+"""Owner of pages that the pool holds and nobody uses: 0x6565_7266_6c6f_6f70."""
+
+RECORD_OWNER = int.from_bytes(b"poolmeta", "little")
+"""Owner of pages that hold the pool's own record: 0x6174_656d_6c6f_6f70."""
+
+_OWNER_LIMIT = (1 << 64) - 1
+
+
+def validate_owner(owner: int) -> None:
+    """Raise InputError for an owner that is no u64, or one of the pool's own."""
+    if not 0 <= owner <= _OWNER_LIMIT:
+        raise InputError(f"owner {owner:#x}: the limits are 0 and {_OWNER_LIMIT:#x}")
+    if owner in (FREE_OWNER, RECORD_OWNER):
+        raise InputError(f"owner {owner:#x} is the pool's own: no page is given to it")

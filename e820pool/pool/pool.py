@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import ExtentSet
+from e820pool.pool.claims import FREE_OWNER, RECORD_OWNER, validate_owner
 from e820pool.pool.owned_runs import OwnedRuns
-from e820pool.pool.owners import FREE_OWNER, RECORD_OWNER, validate_owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,7 +59,7 @@ class Pool:
 
     Example:
         >>> from e820pool.deposits import Deposit
-        >>> from e820pool.pool.owners import FREE_OWNER
+        >>> from e820pool.pool.claims import FREE_OWNER
         >>> pool = Pool()
         >>> pool.deposit([Deposit(start_pfn=0x1000, end_pfn=0x1200, owner=FREE_OWNER)])
         >>> hex(pool.alloc(16, owner=7)), pool.release(0x1000, 8)

@@ -17,8 +17,8 @@ from rivals.region import PmpoolRegion
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ExtentSet
+from e820pool.pool.claims import FREE_OWNER
 from e820pool.pool.option import PmpoolOption
-from e820pool.pool.owners import FREE_OWNER
 from e820pool.pool.pool import Pool
 
 PFNS = st.integers(0, 220)

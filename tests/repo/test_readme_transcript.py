@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from e820pool.handoff.encodings import ENCODINGS
@@ -69,3 +70,15 @@ def test_the_readme_does_not_boast_of_the_corpus():
 def test_the_readme_counts_the_encodings():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert int(re.search(r"Of (\d+) ways to tell them", text)[1]) == len(ENCODINGS)
+
+
+def test_the_readme_names_every_package_that_only_some_commands_need():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    needed = {
+        re.match(r"[a-z0-9]+", line)[0]
+        for name in ("lab", "plot", "sweep", "fleet", "cluster", "images")
+        for line in extras[name]
+    }
+    assert [name for name in sorted(needed) if name not in text] == []

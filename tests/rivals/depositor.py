@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from e820pool.deposits import Deposit
 from e820pool.errors import CapacityError, E820PoolError, InputError
+from e820pool.pool.claims import validate_owner
 from e820pool.pool.depositor import HV_DEPOSIT_MAX, split_calls
-from e820pool.pool.owners import validate_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable

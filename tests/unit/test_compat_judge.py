@@ -21,8 +21,8 @@ from e820pool.compat import (
 from e820pool.compat.jsonl import check_record
 from e820pool.deposits import DepositLedger
 from e820pool.extents import ExtentSet, Span
-from e820pool.handoff.assumed_window import ASSUMED_WINDOW
 from e820pool.handoff.build import BuildOptions, build_handoff
+from e820pool.handoff.placement import ASSUMED_WINDOW
 from e820pool.kernel.boot_input import BootInput, boot_input
 from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.profiles import known_releases, profile_for

@@ -5,8 +5,7 @@ from itertools import permutations
 import pytest
 
 from e820pool.compat import Difference, diff, verdict_of, verdict_unknown
-from e820pool.compat.about import LISTED, finding_about
-from e820pool.compat.verdict import profile_notes
+from e820pool.compat.verdict import LISTED, finding_about, profile_notes
 from e820pool.extents import ExtentSet, Span
 from e820pool.findings import Finding
 from e820pool.kernel.profiles import profile_for

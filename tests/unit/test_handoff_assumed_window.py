@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from e820pool.extents import ByteRangeSet
-from e820pool.handoff.assumed_window import ASSUMED_WINDOW, assumed_window
+from e820pool.handoff.placement import ASSUMED_WINDOW, assumed_window
 from e820pool.table import E820Table
 
 MIB = 1 << 20

@@ -7,9 +7,9 @@ from rivals.region import PmpoolRegion
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ExtentSet
+from e820pool.pool.claims import FREE_OWNER
 from e820pool.pool.depositor import HV_DEPOSIT_MAX, PAGES_BEFORE_VP, split_calls
 from e820pool.pool.option import PmpoolOption
-from e820pool.pool.owners import FREE_OWNER
 from e820pool.pool.pool import Pool
 
 

@@ -7,7 +7,7 @@ import pytest
 from e820pool.deposits import DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import ExtentSet
-from e820pool.handoff.assumed_window import ASSUMED_WINDOW
+from e820pool.handoff.placement import ASSUMED_WINDOW
 from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.view import KernelView
 from e820pool.memory_map import MemoryMap

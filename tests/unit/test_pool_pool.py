@@ -5,8 +5,8 @@ import pytest
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import ExtentSet
+from e820pool.pool.claims import FREE_OWNER, RECORD_OWNER
 from e820pool.pool.option import PmpoolOption
-from e820pool.pool.owners import FREE_OWNER, RECORD_OWNER
 from e820pool.pool.pool import Pool, region_ledger
 
 

@@ -10,8 +10,8 @@ from e820pool.extents import ExtentSet, Span
 from e820pool.kernel.view import KernelView
 from e820pool.memory_devices import MemoryDevices
 from e820pool.memory_map import MemoryMap
+from e820pool.pool.claims import FREE_OWNER, RECORD_OWNER
 from e820pool.pool.option import PmpoolOption
-from e820pool.pool.owners import FREE_OWNER, RECORD_OWNER
 from e820pool.pool.rebuild import rebuild
 
 PAGE = 4096

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import e820pool
 from e820pool.abi import pool_record
-from e820pool.pool.owners import FREE_OWNER, RECORD_OWNER
+from e820pool.pool.claims import FREE_OWNER, RECORD_OWNER
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(e820pool.__file__).parent

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
-from e820pool.cli.check_jsonl import check_jsonl
+from e820pool.cli.bulk import check_jsonl
 from e820pool.cli.check_machines import check_machines
 from e820pool.cli.console import add_color_option
 from e820pool.cli.inputs import add_deposit_options, handoff_with_deposits

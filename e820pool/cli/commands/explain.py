@@ -6,7 +6,7 @@ from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
-from e820pool.cli.suggest import nearest
+from e820pool.cli.next_steps import nearest
 from e820pool.errors import InputError
 from e820pool.report.explanations import (
     explanation_json,

@@ -142,8 +142,11 @@ def _listed(path: Path) -> list[str]:
 def _revision(path: Path, revision: str) -> KernelSource:
     git = ["git", "-C", str(path)]
     # The tree, not the commit: the same content is the same source.
-    said = _run([*git, "rev-parse", "--verify", "--quiet", f"{revision}^{{tree}}"])
-    tree = said.strip()
+    try:
+        tree = _run([*git, "rev-parse", "--verify", f"{revision}^{{tree}}"]).strip()
+    except LabError as exc:
+        message = f"source {str(path)!r} has no revision {revision!r}: {exc}"
+        raise InputError(message) from exc
 
     def unpack(folder: Path) -> None:
         archive = folder.with_name(folder.name + ".tar")

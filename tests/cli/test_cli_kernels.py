@@ -224,7 +224,7 @@ def test_a_revision_of_a_git_tree_is_what_it_was(run, tree, count):
     assert build(run, tree).code == 0
     assert count() == 2
     lost = build(run, f"{tree}@v9")
-    assert (lost.code, "rev-parse" in lost.err) == (4, True)
+    assert (lost.code, "has no revision 'v9': git" in lost.err) == (3, True)
 
 
 def test_a_tarball_is_a_source(run, tree, tmp_path, count):

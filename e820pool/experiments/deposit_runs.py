@@ -44,6 +44,7 @@ _ZONE = re.compile(
     r"Node \d+, zone +\w+|(?<=\n) +(?:pages free|min|low|high|managed|start_pfn:|"
     r"count:|high:|batch:) +\d+"
 )
+_FILES = ("buddyinfo", "pagetypeinfo", "zoneinfo")
 _RELEASE = re.compile(r"(\d{1,3})\.(\d{1,3})")
 
 
@@ -148,7 +149,7 @@ def compared(row: Mapping[str, Any], seeds: Iterable[int]) -> dict[str, Any]:
         InputError, BadImageError: the row is damaged.
     """
     memory_map = guest_map(row["ram_bytes"])
-    files = (row["before"].get(name, ()) for name in ("buddyinfo", "pagetypeinfo"))
+    files = (row["before"].get(name, ()) for name in _FILES)
     text = "\n".join(line for lines in files for line in lines)
     info = parse_free_blocks(text, "the guest's buddyinfo")
     calls = [row["pages"]] * row["calls"]

@@ -115,7 +115,8 @@ class DepositRun:
         left_pages: MemFree after the last one.
         ended: why there were no more calls: ``calls`` or ``share`` as many as asked
             for, ``memory`` there was none, ``sockets`` the program had no more.
-        before: /proc/buddyinfo, pagetypeinfo and zoneinfo before the first call.
+        before: /proc/buddyinfo, pagetypeinfo and zoneinfo before the first call, and
+            the ``runs`` of free blocks of 4 MiB, ``PFN:BLOCKS`` a line.
         steps: the same of each step of ageing, by ``step/file``.
     """
 

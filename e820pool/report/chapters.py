@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = (
     "KINDS",
     "WORDS",
+    "BandDocument",
     "BootedDocument",
     "BudgetsDocument",
     "CellDocument",
@@ -49,6 +50,7 @@ __all__ = (
     "EncodingDocument",
     "ExhaustionDocument",
     "FallDocument",
+    "FallsDocument",
     "HandoffChapter",
     "HopDocument",
     "PoolDocument",
@@ -56,6 +58,7 @@ __all__ = (
     "RunDocument",
     "SampleDocument",
     "SidesDocument",
+    "SpreadDocument",
     "VerdictsDocument",
     "handoff_chapter",
     "read_result",
@@ -211,12 +214,14 @@ class SampleDocument(Part, frozen=True, kw_only=True):
 class BudgetsDocument(Part, frozen=True, kw_only=True):
     """What the table of the end costs: RAM bytes to give up by budget of entries.
 
-    A budget that nothing reaches has null.
+    A budget that nothing reaches has null; ``choices`` are rows of entries and of
+    the bytes for them, some of all.
     """
 
     entries: Count = 0
     ram_bytes: Count = 0
     given_up: dict[str, Count | None] = field(default_factory=dict)
+    choices: tuple[tuple[Count, Count], ...] = ()
 
 
 class RunDocument(Part, frozen=True, kw_only=True):
@@ -274,6 +279,47 @@ class RunDocument(Part, frozen=True, kw_only=True):
         return self.budgets.given_up.get(_BUDGET) if self.budgets else None
 
 
+class SpreadDocument(Part, frozen=True, kw_only=True):
+    """Least, median and most of some seeds; null is never, or what does not fit."""
+
+    low: Count | None
+    middle: Count | None
+    high: Count | None
+
+
+class FallsDocument(Part, frozen=True, kw_only=True):
+    """With how many seeds a limit fell, and when: guest and pages are of those."""
+
+    fell: Count
+    call: SpreadDocument
+    created: SpreadDocument
+    deposited_pages: SpreadDocument
+
+
+class BandDocument(Part, frozen=True, kw_only=True):
+    """What the seeds of one policy on one host say together.
+
+    ``answered`` are the seeds with any deposit; rows of ``curve`` are the call, and
+    the least, the median and the most entries after it. ``beside`` are the bytes that
+    are RESERVED at the end beside what is deposited, ``as_scattered`` the entries that
+    today's driver has when it gives up as much RAM.
+    """
+
+    host: str
+    policy: str
+    encoding: Literal["split", "hybrid"]
+    seeds: tuple[Count, ...]
+    answered: tuple[Count, ...]
+    limits: dict[str, FallsDocument]
+    most: SpreadDocument
+    calls: SpreadDocument
+    guests: SpreadDocument
+    given_up: dict[str, SpreadDocument]
+    beside: SpreadDocument
+    as_scattered: SpreadDocument
+    curve: tuple[tuple[Count, Count, Count, Count], ...]
+
+
 class ExhaustionDocument(Document, frozen=True, kw_only=True, tag="exhaustion"):
     """When entries run out; ``workload`` names what was simulated."""
 
@@ -281,6 +327,7 @@ class ExhaustionDocument(Document, frozen=True, kw_only=True, tag="exhaustion"):
     limits: tuple[Limit, ...]
     sample_fields: tuple[str, ...]
     results: tuple[RunDocument, ...]
+    bands: tuple[BandDocument, ...] = ()
 
     def __post_init__(self) -> None:
         for at, run in enumerate(self.results):

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from e820pool.documents import document_text, value_to
-from e820pool.report.chapters import ExhaustionDocument, RunDocument
+from e820pool.report.chapters import BandDocument, ExhaustionDocument, RunDocument
+from e820pool.stress.bands import bands_of
 from e820pool.stress.limits import LIMITS
 from e820pool.stress.outcome import Sample
 
@@ -26,7 +27,8 @@ def stress_json(results: Sequence[Mapping[str, Any]], workload: Workload) -> str
     """Return the document of kind ``exhaustion``.
 
     ``limits`` of a result has null where a limit never fell; ``samples`` are rows
-    with the fields that ``sample_fields`` names.
+    with the fields that ``sample_fields`` names. ``bands`` has what the seeds of a
+    policy say together.
     """
     return document_text(
         ExhaustionDocument(
@@ -34,6 +36,9 @@ def stress_json(results: Sequence[Mapping[str, Any]], workload: Workload) -> str
             limits=LIMITS,
             sample_fields=Sample._fields,
             results=tuple(value_to(RunDocument, one, "a result") for one in results),
+            bands=tuple(
+                value_to(BandDocument, one, "a band") for one in bands_of(results)
+            ),
         )
     )
 

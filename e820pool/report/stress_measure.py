@@ -16,7 +16,7 @@ from e820pool.documents import (
 from e820pool.findings import counted
 from e820pool.report.columns import columns
 from e820pool.report.table import human_size
-from e820pool.stress.outcome import Sample
+from e820pool.stress.bands import spread_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -84,7 +84,19 @@ def measure_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) ->
 
     ``width`` is what a line has room for, None for any.
     """
-    return "\n\n".join(_one_text(row, width) for row in rows)
+    parts = [_one_text(row, width) for row in rows]
+    if len(rows) > 1:
+        points = [point for row in rows for point in row["tenths"]]
+        within, between = (
+            sum(row[name] for row in rows)
+            for name in ("within_15_percent", "within_band")
+        )
+        mean = sum(point["error"] for point in points) / max(len(points), 1)
+        parts.append(
+            f"{len(rows)} guests: within 15 % {within} of {len(points)}, between the "
+            f"seeds {between} of {len(points)}; mean error {mean:+.0%}"
+        )
+    return "\n\n".join(parts)
 
 
 def measure_json(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -94,7 +106,7 @@ def measure_json(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def measure_curves(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the curves as results of ``stress``, for its plot."""
+    """Return the curves as bands of ``stress``, for its plot."""
     return [curve for row in rows for curve in _curves(row)]
 
 
@@ -137,17 +149,17 @@ def _host(row: Mapping[str, Any]) -> str:
 
 
 def _curves(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    drawn = [("measured", 0, row["entries"])]
-    drawn += [("simulated", seed, one) for seed, one in enumerate(row["simulated"])]
-    for policy, seed, points in drawn:
-        empty = dict.fromkeys(Sample._fields, 0)
+    seeds = list(range(len(row["simulated"])))
+    simulated = [
+        [points[0][0], *spread_of(entries for _, entries in points)]
+        for points in zip(*row["simulated"], strict=False)
+    ]
+    measured = [[call, *[entries] * 3] for call, entries in row["entries"]]
+    for policy, curve in (("measured", measured), ("simulated", simulated)):
         yield {
             "host": _host(row),
             "policy": policy,
-            "seed": seed,
+            "seeds": seeds,
             "encoding": "split",
-            "samples": [
-                list((empty | {"call": call, "split": entries}).values())
-                for call, entries in points
-            ],
+            "curve": curve,
         }

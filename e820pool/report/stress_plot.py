@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from e820pool.errors import InputError, missing_package
 from e820pool.report.files import write_file
 from e820pool.stress.limits import LIMITS
-from e820pool.stress.outcome import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,8 +31,13 @@ _LINES = ("zero-page", "table-320", "kexec-tools", "table-3200")
 _NAMED = ("host", "encoding")
 
 
-def write_plot(results: Sequence[Mapping[str, Any]], path: str) -> None:
-    """Write the curves of all results, whole or not at all.
+def write_plot(bands: Sequence[Mapping[str, Any]], path: str) -> None:
+    """Write the curves of all bands, whole or not at all.
+
+    Args:
+        bands: of :func:`e820pool.stress.bands.bands_of`: the median is a line, what
+            lies between the least and the most of the seeds is shaded.
+        path: of the picture.
 
     Raises:
         MachineError: matplotlib is not installed.
@@ -52,7 +56,7 @@ def write_plot(results: Sequence[Mapping[str, Any]], path: str) -> None:
     out = io.BytesIO()
     with mpl.rc_context(_SETTINGS):
         figure = figures.Figure(figsize=(9, 5), layout="constrained")
-        _draw(figure.subplots(), results)
+        _draw(figure.subplots(), bands)
         figure.savefig(out, format=form, metadata=_metadata(form))
     write_file(path, out.getvalue())
 
@@ -62,16 +66,11 @@ def _metadata(form: str) -> dict[str, None]:
     return {} if form == "png" else {"Date" if form == "svg" else "CreationDate": None}
 
 
-def _draw(axes: Any, results: Sequence[Mapping[str, Any]]) -> None:
-    told = [one for one in results if one.get("samples")]
+def _draw(axes: Any, bands: Sequence[Mapping[str, Any]]) -> None:
+    told = [one for one in bands if one["curve"]]
     varying = [name for name in _NAMED if len({one[name] for one in told}) > 1]
-    colors: dict[tuple[str, str], str] = {}
-    for one in told:
-        # Seeds of one policy on one host share a colour and a line of the legend.
-        curve = one["host"], one["policy"]
-        label = None if curve in colors else _label(one, varying)
-        color = colors.setdefault(curve, f"C{len(colors) % 10}")
-        _plot(axes, one, label, color)
+    for number, one in enumerate(told):
+        _plot(axes, one, _label(one, varying), f"C{number % 10}")
     for limit in LIMITS:
         if limit.name in _LINES:
             _mark(axes, limit)
@@ -79,21 +78,17 @@ def _draw(axes: Any, results: Sequence[Mapping[str, Any]]) -> None:
     axes.set_title(_title(told, varying), fontsize=10)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:g}")
-    if colors:
+    if told:
         axes.legend(fontsize=8)
 
 
-def _plot(axes: Any, one: Mapping[str, Any], label: str | None, color: str) -> None:
+def _plot(axes: Any, one: Mapping[str, Any], label: str, color: str) -> None:
     # A log axis has no place for the value 0.
-    call, entries = (Sample._fields.index(name) for name in ("call", one["encoding"]))
-    points = [(row[call], row[entries]) for row in one["samples"] if row[call]]
-    axes.plot(
-        [x for x, _ in points],
-        [y for _, y in points],
-        label=label,
-        color=color,
-        linewidth=1.2,
-    )
+    columns = zip(*(row for row in one["curve"] if row[0]), strict=True)
+    calls, low, middle, high = columns
+    if low != high:
+        axes.fill_between(calls, low, high, color=color, alpha=0.2, linewidth=0)
+    axes.plot(calls, middle, label=label, color=color, linewidth=1.2)
 
 
 def _mark(axes: Any, limit: Limit) -> None:
@@ -123,8 +118,12 @@ def _title(told: Sequence[Mapping[str, Any]], varying: Sequence[str]) -> str:
     first, words = told[0], []
     if "host" not in varying:
         words.append(f"host {first['host']}")
-    seeds = sorted({one["seed"] for one in told})
-    words.append(f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds")
+    seeds = sorted({seed for one in told for seed in one["seeds"]})
+    words.append(
+        f"seed {seeds[0]}"
+        if len(seeds) == 1
+        else f"median and range of {len(seeds)} seeds"
+    )
     if "encoding" not in varying:
         words.append(f"encoding {first['encoding']}")
     return "entries of the next kernel's table: " + ", ".join(words)

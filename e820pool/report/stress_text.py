@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from e820pool.findings import counted
 from e820pool.report.columns import columns
 from e820pool.report.table import human_size
+from e820pool.stress.bands import bands_of, has_deposits
 from e820pool.stress.limits import LIMITS
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from e820pool.stress.workload import Workload
 
-__all__ = ("has_deposits", "stress_text")
+__all__ = ("stress_text",)
 
 _SHOWN = (
     "memmap-cmdline",
@@ -25,6 +26,10 @@ _SHOWN = (
     "kexec-tools",
     "table-3200",
 )
+_HEADERS = (
+    *("host", "policy", "seed", *_SHOWN, "most"),
+    *("given up for 128", "beside deposits", "scattered"),
+)
 # The other limits are those of memmap= and of KASLR's choice.
 _TOLD = ("entries", "table", "fragments")
 
@@ -34,102 +39,155 @@ def stress_text(
     workload: Workload,
     width: int | None = None,
 ) -> str:
-    """Return the answer for people: a row a cell, a sentence a policy.
+    """Return the answer for people: a row and a sentence a policy, over all seeds.
 
     ``width`` is what a line has room for, None for any.
     """
-    told = [one for one in results if not one["reason"]]
+    bands = bands_of(results)
     head = (
         f"{counted(workload.guests, 'guest')} of "
         f"{counted(workload.vps, 'processor')} for "
         f"{workload.days:g} days; the deposit call (guest) at which each limit falls"
     )
+    if any(len(one["seeds"]) > 1 for one in bands):
+        head += ", least and most over the seeds"
     parts = [head]
+    groups = [
+        [one for one in results if (one["host"], one["policy"]) == _key(band)]
+        for band in bands
+    ]
+    told = [
+        (band, group)
+        for band, group in zip(bands, groups, strict=True)
+        if not all(one["reason"] for one in group)
+    ]
     if told:
         parts.append(
-            columns(
-                [_row(one) for one in told],
-                ("host", "policy", "seed", *_SHOWN, "most", "given up for 128"),
-                width=width,
-            )
+            columns([_row(band, group) for band, group in told], _HEADERS, width=width)
         )
-    parts += [
-        f"{_who(one)}: cannot be had: {one['reason']}"
-        for one in results
-        if one["reason"]
-    ]
-    parts += [_sentence(one) for one in told]
+    for band, group in zip(bands, groups, strict=True):
+        parts += _not_had(band, group)
+    parts += [_sentence(band, group) for band, group in told]
+    if any(band["beside"]["high"] for band in bands):
+        parts.append(
+            "beside deposits: RAM that is RESERVED at the end and not deposited; "
+            "scattered: the entries of scattered deposits that give up as much"
+        )
     return "\n".join(parts)
 
 
-def _row(one: Mapping[str, Any]) -> list[str]:
-    if not has_deposits(one):
-        unknown = ["-"] * (len(_SHOWN) + 2)
-        return [one["host"], one["policy"], str(one["seed"]), *unknown]
-    falls = [_cell(one["limits"][name]) for name in _SHOWN]
-    entries = one["peak"][one["encoding"]]
-    lost = one["budgets"]["given_up"]["128"]
-    return [
-        one["host"],
-        one["policy"],
-        str(one["seed"]),
-        *falls,
-        str(entries),
-        "does not fit" if lost is None else human_size(lost),
-    ]
+def _key(one: Mapping[str, Any]) -> tuple[str, str]:
+    return one["host"], one["policy"]
 
 
-def _cell(fall: Mapping[str, Any] | None) -> str:
-    return "never" if fall is None else f"{fall['call']} ({fall['created']})"
+def _row(band: Mapping[str, Any], group: Sequence[Mapping[str, Any]]) -> list[str]:
+    seeds = [one["seed"] for one in group if not one["reason"]]
+    named = [band["host"], band["policy"], _seeds(seeds)]
+    if not band["answered"]:
+        return [*named, *["-"] * (len(_HEADERS) - len(named))]
+    falls = [_cell(band["limits"][name]) for name in _SHOWN]
+    sizes = [_sizes(band["given_up"]["128"]), _sizes(band["beside"])]
+    as_today = _range(band["as_scattered"])
+    return [*named, *falls, _range(band["most"]), *sizes, as_today]
 
 
-def _who(one: Mapping[str, Any]) -> str:
-    return f"{one['policy']} on {one['host']} (seed {one['seed']})"
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]}-{seeds[-1]}"
+    return ",".join(map(str, seeds))
 
 
-def _sentence(one: Mapping[str, Any]) -> str:
-    end, remarks = one["end"], []
-    if not has_deposits(one):
-        return f"{_who(one)}: no answer: {_why_none(one)}"
-    if one["failed_guests"]:
-        asked = one["failed_guests"] + end["created"]
-        remarks.append(f"{one['failed_guests']} of {asked} guests found no memory")
-    if one["failed_calls"]:
-        remarks.append(f"{one['failed_calls']} of {end['call']} deposits found no page")
-    return f"{_who(one)}: {'; '.join((*remarks, _answer(one)))}"
+def _cell(falls: Mapping[str, Any]) -> str:
+    if not falls["fell"]:
+        return "never"
+    return f"{_range(falls['call'], 'never')} ({_range(falls['created'])})"
 
 
-def has_deposits(one: Mapping[str, Any]) -> bool:
-    """Return whether a result rests on any deposit: without one it is no answer."""
-    return bool(one["end"]["call"] > one["failed_calls"])
+# With a noun where the answer is a sentence.
+def _counted(spread: Mapping[str, Any], noun: str) -> str:
+    low, high = spread["low"], spread["high"]
+    return counted(low, noun) if low == high else f"{low} to {counted(high, noun)}"
 
 
-def _why_none(one: Mapping[str, Any]) -> str:
-    if one["failed_calls"]:
-        return f"none of {one['failed_calls']} deposits found a page"
+def _range(spread: Mapping[str, Any], beyond: str = "-", join: str = "-") -> str:
+    low, high = (
+        beyond if spread[end] is None else str(spread[end]) for end in ("low", "high")
+    )
+    return low if low == high else f"{low}{join}{high}"
+
+
+def _sizes(spread: Mapping[str, Any]) -> str:
+    low, high = (
+        "does not fit" if spread[end] is None else human_size(spread[end])
+        for end in ("low", "high")
+    )
+    return low if low == high else f"{low} - {high}"
+
+
+def _who(band: Mapping[str, Any], seeds: Sequence[int]) -> str:
+    word = "seed" if len(seeds) == 1 else "seeds"
+    return f"{band['policy']} on {band['host']} ({word} {_seeds(seeds)})"
+
+
+def _not_had(band: Mapping[str, Any], group: Sequence[Mapping[str, Any]]) -> list[str]:
+    without = [one for one in group if one["reason"]]
+    if not without:
+        return []
+    who = _who(band, [one["seed"] for one in without])
+    return [f"{who}: cannot be had: {without[0]['reason']}"]
+
+
+def _sentence(band: Mapping[str, Any], group: Sequence[Mapping[str, Any]]) -> str:
+    had = [one for one in group if not one["reason"]]
+    who = _who(band, [one["seed"] for one in had])
+    none = [one for one in had if not has_deposits(one)]
+    if len(none) == len(had):
+        return f"{who}: no answer: {_why_none(had)}"
+    remarks = []
+    if none:
+        remarks.append(f"no answer with seed {_seeds([one['seed'] for one in none])}")
+    if failed := sum(one["failed_guests"] for one in had):
+        asked = failed + sum(one["end"]["created"] for one in had)
+        remarks.append(f"{failed} of {asked} guests found no memory")
+    if failed := sum(one["failed_calls"] for one in had):
+        asked = sum(one["end"]["call"] for one in had)
+        remarks.append(f"{failed} of {asked} deposits found no page")
+    return f"{who}: {'; '.join((*remarks, _answer(band)))}"
+
+
+def _why_none(had: Sequence[Mapping[str, Any]]) -> str:
+    if failed := sum(one["failed_calls"] for one in had):
+        return f"none of {failed} deposits found a page"
     return (
-        f"no guest found memory, {one['failed_guests']} times: it is taken from free "
-        "blocks of 4 MiB; --guests and --ram-share make guests smaller"
+        f"no guest found memory, {sum(one['failed_guests'] for one in had)} times: "
+        "--guests and --ram-share make guests smaller"
     )
 
 
-def _answer(one: Mapping[str, Any]) -> str:
+def _answer(band: Mapping[str, Any]) -> str:
     fallen = [
-        (fall["call"], limit)
+        (falls["call"]["low"], limit)
         for limit in LIMITS
-        if limit.measure in _TOLD and (fall := one["limits"][limit.name]) is not None
+        if limit.measure in _TOLD and (falls := band["limits"][limit.name])["fell"]
     ]
+    most = (
+        f"at most {_range(band['most'], join=' to ')} in "
+        f"{_counted(band['calls'], 'call')}, {_counted(band['guests'], 'guest')}"
+    )
     if not fallen:
-        end = one["end"]
-        return (
-            f"never out of entries: at most {one['peak'][one['encoding']]} in "
-            f"{counted(end['call'], 'call')}, {counted(end['created'], 'guest')}"
-        )
+        return f"never out of entries: {most}"
     _, first = min(fallen, key=lambda pair: pair[0])
-    fall = one["limits"][first.name]
+    falls = band["limits"][first.name]
+    pages = falls["deposited_pages"]
+    sizes = dict.fromkeys(human_size(pages[end] << 12) for end in ("low", "high"))
+    call, answered = falls["call"], len(band["answered"])
+    if rest := answered - falls["fell"]:
+        calls = f"{counted(call['low'], 'call')} and more (never with {rest} of "
+        calls += f"{answered} seeds)"
+    else:
+        calls = _counted(call, "call")
     return (
-        f"first {first.name} ({first.most}) after {counted(fall['call'], 'call')}, "
-        "with guest "
-        f"{fall['created']}, {human_size(fall['deposited_pages'] << 12)} deposited: "
+        f"first {first.name} ({first.most}) after {calls}, with guest "
+        f"{_range(falls['created'], join=' to ')}, {' to '.join(sizes)} deposited: "
         f"{first.meaning}"
     )

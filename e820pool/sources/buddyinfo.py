@@ -1,4 +1,4 @@
-"""Read what is free, by order, from /proc/buddyinfo and /proc/pagetypeinfo."""
+"""Read what is free, by order, from /proc/buddyinfo, pagetypeinfo and zoneinfo."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ __all__ = ("ZoneFree", "parse_free_blocks", "read_free_blocks")
 # pagetypeinfo, whose lines look like buddyinfo's.
 _PAGEBLOCKS = "Number of "
 _OWN = "Unmovable"
+# What follows the name of a zone in zoneinfo.
+_OF_ZONEINFO = (["pages", "free"], ["per-node", "stats"])
 # MAX_ORDER is configurable on some architectures; on x86 there are 11 orders.
 _ORDERS_LIMIT = 32
 _COUNT_LIMIT = 1 << 40
@@ -36,12 +38,15 @@ class ZoneFree:
         own: blocks of the kind that a kernel allocates for itself (Unmovable);
             None where the source does not tell kinds apart.
         total: blocks of all kinds.
+        listed: pages on the lists of processors, which no file counts as blocks, and
+            how many those lists hold at most; None where /proc/zoneinfo is not there.
     """
 
     node: int
     zone: str
     total: tuple[int, ...]
     own: tuple[int, ...] | None = None
+    listed: tuple[int, int] | None = None
 
     @property
     def nr_pages(self) -> int:
@@ -50,11 +55,12 @@ class ZoneFree:
 
 
 def parse_free_blocks(text: str, name: str = "") -> tuple[ZoneFree, ...]:
-    """Return the zones in the text of either file, or of both together.
+    """Return the zones in the text of one file, or of several together.
 
     Args:
         text: what the files hold. Where both are there, counts per zone are
-            buddyinfo's, as pagetypeinfo cuts large ones, and kinds pagetypeinfo's.
+            buddyinfo's, as pagetypeinfo cuts large ones, and kinds pagetypeinfo's;
+            of zoneinfo only what is on lists is read.
         name: of the source, for messages.
 
     Raises:
@@ -63,7 +69,8 @@ def parse_free_blocks(text: str, name: str = "") -> tuple[ZoneFree, ...]:
     """
     zones: dict[tuple[int, str], tuple[int, ...]] = {}
     kinds: dict[tuple[int, str], dict[str, tuple[int, ...]]] = {}
-    for row in _rows(text, name):
+    listed: dict[tuple[int, str], tuple[int, int]] = {}
+    for row in _rows(text, name, listed):
         key = (row.node, row.zone)
         if row.kind:
             kinds.setdefault(key, {})[row.kind] = row.counts
@@ -79,6 +86,7 @@ def parse_free_blocks(text: str, name: str = "") -> tuple[ZoneFree, ...]:
             zone=zone,
             total=zones.get((node, zone)) or _added(kinds[node, zone]),
             own=kinds.get((node, zone), {}).get(_OWN),
+            listed=listed.get((node, zone)),
         )
         for node, zone in sorted(zones | kinds)
     )
@@ -88,7 +96,7 @@ def parse_free_blocks(text: str, name: str = "") -> tuple[ZoneFree, ...]:
 
 
 def read_free_blocks(path: str | Path) -> tuple[ZoneFree, ...]:
-    """Return the zones of a file, or of this machine's two files for ``live``.
+    """Return the zones of a file, or of this machine's three files for ``live``.
 
     Raises:
         InputError: a file cannot be read.
@@ -98,9 +106,10 @@ def read_free_blocks(path: str | Path) -> tuple[ZoneFree, ...]:
         text = read_file(Path(path)).decode("utf-8", "replace")
         return parse_free_blocks(text, str(path))
     text = read_file(Path("/proc/buddyinfo")).decode("utf-8", "replace")
-    # Only root may read the other; without it the kinds are not known.
-    with contextlib.suppress(OSError):
-        text += Path("/proc/pagetypeinfo").read_text(encoding="utf-8")
+    # Only root may read the first; without it the kinds are not known.
+    for other in ("/proc/pagetypeinfo", "/proc/zoneinfo"):
+        with contextlib.suppress(OSError):
+            text += "\n" + Path(other).read_text(encoding="utf-8")
     return parse_free_blocks(text, "live")
 
 
@@ -111,20 +120,35 @@ class _Row(NamedTuple):
     counts: tuple[int, ...]
 
 
-def _rows(text: str, name: str) -> Iterator[_Row]:
+def _rows(
+    text: str, name: str, listed: dict[tuple[int, str], tuple[int, int]]
+) -> Iterator[_Row]:
     # "Node 0, zone   Normal   4054   1940 ...", one number an order
     # (mm/vmstat.c frag_show_print(), 2.6.32 to 7.3), and
     # "Node    0, zone   Normal, type    Unmovable      1 ..."; counts above 100000
-    # are written ">100000" (pagetypeinfo_showfree_print(), 5.6 to 7.3).
-    is_of_pageblocks = False
-    for number, line in enumerate(text.splitlines(), 1):
+    # are written ">100000" (pagetypeinfo_showfree_print(), 5.6 to 7.3). zoneinfo has
+    # "Node 0, zone   Normal" alone on a line, and below it for each processor "count:"
+    # and "high:" (zoneinfo_show_print()).
+    is_of_pageblocks, zone = False, None
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
         words = line.replace(",", " ").split()
         if line.startswith(_PAGEBLOCKS):
             is_of_pageblocks = True
-        elif words[:1] != ["Node"] or words[2:3] != ["zone"]:
+        elif words[:1] == ["Node"] and words[2:3] == ["zone"]:
+            zone = None
+            if "".join(lines[number : number + 1]).split()[:2] in _OF_ZONEINFO:
+                row = _row([*words, "0"], f"{name!r} line {number}")
+                zone = row.node, row.zone
+            elif not is_of_pageblocks:
+                yield _row(words, f"{name!r} line {number}")
+        else:
             is_of_pageblocks = False
-        elif not is_of_pageblocks:
-            yield _row(words, f"{name!r} line {number}")
+            if zone and words[:1] in (["count:"], ["high:"]):
+                found = _count("".join(words[1:2]), f"{name!r} line {number}")
+                count, high = listed.get(zone, (0, 0))
+                is_high = words[0] == "high:"
+                listed[zone] = count + found * (not is_high), high + found * is_high
 
 
 def _row(words: list[str], where: str) -> _Row:

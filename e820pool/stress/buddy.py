@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = ("MAX_ORDER", "Buddy")
 
@@ -72,13 +72,11 @@ class Buddy:
                 self._free_block(start_pfn, order)
                 start_pfn += 1 << order
 
-    def seed_block(self, start_pfn: int, order: int, *, own: bool) -> None:
-        """Make a block free that has no free buddy, of one's own kind or another."""
-        self.nr_free += 1 << order
-        if own:
-            self._put(start_pfn, order)
-        else:
-            self._others[order][start_pfn] = None
+    def seed_blocks(self, starts: Iterable[int], order: int, *, own: bool) -> None:
+        """Make blocks free without free buddies, of one's own kind or another."""
+        blocks = dict.fromkeys(starts)
+        self.nr_free += len(blocks) << order
+        (self._own if own else self._others)[order].update(blocks)
 
     def take_run(self, nr_blocks: int) -> list[tuple[int, int]]:
         """Take blocks of the highest order in as few runs as come first.
@@ -97,24 +95,73 @@ class Buddy:
         self.nr_free -= sum(end - start for start, end in taken)
         return taken
 
+    def take_small(self, nr_pages: int) -> list[tuple[int, int]]:
+        """Take pages from blocks below the highest order, single pages first.
+
+        What a guest gets where no large blocks are left: pages of another kind than
+        the kernel's own, the smallest block first, then the largest of the kernel's
+        (__rmqueue(), MIGRATE_MOVABLE). Returns ``(start_pfn, end_pfn)``.
+        """
+        taken, orders = [], range(self._max_order)
+        others = [(order, self._others[order]) for order in orders]
+        own = [(order, self._own[order]) for order in reversed(orders)]
+        for order, blocks in (*others, *own):
+            while nr_pages and blocks:
+                start, _ = blocks.popitem()
+                end, used = start + (1 << order), min(1 << order, nr_pages)
+                self.nr_free -= 1 << order
+                if start + used < end:
+                    self.free(start + used, end)
+                taken.append((start, start + used))
+                nr_pages -= used
+        return taken
+
     def take_aligned(self, order: int) -> int | None:
         """Take ``2^order`` contiguous pages of any order, aligned; None if none are.
 
         The lowest fit, as alloc_contig_pages() looks for it.
         """
-        size = 1 << order
         if order <= self._max_order:
             return self.alloc_order(order)
+        start = self.find_aligned(order)
+        if start is not None:
+            self.take_span(start, start + (1 << order))
+        return start
+
+    def find_aligned(self, order: int) -> int | None:
+        """Return where ``2^order`` aligned pages are free, the lowest; None if none."""
+        size = 1 << order
         for start in sorted(self._tops):
-            end, aligned = self._tops[start], -(-start // size) * size
-            if aligned + size <= end:
-                self._drop_run(start)
-                for one, two in ((start, aligned), (aligned + size, end)):
-                    if one < two:
-                        self._put_tops(one, two)
-                self.nr_free -= size
+            aligned = -(-start // size) * size
+            if aligned + size <= self._tops[start]:
                 return aligned
+        for have in range(order, self._max_order):
+            for lists in (self._own, self._others):
+                if lists[have]:
+                    return next(iter(lists[have]))
         return None
+
+    def take_span(self, start_pfn: int, end_pfn: int) -> bool:
+        """Take ``[start_pfn, end_pfn)`` if all of it is free.
+
+        As alloc_contig_range() does, where nothing has to be migrated for it.
+        """
+        for start, end in self._tops.items():
+            if start <= start_pfn and end_pfn <= end:
+                self._cut_run(start, end, start_pfn, end_pfn)
+                return True
+        taken: list[tuple[int, int]] = []
+        at = start_pfn
+        while at < end_pfn:
+            order = (end_pfn - at).bit_length() - 1
+            order = min(order, (at & -at).bit_length() - 1 if at else order)
+            if not self._take_block(at, min(order, self._max_order)):
+                for one, two in taken:
+                    self.free(one, two)
+                return False
+            taken.append((at, at + (1 << min(order, self._max_order))))
+            at = taken[-1][1]
+        return True
 
     def free_blocks(self) -> Iterator[tuple[int, int]]:
         """Yield ``(first PFN, order)`` of every free block, of runs one by one."""
@@ -133,6 +180,37 @@ class Buddy:
         ]
         tops = sum(end - start for start, end in self._tops.items())
         return (*below, tops >> self._max_order)
+
+    # An aligned block, out of a larger one or out of a run.
+    def _take_block(self, base: int, order: int) -> bool:
+        for have in range(order, self._max_order):
+            start = base >> have << have
+            for lists in (self._own, self._others):
+                if start in lists[have]:
+                    del lists[have][start]
+                    self._cut(start, start + (1 << have), base, base + (1 << order))
+                    return True
+        for start, end in self._tops.items():
+            if start <= base < end:
+                self._cut_run(start, end, base, base + (1 << order))
+                return True
+        return False
+
+    # What is left of a run keeps its place in the order of freeing.
+    def _cut_run(self, start: int, end: int, base: int, stop: int) -> None:
+        after = list(self._tops)
+        after = after[after.index(start) + 1 :]
+        self._drop_run(start)
+        self._cut(start, end, base, stop)
+        for key in after:
+            self._tops[key] = self._tops.pop(key)
+
+    # What is left of a block or of a run is free again.
+    def _cut(self, start: int, end: int, base: int, stop: int) -> None:
+        self.nr_free -= end - start
+        for one, two in ((start, base), (stop, end)):
+            if one < two:
+                self.free(one, two)
 
     def _take(self, order: int) -> int | None:
         own = self._own

@@ -20,6 +20,7 @@ from e820pool.stress.simulate import simulate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from e820pool.handoff.budget import BudgetCurve
     from e820pool.sources.buddyinfo import ZoneFree
     from e820pool.stress.outcome import Fall, Outcome, Sample
     from e820pool.stress.workload import Workload
@@ -30,7 +31,9 @@ BUDGETS = (128, 315, 2048, 3195)
 """Budgets of entries for which a result says what they cost: the zero page, a kernel's
 table of 320 and of 3200 less what the kernel itself splits, kexec-tools."""
 
-RESULT_VERSION = 3
+_CHOICES = 200
+
+RESULT_VERSION = 4
 """Grows with what a result means, so that kept results of another are not used."""
 
 
@@ -167,4 +170,13 @@ def _budgets(memory_map: MemoryMap, outcome: Outcome) -> dict[str, Any]:
         "entries": int(table.size),
         "ram_bytes": ram,
         "given_up": {str(budget): curve.bytes_for(budget) for budget in BUDGETS},
+        "choices": _choices(curve),
     }
+
+
+# Some of a curve's points, with both ends.
+def _choices(curve: BudgetCurve) -> list[tuple[int, int]]:
+    step = max(curve.nr_entries.size // _CHOICES, 1)
+    entries, costs = curve.nr_entries.tolist(), curve.given_up_bytes.tolist()
+    rows = list(zip(entries, costs, strict=True))
+    return list(dict.fromkeys((*rows[::step], rows[-1])))

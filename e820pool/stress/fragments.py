@@ -85,6 +85,8 @@ def lay_out(
     counts: FreeCounts,
     draws: Draws,
     max_clusters: int = MAX_CLUSTERS,
+    *,
+    is_seen: bool = False,
 ) -> None:
     """Free blocks in ``buddy`` so that it has these counts, within ``ram``.
 
@@ -94,6 +96,8 @@ def lay_out(
         counts: how many blocks of each order; what RAM is left is in use.
         draws: decides the places.
         max_clusters: runs of free blocks of the highest order, at most.
+        is_seen: the counts are a real host's: its own blocks are what is left of
+            larger ones, and short runs are rather used than long ones.
 
     Raises:
         InputError: the zone has no room for so many free blocks.
@@ -107,18 +111,53 @@ def lay_out(
         )
     in_use = slots.whole - free_tops
     free_runs, used = _clusters((free_tops, in_use), max_clusters, slots, draws.fork(0))
+    if is_seen:
+        # Memory that nobody has used yet is in long runs, and goes last.
+        weights = draws.fork(MAX_ORDER + 1)
+        free_runs.sort(key=lambda run: -run[1] * weights.unit())
     for first, count in free_runs:
         _free_slots(buddy, slots, first, count)
     taken: list[tuple[int, I64]] = []
     room = _Room(ram=ram, slots=slots, used=used, parts=slots.total - free_tops)
+    own = [*counts.own[:MAX_ORDER], *[0] * (MAX_ORDER - len(counts.own))]
+    if is_seen:
+        small = sum(counts.total(order) << order for order in range(MAX_ORDER))
+        most = ((in_use << MAX_ORDER) - small) // 10 >> MAX_ORDER
+        tops = _split_tops(own, in_use, most, draws.fork(MAX_ORDER + 2))
+        taken.append((MAX_ORDER, np.sort(tops)))
+        own = _free_rest(buddy, room, own, tops)
     for order in reversed(range(MAX_ORDER)):
-        wanted = counts.total(order)
+        others = counts.others[order] if order < len(counts.others) else 0
+        wanted = own[order] + others
         if wanted:
             found = _places(wanted, order, room, taken, draws.fork(order + 1))
-            own = counts.own[order] if order < len(counts.own) else 0
-            for index, pfn in enumerate(room.pfns(found, order).tolist()):
-                buddy.seed_block(pfn, order, own=index < own)
+            starts = room.pfns(found, order).tolist()
+            buddy.seed_blocks(starts[: own[order]], order, own=True)
+            buddy.seed_blocks(starts[own[order] :], order, own=False)
             taken.append((order, np.sort(found)))
+
+
+def _split_tops(own: Sequence[int], in_use: int, most: int, draws: Draws) -> I64:
+    # Blocks in use that were split last, and of which one block of each order is
+    # left: expand() in mm/page_alloc.c. One there must be, more there may be; but
+    # nothing else lies in them, and of what is in use no more than a tenth.
+    most = min(sorted(own)[-2], max(most, 0))
+    joined = min(most, 1 + draws.below(most + 1))
+    shuffled = np.argsort(draws.many_below(1 << 63, in_use), kind="stable")
+    tops: I64 = shuffled[:joined].astype(np.int64)
+    return tops
+
+
+def _free_rest(buddy: Buddy, room: _Room, own: Sequence[int], tops: I64) -> list[int]:
+    # What is left of a block that was split lies in ascending order, without a gap:
+    #     [ in use | order 0 | 1 | - 2 - | --- 3 --- | ...
+    starts = room.pfns(tops, MAX_ORDER).tolist()
+    rest = []
+    for order, count in enumerate(own):
+        here = starts[:count]
+        buddy.seed_blocks([at + (1 << order) for at in here], order, own=True)
+        rest.append(count - len(here))
+    return rest
 
 
 def _slots_of(ram: ExtentSet) -> _Slots:
@@ -230,7 +269,7 @@ def _places(
     elif wanted <= parents:
         for _ in range(_ROUNDS):
             drawn = draws.many_below(parents, 2 * (wanted - found.size) + 16)
-            fresh: I64 = np.setdiff1d(drawn.astype(np.int64), found >> 1)
+            fresh = _not_in(drawn.astype(np.int64), found >> 1)
             more = _halves(fresh, order, room, taken, draws)
             found = np.concatenate((found, more))
             if found.size >= wanted:
@@ -244,6 +283,15 @@ def _places(
     return found[shuffled[:wanted]]
 
 
+# Values once each, ascending: np.setdiff1d() of numpy 2 takes ten times as long.
+def _not_in(values: I64, taken: I64) -> I64:
+    values = np.sort(values)
+    values = values[np.append(True, values[1:] != values[:-1])]
+    taken = np.append(np.sort(taken), np.iinfo(np.int64).max)
+    is_taken = taken[np.searchsorted(taken, values)] == values
+    return np.compress(~is_taken, values)
+
+
 def _halves(
     parents: I64,
     order: int,
@@ -253,6 +301,8 @@ def _halves(
 ) -> I64:
     # One half of each parent that is in use; the other where that is no RAM.
     for above, blocks in taken:
+        if not blocks.size:
+            continue
         around = parents >> (above - order - 1)
         at = np.minimum(np.searchsorted(blocks, around), blocks.size - 1)
         parents = parents[blocks[at] != around]

@@ -14,14 +14,15 @@ from e820pool.abi.e820 import (
     E820_TYPE_RAM,
     E820_TYPE_RESERVED,
 )
+from e820pool.documents import printable
 from e820pool.errors import InputError
-from e820pool.extents import ExtentSet
+from e820pool.extents import PAGE_SHIFT, ExtentSet
 from e820pool.memory_map import MemoryMap
 from e820pool.stress.buddy import MAX_ORDER, Buddy
 from e820pool.stress.fragments import FreeCounts, lay_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from e820pool.sources.buddyinfo import ZoneFree
     from e820pool.stress.draws import Draws
@@ -46,9 +47,10 @@ _OWN_SHARE = 0.3
 
 PER_CPU = (4, 24, 4, 5)
 """Blocks of the kernel's own kind per order that lie alone and are on the lists of the
-processor that deposits, beside what buddyinfo counts: about as many as measured on 6.1
-(which blocks they are was not shown; page tables of ended processes are of order 1). A
-seed has up to 140 % of them. Before 5.14 there is order 0 alone (commit 44042b449872,
+processor that deposits when these are full, beside what buddyinfo counts: about as many
+as measured on 6.1 (which blocks they are was not shown; page tables of ended processes
+are of order 1). A seed has up to 140 % of them, and as much less as /proc/zoneinfo says
+that the lists hold less. Before 5.14 there is order 0 alone (commit 44042b449872,
 "mm/page_alloc: allow high-order pages to be stored on the per-cpu lists")."""
 
 # Pages that a list gets at a time: zone_batchsize() and nr_pcp_alloc() in
@@ -57,14 +59,21 @@ _BATCH = 63
 # Blocks of 4 MiB in use below which nothing is added.
 _LEAST_IN_USE = 8
 
-# Parts into which free blocks of 4 MiB are gathered where buddyinfo says how many
-# there are: so few as measured. A seed has so many to twice as many.
-_CLUSTERS = 20
+# Runs of free blocks of 4 MiB, in percent of as many as there could be, from the fewest
+# to the most that fit a measured guest, each a quarter more than the one before.
+# buddyinfo does not say; a seed has any of them.
+_RUNS = (8, 10, 13, 16, 20, 25, 32, 40)
 # The name of draws.
 _LISTS = 1 << 16
 
 _MIB = 1 << 20
 _GIB = 1 << 30
+
+# Where RAM below 4 GiB may end, on a host without a map of its own; what is the
+# firmware's is above, up to the next half GiB.
+_LOW_ENDS = range(0x7C0F_0000, 0xE000_0000, 0x1000_0000)
+# Zones from which no kernel allocates for itself.
+_NOT_FOR_KERNELS = ("Movable", "Device")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +85,13 @@ class Zone:
     ram: ExtentSet
 
 
-def generated_map(ram_bytes: int) -> MemoryMap:
+def generated_map(ram_bytes: int, info: Sequence[ZoneFree] = ()) -> MemoryMap:
     """Return the map of a server with so much RAM: 2 GiB below 4 GiB, the rest above.
+
+    Args:
+        ram_bytes: in all.
+        info: what is free on it: up to 3.5 GiB are below 4 GiB where 2 GiB are too
+            few for that.
 
     Raises:
         InputError: less than 4 GiB, or more than an address can name.
@@ -87,17 +101,20 @@ def generated_map(ram_bytes: int) -> MemoryMap:
             f"a host of {ram_bytes:#x} bytes: the limits are {4 * _GIB:#x} and "
             f"{1 << 52:#x}"
         )
+    free = sum(one.nr_pages for one in info if one.node == 0 and one.zone == "DMA32")
+    fits = (end for end in _LOW_ENDS if (free << PAGE_SHIFT) + 16 * _MIB <= end)
+    low_end = next(fits, _LOW_ENDS[-1])
     rows = (
         (0, 0x9FC00, E820_TYPE_RAM),
         (0x9FC00, 0x400, E820_TYPE_RESERVED),
         (0xF0000, 0x10000, E820_TYPE_RESERVED),
-        (_MIB, 0x7BFF_0000, E820_TYPE_RAM),
-        (0x7C0F_0000, 0x10000, E820_TYPE_ACPI),
-        (0x7C10_0000, 0x30_0000, E820_TYPE_NVS),
-        (0x7C40_0000, 0x3C0_0000, E820_TYPE_RESERVED),
+        (_MIB, low_end - _MIB, E820_TYPE_RAM),
+        (low_end, 0x10000, E820_TYPE_ACPI),
+        (low_end + 0x1_0000, 0x30_0000, E820_TYPE_NVS),
+        (low_end + 0x31_0000, 0x3C0_0000, E820_TYPE_RESERVED),
         (0xE000_0000, 0x1000_0000, E820_TYPE_RESERVED),
         (0xFED0_0000, 0x130_0000, E820_TYPE_RESERVED),
-        (4 * _GIB, (ram_bytes >> 12 << 12) - 0x7C0F_0000, E820_TYPE_RAM),
+        (4 * _GIB, (ram_bytes >> 12 << 12) - low_end, E820_TYPE_RAM),
     )
     return MemoryMap.of(rows, origin=f"generated, {ram_bytes >> 30} GiB")
 
@@ -190,18 +207,32 @@ class HostPages:
                 return found
         return None
 
+    def find_aligned(self, order: int, node: int = 0) -> int | None:
+        """Return where ``2^order`` aligned pages are free; None if nowhere."""
+        found = (buddy.find_aligned(order) for buddy in self._nodes[node])
+        return next((start for start in found if start is not None), None)
+
+    def take_span(self, start_pfn: int, end_pfn: int) -> bool:
+        """Take pages of one zone, if all of them are free."""
+        at = bisect_right(self._bounds, start_pfn)
+        return at > 0 and self._buddies[at - 1].take_span(start_pfn, end_pfn)
+
     def take_run(self, nr_blocks: int, node: int = 0) -> list[tuple[int, int]]:
-        """Take blocks of the highest order in few runs, all or nothing."""
+        """Take blocks of the highest order in few runs, all or nothing.
+
+        Where they are too few the rest is of smaller blocks.
+        """
         taken: list[tuple[int, int]] = []
+        rest = nr_blocks << MAX_ORDER
+        if rest > self.nr_free:
+            return taken
         for buddy in self._nodes[node]:
-            found = buddy.take_run(nr_blocks)
-            nr_blocks -= sum(end - start for start, end in found) >> MAX_ORDER
-            taken += found
-            if not nr_blocks:
-                return taken
-        for start, end in taken:
-            self.free(start, end)
-        return []
+            taken += (found := buddy.take_run(rest >> MAX_ORDER))
+            rest -= sum(end - start for start, end in found)
+        for buddy in self._nodes[node]:
+            taken += (found := buddy.take_small(rest))
+            rest -= sum(end - start for start, end in found)
+        return taken
 
     def free(self, start_pfn: int, end_pfn: int) -> None:
         """Take back pages; a run may go over the edges of zones."""
@@ -230,9 +261,11 @@ class HostPages:
             per_cpu: blocks per order beside ``info``, in its largest zone.
 
         Raises:
-            InputError: a zone has no room for the blocks that are said to be free.
+            InputError: a zone has no room for the blocks that are said to be free, or
+                the host does not have it.
         """
         known = {(one.node, one.zone): one for one in info}
+        _validate_zones(zones, known)
         most = max(info, key=lambda one: one.nr_pages, default=None)
         for index, zone in enumerate(zones):
             buddy = self._buddies[
@@ -248,16 +281,36 @@ class HostPages:
             else:
                 has_lists = told is most and type(buddy) is Buddy
                 told_lists = _Lists.drawn(
-                    per_cpu if has_lists else (), counts, zone, place
+                    per_cpu if has_lists else (), counts, zone, place, told.listed
                 )
                 lay_out(
                     buddy,
                     zone.ram,
                     told_lists.added(counts),
                     place,
-                    _CLUSTERS + place.fork(_LISTS).below(_CLUSTERS + 1),
+                    _runs_of(zone, counts, place.fork(_LISTS)),
+                    is_seen=True,
                 )
                 self._lists[buddy] = told_lists.taken(buddy)
+
+
+def _runs_of(zone: Zone, counts: FreeCounts, draws: Draws) -> int:
+    free = counts.total(MAX_ORDER)
+    most = min(free, (zone.ram.nr_pages >> MAX_ORDER) - free)
+    return max(most * _RUNS[draws.below(len(_RUNS))] // 100, 1)
+
+
+def _validate_zones(
+    zones: Sequence[Zone], known: Mapping[tuple[int, str], ZoneFree]
+) -> None:
+    have = {(zone.node, zone.name) for zone in zones}
+    for key, told in known.items():
+        if key not in have and told.nr_pages and key[1] not in _NOT_FOR_KERNELS:
+            raise InputError(
+                f"{told.nr_pages:#x} pages of node {key[0]} zone "
+                f"{printable(key[1][:40])} are said to be free: the host has no such "
+                "zone"
+            )
 
 
 class _Lists(NamedTuple):
@@ -268,11 +321,19 @@ class _Lists(NamedTuple):
 
     @classmethod
     def drawn(
-        cls, per_cpu: Sequence[int], counts: FreeCounts, zone: Zone, draws: Draws
+        cls,
+        per_cpu: Sequence[int],
+        counts: FreeCounts,
+        zone: Zone,
+        draws: Draws,
+        listed: tuple[int, int] | None,
     ) -> _Lists:
         in_use = (zone.ram.nr_pages >> MAX_ORDER) - counts.total(MAX_ORDER)
         draws = draws.fork(_LISTS + 1)
         percent = draws.below(141)
+        if listed is not None and listed[1]:
+            # Lists that were emptied hold less that lies alone.
+            percent = percent * min(listed[0], listed[1]) // listed[1]
         # Only where blocks in use leave room for them.
         usual = per_cpu if in_use >= _LEAST_IN_USE else ()
         return cls(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import heapq
+from typing import TYPE_CHECKING
 
 from e820pool.stress.buddy import MAX_ORDER, Buddy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ("AddressOrdered",)
 
@@ -24,9 +28,13 @@ class AddressOrdered(Buddy):
         # Keys of blocks per order, of runs at the highest; some are gone meanwhile.
         self._heaps: list[list[int]] = [[] for _ in range(max_order + 1)]
 
-    def seed_block(self, start_pfn: int, order: int, *, own: bool) -> None:  # noqa: ARG002  one kind
-        """Make a block free that has no free buddy."""
-        super().seed_block(start_pfn, order, own=True)
+    def seed_blocks(self, starts: Iterable[int], order: int, *, own: bool) -> None:  # noqa: ARG002  one kind
+        """Make blocks free that have no free buddies."""
+        blocks = list(starts)
+        super().seed_blocks(blocks, order, own=True)
+        size = 1 << order
+        self._heaps[order] += [self._key(start, start + size) for start in blocks]
+        heapq.heapify(self._heaps[order])
 
     def take_run(self, nr_blocks: int) -> list[tuple[int, int]]:
         """Take blocks for others than depositors: from the other end of memory."""

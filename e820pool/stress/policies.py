@@ -12,6 +12,7 @@ from e820pool.errors import CapacityError, InputError
 from e820pool.extents import PAGE_SHIFT, PAGE_SIZE
 from e820pool.pool.depositor import HV_DEPOSIT_MAX
 from e820pool.stress.buddy import MAX_ORDER, Buddy
+from e820pool.stress.grown import GrownArenas, MovableZone
 from e820pool.stress.ordered import AddressOrdered
 
 if TYPE_CHECKING:
@@ -35,11 +36,14 @@ DEFAULT_POLICIES = (
     "cma:19x256M",
     "arenas:2M",
     "arenas:1G",
+    "grown:2M-1G",
 )
 """What ``stress`` compares when it is not told what to."""
 
 _FIXED = re.compile(r"cma(?::(?P<count>\d{1,4})(?:x(?P<size>\w{1,20}))?)?")
 _GROWING = re.compile(r"arenas(?::(?P<size>\w{1,20}))?")
+_GROWN = re.compile(r"grown(?::(?P<step>\w{1,20})-(?P<home>\w{1,20}))?")
+_MOVABLE = re.compile(r"movable(?::(?P<size>\w{1,20}))?")
 # MAX_CMA_AREAS was 1 + CONFIG_CMA_AREAS, of which the default was 7, since 5.18 19
 # with NUMA (mm/Kconfig); the largest that Kconfig takes is not bounded.
 _CMA_AREAS = 19
@@ -89,6 +93,8 @@ def parse_policy(text: str) -> Policy:
     ``per-node``: the same, on the guest's node. ``top-down``: the highest pages that
     are free. ``cma:NxSIZE``: N areas set aside at boot, and no pages beyond.
     ``arenas:SIZE``: one area of that size after another, given back when empty.
+    ``grown:STEP-HOME``: arenas that grow by steps where they lie, within a home each.
+    ``movable:SIZE``: the same by steps of 2 MiB in a movable zone of that size.
 
     Raises:
         InputError: it names none; a size is no power of two of pages.
@@ -109,10 +115,16 @@ def parse_policy(text: str) -> Policy:
         make_source = partial(_FixedAreas, count=count, order=order)
     elif match := _GROWING.fullmatch(text):
         make_source = partial(_GrowingArenas, order=_order_of(match["size"] or "2M"))
+    elif match := _GROWN.fullmatch(text):
+        step, home = _order_of(match["step"] or "2M"), _order_of(match["home"] or "1G")
+        make_source = partial(GrownArenas, step=step, home=max(step, home))
+    elif match := _MOVABLE.fullmatch(text):
+        zone, step = _order_of(match["size"] or "4G"), _order_of("2M")
+        make_source = partial(MovableZone, step=step, zone=max(step, zone))
     else:
         raise InputError(
             f"policy {text[:40]!r} is not one of: scattered, per-node, top-down, "
-            "cma:NxSIZE, arenas:SIZE"
+            "cma:NxSIZE, arenas:SIZE, grown:STEP-HOME, movable:SIZE"
         )
     return Policy(name=text, is_local=True, make_buddy=Buddy, make_source=make_source)
 

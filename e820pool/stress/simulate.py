@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.errors import CapacityError, InputError
 from e820pool.pool.depositor import HV_DEPOSIT_MAX
+from e820pool.stress.buddy import MAX_ORDER
 from e820pool.stress.draws import Draws
 from e820pool.stress.entries import EntryCount
 from e820pool.stress.host import HostPages, zones_of
@@ -85,7 +86,7 @@ def simulate(
         source=source,
         watch=watch,
         count=count,
-        host_pages=memory_map.ram_pages().nr_pages,
+        host_pages=host.nr_free if info else memory_map.ram_pages().nr_pages,
     )
     for at, event in enumerate(events(workload, draws.fork(_EVENTS))):
         run.handle(event, draws.fork(_GUESTS + at))
@@ -107,12 +108,9 @@ def _validate_encoding(encoding: str) -> None:
 class _Guest:
     node: int
     ram: list[tuple[int, int]]
+    ram_pages: int
     # Starts and ends in turn, as 10^6 calls make 10^6 extents and more.
     extents: array[int] = field(default_factory=lambda: array("Q"))
-
-    @property
-    def ram_pages(self) -> int:
-        return sum(end - start for start, end in self.ram)
 
     def shuffled(self, draws: Draws) -> Iterator[tuple[int, int]]:
         # In an order of the hypervisor's; what was yielded is gone.
@@ -192,7 +190,7 @@ class _Run:
             self.failed_guests += 1
             return
         self.created += 1
-        self.guests[number] = _Guest(node, ram)
+        self.guests[number] = _Guest(node, ram, blocks << MAX_ORDER)
 
     def _destroy(self, number: int, draws: Draws) -> None:
         guest = self.guests.pop(number)

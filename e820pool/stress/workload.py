@@ -71,7 +71,8 @@ class Workload:
     Attributes:
         guests: that live at one time, once the first of them are all created.
         days: for how long.
-        guest_ram_share: of the host's RAM, for all guests together.
+        guest_ram_share: of the host's RAM, for all guests together; of what is free
+            where that is known, as the rest is in use already.
         vps: virtual processors a guest; 90 pages are deposited ahead of each.
         lifetime_days: mean, exponential; a guest destroyed is replaced at once. 0:
             guests stay.

@@ -39,6 +39,34 @@ def test_cost_grows_with_calls_and_no_faster(benchmark):
     assert costs[10**6] < 1.5 * costs[10**5]
 
 
+# Seconds of the processor for so many calls; the most bytes are the last word.
+MANY = """
+import sys, time
+from e820pool.stress.host import generated_map
+from e820pool.stress.simulate import simulate
+from e820pool.stress.workload import Workload
+calls = int(sys.argv[1])
+busy = {"guests": 1000, "lifetime_days": 0.12, "guest_ram_share": 0.5}
+workload = Workload(days=2 + 10 * calls / 10**6, max_calls=calls, **busy)
+outcome = simulate(generated_map(12 << 40), workload, "scattered")
+assert outcome.samples[-1].call == calls
+print(time.process_time())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.benchmark(group="months of a 12 TiB host")
+def test_ten_million_calls_cost_ten_times_a_million_and_no_more_memory(benchmark):
+    """Guests come and go, so that what is there at one time is the same."""
+    few = words_of(MANY, 10**6, seconds=3600)
+    many = benchmark.pedantic(words_of, (MANY, 10**7), {"seconds": 14400}, rounds=1)
+    (cost, peak), (more, higher) = (map(float, words) for words in (few, many))
+    benchmark.extra_info["seconds"] = {"10^6": cost, "10^7": more}
+    benchmark.extra_info["peak_bytes"] = {"10^6": peak, "10^7": higher}
+    assert more < 15 * cost
+    assert higher < 1.2 * peak
+
+
 @pytest.mark.benchmark(group="2 * 10^4 calls on hosts of every size")
 @pytest.mark.parametrize("policy", ["scattered", "top-down", "arenas:2M"])
 def test_cost_does_not_grow_with_ram(benchmark, policy):

@@ -10,7 +10,7 @@ import pytest
 from e820pool.stress.limits import LIMITS
 from e820pool.stress.outcome import Sample
 
-QUICK = ("--guests", "4", "--days", "0.5", "--policy", "scattered")
+QUICK = ("--guests", "4", "--days", "0.5", "--policy", "scattered", "--seeds", "1")
 HOST = ("stress", "--ram", "8G", *QUICK)
 DEPOSITS = ("--deposit", "1G+4K", "--deposit", "1025M+4K", "--deposit", "5G+1M")
 
@@ -45,6 +45,34 @@ def test_json_says_what_fitting_costs(ok):
     assert one["budgets"]["entries"] == one["end"]["split"]
 
 
+def test_seeds_are_a_band_in_the_table_and_in_json(ok):
+    words = (*HOST, "--seeds", "3")
+    done = ok(*words, "--format", "json").json
+    (band,) = done["bands"]
+    falls = [one["limits"]["zero-page"]["call"] for one in done["results"]]
+    assert band["seeds"] == band["answered"] == [0, 1, 2]
+    assert band["limits"]["zero-page"]["fell"] == 3
+    told = band["limits"]["zero-page"]["call"]
+    assert [told[name] for name in ("low", "middle", "high")] == sorted(falls)
+    assert told["low"] < told["high"]
+    _, _, row, sentence = ok(*words).out.splitlines()
+    assert row.split()[:3] == ["8G", "scattered", "0-2"]
+    assert f" {told['low']}-{told['high']} (" in row
+    assert sentence.startswith(
+        "scattered on 8G (seeds 0-2): first zero-page (128) after "
+        f"{told['low']} to {told['high']} calls, with guest "
+    )
+    for call, low, middle, high in band["curve"]:
+        assert call
+        assert low <= middle <= high
+
+
+def test_five_seeds_are_simulated_unless_told_otherwise(ok):
+    words = ("--guests", "2", "--days", "0.2", "--policy", "scattered")
+    done = ok("stress", "--ram", "4G", *words, "--format", "json").json
+    assert [one["seed"] for one in done["results"]] == [0, 1, 2, 3, 4]
+
+
 def test_csv_has_a_line_a_sample(ok):
     done = ok(*HOST, "--seeds", "2", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(done.out)))
@@ -65,13 +93,15 @@ def test_a_real_map_is_a_host_too(ok, machine):
 
 def test_a_policy_that_the_host_has_no_room_for_is_told(ok):
     done = ok("stress", "--ram", "4G", "--policy", "cma:64x1G", "--days", "0.1")
-    assert "cma:64x1G on 4G (seed 0): cannot be had: the host has no room" in done.out
+    assert (
+        "cma:64x1G on 4G (seeds 0-4): cannot be had: the host has no room" in done.out
+    )
 
 
 def test_guests_that_find_no_memory_are_no_answer(run, tmp_path):
     """A host of which hardly anything is free, which a page cache makes of any."""
     free = tmp_path / "buddyinfo"
-    free.write_text("Node 0, zone   Normal  9 9 9 9 9 9 9 9 9 9 2\n")
+    free.write_text("Node 0, zone   Normal  9 0 0 0 0 0 0 0 0 0 0\n")
     words = (*HOST, "--policy", "arenas:2M", "--buddyinfo", free)
     done = run(*words)
     assert done.code == 4
@@ -207,8 +237,8 @@ class TestPlot:
         ok(*HOST, "--policy", "arenas:2M", "--seeds", "3", "--plot", path)
         words = words_of(path)
         assert [words.count(name) for name in ("scattered", "arenas:2M")] == [1, 1]
-        title = "entries of the next kernel's table: host 8G, 3 seeds, encoding split"
-        assert title in words
+        title = "host 8G, median and range of 3 seeds, encoding split"
+        assert f"entries of the next kernel's table: {title}" in words
 
     def test_hosts_are_named_where_there_is_more_than_one(self, ok, tmp_path):
         pytest.importorskip("matplotlib", reason="pip install e820pool[plot]")

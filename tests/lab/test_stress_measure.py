@@ -22,6 +22,11 @@ def test_a_guest_deposits_unmovable_blocks_and_the_simulation_follows(capsys, im
     gone = guest["free_pages"] - guest["left_pages"]
     assert abs(gone - 51100) < 2500
     assert guest["before"]["buddyinfo"][0].startswith("Node 0, zone DMA ")
+    # Where free blocks of 4 MiB lie is as many as buddyinfo counts.
+    runs = [line.partition(":")[2] for line in guest["before"]["runs"]]
+    lines = guest["before"]["buddyinfo"]
+    counted = sum(int(line.split()[-1]) for line in lines)
+    assert abs(sum(map(int, runs)) - counted) < 8
     assert len(guest["tenths"]) == 10
     last = guest["tenths"][-1]
     assert 10 < last["measured"] < 200

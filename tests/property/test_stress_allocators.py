@@ -91,6 +91,25 @@ class Machine(RuleBasedStateMachine):
             self.free -= set(range(start, start + size))
             self.held.append((start, start + size))
 
+    @rule(start=st.integers(0, SPAN), count=st.integers(1, 40))
+    def take_a_span(self, start, count):
+        span = set(range(start, start + count))
+        assert self.buddy.take_span(start, start + count) is (span <= self.free)
+        if span <= self.free:
+            self.free -= span
+            self.held.append((start, start + count))
+
+    @rule(count=st.integers(1, 40))
+    def take_small_blocks(self, count):
+        sizes = [have for _, have in canonical_blocks(self.free, ORDER)]
+        small = sum(1 << have for have in sizes if have < ORDER)
+        taken = self.buddy.take_small(count)
+        pages = {p for start, end in taken for p in range(start, end)}
+        assert len(pages) == min(count, small)
+        assert pages <= self.free
+        self.free -= pages
+        self.held += taken
+
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def free_a_run(self, data):

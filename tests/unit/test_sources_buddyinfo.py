@@ -99,3 +99,40 @@ def test_a_name_that_is_no_text_is_shown_without_control_characters():
     with pytest.raises(BadImageError) as caught:
         parse_free_blocks("Node 0, zone N\x8c\x01 1 2\nNode 0, zone N\x8c\x01 1 2\n")
     assert str(caught.value).isprintable()
+
+
+ZONEINFO = """\
+Node 0, zone   Normal
+  per-node stats
+      nr_inactive_anon 7
+  pages free     170
+        min      3
+        high     9
+  pagesets
+    cpu: 0
+              count: 30
+              high:  378
+              batch: 63
+    cpu: 1
+              count: 12
+              high:  378
+Node 1, zone  Movable
+  pages free     0
+"""
+
+
+def test_pages_on_the_lists_of_processors_are_read_from_zoneinfo():
+    squeezed = "\n".join(" ".join(line.split()) for line in ZONEINFO.splitlines()[3:])
+    for text in (ZONEINFO, "Node 0, zone Normal\n" + squeezed):
+        normal, other = parse_free_blocks(BUDDYINFO + KINDS + text)[1:]
+        assert (normal.zone, normal.listed) == ("Normal", (42, 756))
+        assert (normal.total, normal.own) == ((100, 20, 3), (60, 5, 0))
+        assert other.listed is None
+
+
+def test_zoneinfo_alone_says_nothing_of_free_blocks():
+    with pytest.raises(BadImageError, match=r"no line of /proc/buddyinfo"):
+        parse_free_blocks(ZONEINFO)
+    bad = ZONEINFO.replace("count: 30", "count: x")
+    with pytest.raises(BadImageError, match="'x' is no count"):
+        parse_free_blocks(BUDDYINFO + bad)

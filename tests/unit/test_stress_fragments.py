@@ -1,5 +1,7 @@
 """Free blocks laid out on RAM: counts, buddies, places."""
 
+from itertools import pairwise
+
 import pytest
 
 from e820pool.errors import InputError
@@ -16,9 +18,9 @@ FEW = FreeCounts(
 )
 
 
-def laid_out(ram=RAM, counts=FEW, seed=1):
+def laid_out(ram=RAM, counts=FEW, seed=1, is_seen=False):
     buddy = Buddy()
-    lay_out(buddy, ram, counts, Draws(seed))
+    lay_out(buddy, ram, counts, Draws(seed), is_seen=is_seen)
     return buddy
 
 
@@ -26,14 +28,17 @@ def blocks_of(buddy):
     return sorted(buddy.free_blocks())
 
 
+@pytest.mark.parametrize("is_seen", [False, True])
 @pytest.mark.parametrize("seed", range(5))
-def test_the_numbers_of_free_blocks_hold(seed):
-    assert laid_out(seed=seed).counts() == tuple(map(FEW.total, range(MAX_ORDER + 1)))
+def test_the_numbers_of_free_blocks_hold(seed, is_seen):
+    there = laid_out(seed=seed, is_seen=is_seen).counts()
+    assert there == tuple(map(FEW.total, range(MAX_ORDER + 1)))
 
 
+@pytest.mark.parametrize("is_seen", [False, True])
 @pytest.mark.parametrize("seed", range(5))
-def test_no_block_overlaps_another_or_could_join_its_buddy(seed):
-    blocks = blocks_of(laid_out(seed=seed))
+def test_no_block_overlaps_another_or_could_join_its_buddy(seed, is_seen):
+    blocks = blocks_of(laid_out(seed=seed, is_seen=is_seen))
     ends = [start + (1 << order) for start, order in blocks]
     assert all(end <= start for end, (start, _) in zip(ends, blocks[1:], strict=False))
     there = set(blocks)
@@ -86,3 +91,26 @@ def test_free_memory_of_a_large_host_is_few_runs():
 def test_more_than_the_zone_has_room_for_is_refused(counts):
     with pytest.raises(InputError, match="said to be free"):
         laid_out(counts=counts)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_left_of_the_block_that_was_split_last_is_one_run(seed):
+    """expand() frees the upper half of each order on its way down."""
+    counts = FreeCounts(own=(0, 0, 0, 1, 1, 1, 1, 1, 1, 1), others=(0,) * 10 + (9,))
+    buddy = laid_out(counts=counts, seed=seed, is_seen=True)
+    taken = sorted((buddy.alloc_order(order), 1 << order) for order in range(3, 10))
+    assert taken[0][0] % 1024 == 8
+    assert all(one + size == two for (one, size), (two, _) in pairwise(taken))
+
+
+def test_short_runs_of_a_real_host_rather_go_first():
+    counts = FreeCounts(own=(), others=(0,) * 10 + (600,))
+    shares = []
+    for is_seen in (False, True):
+        runs = 0
+        for seed in range(20):
+            buddy = laid_out(counts=counts, seed=seed, is_seen=is_seen)
+            taken = [buddy.alloc_order(MAX_ORDER) for _ in range(200)]
+            runs += sum(two - one != 1024 for one, two in pairwise(sorted(taken)))
+        shares.append(runs)
+    assert shares[1] > 1.2 * shares[0]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from e820pool.errors import InputError
+from e820pool.extents import ExtentSet
 from e820pool.memory_map import MemoryMap
 from e820pool.sources.buddyinfo import ZoneFree, read_free_blocks
 from e820pool.stress.buddy import MAX_ORDER
@@ -90,6 +91,37 @@ def test_a_run_over_the_edges_of_zones_goes_back_to_each():
     assert [host.alloc_order(0, 1) >= edge for _ in range(12)] == [True] * 7 + [
         False
     ] * 5
+
+
+def test_a_zone_that_the_host_does_not_have_is_refused():
+    info = [ZoneFree(node=1, zone="Normal", total=(5,))]
+    with pytest.raises(InputError, match="0x5 pages of node 1 zone Normal"):
+        filled(generated_map(8 * GIB), info=info)
+    # Nothing is free there, or nothing for kernels.
+    filled(generated_map(8 * GIB), info=[ZoneFree(node=1, zone="DMA32", total=(0,))])
+    filled(generated_map(8 * GIB), info=[ZoneFree(node=0, zone="Movable", total=(9,))])
+
+
+def test_ram_below_4_gib_holds_what_is_free_there():
+    info = [ZoneFree(node=0, zone="DMA32", total=(0,) * 10 + (783,))]
+    small, large = (generated_map(8 * GIB, one).ram_pages() for one in ((), info))
+    assert small.nr_pages == large.nr_pages
+    low = [int((one & ExtentSet([(0, 1 << 20)])).nr_pages) for one in (small, large)]
+    assert low[0] < 783 * TOP < low[1]
+    assert filled(generated_map(8 * GIB, info), info=info).nr_free == 783 * TOP
+
+
+def test_guests_get_small_blocks_where_no_large_ones_are_left():
+    info = [ZoneFree(node=0, zone="Normal", total=(900, 500, 0, 0, 90, 0, 0, 0, 0, 3))]
+    host = filled(generated_map(8 * GIB), info=info)
+    free = host.nr_free
+    taken = host.take_run(4)
+    assert sum(end - start for start, end in taken) == 4 * TOP
+    assert host.nr_free == free - 4 * TOP
+    assert host.take_run(1) == []
+    for start, end in taken:
+        host.free(start, end)
+    assert host.nr_free == free
 
 
 def test_guests_get_all_of_their_memory_or_none():

@@ -130,21 +130,39 @@ def test_a_file_of_something_else_is_refused_by_its_line(tmp_path):
         read_rows(path)
 
 
+def test_lists_that_were_emptied_hold_nothing_that_lies_alone():
+    memory_map, calls = guest_map(512 << 20), [511] * 30
+    ends = []
+    for count in (0, 9000):
+        lists = f"Node 0, zone DMA32\npages free 60\ncount: {count}\nhigh: 9000\n"
+        buddyinfo = "Node 0, zone DMA32 0 0 0 0 0 0 0 0 0 0 60\n"
+        info = parse_free_blocks(buddyinfo + lists)
+        curves = [
+            simulated_entries(memory_map, calls, info, seed=seed) for seed in range(5)
+        ]
+        ends.append(sum(curve[-1] for curve in curves))
+    assert ends[1] > ends[0] + 5 * 10
+
+
 def test_the_specification_has_what_the_kept_measurements_say():
     folder = Path(__file__).parents[2] / "specs"
     rows = read_rows(folder / "exhaustion" / "measured.jsonl")
-    table = (folder / "exhaustion.md").read_text().partition("| kernel | age |")[2]
+    table = (
+        (folder / "exhaustion.md").read_text().partition("| kernel | RAM | age |")[2]
+    )
     cells = [line.strip("|").split("|") for line in table.splitlines()[2:]]
     said = [[cell.strip() for cell in line] for line in cells[: len(rows)]]
     for row_of_guest, words in zip(rows, said, strict=True):
         found = compared(row_of_guest, range(5))
-        errors = [f"{found['tenths'][at]['error']:+.0%}"[:-1] for at in (0, 4, 9)]
+        errors = [f"{point['error']:+.0%}"[:-1] for point in found["tenths"]]
         assert row_of_guest["kernel"].startswith(words[0] + ".")
         assert words[1:] == [
+            f"{row_of_guest['ram_bytes'] >> 30} GiB",
             row_of_guest["age"],
+            str(row_of_guest["pages"]),
             str(row_of_guest["calls"]),
             str(found["tenths"][-1]["measured"]),
             str(found["within_15_percent"]),
             str(found["within_band"]),
-            f"{', '.join(errors)} %",
+            " ".join(errors),
         ]

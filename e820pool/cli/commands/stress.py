@@ -15,8 +15,9 @@ from e820pool.cli.targets import add_kernel_option
 from e820pool.deposits import parse_size
 from e820pool.experiments.kept_results import KeptResults, finished_results
 from e820pool.report.stress_data import stress_csv, stress_json
-from e820pool.report.stress_text import has_deposits, stress_text
+from e820pool.report.stress_text import stress_text
 from e820pool.sources.buddyinfo import read_free_blocks
+from e820pool.stress.bands import bands_of, has_deposits
 from e820pool.stress.cells import cells_of, run_cell
 from e820pool.stress.host import generated_map
 from e820pool.stress.policies import DEFAULT_POLICIES, parse_policy
@@ -24,9 +25,11 @@ from e820pool.stress.workload import DRIVERS, Workload
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from e820pool.cli.console import Console
     from e820pool.memory_map import MemoryMap
+    from e820pool.sources.buddyinfo import ZoneFree
     from e820pool.stress.cells import Cell
 
 __all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
@@ -41,16 +44,21 @@ EXAMPLE = "e820pool stress --ram 256G --guests 50 --days 7"
 
 # Option, field of Workload, and what it says.
 _WORKLOAD = (
-    ("--guests", "guests", int, "that live at one time"),
-    ("--days", "days", float, "for how long"),
-    ("--ram-share", "guest_ram_share", float, "share of RAM, for all guests, 0 to 1"),
+    ("--guests", "guests", int, "guests that live at one time"),
+    ("--days", "days", float, "days that are simulated"),
+    (
+        "--ram-share",
+        "guest_ram_share",
+        float,
+        "share of RAM (with --buddyinfo of what is free) for all guests, 0 to 1",
+    ),
     ("--vps", "vps", int, "virtual processors a guest"),
     ("--lifetime", "lifetime_days", float, "mean days of a guest, 0: for ever"),
-    ("--devices", "devices_per_day", float, "added to a guest a day"),
-    ("--grows", "grows_per_day", float, "times a day that a guest grows"),
-    ("--trims", "trims_per_day", float, "times a day that pages are withdrawn"),
+    ("--devices", "devices_per_day", float, "devices added to a guest, a day"),
+    ("--grows", "grows_per_day", float, "calls for a guest that grows, a day"),
+    ("--trims", "trims_per_day", float, "calls that withdraw, a guest and day"),
     ("--retries", "retries", float, "mean calls for a single page, each hypercall"),
-    ("--max-calls", "max_calls", int, "stop after so many deposit calls"),
+    ("--max-calls", "max_calls", int, "deposit calls after which it stops"),
     ("--ramp", "ramp_days", float, "days in which the first guests are created"),
 )
 
@@ -66,7 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             dest=name,
             type=kind,
-            help=f"{text} (default: {usual:g})",
+            help=f"{text} (default: {usual:.10g})",
         )
     parser.add_argument(
         "--driver",
@@ -76,6 +84,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "(default: 6.1)",
     )
     add_job_options(parser)
+    _add_boot_options(parser)
+    add_kernel_option(parser, many=True, default="all")
+    add_lab_options(parser)
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="draw the curves, with their bands: .png, .svg or .pdf (default: none)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("table", "json", "csv"),
+        default="table",
+        help="of the answer; csv has the curve of each seed (default: table)",
+    )
+
+
+# What asks real kernels, instead of simulating.
+def _add_boot_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--confirm",
         metavar="LIMIT",
@@ -86,7 +112,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--search",
         metavar="N",
         type=int,
-        help="instead: boot N shapes of deposits, and make small what is not survived",
+        help="instead: boot N shapes of deposits, and make small what is not survived "
+        "(no default)",
     )
     parser.add_argument(
         "--measure",
@@ -104,14 +131,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=int,
         default=511,
-        help="of a measured deposit call, 1 to 511 (default: 511)",
+        help="pages of a measured deposit call, 1 to 511 (default: 511)",
     )
-    add_kernel_option(parser, many=True, default="all")
-    add_lab_options(parser)
-    parser.add_argument(
-        "--plot", metavar="FILE", help="draw the curves: .png, .svg or .pdf"
-    )
-    parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
 
 
 def _add_host_options(parser: argparse.ArgumentParser) -> None:
@@ -120,20 +141,29 @@ def _add_host_options(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         action="append",
         default=[],
-        help="a host of this size, 4G and more; may be repeated",
+        help="a host of so many bytes, as 256G or 12T, 4G and more; may be repeated "
+        "(no default: this or SOURCE)",
     )
     parser.add_argument(
         "--policy",
         metavar="NAME",
         action="append",
         default=[],
-        help="scattered, per-node, top-down, cma:NxSIZE, arenas:SIZE; may be repeated",
+        help="where pages come from: scattered, per-node, top-down, cma:NxSIZE, "
+        "arenas:SIZE, grown:STEP-HOME, movable:SIZE; may be repeated "
+        f"(default: {', '.join(DEFAULT_POLICIES)})",
     )
-    parser.add_argument("--nodes", metavar="N", type=int, default=1, help="NUMA nodes")
+    parser.add_argument(
+        "--nodes",
+        metavar="N",
+        type=int,
+        help="NUMA nodes, equal shares of RAM (default: 1, or those of --buddyinfo)",
+    )
     parser.add_argument(
         "--buddyinfo",
         metavar="FILE",
-        help="what is free: /proc/buddyinfo (with pagetypeinfo), or live",
+        help="blocks that are free: /proc/buddyinfo (with pagetypeinfo), or live "
+        "(default: as --wear says)",
     )
     parser.add_argument(
         "--wear",
@@ -148,10 +178,14 @@ def _add_host_options(parser: argparse.ArgumentParser) -> None:
         help="whose entries are counted (default: split)",
     )
     parser.add_argument(
-        "--seed", metavar="N", type=int, default=0, help="the first one"
+        "--seed", metavar="N", type=int, default=0, help="the first one (default: 0)"
     )
     parser.add_argument(
-        "--seeds", metavar="N", type=int, default=1, help="how many (default: 1)"
+        "--seeds",
+        metavar="N",
+        type=int,
+        default=5,
+        help="how many, one after another; what is told is their range (default: 5)",
     )
 
 
@@ -165,7 +199,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.plot:
         from e820pool.report.stress_plot import write_plot  # noqa: PLC0415  an extra
 
-        write_plot(results, args.plot)
+        write_plot(bands_of(results), args.plot)
     if args.format == "csv":
         console.result(stress_csv(results))
     elif args.format == "json":
@@ -235,18 +269,26 @@ def _cells(
         )
     same: dict[str, Any] = {
         "workload": workload,
-        "nodes": args.nodes,
+        "nodes": _nodes(args, info),
         "wear": args.wear,
         "info": info,
         "encoding": args.encoding,
     }
     seeds = range(args.seed, args.seed + args.seeds)
-    return cells_of(_hosts(args, console), policies, seeds, **same)
+    return cells_of(_hosts(args, info, console), policies, seeds, **same)
 
 
-def _hosts(args: argparse.Namespace, console: Console) -> list[tuple[str, MemoryMap]]:
+def _nodes(args: argparse.Namespace, info: Sequence[ZoneFree]) -> int:
+    if args.nodes is not None:
+        return int(args.nodes)
+    return 1 + max((zone.node for zone in info), default=0)
+
+
+def _hosts(
+    args: argparse.Namespace, info: Sequence[ZoneFree], console: Console
+) -> list[tuple[str, MemoryMap]]:
     if (args.source is None) == (not args.ram):
         raise UsageError("stress takes either SOURCE or --ram SIZE, and not both")
     if args.source is not None:
         return [(args.source, source_map(args, console))]
-    return [(size, generated_map(parse_size(size))) for size in args.ram]
+    return [(size, generated_map(parse_size(size), info)) for size in args.ram]

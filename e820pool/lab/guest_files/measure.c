@@ -6,8 +6,9 @@
  *   measure deposit PAGES CALLS PERCENT
  *                              deposit PAGES a call as hv_call_deposit_pages() does,
  *                              at most CALLS times, until so much of the free memory
- *                              is deposited; prints what was free before, and the
- *                              blocks of each call, "PFN:ORDER" in their order
+ *                              is deposited; prints what was free before, the blocks
+ *                              of each call, "PFN:ORDER" in their order, and the runs
+ *                              of free blocks of 4 MiB before, "PFN:BLOCKS"
  *
  * User space gets unmovable blocks of an order of its choice as rings of packet
  * sockets (packet(7)): alloc_one_pg_vec_page() in net/packet/af_packet.c asks
@@ -37,10 +38,14 @@
 #define MAX_BLOCKS 400000
 #define MAX_SOCKETS 20000
 #define MAX_AREAS 512
+#define MAX_RUNS 8192
 
 /* pagemap(5): bit 63 says present, bits 0 to 54 are the page frame number. */
 #define PAGEMAP_PRESENT (1ULL << 63)
 #define PAGEMAP_PFN ((1ULL << 55) - 1)
+
+/* /proc/kpageflags, include/uapi/linux/kernel-page-flags.h: a page of a free block. */
+#define KPF_BUDDY (1ULL << 10)
 
 static int sockets[MAX_SOCKETS];
 static unsigned int nr_sockets, used_rings;
@@ -50,6 +55,8 @@ static unsigned int nr_blocks;
 static int pagemap;
 static const char *const files[] = { "buddyinfo", "pagetypeinfo", "zoneinfo" };
 static char texts[3][1 << 17];
+static struct { uint64_t pfn; unsigned int blocks; } runs[MAX_RUNS];
+static unsigned int nr_runs;
 
 static int failed(const char *what)
 {
@@ -168,6 +175,30 @@ static void look(void)
 	}
 }
 
+/* buddyinfo does not say where free blocks lie. */
+static void look_at_runs(void)
+{
+	static uint64_t flags[1UL << MAX_ORDER];
+	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC), follows = 0;
+	uint64_t pfn;
+	size_t n;
+
+	for (pfn = 0; pread(fd, flags, sizeof(flags), pfn * 8) == (ssize_t)sizeof(flags);
+	     pfn += 1UL << MAX_ORDER) {
+		for (n = 0; n < 1UL << MAX_ORDER && flags[n] & KPF_BUDDY; n++)
+			;
+		if (n < 1UL << MAX_ORDER) {
+			follows = 0;
+		} else if (follows) {
+			runs[nr_runs - 1].blocks++;
+		} else if (nr_runs < MAX_RUNS) {
+			runs[nr_runs].pfn = pfn;
+			runs[nr_runs++].blocks = follows = 1;
+		}
+	}
+	close(fd);
+}
+
 static int deposit(unsigned long pages, unsigned long calls, unsigned long percent)
 {
 	struct rlimit limit = { 2 * MAX_SOCKETS, 2 * MAX_SOCKETS };
@@ -179,6 +210,7 @@ static int deposit(unsigned long pages, unsigned long calls, unsigned long perce
 		return failed("pagemap or the limit of files");
 	memset(blocks, 1, sizeof(blocks));
 	memset(texts, 0, sizeof(texts));
+	memset(runs, 0, sizeof(runs));
 	target = free_pages_now() / 100 * percent;
 	/* As many blocks as a call has bits, and as many again where large ones fail. */
 	wanted = target / pages < calls ? target / pages : calls;
@@ -191,6 +223,7 @@ static int deposit(unsigned long pages, unsigned long calls, unsigned long perce
 	}
 	free_pages = free_pages_now();
 	look();
+	look_at_runs();
 	for (n = 0; n < calls; n++) {
 		if (done + pages > target) {
 			end = "share";
@@ -211,6 +244,9 @@ static int deposit(unsigned long pages, unsigned long calls, unsigned long perce
 	}
 	for (n = 0; n < 3; n++)
 		printf("\nfile %s\n%s", files[n], texts[n]);
+	printf("\nfile runs\n");
+	for (n = 0; n < nr_runs; n++)
+		printf("%" PRIx64 ":%u\n", runs[n].pfn, runs[n].blocks);
 	return fflush(stdout) ? failed("output") : 0;
 }
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Chapter,
         Content,
         FallDocument,
+        FallsDocument,
         HopDocument,
     )
 
@@ -227,11 +228,22 @@ def _remarks(content: ComparisonDocument) -> Iterator[str]:
 def _fall_lines(content: ExhaustionDocument) -> list[str]:
     names = [one.name for one in content.limits if one.name in _LIMITS]
     rows = [
+        (one.host, one.policy, *(_falls(one.limits.get(name)) for name in names))
+        for one in content.bands
+        if one.answered
+    ] or [
         (one.host, one.policy, *(_fall(one.fall_of(name)) for name in names))
         for one in content.results
         if not one.reason
     ]
     return table(("host", "policy", *names), rows, keys=2)
+
+
+def _falls(falls: FallsDocument | None) -> str:
+    if falls is None or not falls.fell:
+        return "never"
+    low, high = falls.call.low, falls.call.high or "never"
+    return str(low) if low == high else f"{low}-{high}"
 
 
 def _fall(fall: FallDocument | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, NamedTuple
@@ -86,6 +87,14 @@ def charts_of(chapter: ExhaustionDocument) -> tuple[Chart, ...]:
         if run.samples:
             curve = _Curve(run, chapter.points_of(run))
             hosts.setdefault(run.host, []).append(curve)
+    for curves in hosts.values():
+        # Every policy is drawn before a second seed of any.
+        seeds: Counter[str] = Counter()
+        places = {}
+        for curve in curves:
+            places[id(curve)] = seeds[curve.run.policy]
+            seeds[curve.run.policy] += 1
+        curves.sort(key=lambda curve: places[id(curve)])
     return tuple(_chart(chapter, host, curves) for host, curves in hosts.items())
 
 

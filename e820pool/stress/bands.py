@@ -1,0 +1,137 @@
+"""What several seeds say together: a band for each policy on each host."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from e820pool.extents import PAGE_SHIFT
+from e820pool.stress.limits import LIMITS
+from e820pool.stress.outcome import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    Result = Mapping[str, Any]
+
+__all__ = ("Spread", "bands_of", "has_deposits", "spread_of")
+
+# The policy of today's driver, with which the others are compared.
+_TODAY = "scattered"
+_CALL = Sample._fields.index("call")
+
+
+class Spread(NamedTuple):
+    """Hold the least, the median and the most of some seeds; None is beyond all."""
+
+    low: int | None
+    middle: int | None
+    high: int | None
+
+
+def spread_of(values: Iterable[int | None]) -> Spread:
+    """Return the spread of values, of which None stands for never or for too much."""
+    found = sorted(values, key=lambda one: (one is None, one or 0))
+    if not found:
+        return Spread(None, None, None)
+    return Spread(found[0], found[len(found) // 2], found[-1])
+
+
+def has_deposits(one: Result) -> bool:
+    """Return whether a result rests on any deposit: without one it is no answer."""
+    return not one["reason"] and bool(one["end"]["call"] > one["failed_calls"])
+
+
+def bands_of(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return a band for each host and policy, in the order of the results.
+
+    Args:
+        results: of :func:`e820pool.stress.cells.run_cell`, of any seeds.
+    """
+    groups: dict[tuple[str, str, str], list[Result]] = {}
+    for one in results:
+        key = one["host"], one["policy"], one["encoding"]
+        groups.setdefault(key, []).append(one)
+    today = {
+        (one["host"], one["encoding"], one["seed"]): one["budgets"]["choices"]
+        for one in results
+        if one["policy"] == _TODAY and has_deposits(one)
+    }
+    return [_band(key, group, today) for key, group in groups.items()]
+
+
+def _band(
+    key: tuple[str, str, str],
+    group: Sequence[Result],
+    today: Mapping[tuple[str, str, int], Sequence[Sequence[int]]],
+) -> dict[str, Any]:
+    host, policy, encoding = key
+    told = [one for one in group if has_deposits(one)]
+
+    def spread(value: Callable[[Result], int | None]) -> dict[str, int | None]:
+        return spread_of(value(one) for one in told)._asdict()
+
+    budgets = told[0]["budgets"]["given_up"] if told else {}
+    return {
+        "host": host,
+        "policy": policy,
+        "encoding": encoding,
+        "seeds": [one["seed"] for one in group],
+        "answered": [one["seed"] for one in told],
+        "limits": {limit.name: _falls(limit.name, told) for limit in LIMITS},
+        "most": spread(lambda one: one["peak"][encoding]),
+        "calls": spread(lambda one: one["end"]["call"]),
+        "guests": spread(lambda one: one["end"]["created"]),
+        "given_up": {
+            name: spread(lambda one, at=name: one["budgets"]["given_up"][at])  # type: ignore[misc]
+            for name in budgets
+        },
+        "beside": spread(_beside),
+        "as_scattered": spread_of(
+            _entries_within(today[host, encoding, one["seed"]], _beside(one))
+            for one in told
+            if (host, encoding, one["seed"]) in today
+        )._asdict(),
+        "curve": _curve(told, encoding),
+    }
+
+
+# Bytes that are RESERVED at the end without being deposited.
+def _beside(one: Result) -> int:
+    pages = one["end"]["reserved_pages"] - one["end"]["deposited_pages"]
+    return int(pages) << PAGE_SHIFT
+
+
+def _entries_within(choices: Sequence[Sequence[int]], nr_bytes: int) -> int:
+    return min(entries for entries, given_up in choices if given_up <= nr_bytes)
+
+
+# Guest and pages are of the seeds with which the limit falls.
+def _falls(limit: str, told: Sequence[Result]) -> dict[str, Any]:
+    falls = [one["limits"][limit] for one in told]
+    fallen = [fall for fall in falls if fall is not None]
+    return {
+        "fell": len(fallen),
+        "call": spread_of(fall and fall["call"] for fall in falls)._asdict(),
+        **{
+            name: spread_of(fall[name] for fall in fallen)._asdict()
+            for name in ("created", "deposited_pages")
+        },
+    }
+
+
+# At the samples of the seed with the most calls; one that has ended stays as it was.
+def _curve(told: Sequence[Result], encoding: str) -> list[list[int]]:
+    at = Sample._fields.index(encoding)
+    curves = [
+        ([row[_CALL] for row in one["samples"]], [row[at] for row in one["samples"]])
+        for one in told
+    ]
+    grid = max((calls for calls, _ in curves), key=lambda calls: calls[-1], default=[])
+    rows = []
+    for call in dict.fromkeys(grid):
+        values = sorted(
+            entries[max(bisect_right(calls, call) - 1, 0)] for calls, entries in curves
+        )
+        rows.append([int(call), values[0], values[len(values) // 2], values[-1]])
+    return rows

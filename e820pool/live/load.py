@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,8 @@ __all__ = (
 _SECONDS = 600
 _LOADED = Path("/sys/kernel/kexec_loaded")
 _CRASH_LOADED = Path("/sys/kernel/kexec_crash_loaded")
+
+_OTHERS_WRITE = 0o022
 
 # Where programs of the system are, whatever PATH root has.
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -102,11 +105,17 @@ def keep_handoff(plan: KexecPlan, folder: Path) -> None:
     A new folder is root's alone, and nothing that somebody left in it is followed.
 
     Raises:
-        MachineError: the folder cannot be written.
+        MachineError: the folder cannot be written, or others than its owner may.
     """
     target = folder / KEPT_FILE
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if mode & _OTHERS_WRITE:
+            raise MachineError(
+                f"{str(folder)!r} has mode {mode:#o}: others may put a pool of theirs "
+                f"there that the next kernel takes for ours; say chmod 700 {folder}"
+            )
         replace_file(target, encode_kept(plan.kept).encode(), durable=True)
     except OSError as exc:
         raise MachineError(f"cannot write {str(target)!r}: {_reason(exc)}") from exc

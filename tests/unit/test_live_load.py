@@ -130,6 +130,17 @@ def test_nothing_that_was_left_in_the_state_folder_is_followed(machine, tmp_path
     assert read_kept(state) == plan.kept
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
+def test_a_state_folder_that_others_write_is_refused(machine, tmp_path, mode):
+    """Whoever writes there says what the next kernel takes for the pool."""
+    plan, state = plan_for(machine, tmp_path, "ours"), tmp_path / "state"
+    state.mkdir()
+    state.chmod(mode)
+    with pytest.raises(MachineError, match=f"mode {mode:#o}.* chmod 700"):
+        load.keep_handoff(plan, state)
+    assert not list(state.iterdir())
+
+
 def test_programs_are_the_system_s_whatever_path_root_has(tmp_path, monkeypatch):
     (tmp_path / "uname").write_text("#!/bin/sh\necho trapped\n")
     (tmp_path / "uname").chmod(0o755)

@@ -32,7 +32,7 @@ _DTYPE = np.dtype(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deposit:
-    """Name one deposited extent, half-open in PFNs.
+    """One deposited extent, half-open in PFNs.
 
     Attributes:
         owner: who deposited it, for example a partition id; u64.
@@ -81,7 +81,7 @@ class Deposit:
 
 
 class DepositLedger:
-    """Hold the deposits we believe in; immutable, sorted, never overlapping.
+    """The deposits we believe in; immutable, sorted, never overlapping.
 
     Touching deposits of one owner and type are one deposit.
 

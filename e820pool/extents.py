@@ -183,7 +183,7 @@ def _joined(starts: U64, ends: U64) -> Bounds:
 
 
 class RangeSet:
-    """Hold an immutable, sorted set of disjoint half-open ranges.
+    """An immutable, sorted set of disjoint half-open ranges.
 
     The unit is the subclass's business; two sets combine only when they are of
     the same class. Bounds are uint64; the limit of a range's end is ``LIMIT``.
@@ -305,7 +305,7 @@ class RangeSet:
 
 
 class ExtentSet(RangeSet):
-    """Hold page sets: half-open PFN ranges of 4 KiB pages.
+    """A set of pages: half-open PFN ranges of 4 KiB pages.
 
     Example:
         >>> deposits = ExtentSet([(0x100, 0x200), (0x200, 0x280)])
@@ -343,7 +343,7 @@ class ExtentSet(RangeSet):
 
 
 class ByteRangeSet(RangeSet):
-    """Hold sets of bytes: half-open address ranges with ends up to 2^64 - 1.
+    """A set of bytes: half-open address ranges with ends up to 2^64 - 1.
 
     Example:
         >>> ram = ByteRangeSet([(0x800, 0x3800)])

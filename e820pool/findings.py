@@ -27,7 +27,7 @@ LISTED = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """State one problem.
+    """One problem.
 
     Attributes:
         id: stable name, for example ``usable-as-ram``; listed in specs/.

@@ -51,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 class Boot:
-    """Boot handoffs on real kernels; what the fixture ``boot`` gives a test.
+    """What the fixture ``boot`` gives a test: it boots handoffs on real kernels.
 
     Where QEMU, busybox or the image is missing the test is skipped, or fails if
     ``e820pool_require`` says so. Equal handoffs are booted once a session.

@@ -42,7 +42,7 @@ _FORMS = (
 
 
 class RangeText(NamedTuple):
-    """Hold what a text names: bytes, half-open, whole pages.
+    """What a text names: bytes, half-open, whole pages.
 
     Attributes:
         said: how it was taken, where that is not plain from the text; else "".

@@ -150,7 +150,7 @@ def log_words(kind: int, dialect: LogDialect) -> str:
 
 
 class LogWords(NamedTuple):
-    """Hold the type that a text begins with.
+    """The type whose words a text begins with.
 
     Attributes:
         kind: e820 type, None for words that no kernel prints.

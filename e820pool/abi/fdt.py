@@ -41,7 +41,7 @@ _U64_BYTES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PmpoolNode:
-    """Hold ``/chosen/default_pmpool``: physical addresses and a size, in bytes.
+    """``/chosen/default_pmpool``: physical addresses and a size, in bytes.
 
     Attributes:
         bitmap: where the allocator's bitmap lies; the series puts it at ``base``.

@@ -33,7 +33,7 @@ _NEXT: dict[Phase, str] = {
 
 
 class BootProgress:
-    """Count what the machines have behind them; their threads may all report."""
+    """How far the machines are; their threads may all report."""
 
     def __init__(self, progress: Progress) -> None:
         """Report to ``progress``, whose total is the number of boots."""

@@ -69,7 +69,7 @@ def _open(stream: IO[str] | None) -> IO[str]:
 
 @dataclass(slots=True, kw_only=True)
 class Console:
-    """Hold the two streams and how talkative to be.
+    """The two streams, and how talkative to be.
 
     Attributes:
         json: results and errors are JSON, so that notes stay off stderr.

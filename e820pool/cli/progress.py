@@ -39,7 +39,7 @@ def seconds_left(done: float, total: float | None, at: float, now: float) -> flo
 
 
 class Progress:
-    """Show the progress of a command, as a context around its work.
+    """The progress of a command, as a context around its work.
 
     Nothing is shown when stderr is no terminal, or is asked to be quiet, nor before
     half a second has passed; nothing is left on the screen afterwards. Notes are

@@ -41,7 +41,7 @@ DEFAULT_KERNEL = "6.1"  #: Where no kernel is named.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Name one kernel to judge.
+    """One kernel to judge.
 
     Attributes:
         name: as it was asked for.

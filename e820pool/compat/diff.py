@@ -22,7 +22,7 @@ _LOST_WITH_MESSAGES = frozenset({"bios_map", "extended_map"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """State one field in which two views differ, with the first rows that do."""
+    """One field in which two views differ, with the first rows that do."""
 
     field: str
     one: str

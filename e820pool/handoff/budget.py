@@ -54,7 +54,7 @@ _NEVER = np.uint64((1 << 64) - 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FittedTable:
-    """Hold a table within its budget and what that cost.
+    """A table within its budget, and what that cost.
 
     Attributes:
         entries: E820_DTYPE, sorted, disjoint.
@@ -67,7 +67,7 @@ class FittedTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BudgetCurve:
-    """Hold every choice between entries and bytes that no other choice beats.
+    """Every choice between entries and bytes that no other choice beats.
 
     Attributes:
         nr_entries: descending; the first is the whole table's, the last the least

@@ -76,7 +76,7 @@ _TABLE_LIMIT = E820_MAX_ENTRIES_ZEROPAGE + _EXT_LIMIT_ENTRIES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
-    """Say how a handoff is to be built.
+    """How a handoff is to be built.
 
     Attributes:
         encoding: a name of :data:`e820pool.handoff.encodings.ENCODINGS`.

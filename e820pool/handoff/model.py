@@ -32,7 +32,7 @@ COMMAND_LINE_SIZE = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """Hold bytes that a loader must put at ``addr``.
+    """Bytes that a loader must put at ``addr``.
 
     Attributes:
         what: ``boot_params``, ``setup_data`` or ``cmdline``.
@@ -50,7 +50,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedNode:
-    """Hold a setup_data node and the address of its header."""
+    """A setup_data node and the address of its header."""
 
     addr: int
     node: SetupDataNode
@@ -63,7 +63,7 @@ class PlacedNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handoff:
-    """Hold a zero page, its setup_data chain and command line, with addresses.
+    """A zero page, its setup_data chain and command line, with addresses.
 
     Attributes:
         nodes: in chain order; ``boot_params.hdr.setup_data`` is the first one's

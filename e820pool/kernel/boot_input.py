@@ -54,7 +54,7 @@ def _empty() -> NDArray[Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupDataSpan:
-    """Say where one setup_data node lies: bytes, header included.
+    """Where one setup_data node lies: bytes, header included.
 
     Attributes:
         indirect: ``(addr, size, type)`` that a SETUP_INDIRECT node points to.
@@ -73,7 +73,7 @@ class SetupDataSpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EfiMemmap:
-    """Hold an EFI memory map as KASLR reads it.
+    """An EFI memory map as KASLR reads it.
 
     Attributes:
         rows: ``(phys_addr, nr_pages, type, attribute)`` or None when its bytes
@@ -85,7 +85,7 @@ class EfiMemmap:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BootInput:
-    """Hold what the early boot code of a kernel looks at.
+    """What a kernel's early boot code looks at.
 
     Attributes:
         table: the zero page's e820 slots that e820_entries counts, as written;

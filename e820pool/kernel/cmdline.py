@@ -38,7 +38,7 @@ _SHIFTS = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
 
 
 class NumberRules(NamedTuple):
-    """Hold how numbers are read.
+    """How a kernel reads numbers on its command line.
 
     Attributes:
         tera: T, P and E are suffixes.
@@ -53,7 +53,7 @@ class NumberRules(NamedTuple):
 
 
 class Option(NamedTuple):
-    """Hold one option; ``value`` is None without an equals sign."""
+    """One option; ``value`` is None without an equals sign."""
 
     name: str
     value: str | None

@@ -48,7 +48,7 @@ _U64_MAX = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Say what is looked for.
+    """What KASLR looks for.
 
     Attributes:
         image_size: bytes that must fit.
@@ -76,7 +76,7 @@ class Request:
 
 @dataclass(slots=True, kw_only=True)
 class SlotList:
-    """Collect slot areas.
+    """The slot areas found so far.
 
     Attributes:
         areas: ``(first_addr, nr_slots)``.
@@ -155,7 +155,7 @@ MAX_MEMMAP_REGIONS = 4
 
 @dataclass(slots=True, kw_only=True)
 class MemOptions:
-    """Hold what the options say.
+    """What the memory options of a command line say.
 
     Attributes:
         limit: memory beyond this address is not used.

@@ -202,7 +202,7 @@ _NEEDED = _KEYS - {"until", "note"} - _UPDATES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
-    """State one way of reading, and the releases that read so.
+    """One way of reading, and the releases that read so.
 
     Attributes:
         id: what :meth:`Profile.has` is asked for.
@@ -327,7 +327,7 @@ _CHECKED = ("booted", "read", "unverified")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedRelease:
-    """Hold a release that the data names, with its default options."""
+    """A release that the data names, with its default options."""
 
     key: ReleaseKey
     name: str
@@ -364,7 +364,7 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelData:
-    """Hold everything that is known of kernels.
+    """Everything that is known of kernels.
 
     Attributes:
         behaviours: in the order of the files.

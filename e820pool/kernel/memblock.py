@@ -171,7 +171,7 @@ def _rounded_each(rows: list[Row]) -> tuple[Span, ...]:
 
 
 class MemoryArray:
-    """Hold sorted regions that neither overlap nor touch.
+    """Sorted regions that neither overlap nor touch.
 
     Attributes:
         spans: the regions.

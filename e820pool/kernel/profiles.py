@@ -56,7 +56,7 @@ _UNBOUNDED = 1 << 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """Hold how one kernel reads a handoff.
+    """How one kernel reads a handoff.
 
     Attributes:
         release: as it was asked for, for example ``6.1.0-52-cloud-amd64``.

@@ -22,7 +22,7 @@ INIT_REGIONS = 128
 
 @dataclass(slots=True, kw_only=True)
 class EarlyBoot:
-    """Hold the state of one kernel's early boot.
+    """The state of one kernel's early boot.
 
     Attributes:
         given: the zero page's entries.

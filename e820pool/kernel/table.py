@@ -41,7 +41,7 @@ _MIN_ENTRIES = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sanitized:
-    """Hold the outcome of one pass.
+    """The outcome of one pass of the overlap sweep.
 
     Attributes:
         rows: the table afterwards; the one that was given when refused.
@@ -123,7 +123,7 @@ _GONE: Row = (0, 0, 0)
 
 
 class Table:
-    """Hold rows in table order, at most ``capacity`` of them.
+    """Rows in table order, at most ``capacity`` of them.
 
     Attributes:
         rows: ``(addr, size, type)``; unsorted and overlapping until sanitised.

@@ -47,7 +47,7 @@ MapSource = Literal["BIOS-e820", "BIOS-e801", "BIOS-88"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KaslrSlots:
-    """Say where the decompressor may put the kernel.
+    """Where the decompressor may put the kernel.
 
     Attributes:
         enabled: False when the kernel stays where it was loaded.
@@ -103,7 +103,7 @@ def _slots_hit(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelView:
-    """Hold one kernel's reading of a handoff; the model and the lab return it.
+    """One kernel's reading of a handoff; the model and the lab return it.
 
     The maps hold types as the kernel's table does; :mod:`e820pool.report` shows
     them as that kernel prints them.

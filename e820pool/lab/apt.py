@@ -66,7 +66,7 @@ def system_archive() -> AptSource:
 
 
 class IsolatedApt:
-    """Run apt with lists, state and cache of its own in a folder."""
+    """An apt with lists, state and cache of its own in a folder."""
 
     def __init__(self, folder: Path) -> None:
         """Lay out the folder.

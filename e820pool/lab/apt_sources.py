@@ -34,7 +34,7 @@ _FIELD = re.compile(r"(?P<name>[A-Za-z0-9-]+):[ \t]*(?P<value>.*)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AptSource:
-    """Hold one archive.
+    """One archive of packages.
 
     Attributes:
         uri: of the mirror.

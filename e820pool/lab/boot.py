@@ -48,7 +48,7 @@ _SCRATCH_PAGE = b"\0" * PAGE_SIZE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootOptions:
-    """Say how a kernel is to be booted.
+    """How a kernel is to be booted.
 
     Attributes:
         pressure: whether the guest fills its memory and reads /dev/mem.
@@ -71,7 +71,7 @@ class BootOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootRecord:
-    """Hold one boot.
+    """What one boot showed.
 
     Attributes:
         view: what the kernel made of the handoff, and what it touched.
@@ -157,7 +157,7 @@ def dry_run(
 
 
 class _Before:
-    """Take note of the RAM file when firmware is done and no kernel has run."""
+    """The RAM file as it is when firmware is done and no kernel has run."""
 
     def __init__(self, ram: GuestRam, deposits: ExtentSet, pattern: bool) -> None:
         self._ram = ram

@@ -111,7 +111,7 @@ def run_chain(
 
 
 class _Run:
-    """Go from kernel to kernel in one machine."""
+    """A way from kernel to kernel in one machine."""
 
     def __init__(
         self,

@@ -60,7 +60,7 @@ REGION_RECORD = "region_record"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HopFacts:
-    """Hold everything that was seen of one kernel.
+    """Everything that was seen of one kernel of a chain.
 
     Attributes:
         started: what it was started with, as our own loader places it.

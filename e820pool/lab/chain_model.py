@@ -72,7 +72,7 @@ def is_panic(loader: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainOptions:
-    """Say how a chain is to be run.
+    """How a chain is to be run.
 
     Attributes:
         loaders: of :data:`LOADERS`, one for each hop; the last serves all that follow.
@@ -178,7 +178,7 @@ class Dump:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hop:
-    """Hold one kernel of a chain: what it was given and what it did.
+    """One kernel of a chain: what it was given and what it did.
 
     Attributes:
         kernel: its name, as it was asked for.
@@ -250,7 +250,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainRecord:
-    """Hold a chain.
+    """What became of a chain of kernels.
 
     Attributes:
         firmware_map: the machine's own map.

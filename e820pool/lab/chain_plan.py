@@ -34,7 +34,7 @@ __all__ = ("ChainPlan",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainPlan:
-    """Hold what stays the same over a chain."""
+    """What stays the same over a chain."""
 
     memory_map: MemoryMap
     initrd: bytes

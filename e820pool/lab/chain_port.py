@@ -26,14 +26,14 @@ class AgentError(LabError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HopLogs:
-    """Hold what one kernel of a chain wrote."""
+    """What one kernel of a chain wrote."""
 
     console: bytes
     report: bytes
 
 
 class ChainPort:
-    """Read both serial ports of a machine and write to the second."""
+    """Both serial ports of a machine, read; the second is written to, too."""
 
     def __init__(self, vm: StartedVm, cancel: threading.Event | None = None) -> None:
         self._cancel = cancel

@@ -10,7 +10,7 @@ _CHUNK_BYTES = 1 << 16
 
 
 class ConsoleFile:
-    """Follow what a machine prints.
+    """What a machine prints, as it is printed.
 
     A file is never full: where a socket's buffer is, for a moment on a busy host, QEMU
     drops what the guest prints (hw/char/serial.c, serial_xmit(): four tries).

@@ -62,7 +62,7 @@ _DEVICE_BASE_BYTES = 1 << 30
 
 
 class FileRun(NamedTuple):
-    """Say where consecutive pages lie in one of the files."""
+    """Where consecutive pages lie in one of the files."""
 
     file: int
     offset: int
@@ -72,7 +72,7 @@ class FileRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RamLayout:
-    """Say where the bytes of the RAM files lie in guest-physical memory.
+    """Where the bytes of the RAM files lie in guest-physical memory.
 
     Of the first file ``low_bytes`` are at address 0, the rest at 4 GiB; each memory
     device has a file of its own.
@@ -193,7 +193,7 @@ def _validate_devices(layout: RamLayout) -> None:
 
 
 class GuestRam:
-    """Own the RAM files of one run; nameless, so that nothing is left behind.
+    """The RAM files of one run; nameless, so that nothing is left behind.
 
     Use as a context manager, or call :meth:`close`.
     """

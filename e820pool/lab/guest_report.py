@@ -24,7 +24,7 @@ _FRAME_LIMIT = 1 << 27
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestReport:
-    """Hold what the guest said of itself.
+    """What the guest said of itself.
 
     Attributes:
         frames: content of each file by name: ``iomem``, ``memmap``,

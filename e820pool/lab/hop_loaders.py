@@ -35,7 +35,7 @@ _KCORE = "/tmp/kcore.ours"  # noqa: S108  in the guest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextKernel:
-    """Hold everything about the kernel that is to be started.
+    """Everything about the kernel that is started next.
 
     Attributes:
         bound: as our own loader places it; of the handoff the others take the table

@@ -41,7 +41,7 @@ _RECORD = "build.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelImage:
-    """Hold one cached kernel.
+    """One cached kernel.
 
     Attributes:
         release: ``6.1``.

@@ -25,7 +25,7 @@ _TRAILER = "TRAILER!!!"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitramfsEntry:
-    """Hold one file.
+    """One file of an initramfs.
 
     Attributes:
         name: path without a leading slash; its directory must come earlier.

@@ -24,7 +24,7 @@ _RELEASE = re.compile(r"\d+\.\d+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelPackage:
-    """Hold one stock kernel.
+    """One stock kernel.
 
     Attributes:
         release: ``6.1``.

@@ -34,7 +34,7 @@ _PHASE_END = {"kernel": "hello", "report": "reported", "pressure": "done"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:
-    """Give each phase its seconds; generous, since emulation on a busy host is slow.
+    """The seconds of each phase; generous, since emulation on a busy host is slow.
 
     Attributes:
         firmware: until the stub runs.
@@ -58,7 +58,7 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmRun:
-    """Hold what a machine left.
+    """What a machine left behind.
 
     Attributes:
         console: bytes of the first serial port.
@@ -112,7 +112,7 @@ def run_vm(
 
 
 class _Watch:
-    """Follow one process by its two serial ports."""
+    """One process and its two serial ports, as they are followed."""
 
     def __init__(
         self,

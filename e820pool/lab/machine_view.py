@@ -29,7 +29,7 @@ _RELEASE = re.compile(r"Linux version (\S+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TouchedPages:
-    """Hold what the RAM file shows.
+    """Pages that a guest touched, by its RAM file.
 
     Attributes:
         all: pages that the kernel ever read or wrote.

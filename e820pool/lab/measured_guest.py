@@ -99,7 +99,7 @@ _BLOCK = re.compile(r"([0-9a-f]{1,13}):(\d{1,2})")
 
 
 class Block(NamedTuple):
-    """Name ``2^order`` pages that one allocation returned."""
+    """``2^order`` pages that one allocation returned."""
 
     pfn: int
     order: int
@@ -107,7 +107,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepositRun:
-    """Hold what a guest deposited, and what was free before.
+    """What a guest deposited, and what was free before.
 
     Attributes:
         calls: the blocks of each call, in the order in which they were allocated.

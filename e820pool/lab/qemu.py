@@ -37,7 +37,7 @@ _QEMU = "qemu-system-x86_64"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmSpec:
-    """Describe a machine and what is in its memory when the kernel is entered.
+    """A machine, and what is in its memory when the kernel is entered.
 
     Attributes:
         ram: its memory.
@@ -60,7 +60,7 @@ class VmSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmChannels:
-    """Name the files and character devices that a command line refers to.
+    """The files and character devices that a command line refers to.
 
     Attributes:
         ram: path of the RAM file.

@@ -45,7 +45,7 @@ class LostVmError(LabError):
 
 
 class SerialPorts:
-    """Read both serial ports of a machine and write to the second.
+    """Both serial ports of a machine, read; the second is written to, too.
 
     Attributes:
         console: what was read of the first port; the reader may cut it.

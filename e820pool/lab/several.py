@@ -32,7 +32,7 @@ __all__ = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Hold a boot, or the failure of the lab in its place; never both."""
+    """A boot, or the failure of the lab in its place; never both."""
 
     kernel: KernelFile
     record: BootRecord | None = None

@@ -27,7 +27,7 @@ __all__ = ("StartedVm", "restore_parts", "started_vm")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartedVm:
-    """Hold a machine that runs: its process and our ends of its serial ports."""
+    """A running machine: its process and our ends of its serial ports."""
 
     process: subprocess.Popen[bytes]
     console: ConsoleFile

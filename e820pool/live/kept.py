@@ -27,7 +27,7 @@ _U64 = 1 << 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptHandoff:
-    """Hold what was handed over at one load.
+    """What was handed over at one load.
 
     Attributes:
         boot_id: the boot in which it was loaded, which it cannot have started.

@@ -68,7 +68,7 @@ KEXEC = "/sbin/kexec"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KexecRequest:
-    """Say which kernel is to be started, with what.
+    """The kernel that is to be started, and with what.
 
     Attributes:
         kernel: the image with its configuration, and the path as its name.
@@ -93,7 +93,7 @@ class KexecRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KexecPlan:
-    """Hold everything that a load would do, and whether it may.
+    """Everything that a load would do, and whether it may.
 
     Attributes:
         ledger: what the next kernel must leave alone: inherited, less what was

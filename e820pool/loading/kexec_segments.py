@@ -43,7 +43,7 @@ _FAR_RETURN = b"\x48\xcb"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KexecSegment:
-    """Hold one segment.
+    """One segment of a kexec.
 
     Attributes:
         at: where its bytes begin in the payload.
@@ -66,7 +66,7 @@ class KexecSegment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KexecImage:
-    """Hold what kexec_load(2) is given.
+    """What kexec_load(2) is given.
 
     Attributes:
         payload: the bytes of all segments, each from a page on.

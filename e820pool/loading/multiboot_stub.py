@@ -59,7 +59,7 @@ _CLEAR_REGISTERS = b"\x31\xed\x31\xff\x31\xdb"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelEntry:
-    """Say where the stub jumps, and with what.
+    """Where the stub jumps, and with what.
 
     Attributes:
         kernel_addr: where the protected-mode part of the bzImage starts.

@@ -45,7 +45,7 @@ _EXTENT_BYTES: int = RECORD_EXTENT.sizeof()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """Hold what a record says.
+    """What a pool record says.
 
     Attributes:
         ledger: the deposits, or what stands for them.

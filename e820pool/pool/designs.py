@@ -36,7 +36,7 @@ __all__ = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesignCell:
-    """Hold what one kernel makes of the deposits under one encoding.
+    """What one kernel makes of the deposits under one encoding.
 
     Attributes:
         encoding, kernel: names.

@@ -33,7 +33,7 @@ _SHIFT = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50, "E": 60}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PmpoolOption:
-    """Name the physical memory of a pool: bytes ``[base_addr, base_addr + size)``."""
+    """The physical memory of a pool: bytes ``[base_addr, base_addr + size)``."""
 
     base_addr: int
     size: int

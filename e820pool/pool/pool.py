@@ -50,7 +50,7 @@ def validate_align_order(align_order: int) -> None:
 
 
 class Pool:
-    """Hold extents that survive a kexec; each page is free or in an owner's hands.
+    """Extents that survive a kexec; each page is free or an owner's.
 
     ``deposit`` brings pages in, ``alloc`` and ``release`` pass them on and take them
     back, ``withdraw`` lets free ones go. All that the pool holds, free pages too,

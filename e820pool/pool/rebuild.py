@@ -42,7 +42,7 @@ kept at the kexec, not at all."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RebuildResult:
-    """Hold a pool, or why there is none; never a part of a pool.
+    """A pool, or why there is none; never a part of a pool.
 
     Attributes:
         pool: None when anything at all speaks against it.

@@ -19,7 +19,7 @@ __all__ = ("Booted", "CompareCell", "Comparison", "booted_of")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booted:
-    """Hold what a real kernel did under one encoding.
+    """What a real kernel did under one encoding.
 
     Attributes:
         kernel: as it names itself.
@@ -44,7 +44,7 @@ class Booted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareCell:
-    """Hold one encoding on one kernel; ``booted`` is None where none was asked for."""
+    """One encoding on one kernel; ``booted`` is None where none was asked for."""
 
     model: DesignCell
     booted: Booted | None = None
@@ -52,7 +52,7 @@ class CompareCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Hold the matrix, encoding by encoding, each with every kernel.
+    """The matrix, encoding by encoding, each with every kernel.
 
     Attributes:
         meanings: of each encoding, in one sentence.

@@ -19,7 +19,7 @@ _NONE = "-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodingCost:
-    """Hold one encoding's costs as words; ``-`` where no kernel has a handoff.
+    """One encoding's costs in words; ``-`` where no kernel has a handoff.
 
     Attributes:
         entries: of the table, at most.

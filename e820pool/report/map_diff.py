@@ -21,7 +21,7 @@ __all__ = ("Change", "MapDiff", "Segment", "Side", "diff_maps")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """Hold what one map says of some bytes: which entry decides, and its type."""
+    """What one map says of some bytes: the entry that decides, and its type."""
 
     number: int
     type: int
@@ -29,7 +29,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """Hold the bytes ``[addr, addr + size)``, for which each map has one entry.
+    """The bytes ``[addr, addr + size)``, for which each map has one entry.
 
     Attributes:
         addr: first byte.
@@ -58,7 +58,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """Sum up the bytes that are ``a`` in one map and ``b`` in the other.
+    """The sum of the bytes that are ``a`` in one map and ``b`` in the other.
 
     Attributes:
         a, b: types, None for no entry.
@@ -74,7 +74,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapDiff:
-    """Hold two maps and all their segments, by address.
+    """Two maps and all their segments, by address.
 
     Attributes:
         a, b: the maps.

@@ -87,7 +87,7 @@ _LOOK_OF_TYPE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zone:
-    """Hold a stretch of addresses, ``[start, end)`` in bytes, drawn to one scale."""
+    """A stretch of addresses, ``[start, end)`` in bytes, drawn to one scale."""
 
     start: int
     end: int

@@ -30,7 +30,7 @@ _NODE_DIGITS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneFree:
-    """Hold the free blocks of one zone, one count an order.
+    """The free blocks of one zone, one count an order.
 
     Attributes:
         node: the NUMA node.

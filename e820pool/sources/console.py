@@ -58,7 +58,7 @@ _INIT = re.compile(r"Run /init as init process|Run /sbin/init as init process")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleFacts:
-    """Hold what one boot printed about memory; None where it printed nothing.
+    """What one boot printed about memory; None where it printed nothing.
 
     Attributes:
         kernel: release, as ``uname -r`` says it.

@@ -63,7 +63,7 @@ _KNOWN = tuple(
 
 
 class FatalScan:
-    """Gather the end of a boot while its lines go by."""
+    """The end of a boot, gathered while its lines go by."""
 
     __slots__ = ("_crash", "_early", "_halt", "_last", "_panic", "_place")
 

@@ -32,7 +32,7 @@ _HINTS = ("mem", "MEMBLOCK", "reserved[", "marked as E820_")
 
 
 class MemoryScan:
-    """Gather regions while the lines of one boot go by."""
+    """Memory regions, gathered while the lines of one boot go by."""
 
     __slots__ = ("_dump", "_dumps", "_kernel_range", "_nodes", "_removal_is_kernel")
 

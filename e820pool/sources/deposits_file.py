@@ -44,7 +44,7 @@ _NUMBER = re.compile("0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepositChanges:
-    """Hold what changed since the handoff that the running kernel got.
+    """What changed since the handoff that the running kernel got.
 
     Attributes:
         deposits: what is deposited; pages that were before may be named again.

@@ -39,7 +39,7 @@ class _DevicesPart(Part, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetRecord:
-    """Hold one host: its map, or why it cannot be read.
+    """One host: its map, or why it cannot be read.
 
     Attributes:
         id: the file's name, the record's ``id``, or its number.

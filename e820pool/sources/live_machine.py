@@ -59,7 +59,7 @@ _LOADERS_WORDS = re.compile(rb"^(BOOT_IMAGE|initrd|kexec_jump_back_entry)=")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KexecGates:
-    """Say what this kernel allows.
+    """What the running kernel allows.
 
     Attributes:
         has_kexec: whether it has the system call (/sys/kernel/kexec_loaded is there).
@@ -98,7 +98,7 @@ class KexecGates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveMachine:
-    """Hold what the running kernel shows of itself.
+    """What the running kernel shows of itself.
 
     Attributes:
         table: the table that it was booted with; after a kexec by this package

@@ -101,7 +101,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}\s*")
 
 
 class CutEntry(NamedTuple):
-    """Name a line on which a piece of an entry stands that cannot be read.
+    """A line on which a piece of an entry stands that cannot be read.
 
     Attributes:
         line: its number.
@@ -177,7 +177,7 @@ class LogEntries(Sequence[LogEntry]):
 
 @dataclass(slots=True, kw_only=True)
 class LogBlock:
-    """Gather one printed map while a log is read.
+    """One printed map, gathered while a log is read.
 
     Attributes:
         entries: ranges and gap lines in their order.
@@ -217,7 +217,7 @@ class LogBlock:
 
 @dataclass(slots=True, kw_only=True)
 class Boot:
-    """Gather what one boot printed.
+    """What one boot printed.
 
     Attributes:
         first_line: number of the line with the banner, or of what was seen first.

@@ -81,7 +81,7 @@ _TAIL = 160
 
 
 class LaterEdit(NamedTuple):
-    """Hold what a kernel did to its RAM after a map was printed.
+    """What a kernel did to its RAM after it had printed a map.
 
     Attributes:
         line: number of the line that says so.

@@ -135,7 +135,7 @@ _CODED_BLANK = "=20"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogEntry:
-    """Hold one printed range.
+    """One range that a kernel printed.
 
     Attributes:
         block: of which map it is a part.

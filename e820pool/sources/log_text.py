@@ -105,7 +105,7 @@ _BETWEEN = re.compile(r"(?:[\s,\x1e]|data:)*")
 
 
 class Piece(NamedTuple):
-    """Hold a run of lines of a log; a log is some of them, in their order.
+    """A run of lines of a log; a log is some of them, in their order.
 
     Attributes:
         number: of its first line, from 1.
@@ -117,7 +117,7 @@ class Piece(NamedTuple):
 
 
 class LogLine(NamedTuple):
-    """Hold one logical line; a tuple, since a long log has a million.
+    """One logical line; a tuple, since a long log has a million.
 
     Attributes:
         number: of its first physical line, from 1.

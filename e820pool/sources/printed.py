@@ -36,7 +36,7 @@ _OTHERS_SHOWN = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrintedLists:
-    """Hold the maps that a text has in forms other than a kernel's log.
+    """The maps that a text has in forms other than a kernel's log.
 
     Attributes:
         chosen: the one to read, None if there is none.

@@ -96,7 +96,7 @@ class PrintedForm:
 
 @dataclass(slots=True, kw_only=True)
 class PrintedMap:
-    """Gather one printed map while a text is read.
+    """One printed map, gathered while a text is read.
 
     Attributes:
         title: its headline, "" without one.

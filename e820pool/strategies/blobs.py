@@ -32,7 +32,7 @@ _NODE_TYPES = (0, SETUP_E820_EXT, 2, 9, 0x504D_504F, _U32_MAX)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """Hold a setup_data chain in memory, whole or damaged.
+    """A setup_data chain in memory, whole or damaged.
 
     Attributes:
         head: what hdr.setup_data says: the first node's address, 0 without nodes.

@@ -22,7 +22,7 @@ _CALL = Sample._fields.index("call")
 
 
 class Spread(NamedTuple):
-    """Hold the least, the median and the most of some seeds; None is beyond all."""
+    """The least, the median and the most of some seeds; None is beyond all."""
 
     low: int | None
     middle: int | None

@@ -21,7 +21,7 @@ MAX_ORDER = 10
 
 
 class Buddy:
-    """Give out and take back blocks of ``2^order`` pages, as the kernel does.
+    """A buddy allocator of blocks of ``2^order`` pages, as the kernel has it.
 
     The smallest block that fits is split, the low part is given out; of blocks of
     one order the one freed last goes first. An allocation first takes from blocks of

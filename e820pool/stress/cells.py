@@ -39,7 +39,7 @@ RESULT_VERSION = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """Hold the arguments of one simulation.
+    """The arguments of one simulation.
 
     Attributes:
         host: what the map is called in results.

@@ -47,7 +47,7 @@ _WALK = b"x86/mm: Memory block size"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservableLimit:
-    """Describe a limit that a boot can confirm.
+    """A limit that a boot can confirm.
 
     Attributes:
         name: for the command line and for reports.
@@ -87,7 +87,7 @@ class ObservableLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmCase:
-    """Hold one handoff to boot.
+    """One handoff to boot.
 
     Attributes:
         limit: which it is about.

@@ -25,7 +25,7 @@ _MIX = ((30, 0xBF58_476D_1CE4_E5B9), (27, 0x94D0_49BB_1331_11EB))
 
 
 class Draws:
-    """Draw numbers from the sequence that ``seed`` names."""
+    """Numbers drawn from the sequence that ``seed`` names."""
 
     __slots__ = ("_state",)
 

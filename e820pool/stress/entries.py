@@ -20,7 +20,7 @@ _BARE_FROM_PFN = 1 << (32 - PAGE_SHIFT)
 
 
 class EntryCount:
-    """Count the entries of the encodings ``split`` and ``hybrid``.
+    """The number of entries under the encodings ``split`` and ``hybrid``.
 
     Extents are added and removed as they were; those that touch share an entry. A
     change costs the same whatever is there already.

@@ -35,7 +35,7 @@ _FIRST_PAGE = 1 << (20 - PAGE_SHIFT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Captured:
-    """Hold one host of a fleet, as plain values that go to other processes.
+    """One host of a fleet, as plain values that go to other processes.
 
     Attributes:
         id: what the host is called.

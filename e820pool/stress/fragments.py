@@ -43,7 +43,7 @@ _ENUMERATED = 1 << 17
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeCounts:
-    """Hold how many blocks are free, one count an order up to :data:`MAX_ORDER`.
+    """How many blocks are free, one count an order up to :data:`MAX_ORDER`.
 
     Attributes:
         own: of the kind that a kernel allocates for itself (unmovable).

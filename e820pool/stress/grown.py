@@ -31,7 +31,7 @@ _LEAST = 4
 
 
 class GrownArenas:
-    """Give pages out of arenas that grow by chunks within homes.
+    """Arenas that grow by chunks within homes, and give out their pages.
 
     A chunk is taken when no arena has room: what follows an arena in its home, else
     the first of a new home. It is a quarter of what the arenas have, of one step at

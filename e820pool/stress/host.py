@@ -78,7 +78,7 @@ _NOT_FOR_KERNELS = ("Movable", "Device")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zone:
-    """Hold the RAM of one zone of one node."""
+    """The RAM of one zone of one node."""
 
     node: int
     name: str
@@ -153,7 +153,7 @@ def _page_at(ram: ExtentSet, below: int) -> int:
 
 
 class HostPages:
-    """Allocate from the zones of a node, then from those of the others.
+    """An allocator that asks the zones of a node, then those of the others.
 
     A zonelist as GFP_KERNEL has it: Normal, DMA32, DMA; the nodes after the one
     asked for in ascending order.

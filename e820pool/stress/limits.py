@@ -33,7 +33,7 @@ Measure = Literal[
 
 
 class Demand(NamedTuple):
-    """Hold what a host's deposits need at one moment.
+    """What a host's deposits need at one moment.
 
     Attributes:
         entries: in the table that is handed over.
@@ -58,7 +58,7 @@ class Demand(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """State one limit.
+    """One limit of entries.
 
     Attributes:
         name: stable, for tables, JSON and CSV.

@@ -14,7 +14,7 @@ __all__ = ("AddressOrdered",)
 
 
 class AddressOrdered(Buddy):
-    """Give out by address: first fit, as CMA's bitmap does, or from the top down.
+    """Pages by address: first fit, as CMA's bitmap does, or from the top down.
 
     Blocks of every order that is large enough compete, so that small gaps are used
     up before large ones are broken. Kinds of pages are not told apart.

@@ -12,7 +12,7 @@ __all__ = ("Fall", "Outcome", "Sample")
 
 
 class Sample(NamedTuple):
-    """Hold one point of the curves, after so many deposit calls.
+    """One point of the curves, after so many deposit calls.
 
     Attributes:
         call: deposit calls so far.
@@ -40,7 +40,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fall:
-    """Say when a limit was first exceeded, and by what."""
+    """When a limit was first exceeded, and by what."""
 
     limit: str
     value: int
@@ -49,7 +49,7 @@ class Fall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Hold what became of one policy under one workload.
+    """What became of one policy under one workload.
 
     Attributes:
         policy: its name.

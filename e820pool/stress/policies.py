@@ -50,7 +50,7 @@ _CMA_AREAS = 19
 
 
 class PageSource(Protocol):
-    """Give out pages for deposits, and take them back."""
+    """What gives out pages for deposits, and takes them back."""
 
     def alloc_order(self, order: int, node: int) -> int | None:
         """Return the first PFN of ``2^order`` pages; None when there are none."""
@@ -70,7 +70,7 @@ class PageSource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Name a policy and how to set it up.
+    """A policy and how to set it up.
 
     Attributes:
         name: as the user writes it.

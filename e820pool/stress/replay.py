@@ -19,7 +19,7 @@ __all__ = ("Tenth", "entries_of", "simulated_entries", "tenths")
 
 
 class Tenth(NamedTuple):
-    """Hold one point at which two curves are compared.
+    """One point at which two curves are compared.
 
     Attributes:
         call: deposit calls so far.

@@ -38,7 +38,7 @@ _MOST = 600
 
 
 class Shape(NamedTuple):
-    """Say where deposits lie.
+    """Where deposits lie.
 
     Attributes:
         first_pfn: of the lowest one.

@@ -40,7 +40,7 @@ _LARGE, _ONE = np.uint64(512), np.uint64(1)
 
 
 class LimitWatch:
-    """Note the first call at which each limit is exceeded.
+    """The first call at which each limit is exceeded.
 
     What is cheap is looked at after every call that changes the count; the slots of
     KASLR, which need the table itself, when :meth:`look_closely` is called.

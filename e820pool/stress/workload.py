@@ -63,7 +63,7 @@ contiguous ones is the hypervisor's, and not modelled. Both take back at the end
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """Say what guests a host has and what they do.
+    """The guests of a host, and what they do.
 
     How many calls a guest makes is an assumption where the driver does not fix it;
     every one of them is a field.
@@ -127,7 +127,7 @@ class Workload:
 
 
 class Event(NamedTuple):
-    """Say what one guest does, and when, in days."""
+    """One thing that a guest does, and when, in days."""
 
     day: float
     kind: EventKind

@@ -27,7 +27,7 @@ __all__ = ("Encoding",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
-    """Name one way to keep the next kernel off deposited pages.
+    """One way to keep the next kernel off deposited pages.
 
     The strict writer holds an encoding to what it intends. One that is not monotone
     is built all the same, on purpose: to be compared, and to be warned of by `check`.

@@ -24,7 +24,7 @@ LEAST = 0.4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Hold a rectangle: where it stands in percent, its look and what it tells."""
+    """A rectangle: where it stands in percent, its look and what it tells."""
 
     x: str
     width: str
@@ -34,7 +34,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """Hold one map's shapes, in the order of their addresses."""
+    """One map's shapes, in the order of their addresses."""
 
     name: str
     shapes: tuple[Shape, ...]

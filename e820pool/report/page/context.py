@@ -49,7 +49,7 @@ _ROWS = 4000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapRow:
-    """Hold a row of the table of ranges."""
+    """A row of the table of ranges."""
 
     first: str
     last: str
@@ -61,7 +61,7 @@ class MapRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapShown:
-    """Hold a drawn map, or why there is none.
+    """A drawn map, or the reason why there is none.
 
     Attributes:
         names: of the two maps, for column heads; the first is "" where there is one.
@@ -78,7 +78,7 @@ class MapShown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """Hold a chapter with its words and drawings.
+    """A chapter with its words and drawings.
 
     Attributes:
         kind: names its template.

@@ -35,7 +35,7 @@ _APART = 0.06
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """Hold a tick or a limit: percent along its axis, and what it is called."""
+    """A tick or a limit: percent along its axis, and what it is called."""
 
     at: str
     label: str
@@ -43,7 +43,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """Hold a curve: the points of a polyline, how it is told from others, its words.
+    """A curve: the points of a polyline, its look and its words.
 
     Attributes:
         hue: a policy's number: its runs have one colour.
@@ -65,7 +65,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """Hold one host's curves; ``nr_left_out`` are in the table only."""
+    """One host's curves; ``nr_left_out`` are in the table only."""
 
     host: str
     lines: tuple[Line, ...]

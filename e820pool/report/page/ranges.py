@@ -41,7 +41,7 @@ _NAMED = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapRange:
-    """Hold bytes ``[start, end)`` that look the same and have one source."""
+    """Bytes ``[start, end)`` that look the same and have one source."""
 
     start: int
     end: int
@@ -63,7 +63,7 @@ class MapRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """Hold disjoint sorted ranges in bytes, each with words and a source."""
+    """Disjoint sorted ranges in bytes, each with words and a source."""
 
     starts: NDArray[Any]
     ends: NDArray[Any]

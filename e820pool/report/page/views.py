@@ -30,7 +30,7 @@ _TOP = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strip:
-    """Hold one stretch of addresses: its labels, and a bar for each map."""
+    """One stretch of addresses: its labels, and a bar for each map."""
 
     start: str
     middle: str
@@ -40,7 +40,7 @@ class Strip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """Hold one view at one scale.
+    """The map at one scale.
 
     Attributes:
         key: ``whole``, ``deposits`` or the number of a close-up, from 1 on.

@@ -272,7 +272,7 @@ def parse_object(
 
 
 def printable(text: str) -> str:
-    """Return a text of another's making on one line, without control characters."""
+    """Return untrusted text on one line, without control characters."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 

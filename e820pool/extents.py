@@ -120,8 +120,8 @@ def coalesce_bounds(starts: U64, ends: U64) -> Bounds:
         starts, ends = starts[keep], ends[keep]
     if starts.size < 2:
         return starts, ends
-    # Starts and ends are sorted apart: a range begins where as many ranges have
-    # ended as have begun, which needs no knowledge of which end is whose.
+    # Starts and ends are sorted independently: a merged range begins at a start by
+    # which all earlier ranges have ended, whichever end belongs to which start.
     return _joined(_sorted(starts), _sorted(ends))
 
 

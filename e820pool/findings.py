@@ -59,7 +59,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text of another's making, a name or a message, without line breaks.
+    """Return untrusted text, a name or a message, without line breaks.
 
     What is not printable is written as Python writes it: no line of ours can be forged.
     """

@@ -65,7 +65,7 @@ class BzImage:
 
     @property
     def relocatable(self) -> bool:
-        """Say whether the image runs where it is loaded."""
+        """Return whether the image runs where it is loaded."""
         return bool(self.hdr.relocatable_kernel)
 
     @property

@@ -41,23 +41,23 @@ class BootProgress:
         self._shares: dict[str, float] = {}
 
     def one_more(self) -> None:
-        """Tell of a boot that was not foreseen."""
+        """Count a boot that was not foreseen."""
         self._progress.expect_more()
 
     def started(self, kernel: KernelFile, what: str = "") -> None:
-        """Tell that a machine starts; ``what`` says more of it."""
+        """Show that a machine starts; ``what`` says more of it."""
         self._shares[kernel.name] = 0
         self._progress.say(f"booting {Path(kernel.name).name}{what}")
 
     def is_over(self, kernel: KernelFile, phase: Phase) -> None:
-        """Tell that a phase of a machine is over."""
+        """Show that a phase of a machine is over."""
         share = _SHARES.get(phase, 0)
         self._shares[kernel.name] = self._shares.get(kernel.name, 0) + share
         self._progress.say(f"{Path(kernel.name).name}: {_NEXT.get(phase, phase)}")
         self._progress.within(sum(self._shares.values()))
 
     def ended(self, kernel: str) -> None:
-        """Tell that a machine is gone, by its kernel's name, or never was needed."""
+        """Show that a machine has ended, by its kernel's name, or was not needed."""
         self._shares.pop(kernel, None)
         self._progress.step()
         self._progress.within(sum(self._shares.values()))

@@ -187,7 +187,7 @@ def _deposits_of_file(path: Path, owner: int, console: Console) -> list[Deposit]
 
 
 def say_how_taken(said: tuple[str, ...], console: Console) -> None:
-    """Tell how ranges were taken; a long list is told by its first lines."""
+    """Print how ranges were read; of a long list only the first lines."""
     for line in said[:_SAID_SHOWN]:
         console.note(line)
     if len(said) > _SAID_SHOWN:

@@ -1,4 +1,4 @@
-"""What to do next about an error, and what was meant by a word that is nearly right."""
+"""What to do next about an error, and the closest match for a misspelt word."""
 
 from __future__ import annotations
 

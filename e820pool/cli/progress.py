@@ -90,20 +90,20 @@ class Progress:
                 self._drawn = None
 
     def say(self, what: str) -> None:
-        """Tell what is being done now."""
+        """Show what is being done now."""
         with self._lock:
             self._what = what
             self._update(now=True)
 
     def expect_more(self, amount: float = 1) -> None:
-        """Tell that there is more to do than was thought."""
+        """Show that there is more to do than was thought."""
         with self._lock:
             if self._total is not None:
                 self._total += amount
             self._update(now=True)
 
     def at_step(self, what: str, done: float, total: float) -> None:
-        """Tell what is being done now, after how much, and how much there is."""
+        """Show what is being done now, after how much, and how much there is."""
         with self._lock:
             self._what, self._done, self._total = what, done, total
             self._at = time.monotonic()
@@ -118,7 +118,7 @@ class Progress:
             self._update()
 
     def within(self, share: float) -> None:
-        """Tell what is done beyond whole steps: a share of the current one.
+        """Show what is done beyond whole steps: a share of the current one.
 
         It may be more than 1 where several are under way.
         """

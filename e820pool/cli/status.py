@@ -39,7 +39,7 @@ FAULT = 70  #: A fault of e820pool itself (EX_SOFTWARE of sysexits.h).
 
 
 class UsageError(InputError):
-    """The command line asks for nothing that a command can do."""
+    """An invalid command line."""
 
 
 class UnknownKernelError(InputError):

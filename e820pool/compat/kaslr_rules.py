@@ -35,7 +35,7 @@ _KHO = "7.3 kernel/liveupdate/kexec_handover.c kho_populate()"
 
 
 def findings_of_kaslr_rules(case: Situation) -> Iterator[Finding]:
-    """Yield what overrides, or escapes, the table in the decompressor."""
+    """Yield findings about inputs that make KASLR ignore the e820 table."""
     given, profile = case.given, case.profile
     if not case.deposits:
         return

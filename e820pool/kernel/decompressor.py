@@ -56,10 +56,10 @@ class Request:
         limit: no slot's image reaches beyond this address.
         step: alignment of slots in bytes.
         avoided: bytes ``[start, end)`` that no slot's image may overlap.
-        exact_fits: whether room before an avoided range that the image fills to the
-            last byte is taken.
+        exact_fits: whether a gap of exactly the image's size before an avoided range
+            is used.
         wraps: whether a region that wraps is looked at.
-        last_gigantic: whether a 1 GiB page that a region ends with is one.
+        last_gigantic: whether a 1 GiB page that ends where the region ends counts.
         max_areas: regions that are kept, None for all.
     """
 

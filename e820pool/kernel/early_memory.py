@@ -161,7 +161,7 @@ def find_no_place_for_initrd(boot: EarlyBoot) -> None:
 
 
 def find_endless_work(boot: EarlyBoot) -> None:
-    """Note gaps so large that a kernel which reserves them is busy with their pages.
+    """Record a boot that spends hours on reserving the pages of huge gaps.
 
     Linux 4.19.0 mm/page_alloc.c reserve_bootmem_region().
     """

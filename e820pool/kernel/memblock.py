@@ -308,7 +308,7 @@ _ON_OFF = {"n": True, "N": True, "f": False, "F": False}
 
 
 def find_freed_array(boot: EarlyBoot) -> None:
-    """Note a boot that walks over regions of which nothing is left.
+    """Record a hang: the kernel walks memblock's region array after it was freed.
 
     Linux 7.3 drivers/base/node.c register_memory_blocks_under_nodes(),
     mm/memblock.c memblock_discard(), memblock_isolate_range(); 6.17 to 7.3 alike.

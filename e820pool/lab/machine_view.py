@@ -113,8 +113,8 @@ def _release(report: GuestReport | None) -> str:
     return found[1] if found else "unknown"
 
 
-# Of a long map the first messages are overwritten before a console exists; what
-# /sys/firmware/memmap shows is the table as it was after SETUP_E820_EXT.
+# If the map is long, its first messages are overwritten before the console is
+# registered; /sys/firmware/memmap shows the table as it was after SETUP_E820_EXT.
 def _extended(
     facts: ConsoleFacts, firmware: tuple[Row, ...] | None
 ) -> tuple[Row, ...] | None:

@@ -71,9 +71,9 @@ def started_vm(spec: VmSpec, ram: GuestRam) -> Iterator[StartedVm]:
 def restore_parts(spec: VmSpec, ram: GuestRam) -> None:
     """Put the parts back where firmware has written over them.
 
-    QEMU's loader places them before SeaBIOS runs, which works for a while in the
-    120 KiB below the last 16 MiB of low RAM, seen with QEMU 7.2: where the handoff's
-    own RAM ends, as those 16 MiB are slack. Call it while the stub waits.
+    QEMU loads them before SeaBIOS runs, and SeaBIOS uses the 120 KiB below the last
+    16 MiB of low RAM as scratch memory (seen with QEMU 7.2): those 16 MiB are slack, so
+    that the handoff's own RAM ends there. Call it while the stub waits.
     """
     for part in spec.parts:
         ram.restore(part.addr, part.data)

@@ -1,4 +1,4 @@
-"""What of this machine and its pool the next kernel takes over, or cannot."""
+"""What the next kernel inherits of this machine and its pool, and what is lost."""
 
 from __future__ import annotations
 

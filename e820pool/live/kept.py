@@ -30,7 +30,7 @@ class KeptHandoff:
     """What was handed over at one load.
 
     Attributes:
-        boot_id: the boot in which it was loaded, which it cannot have started.
+        boot_id: the boot during which it was loaded: not the one that it started.
         table: as the next kernel must show it: where it shows another, this handoff
             is not the one that started it, and nothing of it is believed.
         firmware_map: the machine's own.

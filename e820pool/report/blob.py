@@ -1,4 +1,4 @@
-"""Say a map as a zero page, and what does not fit it as a SETUP_E820_EXT payload."""
+"""A map as a zero page, and what does not fit it as a SETUP_E820_EXT payload."""
 
 from __future__ import annotations
 

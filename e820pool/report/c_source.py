@@ -1,4 +1,4 @@
-"""Say a map as a C array of the kernel's own struct."""
+"""A map as a C array of the kernel's own struct."""
 
 from __future__ import annotations
 

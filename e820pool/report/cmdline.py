@@ -1,4 +1,4 @@
-"""Say a map as memmap= options for the kernel's command line."""
+"""A map as memmap= options for the kernel's command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say a comparison of two maps: side by side for people, and as JSON."""
+"""A comparison of two maps: side by side for people, and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say a map as a kernel of any dialect prints it."""
+"""A map as a kernel of any dialect prints it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say a map in the form of /proc/iomem."""
+"""A map in the form of /proc/iomem."""
 
 from __future__ import annotations
 

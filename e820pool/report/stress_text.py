@@ -1,4 +1,4 @@
-"""Say in one table when entries run out, and for which policies never."""
+"""When entries run out, and for which policies never, in one table."""
 
 from __future__ import annotations
 

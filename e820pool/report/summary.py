@@ -1,4 +1,4 @@
-"""Say in a sentence or two what a chapter of a report comes to."""
+"""A summary of each chapter of a report, in a sentence or two."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def heading(chapter: Chapter) -> str:
 
 @singledispatch
 def summary(content: Content) -> str:
-    """Return what a chapter comes to."""
+    """Return a summary of a chapter in a sentence or two."""
     raise TypeError(type(content).__name__)
 
 

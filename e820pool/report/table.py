@@ -1,4 +1,4 @@
-"""Say a map as a table that people read."""
+"""A map as a plain-text table."""
 
 from __future__ import annotations
 

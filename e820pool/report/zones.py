@@ -40,7 +40,7 @@ __all__ = (
 )
 
 _MIB, _4_GIB = 1 << 20, 1 << 32
-# So many stretches above 4 GiB are told apart; the rest share the last one.
+# At most so many stretches above 4 GiB are drawn apart; the rest are in the last.
 _HIGH_ZONES = 12
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")

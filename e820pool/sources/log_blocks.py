@@ -228,8 +228,8 @@ class Boot:
         dropped: numbers of the lines that say a table was full.
         cut: what looks like an entry and cannot be read.
         edits: what the kernel did to its table after its first map.
-        has_hole: CPUs are started after the map with no last_pfn in between, which
-            every kernel prints.
+        has_hole: the log reaches the start of other CPUs without ``last_pfn``, which
+            every kernel prints before: lines are missing.
         hotplug: bytes ``[start, end)`` that the SRAT calls hot-pluggable. None listed
             does not mean that there is none: some kernels do not print the words.
     """

@@ -59,14 +59,14 @@ class ObservableLimit:
         counts: what of.
         crashes: it is confirmed by a crash of the kernel: its capture kernel, loaded by
             kexec_file_load(2), saves a dump or dies.
-        silent: above it a kernel dies before it has a console, and is not heard of.
+        silent: above it the kernel dies before its console is up: nothing is printed.
         hangs_after: what the last line says of a kernel that hangs above it.
         step: by how much cases differ at the least.
         doubt: by how much the model may be wrong, and cases keep away from it.
         most: what is within it, where that is the same for all kernels; None asks
             the kernel's model.
-        highest: without ``most``, how much is tried before a kernel counts as one
-            without the limit.
+        highest: without ``most``, the end of the search; a kernel that loses nothing
+            there does not have the limit.
     """
 
     name: str

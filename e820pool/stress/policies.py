@@ -1,4 +1,4 @@
-"""Where a depositor takes pages from, and what of it the next kernel must not use."""
+"""Allocation policies for deposits, and the pages that each of them reserves."""
 
 from __future__ import annotations
 

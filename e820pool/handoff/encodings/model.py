@@ -29,8 +29,8 @@ __all__ = ("Encoding",)
 class Encoding:
     """One way to keep the next kernel off deposited pages.
 
-    The strict writer holds an encoding to what it intends. One that is not monotone
-    is built all the same, on purpose: to be compared, and to be warned of by `check`.
+    `validate_handoff()` holds an encoding to what it declares. One that is not monotone
+    is still built, so that `compare` can show it and `check` can warn of it.
 
     Attributes:
         name: what ``--encoding`` takes.

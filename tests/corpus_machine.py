@@ -189,12 +189,17 @@ def said_of(console):
         "memory": _sizes(facts.memory) or None,
         "warnings": list(facts.warnings),
         "ignored": _sizes(facts.ignored) or None,
-        "lost_messages": facts.lost_messages,
+        "lost_messages": facts.lost_messages or _lost_in_silence(facts),
         "reserved": facts.reserved and _sizes(facts.reserved),
         "last_pfn": last and int(last[1], 16),
         "ram_word": word and word[1].strip(),
         "pci_gap": gap and [int(gap[1], 16), int(gap[2], 16) + 1],
     }
+
+
+# Up to 3.10 nothing says that messages were overwritten, and the banner is the first.
+def _lost_in_silence(facts):
+    return int(facts.kernel is None and bool(facts.memory))
 
 
 # e820_end_pfn(); the second such line, if there is one, is about low RAM.

@@ -41,7 +41,7 @@ ENDINGS = {
     ),
     "BUG in firmware_map_add_entry": "kernel BUG at drivers/firmware/memmap.c",
     "crash in setup_arch: the kernel image is no memory": (
-        "page fault|paging request|exception|hung"
+        "page fault|paging request|exception|hung|reset"
     ),
     "initrd too large to handle: half of memory or more": "initrd too large to handle",
 }
@@ -60,7 +60,9 @@ ADDRESS_BITS = 40
 STARVED_BYTES = 24 << 20
 # e820_device_region(): RESERVED, PMEM, PRAM, SOFT_RESERVED.
 SHARED = (2, 7, 12, 0xEFFF_FFFF)
-# Reserved early by some kernels and late by others; no RAM in any case.
+# Reserved early by some kernels and late by others; no RAM in any case. Page 0 is
+# reserved early since 4.19, and in stable updates of its time.
+PAGE_0 = (0, 0x1000)
 BIOS = (0x9_F000, 1 << 20)
 MAPS = ("bios_map", "extended_map", "setup_data_map", "user_map")
 
@@ -166,7 +168,7 @@ def _ending(view, outcome):
 # a line that leaves it hardly more than itself.
 def _starved(view, seen):
     left = sum(span.size for span in view.memory)
-    return left < STARVED_BYTES and re.search("Failed to allocate", seen)
+    return left < STARVED_BYTES and re.search("Failed to allocate|Out of memory", seen)
 
 
 # A slot that was drawn by chance, and has no memory: one that a region which wraps
@@ -229,7 +231,7 @@ def _early(inp, view, outcome, profile):
     if outcome.get("reserved") is not None:
         seen = ByteRangeSet((a, a + s) for a, s in outcome["reserved"])
         said = ByteRangeSet(early_reservations(boot))
-        apart = ByteRangeSet([BIOS, inp.kernel_range or (0, 0)])
+        apart = ByteRangeSet([PAGE_0, BIOS, inp.kernel_range or (0, 0)])
         if said - apart != seen - apart:
             yield "reserved", list(said - apart - seen), list(seen - apart - said)
 

@@ -79,15 +79,35 @@ def find_memory_beyond(boot: EarlyBoot) -> None:
         return
     counts_acpi = boot.profile.has("max-pfn-counts-acpi")
     end_pfn = max_pfn(boot.table.rows, counts_acpi=counts_acpi)
-    if max(span.end for span in boot.memory) >> PAGE_SHIFT <= end_pfn:
+    top = max(span.end for span in boot.memory)
+    if top >> PAGE_SHIFT <= end_pfn:
         return
     boot.warn("memory-beyond-max-pfn")
-    kills = boot.profile.has("memory-beyond-max-pfn-kills") or (
-        boot.profile.has("reserved-beyond-max-pfn-kills")
-        and _is_reserved_behind(boot, end_pfn << PAGE_SHIFT)
+    end = end_pfn << PAGE_SHIFT
+    has = boot.profile.has
+    kills = (
+        has("memory-beyond-max-pfn-kills")
+        or (has("reserved-beyond-max-pfn-kills") and _is_reserved_behind(boot, end))
+        or (has("memory-above-64-tib-kills") and top > _MAX_PFN_LIMIT << PAGE_SHIFT)
+        or (has("section-beyond-max-pfn-kills") and _is_section_behind(boot, end))
     )
     if kills and boot.profile.config["NUMA"]:
         boot.end_later(BEYOND_MAX_PFN)
+
+
+# SECTION_SIZE_BITS of x86-64.
+_SECTION = 1 << 27
+
+
+# A section's node is that of the first memory in it; beyond 64 TiB there are none:
+# Linux 3.10 mm/sparse.c memory_present(), sparse_init().
+def _is_section_behind(boot: EarlyBoot, addr: int) -> bool:
+    limit = _MAX_PFN_LIMIT << PAGE_SHIFT
+    memory = boot.memory_bytes() & ByteRangeSet([(0, limit)])
+    start = addr // _SECTION * _SECTION
+    if memory & ByteRangeSet([(start, addr)]):
+        addr = start + _SECTION
+    return bool(memory & ByteRangeSet([(addr, max(addr, limit))]))
 
 
 # Each reserved page is asked for its node: Linux 4.4 mm/page_alloc.c

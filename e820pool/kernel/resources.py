@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import (
+    E820_TYPE_PMEM,
+    E820_TYPE_PRAM,
     E820_TYPE_RAM,
     E820_TYPE_RESERVED,
     E820_TYPE_RESERVED_KERN,
@@ -77,6 +79,9 @@ def named_type(kind: int, profile: Profile) -> int:
         return E820_TYPE_RAM
     known = kind != E820_TYPE_RESERVED_KERN and type_of_resource(resource_name(kind))
     if kind == E820_TYPE_SOFT_RESERVED and not profile.has("soft-reserved"):
+        known = TYPE_WITHOUT_NUMBER
+    old = not profile.has("persistent-memory-has-names")
+    if kind in (E820_TYPE_PMEM, E820_TYPE_PRAM) and old:
         known = TYPE_WITHOUT_NUMBER
     if known and known != TYPE_WITHOUT_NUMBER:
         return known

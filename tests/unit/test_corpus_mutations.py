@@ -66,6 +66,14 @@ UNTOLD = {
         "all memory beyond max_pfn kills, reserved or not, or none does",
         DISTRIBUTED,
     ),
+    "memory-above-64-tib-kills": (
+        "all memory beyond max_pfn kills, or gaps of 64 TiB never end (4.19)",
+        MAIN,
+    ),
+    "section-beyond-max-pfn-kills": (
+        "all memory beyond max_pfn kills, in a section of its own or not, or none does",
+        DISTRIBUTED,
+    ),
     "kaslr-kho-scratch-only": (NO_HANDOVER, MAIN),
     "kho-scratch-is-memory": (NO_HANDOVER, MAIN),
     "kho-abi-v1": (NO_HANDOVER, MAIN),

@@ -350,6 +350,9 @@ def test_the_bios_range_is_never_memory():
         ([*PLAIN, (512 * M, M, 128), (600 * M, M, 1)], "6.1", {}, False),
         ([*PLAIN, (1 << 46, M, 1)], "6.1", {}, True),
         ([*PLAIN, (1 << 46, M, 1)], "7.3", {}, True),
+        ([*PLAIN, (1 << 46, M, 1)], "5.4", {}, True),
+        ([*PLAIN, (512 * M, M, 128)], "5.4", {}, False),
+        ([*PLAIN, (1 << 46, M, 1)], "4.4", {}, False),
     ],
 )
 def test_memory_that_max_pfn_does_not_count_kills(rows, release, config, dies):
@@ -403,6 +406,20 @@ def test_a_kernel_needs_room_for_its_trampoline_below_1_mib(release, size, ends)
     rows = [(0x9F000 - size, size, 1), (M, 511 * M, 1)]
     assert (view(rows, release).fatal is not None) == ends
     assert "trampoline" in view([(M, 511 * M, 1)] * 2, release).fatal
+
+
+@pytest.mark.parametrize(
+    ("addr", "release", "dies"),
+    [
+        (520, "3.10", True),
+        (511, "3.10", False),
+        (520, "4.4", False),
+        (1 << 27, "3.10", False),
+    ],
+)
+def test_a_section_beyond_max_pfn_kills_3_10(addr, release, dies):
+    rows = [*LOW, (M, 509 * M, 1), (addr * M, M, 128)]
+    assert (view(rows, release).fatal is not None) == dies
 
 
 @pytest.mark.parametrize(("release", "dies"), [("4.4", True), ("4.19", False)])

@@ -211,6 +211,10 @@ def test_options_that_change_nothing_are_ignored():
         ("no-trampoline-kills-at-once", "2.6.32", "2.6.33", "4.8", "4.9"),
         # 4.4.178, 4.9.154 and 4.14.67; 4.2 is from memory.
         ("reserved-beyond-max-pfn-kills", "4.1", "4.4", "4.18", "4.19"),
+        # 3.10.108, 4.4.178.
+        ("section-beyond-max-pfn-kills", None, "3.10", "3.13", "4.4"),
+        ("memory-above-64-tib-kills", "4.19", "5.4", "7.3", None),
+        ("persistent-memory-has-names", "3.10", "4.4", "7.3", None),
         # 6.6.47, 6.12.117.
         ("kexec-file-loads-at-pref-address", "6.6", "6.12", "7.3", None),
         ("kexec-mark-skips-ima", "5.15", "6.1", "6.6", "6.12"),

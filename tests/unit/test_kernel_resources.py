@@ -20,6 +20,8 @@ SOFT = 0xEFFF_FFFF
         (13, "4.4", 2),
         (SOFT, "5.4", TYPE_WITHOUT_NUMBER),
         (SOFT, "4.4", 2),
+        *((kind, "4.4", kind) for kind in (7, 12)),
+        *((kind, "3.10", 2) for kind in (7, 12)),
     ],
 )
 def test_a_type_is_told_by_its_name(kind, release, named):

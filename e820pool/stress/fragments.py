@@ -112,9 +112,9 @@ def lay_out(
     in_use = slots.whole - free_tops
     free_runs, used = _clusters((free_tops, in_use), max_clusters, slots, draws.fork(0))
     if is_seen:
-        # Memory that nobody has used yet is in long runs, and goes last.
-        weights = draws.fork(MAX_ORDER + 1)
-        free_runs.sort(key=lambda run: -run[1] * weights.unit())
+        # Lists are last in, first out: what nobody has used yet is in long runs and
+        # goes last.
+        free_runs.sort(key=lambda run: -run[1])
     for first, count in free_runs:
         _free_slots(buddy, slots, first, count)
     taken: list[tuple[int, I64]] = []

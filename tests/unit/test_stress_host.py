@@ -149,6 +149,14 @@ def test_a_real_hosts_buddyinfo_is_what_is_free():
     assert host.nr_free == sum(zone.nr_pages for zone in info)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_there_are_about_as_many_runs_of_4_mib_as_free_blocks_of_2_mib(seed):
+    """As in guests that were asked for /proc/kpageflags: 18 runs with 26 of those."""
+    info = [ZoneFree(node=0, zone="DMA32", total=(0,) * 9 + (26, 226))]
+    host = filled(generated_map(8 * GIB), info=info, seed=seed)
+    assert 15 <= len(host.take_run(226)) <= 33
+
+
 def test_a_zone_that_buddyinfo_does_not_name_has_nothing_free():
     info = [ZoneFree(node=0, zone="DMA32", total=(0,) * 10 + (9,))]
     host = filled(generated_map(8 * GIB), info=info)

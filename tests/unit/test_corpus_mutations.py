@@ -66,6 +66,10 @@ UNTOLD = {
         "all memory beyond max_pfn kills, reserved or not, or none does",
         DISTRIBUTED,
     ),
+    "memory-beyond-max-pfn-kills": (
+        "the only such memory is above 64 TiB, and that kills by itself",
+        ("6.18", "7.3"),
+    ),
     "memory-above-64-tib-kills": (
         "all memory beyond max_pfn kills, or gaps of 64 TiB never end (4.19)",
         MAIN,

@@ -213,6 +213,7 @@ def test_options_that_change_nothing_are_ignored():
         ("reserved-beyond-max-pfn-kills", "4.1", "4.4", "4.18", "4.19"),
         # 3.10.108, 4.4.178.
         ("section-beyond-max-pfn-kills", None, "3.10", "3.13", "4.4"),
+        ("memory-beyond-max-pfn-kills", "5.4", "5.10", "7.3", None),
         ("memory-above-64-tib-kills", "4.19", "5.4", "7.3", None),
         ("persistent-memory-has-names", "3.10", "4.4", "7.3", None),
         # 6.6.47, 6.12.117.

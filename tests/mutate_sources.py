@@ -15,6 +15,7 @@ import io
 import json
 import lzma
 import random
+import re
 import resource
 import signal
 import sys
@@ -371,7 +372,8 @@ def fault(read, data, rows=None):
     if rows is None:
         return ""
     told = {note.id: note.message for note in found.notes}
-    cut = int(told.get("line-cut", "0").split()[0])
+    # "only pieces of 2 entries can be read": the first number says how many.
+    cut = int(re.search(r"\d+", told.get("line-cut", "0"))[0])
     # A line end that was changed may damage two entries, on one line.
     if len(rows) - len(found) > cut + bool(cut) and not told.keys() & MORE:
         return f"{len(found)} of {len(rows)} entries and only {sorted(told)}"

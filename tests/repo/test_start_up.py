@@ -11,7 +11,7 @@ import pytest
 LOG = Path(__file__).parents[1] / "data" / "maps" / "dmesg" / "008.txt"
 E820POOL = (sys.executable, "-m", "e820pool")
 NUMPY = (sys.executable, "-c", "import numpy")
-ROUNDS = 3
+ROUNDS = 12
 # The help may not need these: they cost more than all the rest.
 HEAVY = ("numpy", "construct", "rich", "jinja2", "hypothesis", "joblib", "shtab")
 # As installed: compiled once, and numpy's algebra with one thread, as ours is.
@@ -35,11 +35,6 @@ def handoff(tmp_path_factory):
     return out
 
 
-@pytest.fixture(scope="module")
-def import_of_numpy():
-    return min(processor_time(NUMPY) for _ in range(ROUNDS))
-
-
 @pytest.mark.parametrize(
     ("words", "limit"),
     [
@@ -50,16 +45,20 @@ def import_of_numpy():
     ],
     ids=["help", "show", "build", "check"],
 )
-def test_a_short_command_costs_a_few_imports_of_numpy(
-    words, limit, handoff, tmp_path, import_of_numpy
-):
-    """One takes 0.1 s; on the same machine these took 0.05, 0.15, 0.21 and 0.24 s."""
-    costs = []
+def test_a_short_command_costs_a_few_imports_of_numpy(words, limit, handoff, tmp_path):
+    """One takes 0.1 s; on the same machine these took 0.05, 0.15, 0.21 and 0.24 s.
+
+    A busy processor makes both dearer, and not alike: the least of each counts.
+    """
+    costs, imports = [], []
     for at in range(ROUNDS):
         places = {"log": LOG, "handoff": handoff, "new": tmp_path / str(at)}
         filled = (word.format(**places) for word in words.split())
         costs.append(processor_time((*E820POOL, *filled)))
-    assert min(costs) < limit * import_of_numpy
+        imports.append(processor_time(NUMPY))
+        if at and min(costs) < limit * min(imports):
+            return
+    pytest.fail(f"{min(costs):.3f} s, and to import numpy {min(imports):.3f} s")
 
 
 def imported_by(*words):

@@ -92,9 +92,13 @@ def test_a_long_chain_is_read_in_linear_time(tmp_path):
         return path
 
     def seconds(path):
-        start = time.process_time()
-        assert read_handoff(path).nodes
-        return time.process_time() - start
+        # The least of five: what the disk and a search for cycles add is not ours.
+        costs = []
+        for _ in range(5):
+            start = time.process_time()
+            assert read_handoff(path).nodes
+            costs.append(time.process_time() - start)
+        return min(costs)
 
     short, long = chain("short", 100), chain("long", 800)
     assert seconds(long) < 40 * max(seconds(short), 0.001)

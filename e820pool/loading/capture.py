@@ -52,6 +52,7 @@ _RAM = resource_name(E820_TYPE_RAM)
 _RESERVED = resource_name(E820_TYPE_RESERVED)
 _CRASH = "Crash kernel"
 _CODE = "Kernel code"
+_CUT_OUT = (_CRASH, "GART")
 _MIB = 1 << 20
 # The tools copy the first run of RAM that ends here or below (get_backup_area()).
 _BACKUP_END = 0xA_0000
@@ -225,15 +226,16 @@ def iomem_without(text: str, pages: ExtentSet) -> str:
 
 
 # From the first to the last of the pages wherever there are several. Not across the
-# crash kernel's memory: the tools cut it out, and call what is left RAM (2.0.25
-# kexec/arch/i386/crashdump-x86.c exclude_region()).
+# crash kernel's memory or a GART: the tools cut these out, and call what lies behind
+# RAM, which is dumped (2.0.25 kexec/arch/i386/crashdump-x86.c exclude_region()).
 def _around(ranges: Sequence[NamedRange], cut: ByteRangeSet) -> Iterator[Span]:
     plain = ByteRangeSet(
         (start, end)
         for start, end, name in ranges
         if start >= _MIB and (_RAM in name or _is_reserved(name))
     )
-    for piece in plain - _own(ranges) - _others(ranges):
+    cut_out = ByteRangeSet((a, b) for a, b, name in ranges if name in _CUT_OUT)
+    for piece in plain - cut_out - _others(ranges):
         hit = list(ByteRangeSet([piece]) & cut)
         if len(hit) > 1:
             yield Span(hit[0][0], hit[-1][1])

@@ -176,6 +176,15 @@ def test_what_lies_between_deposits_is_one_entry_for_the_capture_kernel():
     assert not dumped_by_tools(ours).pages_touched() & pages
 
 
+def test_no_range_goes_over_what_kexec_tools_cut_out():
+    """What they leave behind it they call RAM, and RAM is dumped."""
+    text = IOMEM.replace("10001000", "  0e000000-0fffffff : GART\n10001000", 1)
+    pages = ExtentSet([(0x4000, 0x4001), (0xD800, 0xD801), (0x1_1000, 0x1_1001)])
+    ours = named_ranges(iomem_without(text, pages))
+    wide = {(a, b) for a, b, name in ours if name == "Reserved" and b - a > PAGE}
+    assert wide == {(0x9_F000, MIB)}
+
+
 def test_what_acpi_has_between_deposits_stays_an_entry_of_its_own():
     text = IOMEM.replace("1bf20000", "").replace(
         "fec00000", "1bf20000-1fffffff : System RAM\nfec00000"

@@ -48,8 +48,15 @@ __all__ = (
 )
 
 
+_NO_PAGES = ExtentSet()
+
+
 def _empty() -> NDArray[Any]:
     return np.empty(0, E820_DTYPE)
+
+
+def _no_pages() -> ExtentSet:
+    return _NO_PAGES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +137,7 @@ class BootInput:
     cmdline_range: Span | None = None
     boot_params_range: Span | None = None
     kho_scratch: tuple[Span, ...] = ()
-    kho_preserved: ExtentSet = field(default_factory=ExtentSet)
+    kho_preserved: ExtentSet = field(default_factory=_no_pages)
     kho_compatible: str = ""
     memory_devices: MemoryDevices | None = None
     efi: EfiMemmap | None = None

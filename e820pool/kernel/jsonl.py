@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from e820pool.abi.e820 import (
     E820_MAX_ENTRIES_ZEROPAGE,
     E820_TYPE_RAM,
     E820_TYPE_RESERVED_KERN,
 )
+from e820pool.documents import Row as CheckedRow
 from e820pool.errors import E820PoolError, InputError
 from e820pool.extents import Span
 from e820pool.kernel.boot_input import BootInput, SetupDataSpan
@@ -40,7 +43,6 @@ MAX_LINE_CHARS = 64 << 20
 """Characters of one line at most: a record is held in memory whole."""
 
 _U64_MAX = (1 << 64) - 1
-_U32_MAX = (1 << 32) - 1
 _SHOWN = 60
 
 
@@ -119,7 +121,7 @@ def _answer(boot: EarlyBoot) -> dict[str, Any]:
         "bios_map": _printed(boot.bios_map, as_usable),
         "extended_map": _printed(boot.extended_map, as_usable),
         "user_map": _printed(boot.user_map, as_usable),
-        "memory": [(span.start, span.size) for span in boot.memory],
+        "memory": [(start, end - start) for start, end in boot.memory],
         "dropped": boot.all_dropped(),
         "fatal": boot.end.words if boot.end else None,
     }
@@ -128,7 +130,7 @@ def _answer(boot: EarlyBoot) -> dict[str, Any]:
 def _printed(rows: Sequence[Row] | None, as_usable: bool) -> Sequence[Row] | None:
     if not rows or not as_usable:
         return rows
-    if all(kind != E820_TYPE_RESERVED_KERN for _, _, kind in rows):
+    if E820_TYPE_RESERVED_KERN not in [kind for _, _, kind in rows]:
         return rows
     return [
         (a, s, E820_TYPE_RAM if kind == E820_TYPE_RESERVED_KERN else kind)
@@ -146,14 +148,24 @@ def record_of_line(line: bytes | str) -> dict[str, Any]:
         raise InputError(
             f"line of {len(line):#x} characters is over the limit {MAX_LINE_CHARS:#x}"
         )
-    try:
-        text = line if isinstance(line, str) else line.decode()
-        record = _DECODER.decode(text)
-    except (ValueError, RecursionError) as exc:
-        raise InputError(f"not JSON: {_short(str(exc))}") from exc
+    record = _decoded(line)
     if not isinstance(record, dict):
         raise InputError(f"{type(record).__name__} is no record: an object is needed")
     return record
+
+
+# The quick reader refuses what JSON allows, as half of a surrogate pair; the slow one
+# decides then, and says what is wrong.
+def _decoded(line: bytes | str) -> Any:
+    try:
+        return _QUICK_DECODER.decode(line)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        text = line if isinstance(line, str) else line.decode()
+        return _DECODER.decode(text)
+    except (ValueError, RecursionError) as exc:
+        raise InputError(f"not JSON: {_short(str(exc))}") from exc
 
 
 def _no_constant(name: str) -> None:
@@ -161,10 +173,17 @@ def _no_constant(name: str) -> None:
 
 
 def encode_line(answer: Mapping[str, Any]) -> str:
-    """Return an answer as one line, without its newline."""
-    return _ENCODER.encode(answer)
+    """Return an answer as one line of ASCII, without its newline."""
+    try:
+        text = _QUICK_ENCODER.encode(answer).decode()
+    except UnicodeEncodeError:
+        text = ""
+    # The quick writer leaves what is beyond ASCII as it is.
+    return text if text and text.isascii() else _ENCODER.encode(answer)
 
 
+_QUICK_ENCODER = msgspec.json.Encoder()
+_QUICK_DECODER = msgspec.json.Decoder()
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
@@ -201,21 +220,25 @@ def field_of(record: Mapping[str, Any], key: str, kind: type) -> Any:
 
 
 def _rows(rows: list[Any], key: str) -> list[Row]:
-    found: list[Row] = []
-    for row in rows:
-        if isinstance(row, list | tuple) and len(row) == 3:
-            addr, size, kind = row
-            if (
-                type(addr) is type(size) is type(kind) is int
-                and 0 <= addr <= _U64_MAX >= size >= 0 <= kind <= _U32_MAX
-            ):
-                found.append((addr, size, kind))
-                continue
+    found = _converted(rows)
+    if found is None:
+        at = next(at for at, row in enumerate(rows) if _converted([row]) is None)
         raise InputError(
-            f"{key}[{len(found)}] {_short(row)} is not addr, size below 2^64 and type "
+            f"{key}[{at}] {_short(rows[at])} is not addr, size below 2^64 and type "
             "below 2^32"
         )
     return found
+
+
+# All at once, as a look at each number by itself costs more than a kernel's whole boot.
+def _converted(rows: list[Any]) -> list[Row] | None:
+    try:
+        found: list[Row] = msgspec.convert(rows, list[CheckedRow])
+    except msgspec.ValidationError:
+        return None
+    # Limits of 2^63 and more are none that msgspec takes.
+    most = max([addr | size for addr, size, _ in found], default=0)
+    return found if most <= _U64_MAX else None
 
 
 def _range(span: list[Any] | None) -> Span | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -60,6 +61,7 @@ def parse_release(text: str) -> ReleaseKey:
     return 2, 6, update
 
 
+@lru_cache(maxsize=1024)
 def stable_update(text: str) -> int | None:
     """Return the z of X.Y.z, None where the text does not say it.
 

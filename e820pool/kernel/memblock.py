@@ -13,7 +13,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RESERVED_KERN,
     E820_TYPE_SOFT_RESERVED,
 )
-from e820pool.extents import PAGE_SIZE, ByteRangeSet, Span
+from e820pool.extents import PAGE_SIZE, ByteRangeSet, Span, span_of
 from e820pool.kernel.cmdline import options
 from e820pool.kernel.kho import kho_scratch
 from e820pool.kernel.setup_data import node_ranges
@@ -21,7 +21,7 @@ from e820pool.kernel.state import INIT_REGIONS
 from e820pool.kernel.view import BootEnd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from e820pool.kernel.state import EarlyBoot
     from e820pool.kernel.view import Row
@@ -67,27 +67,32 @@ def set_up_memory(boot: EarlyBoot) -> None:
         # Added before the table is read, and whatever the table says.
         ram = [(one.start, one.size, E820_TYPE_RAM) for one in scratch] + ram
     few = INIT_REGIONS - 2 * profile.has("first-mib-marked-scratch")
-    spans = _join_disjoint(ram) if len(ram) <= few else None
+    spans: Sequence[tuple[int, int]] | None = None
+    if len(ram) <= few:
+        spans = _join_disjoint(ram)
     if spans is None:
         spans = _add_one_by_one(boot, ram)
     boot.memory = tuple(whole_pages(spans))
 
 
-def whole_pages(spans: Iterable[Span]) -> Iterator[Span]:
+def whole_pages(spans: Iterable[tuple[int, int]]) -> Iterator[Span]:
     """Yield each span less its partial pages.
 
     memblock_trim_memory(PAGE_SIZE).
     """
-    for start, end in spans:
-        low = (start + _PAGE_MASK) & ~_PAGE_MASK
-        high = end & ~_PAGE_MASK
+    for span in spans:
+        start, end = span
+        if not (start | end) & _PAGE_MASK:
+            yield span_of(span)
+            continue
+        low, high = (start + _PAGE_MASK) & ~_PAGE_MASK, end & ~_PAGE_MASK
         if low < high:
-            yield Span(low, high)
+            yield span_of((low, high))
 
 
 # The common case: in address order, no overlap, and few enough for the array.
-def _join_disjoint(ram: list[Row]) -> list[Span] | None:
-    spans: list[Span] = []
+def _join_disjoint(ram: list[Row]) -> list[tuple[int, int]] | None:
+    spans: list[tuple[int, int]] = []
     last_start, last_end = -1, -1
     for addr, size, _ in ram:
         if addr == last_end:
@@ -96,10 +101,11 @@ def _join_disjoint(ram: list[Row]) -> list[Span] | None:
         if addr < last_end:
             return None
         if last_start >= 0:
-            spans.append(Span(last_start, last_end))
-        last_start, last_end = addr, min(addr + size, _U64_MAX)
+            spans.append((last_start, last_end))
+        last_start, last_end = addr, addr + size
     if last_start >= 0:
-        spans.append(Span(last_start, last_end))
+        # memblock_cap_size(): only the last can reach beyond the last address.
+        spans.append((last_start, min(last_end, _U64_MAX)))
     return spans
 
 

@@ -6,6 +6,7 @@ goes on. Linux 6.1 arch/x86/kernel/e820.c; 3.10 to 7.3 alike.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +65,12 @@ def sanitize_rows(
         capacity: entries that the table holds; ``rows`` are no more than that.
         never_merge: types that this kernel never joins (:class:`Profile`).
     """
-    if len(rows) < _MIN_ENTRIES or _reaches_the_top(rows):
+    if len(rows) < _MIN_ENTRIES:
         return Sanitized(rows=rows, refused=True)
     resolved = _join_disjoint(rows, never_merge)
     if resolved is None:
+        if _reaches_the_top(rows):
+            return Sanitized(rows=rows, refused=True)
         resolved = sweep_rows(rows, never_merge)
     return Sanitized(rows=resolved[:capacity], cut=resolved[capacity:])
 
@@ -99,24 +102,25 @@ def _reaches_the_top(rows: list[Row]) -> bool:
     return max([addr + size for addr, size, _ in rows]) > _U64_MAX
 
 
-# Most tables have no overlap: one pass in address order, None when there is one.
+# Most tables have no overlap: one pass in address order, None where there is one or
+# the last row reaches 2^64.
 def _join_disjoint(rows: list[Row], never_merge: Collection[int]) -> list[Row] | None:
     out: list[Row] = []
-    last_start = last_end = last_type = 0
-    for addr, size, kind in sorted(rows):
+    last_end = last_kind = 0
+    for row in sorted(rows):
+        addr, size, kind = row
         if not size:
             continue
         if addr < last_end:
             return None
-        if addr == last_end and kind == last_type and kind not in never_merge:
-            last_end += size
-            continue
-        if last_type:
-            out.append((last_start, last_end - last_start, last_type))
-        last_start, last_end, last_type = addr, addr + size, kind
-    if last_type:
-        out.append((last_start, last_end - last_start, last_type))
-    return out
+        if kind:
+            if addr == last_end and kind == last_kind and kind not in never_merge:
+                start = out[-1][0]
+                out[-1] = (start, addr + size - start, kind)
+            else:
+                out.append(row)
+        last_end, last_kind = addr + size, kind
+    return out if last_end <= _U64_MAX else None
 
 
 _GONE: Row = (0, 0, 0)
@@ -130,7 +134,16 @@ class Table:
         dropped: rows that did not fit, in the order in which they were lost.
     """
 
-    __slots__ = ("capacity", "dropped", "never_merge", "rows")
+    # rows[_edited:_settled] of the list _resolved are as the last sweep left them.
+    __slots__ = (
+        "_edited",
+        "_resolved",
+        "_settled",
+        "capacity",
+        "dropped",
+        "never_merge",
+        "rows",
+    )
 
     def __init__(self, capacity: int, never_merge: Collection[int] = ()) -> None:
         """Make an empty table for ``capacity`` rows."""
@@ -138,11 +151,16 @@ class Table:
         self.never_merge = never_merge
         self.rows: list[Row] = []
         self.dropped: list[Row] = []
+        self._resolved: list[Row] | None = None
+        self._settled = self._edited = 0
 
     def copy(self) -> Table:
         """Return a table with the same rows that has lost none itself."""
         other = Table(self.capacity, self.never_merge)
         other.rows = self.rows.copy()
+        if self._resolved is self.rows:
+            other._resolved = other.rows
+            other._settled, other._edited = self._settled, self._edited
         return other
 
     def add(self, addr: int, size: int, kind: int) -> None:
@@ -167,12 +185,38 @@ class Table:
 
         e820__update_table().
         """
-        done = sanitize_rows(
-            self.rows, capacity=self.capacity, never_merge=self.never_merge
-        )
-        self.rows = done.rows
-        self.dropped += done.cut
-        return not done.refused
+        rows = self._sweep_of_edits()
+        if rows is None:
+            done = sanitize_rows(
+                self.rows, capacity=self.capacity, never_merge=self.never_merge
+            )
+            if done.refused:
+                return False
+            rows = done.rows + list(done.cut)
+        self.rows = rows[: self.capacity]
+        self.dropped += rows[self.capacity :]
+        self._resolved, self._settled, self._edited = self.rows, len(self.rows), 0
+        return True
+
+    # What the whole sweep would give, where all that was edited since the last one lies
+    # below what was not; None where it does not.
+    def _sweep_of_edits(self) -> list[Row] | None:
+        rows = self.rows
+        if self._resolved is not rows or self._edited >= self._settled:
+            return None
+        edited = rows[: self._edited] + rows[self._settled :]
+        still = rows[self._edited : self._settled]
+        if not edited or max([a + s for a, s, _ in edited]) > still[0][0]:
+            return None
+        below = _join_disjoint(edited, self.never_merge)
+        if below is None:
+            below = sweep_rows(edited, self.never_merge)
+        if below:
+            (addr, size, kind), (start, length, its) = below[-1], still[0]
+            if addr + size == start and kind == its and kind not in self.never_merge:
+                below[-1] = (addr, size + length, kind)
+                still = still[1:]
+        return below + still
 
     def retype(self, addr: int, size: int, old: int, new: int) -> None:
         """Give the parts of ``old`` rows in the range the type ``new``.
@@ -188,16 +232,16 @@ class Table:
             if kind != old:
                 continue
             if first >= addr and row_end <= end:
-                self.rows[at] = (first, length, new)
+                self._replace(at, (first, length, new))
             elif first < addr and row_end > end:
                 self.add(addr, end - addr, new)
                 self.add(end, row_end - end, kind)
-                self.rows[at] = (first, addr - first, kind)
+                self._replace(at, (first, addr - first, kind))
             else:
                 low, high = max(addr, first), min(end, row_end)
                 if low < high:
                     self.add(low, high - low, new)
-                    self.rows[at] = _without(row, low, high)
+                    self._replace(at, _without(row, low, high))
 
     def remove(self, addr: int, size: int, old: int | None) -> None:
         """Take the range out of all rows, or of ``old`` rows only.
@@ -211,21 +255,32 @@ class Table:
             if old is not None and kind != old:
                 continue
             if first >= addr and row_end <= end:
-                self.rows[at] = _GONE
+                self._replace(at, _GONE)
             elif first < addr and row_end > end:
                 self.add(end, row_end - end, kind)
-                self.rows[at] = (first, addr - first, kind)
+                self._replace(at, (first, addr - first, kind))
             else:
                 low, high = max(addr, first), min(end, row_end)
                 if low < high:
-                    self.rows[at] = _without(row, low, high)
+                    self._replace(at, _without(row, low, high))
+
+    def _replace(self, at: int, row: Row) -> None:
+        self.rows[at] = row
+        self._edited = max(self._edited, min(at + 1, self._settled))
 
     # The kernel walks the growing table; what is appended on the way lies outside
-    # of the range or has another type. A row that wraps ends below its start.
+    # of the range or has another type. A row that wraps ends below its start. Rows
+    # that a sweep left are in order, and none of them wraps.
     def _touching(self, addr: int, end: int) -> list[int]:
+        rows = self.rows
+        places: Sequence[int] = range(len(rows))
+        if self._resolved is rows and self._edited < self._settled:
+            beyond = bisect_left(rows, (end + 1,), self._edited, self._settled)
+            places = [*range(beyond), *range(self._settled, len(rows))]
         return [
             at
-            for at, (first, size, _) in enumerate(self.rows)
+            for at in places
+            for first, size, _ in (rows[at],)
             if (first <= end and first + size >= addr) or first + size > _U64_MAX
         ]
 

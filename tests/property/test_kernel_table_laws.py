@@ -95,3 +95,50 @@ def test_with_room_a_changed_type_moves(given_rows, start, size):
     moved = painted(given_rows, 1) & set(range(start, start + size))
     assert painted(made.rows, 1) == painted(given_rows, 1) - moved
     assert painted(made.rows, 2) == painted(given_rows, 2) | moved
+
+
+kinds_kept_apart = st.sampled_from([(), (2,), (1, 3)])
+edits = st.lists(
+    st.tuples(
+        st.sampled_from(["retype", "remove", "remove all", "add", "sweep"]),
+        small | near_top,
+        small | near_top,
+    ),
+    min_size=2,
+    max_size=8,
+)
+
+
+def edit(table, how, start, size):
+    match how:
+        case "retype":
+            table.retype(start, size, 1, 2)
+        case "remove":
+            table.remove(start, size, 1)
+        case "remove all":
+            table.remove(start, size, None)
+        case "add":
+            table.add(start, size, 3)
+        case "sweep":
+            return table.sanitize()
+    return None
+
+
+def table_of(rows, capacity, never_merge):
+    made = Table(capacity, never_merge)
+    made.add_all(rows)
+    return made
+
+
+@given(rows | low_rows, edits, st.integers(0, 4), kinds_kept_apart)
+def test_a_sweep_after_a_sweep_is_a_sweep_of_all(given_rows, steps, spare, apart):
+    capacity = len(given_rows) + spare
+    made = table_of(given_rows, capacity, apart)
+    made.sanitize()
+    # A table that was never swept has no part that needs no look.
+    for step in [*steps, ("sweep", 0, 0)]:
+        fresh = table_of(made.rows, capacity, apart)
+        before = len(made.dropped)
+        assert edit(made, *step) == edit(fresh, *step)
+        assert made.rows == fresh.rows
+        assert made.dropped[before:] == fresh.dropped

@@ -69,7 +69,7 @@ def _changed(
     for value in values or (not was,):
         if value != was:
             profile = assuming(case.profile, option, value)
-            other = checks.verdict(profile)
+            other = checks.verdict(profile, like=case.profile)
             if other.verdict != verdict.verdict:
                 return _finding(case.profile, option, value, verdict, other)
     return None

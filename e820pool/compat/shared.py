@@ -8,7 +8,8 @@ has the same result: most of what 5.10 and 6.1 make of a handoff is the same.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from e820pool.compat.check import GROUPS
@@ -29,11 +30,15 @@ if TYPE_CHECKING:
 
     _Group = Callable[[Situation], Iterator[Finding]]
     _Ask = Callable[["_Question"], None]
+    # Who is asked: profile, view or situation; each has answers of its own.
+    _Answers = Mapping[str, Mapping["_Question", Hashable]]
 
 __all__ = ("SharedChecks",)
 
 _T = TypeVar("_T")
 _Question = tuple[str, str]
+# Kinds of questions about a profile's options, and not about its behaviours.
+_OPTIONS = ("holds", "config", "profile")
 
 
 class SharedChecks:
@@ -41,57 +46,121 @@ class SharedChecks:
 
     def __init__(self, deposits: ExtentSet, given: BootInput) -> None:
         self._deposits, self._given = deposits, given
-        self._views: _Shared[KernelView] = _Shared()
-        self._cases: dict[int, _Shared[Situation]] = {}
+        self._parts: dict[tuple[str, Hashable], _Shared[Any]] = {}
         self._groups: list[_Shared[tuple[Finding, ...]]] = [_Shared() for _ in GROUPS]
         # The values of views by number, so that each is compared once.
         self._numbers: dict[Hashable, int] = {}
-        self._fields: dict[tuple[int, str], int] = {}
+        self._fields: dict[int, _FieldAnswers] = {}
+        self._judged: dict[Profile, _Judged] = {}
 
-    def verdict(self, profile: Profile) -> Verdict:
-        """Return what :func:`e820pool.compat.check.check_input` does."""
-        view = self._views.of(
-            lambda question: _answer(profile, question),
-            lambda ask: predict_input(self._given, _asking(profile, ask)),
-        )
-        found = [finding for part in self._findings(profile, view) for finding in part]
-        return verdict_of(profile.release, found, replace(view, kernel=profile.release))
+    def verdict(self, profile: Profile, like: Profile | None = None) -> Verdict:
+        """Return what :func:`e820pool.compat.check.check_input` does.
 
-    def _findings(
-        self, profile: Profile, view: KernelView
-    ) -> Iterator[tuple[Finding, ...]]:
-        case = self._cases.setdefault(id(view), _Shared()).of(
-            lambda question: _answer(profile, question),
-            lambda ask: situation_of(
-                self._deposits, view, self._given, _asking(profile, ask)
-            ),
-        )
+        Args:
+            profile: of the kernel.
+            like: of a kernel that was judged before and shows the same behaviours: what
+                rests on no option that differs is taken from there.
+        """
+        judged = self._judged.get(profile)
+        if judged is None:
+            base = self._judged.get(like) if like is not None else None
+            judged = self._judge(profile, base)
+            self._judged[profile] = judged
+        return judged.verdict
 
-        def answer(question: _Question) -> Hashable:
-            kind, name = question
-            if kind == "view":
-                return self._number(view, name)
-            # Pages and tables are what the view's own values and the profile make them.
-            return (
-                self._number(case, name)
-                if kind == "case"
-                else _answer(profile, question)
+    def _judge(self, profile: Profile, base: _Judged | None) -> _Judged:
+        mine = _profile_answers(profile)
+        if base is not None and base.seen.holds_for(mine, base.mine):
+            seen, view = base.seen, base.verdict.view
+        else:
+            base = None
+            seen = self._seen(profile)
+            view = replace(seen.view, kernel=profile.release)
+        # Pages and tables are what the view's own values and the profile make them.
+        answers = {
+            **mine,
+            "view": self._answers_of(seen.view),
+            "case": self._answers_of(seen.case),
+        }
+        parts = []
+        for at, group in enumerate(GROUPS):
+            part = base.parts[at] if base is not None else None
+            if base is None or part is None or not part.holds_for(mine, base.mine):
+
+                def found(ask: _Ask, group: _Group = group) -> tuple[Finding, ...]:
+                    asked = _AskedCase(seen.case, seen.view, profile, ask)
+                    return tuple(group(cast("Situation", asked)))
+
+                part = self._groups[at].of(answers, found)
+            parts.append(part)
+        findings = [finding for part in parts for finding in part.result]
+        verdict = verdict_of(profile.release, findings, view)
+        return _Judged(mine=mine, seen=seen, parts=parts, verdict=verdict)
+
+    def _seen(self, profile: Profile) -> _Seen:
+        asked: set[_Question] = set()
+
+        def take(
+            part: str,
+            of: Hashable,
+            make: Callable[[Profile], _T],
+            profile: Profile,
+            /,
+        ) -> _T:
+            shared = self._parts.get((part, of))
+            if shared is None:
+                shared = self._parts[part, of] = _Shared()
+            done: _Done[_T] = shared.of(
+                _profile_answers(profile), lambda ask: make(_asking(profile, ask))
             )
+            asked.update(done.options)
+            return done.result
 
-        for group, shared in zip(GROUPS, self._groups, strict=True):
+        view = predict_input(self._given, profile, take)
 
-            def found(ask: _Ask, group: _Group = group) -> tuple[Finding, ...]:
-                asked = _AskedCase(case, view, profile, ask)
-                return tuple(group(cast("Situation", asked)))
+        def situation(asking: Profile) -> Situation:
+            return situation_of(self._deposits, view, self._given, asking)
 
-            yield shared.of(answer, found)
+        case = take("situation", id(view), situation, profile)
+        return _Seen(view=view, case=case, options=tuple(asked))
 
-    def _number(self, whole: KernelView | Situation, name: str) -> int:
-        key = (id(whole), name)
-        if key not in self._fields:
-            value = (name, getattr(whole, name))
-            self._fields[key] = self._numbers.setdefault(value, len(self._numbers))
-        return self._fields[key]
+    def _answers_of(self, whole: KernelView | Situation) -> _FieldAnswers:
+        found = self._fields.get(id(whole))
+        if found is None:
+            found = self._fields[id(whole)] = _FieldAnswers(whole, self._numbers)
+        return found
+
+
+class _OfOptions:
+    # What was made by asking a profile; ``options`` are those questions that kernels
+    # with the same behaviours may answer otherwise.
+    options: tuple[_Question, ...]
+
+    def holds_for(self, mine: _Answers, theirs: _Answers) -> bool:
+        one, other = mine["config"], theirs["config"]
+        return all(one[question] == other[question] for question in self.options)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Seen(_OfOptions):
+    view: KernelView
+    case: Situation
+    options: tuple[_Question, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Done(_OfOptions, Generic[_T]):
+    result: _T
+    options: tuple[_Question, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Judged:
+    # A kernel's verdict, and what it was made from.
+    mine: _Answers
+    seen: _Seen
+    parts: list[_Done[tuple[Finding, ...]]]
+    verdict: Verdict
 
 
 class _Shared(Generic[_T]):
@@ -99,46 +168,84 @@ class _Shared(Generic[_T]):
     # asks next, which follows from the answers so far, with a branch for each answer.
 
     def __init__(self) -> None:
-        self._tree: dict[Any, Any] = {}
+        self._root: _Node[_T] = _Node()
 
-    def of(
-        self,
-        answer: Callable[[_Question], Hashable],
-        make: Callable[[_Ask], _T],
-    ) -> _T:
-        node = self._tree
-        while "question" in node:
-            branch = node["branches"].get(answer(node["question"]))
-            if branch is None:
-                break
-            node = branch
-        if "result" in node:
-            return cast("_T", node["result"])
+    def of(self, answers: _Answers, make: Callable[[_Ask], _T]) -> _Done[_T]:
+        node: _Node[_T] | None = self._root
+        while node is not None and (question := node.question) is not None:
+            node = node.branches.get(answers[question[0]][question])
+        if node is not None and node.done is not None:
+            return node.done
         asked: dict[_Question, Hashable] = {}
 
         def ask(question: _Question) -> None:
             if question not in asked:
-                asked[question] = answer(question)
+                asked[question] = answers[question[0]][question]
 
         result = make(ask)
-        self._keep(asked, result)
-        return result
+        options = tuple(one for one in asked if one[0] in _OPTIONS)
+        done = self._leaf(asked).done = _Done(result=result, options=options)
+        return done
 
-    def _keep(self, asked: dict[_Question, Hashable], result: _T) -> None:
-        node = self._tree
+    def _leaf(self, asked: dict[_Question, Hashable]) -> _Node[_T]:
+        node = self._root
         for question, given in asked.items():
-            node.setdefault("question", question)
-            node = node.setdefault("branches", {}).setdefault(given, {})
-        node["result"] = result
+            node.question = question
+            node = node.branches.setdefault(given, _Node())
+        return node
 
 
-def _answer(profile: Profile, question: _Question) -> Hashable:
-    kind, name = question
-    if kind == "has":
-        return profile.has(name)
-    if kind == "config":
-        return profile.config.get(name)
-    return cast("Hashable", getattr(profile, name))
+class _Node(Generic[_T]):
+    __slots__ = ("branches", "done", "question")
+
+    def __init__(self) -> None:
+        self.question: _Question | None = None
+        self.branches: dict[Hashable, _Node[_T]] = {}
+        self.done: _Done[_T] | None = None
+
+
+class _ProfileAnswers(dict[_Question, "Hashable"]):
+    # What a profile answers, written down when it is first asked.
+
+    def __init__(self, profile: Profile) -> None:
+        super().__init__()
+        self._profile = profile
+
+    def __missing__(self, question: _Question) -> Hashable:
+        kind, name = question
+        given: Hashable
+        if kind == "has":
+            given = self._profile.has(name)
+        elif kind == "config":
+            given = self._profile.config.get(name)
+        elif kind == "holds":
+            given = self._profile.holds(int(name))
+        else:
+            given = getattr(self._profile, name)
+        self[question] = given
+        return given
+
+
+# Profiles outlive the inputs of a fleet.
+@lru_cache(maxsize=1024)
+def _profile_answers(profile: Profile) -> _Answers:
+    return dict.fromkeys(("has", *_OPTIONS), _ProfileAnswers(profile))
+
+
+class _FieldAnswers(dict[_Question, "Hashable"]):
+    # The values of a view or a situation, as numbers: the same number for the same.
+
+    def __init__(
+        self, whole: KernelView | Situation, numbers: dict[Hashable, int]
+    ) -> None:
+        super().__init__()
+        self._whole, self._numbers = whole, numbers
+
+    def __missing__(self, question: _Question) -> int:
+        value = (question[1], getattr(self._whole, question[1]))
+        number = self._numbers.setdefault(value, len(self._numbers))
+        self[question] = number
+        return number
 
 
 def _asking(profile: Profile, ask: _Ask) -> Profile:
@@ -157,6 +264,10 @@ class _AskedProfile:
     def has(self, behaviour: str) -> bool:
         self._ask(("has", behaviour))
         return self._profile.has(behaviour)
+
+    def holds(self, count: int) -> bool:
+        self._ask(("holds", str(count)))
+        return self._profile.holds(count)
 
     def __getattr__(self, name: str) -> Any:
         self._ask(("profile", name))

@@ -11,7 +11,8 @@ arch/x86/kernel/setup.c of Linux 6.1 unless a behaviour says otherwise):
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from e820pool.kernel.boot_input import boot_input
 from e820pool.kernel.decompressor import kaslr_slots
@@ -41,15 +42,18 @@ from e820pool.kernel.view import KernelView
 from e820pool.kernel.zero_page import after_sentinel, read_extended, read_zero_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from e820pool.handoff.model import Handoff
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
+    from e820pool.kernel.view import BootEnd, KaslrSlots
 
     Step = Callable[[EarlyBoot], None]
 
-__all__ = ("predict", "predict_input", "run_early_boot")
+__all__ = ("Take", "predict", "predict_input", "run_early_boot")
+
+_T = TypeVar("_T")
 
 _STEPS: tuple[Step, ...] = (
     read_zero_page,
@@ -108,22 +112,93 @@ def predict(handoff: Handoff, profile: Profile) -> KernelView:
     return predict_input(boot_input(handoff), profile)
 
 
-def predict_input(inp: BootInput, profile: Profile) -> KernelView:
+class Take(Protocol):
+    """How a part of a prediction is taken: anew, or as it was for another kernel."""
+
+    def __call__(
+        self,
+        part: str,
+        of: Hashable,
+        make: Callable[[Profile], _T],
+        profile: Profile,
+        /,
+    ) -> _T:
+        """Return what ``make`` gives for the profile.
+
+        Args:
+            part: the name of the part.
+            of: what it is made from, beside the profile.
+            make: makes it, the same from the same.
+            profile: of the kernel.
+        """
+
+
+def _take(
+    _part: str, _of: Hashable, make: Callable[[Profile], _T], profile: Profile, /
+) -> _T:
+    return make(profile)
+
+
+def predict_input(inp: BootInput, profile: Profile, take: Take = _take) -> KernelView:
     """Return what a kernel with this profile makes of what it reads.
 
     Where physical KASLR is off and nothing else is said, the image is taken to
     fill its load window.
+
+    Args:
+        inp: what the kernel reads.
+        profile: how it reads.
+        take: takes each part; it may know the part from another kernel, and gives the
+            same object then.
     """
-    inp = after_sentinel(inp, profile)
-    slots = kaslr_slots(inp, profile) if inp.load_window is not None else None
+    inp = take("sentinel", 0, partial(after_sentinel, inp), profile)
+    slots = None
+    if inp.load_window is not None:
+        slots = take("kaslr", id(inp), partial(kaslr_slots, inp), profile)
     stays = slots is not None and slots.known and not slots.enabled
     if inp.kernel_range is None and stays:
         inp = replace(inp, kernel_range=inp.load_window)
-    boot = run_early_boot(EarlyBoot.of(inp, profile))
-    if boot.end is None:
-        for look in _LATER:
-            look(boot)
-    exported, end = firmware_rows(boot), boot.end or boot.later_end
+    reads = (id(inp.table), inp.cmdline_range, inp.kernel_range)
+    boot = take("early boot", reads, partial(_booted, inp), profile)
+    boot = take("state", boot.state(), lambda _: boot, profile)
+    core = take("core", boot.core(), lambda _: boot, profile)
+    warnings, end = list(boot.warnings), boot.end
+    for look in _LATER if boot.end is None else ():
+        start = boot if look is register_firmware_map else core
+        step = partial(_looked, look, start)
+        warned, found = take(look.__name__, id(start), step, profile)
+        warnings += (word for word in warned if word not in warnings)
+        end = end or found
+    known = (id(boot), id(slots), tuple(warnings), end)
+    make = partial(_view, boot, slots, tuple(warnings), end)
+    return take("view", known, make, profile)
+
+
+# Whatever its table holds, a kernel in which it never was full does the same.
+def _booted(inp: BootInput, profile: Profile) -> EarlyBoot:
+    roomy = run_early_boot(EarlyBoot.of(inp, profile, has_limit=False))
+    if profile.holds(roomy.most_rows()):
+        return roomy
+    return run_early_boot(EarlyBoot.of(inp, profile))
+
+
+# What one step warns of, and the end that it finds; the state is left as it was.
+def _looked(
+    look: Step, boot: EarlyBoot, profile: Profile
+) -> tuple[tuple[str, ...], BootEnd | None]:
+    seen = replace(boot, profile=profile, warnings=[], later_end=None)
+    look(seen)
+    return tuple(seen.warnings), seen.later_end
+
+
+def _view(
+    boot: EarlyBoot,
+    slots: KaslrSlots | None,
+    warnings: tuple[str, ...],
+    end: BootEnd | None,
+    profile: Profile,
+) -> KernelView:
+    exported = firmware_rows(boot, profile)
     return KernelView(
         kernel=profile.release,
         map_source=boot.map_source,
@@ -136,11 +211,11 @@ def predict_input(inp: BootInput, profile: Profile) -> KernelView:
         firmware_map=None if exported is None else tuple(exported),
         kexec_map=tuple(boot.kexec.rows),
         dropped=boot.all_dropped(),
-        warnings=tuple(boot.warnings),
+        warnings=warnings,
         fatal=end.words if end else None,
         end=end,
-        kernel_range=inp.kernel_range,
-        load_window=inp.load_window,
+        kernel_range=boot.inp.kernel_range,
+        load_window=boot.inp.load_window,
         kaslr=slots,
     )
 

@@ -23,6 +23,7 @@ from e820pool.kernel.view import BootEnd
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from e820pool.kernel.profiles import Profile
     from e820pool.kernel.state import EarlyBoot
     from e820pool.kernel.view import Row
 
@@ -320,21 +321,23 @@ def find_freed_array(boot: EarlyBoot) -> None:
     mm/memblock.c memblock_discard(), memblock_isolate_range(); 6.17 to 7.3 alike.
     """
     profile = boot.profile
-    config = profile.config
-    walks = config["NUMA"] and config["MEMORY_HOTPLUG"]
-    if not profile.has("regions-read-after-free") or not walks:
-        return
-    if config["ARCH_KEEP_MEMBLOCK"]:
+    if not profile.has("regions-read-after-free"):
         return
     run = _run_of_late_array(boot)
-    if run is None and boot.array_room is None:
+    if (run is None and boot.array_room is None) or not _walks_freed(profile):
         return
-    default = bool(config["INIT_ON_FREE_DEFAULT_ON"])
+    default = bool(profile.config["INIT_ON_FREE_DEFAULT_ON"])
     taken = run is not None and run < SHORT_RUN
     if clears_freed_pages(boot.inp.cmdline, default=default) or (
         taken and profile.has("freed-pages-taken-first")
     ):
         boot.end_later(FREED_ARRAY)
+
+
+def _walks_freed(profile: Profile) -> bool:
+    config = profile.config
+    walks = config["NUMA"] and config["MEMORY_HOTPLUG"]
+    return bool(walks and not config["ARCH_KEEP_MEMBLOCK"])
 
 
 def clears_freed_pages(cmdline: str, *, default: bool) -> bool:

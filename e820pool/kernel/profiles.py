@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from e820pool.kernel.kernel_data import Behaviour, ConfigValue, Distribution
 
 __all__ = (
+    "UNBOUNDED",
     "ConfigFrom",
     "Profile",
     "all_behaviours",
@@ -50,8 +51,8 @@ _PLACES = (
 # (E820_X_MAX, since 4.12 E820_MAX_ENTRIES; arch/x86/include/asm/e820/types.h).
 _BASE_ENTRIES = 128
 _ENTRIES_A_NODE = 3
-# More than any table that can be read has.
-_UNBOUNDED = 1 << 32
+UNBOUNDED = 1 << 32
+"""More entries than any table that can be read has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,10 @@ class Profile:
     def has(self, behaviour: str) -> bool:
         """Return whether this kernel shows the behaviour."""
         return behaviour in self.behaviours
+
+    def holds(self, count: int) -> bool:
+        """Return whether the kernel's own e820 table holds so many entries."""
+        return count <= self.capacity
 
     @property
     def is_modelled(self) -> bool:
@@ -224,7 +229,7 @@ def _validate_known(data: KernelData, release: str, key: ReleaseKey) -> NamedRel
 
 def _capacity(held: frozenset[str], config: Mapping[str, ConfigValue]) -> int:
     if "full-table-drops-entries" not in held:
-        return _UNBOUNDED
+        return UNBOUNDED
     if "table-grows-only-with-efi" in held and not config["EFI"]:
         return _BASE_ENTRIES
     shift = config["NODES_SHIFT"] if config["NUMA"] else 0

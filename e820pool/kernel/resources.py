@@ -43,14 +43,14 @@ ENDS_AT_2_64 = BootEnd(
 _U64_MAX = (1 << 64) - 1
 
 
-def firmware_rows(boot: EarlyBoot) -> list[Row] | None:
+def firmware_rows(boot: EarlyBoot, profile: Profile) -> list[Row] | None:
     """Return the rows that /sys/firmware/memmap shows, None without it.
 
     Linux 6.1 arch/x86/kernel/e820.c e820__reserve_resources().
     """
-    if not boot.profile.config["FIRMWARE_MEMMAP"]:
+    if not profile.config["FIRMWARE_MEMMAP"]:
         return None
-    by_kexec = boot.profile.has("firmware-memmap-shows-kexec-table")
+    by_kexec = profile.has("firmware-memmap-shows-kexec-table")
     return (boot.kexec if by_kexec else boot.firmware).rows
 
 
@@ -60,7 +60,7 @@ def register_firmware_map(boot: EarlyBoot) -> None:
     That is long after memory was set up. Linux 6.1 drivers/firmware/memmap.c
     firmware_map_add_entry().
     """
-    rows = firmware_rows(boot) or ()
+    rows = firmware_rows(boot, boot.profile) or ()
     reaches = max([addr + size for addr, size, _ in rows], default=0) > _U64_MAX
     if reaches and boot.profile.has("firmware-map-bug-at-2-64"):
         boot.end_later(ENDS_AT_2_64)

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.kernel.cmdline import line_that_counts
+from e820pool.kernel.profiles import UNBOUNDED
 from e820pool.kernel.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import BootEnd, MapSource, Row
@@ -63,10 +66,20 @@ class EarlyBoot:
     later_end: BootEnd | None = None
 
     @classmethod
-    def of(cls, inp: BootInput, profile: Profile) -> EarlyBoot:
-        """Return the state before the zero page is read."""
+    def of(
+        cls, inp: BootInput, profile: Profile, *, has_limit: bool = True
+    ) -> EarlyBoot:
+        """Return the state before the zero page is read.
+
+        Args:
+            inp: what the kernel reads.
+            profile: how it reads.
+            has_limit: False gives its tables room for whatever comes.
+        """
         extended = [entries.tolist() for entries in inp.ext]
-        return cls.of_rows(inp, profile, inp.table.tolist(), extended)
+        return cls.of_rows(
+            inp, profile, inp.table.tolist(), extended, has_limit=has_limit
+        )
 
     @classmethod
     def of_rows(
@@ -75,13 +88,16 @@ class EarlyBoot:
         profile: Profile,
         given: list[Row],
         extended: list[list[Row]],
+        *,
+        has_limit: bool = True,
     ) -> EarlyBoot:
         """Return the same state where the entries are rows already.
 
         ``inp`` has the rest; its own entries are not looked at, and its command line
         becomes the one that this kernel goes by.
         """
-        table = Table(profile.capacity, profile.never_merge)
+        capacity = profile.capacity if has_limit else UNBOUNDED
+        table = Table(capacity, profile.never_merge)
         line = line_that_counts(inp.cmdline, profile)
         if line != inp.cmdline:
             inp = replace(inp, cmdline=line)
@@ -98,6 +114,24 @@ class EarlyBoot:
     def all_dropped(self) -> tuple[Row, ...]:
         """Return every row that was refused, or lost for lack of room."""
         return (*self.dropped, *self.table.dropped, *self.lost)
+
+    def most_rows(self) -> int:
+        """Return how many rows a table of it had at most, or would have had."""
+        return max(table.most for table in (self.table, self.firmware, self.kexec))
+
+    def core(self) -> Hashable:
+        """Return what later steps start from, but for the maps that are passed on."""
+        inp, arrays = self.inp, (self.array_room, self.array_slots)
+        line = (inp.kernel_range, inp.initrd, inp.cmdline)
+        user = (self.user_map is None, self.end)
+        return (tuple(self.table.rows), self.memory, arrays, line, user)
+
+    def state(self) -> Hashable:
+        """Return all that it holds: the same for the same state."""
+        maps = (self.bios_map, self.extended_map, self.setup_data_map, self.user_map)
+        passed_on = tuple(self.firmware.rows), tuple(self.kexec.rows)
+        words = (self.map_source, tuple(self.warnings), self.user_defined)
+        return (self.core(), maps, passed_on, words, self.all_dropped())
 
     def memory_bytes(self) -> ByteRangeSet:
         """Return memblock.memory as a set of bytes."""

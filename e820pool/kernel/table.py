@@ -132,6 +132,7 @@ class Table:
     Attributes:
         rows: ``(addr, size, type)``; unsorted and overlapping until sanitised.
         dropped: rows that did not fit, in the order in which they were lost.
+        most: how many rows there were at any time, those that did not fit included.
     """
 
     # rows[_edited:_settled] of the list _resolved are as the last sweep left them.
@@ -141,6 +142,7 @@ class Table:
         "_settled",
         "capacity",
         "dropped",
+        "most",
         "never_merge",
         "rows",
     )
@@ -152,12 +154,12 @@ class Table:
         self.rows: list[Row] = []
         self.dropped: list[Row] = []
         self._resolved: list[Row] | None = None
-        self._settled = self._edited = 0
+        self._settled = self._edited = self.most = 0
 
     def copy(self) -> Table:
         """Return a table with the same rows that has lost none itself."""
         other = Table(self.capacity, self.never_merge)
-        other.rows = self.rows.copy()
+        other.rows, other.most = self.rows.copy(), self.most
         if self._resolved is self.rows:
             other._resolved = other.rows
             other._settled, other._edited = self._settled, self._edited
@@ -168,6 +170,7 @@ class Table:
 
         __e820__range_add().
         """
+        self.most = max(self.most, len(self.rows) + 1)
         if len(self.rows) < self.capacity:
             self.rows.append((addr, size, kind))
         else:
@@ -176,6 +179,7 @@ class Table:
     def add_all(self, rows: Iterable[Row]) -> None:
         """Append rows in order; those that do not fit are dropped."""
         rows = list(rows)
+        self.most = max(self.most, len(self.rows) + len(rows))
         room = self.capacity - len(self.rows)
         self.rows += rows[:room]
         self.dropped += rows[room:]
@@ -193,6 +197,7 @@ class Table:
             if done.refused:
                 return False
             rows = done.rows + list(done.cut)
+        self.most = max(self.most, len(rows))
         self.rows = rows[: self.capacity]
         self.dropped += rows[self.capacity :]
         self._resolved, self._settled, self._edited = self.rows, len(self.rows), 0

@@ -7,8 +7,9 @@ from e820pool.compat import check_input, judge_each, shared
 from e820pool.compat.shared import SharedChecks
 from e820pool.deposits import DepositLedger
 from e820pool.handoff.build import build_handoff
+from e820pool.kernel import early_boot
 from e820pool.kernel.boot_input import boot_input
-from e820pool.kernel.profiles import known_releases, profile_for
+from e820pool.kernel.profiles import assuming, known_releases, profile_for
 from e820pool.memory_map import MemoryMap
 from e820pool.strategies import handoffs
 
@@ -31,6 +32,36 @@ def test_what_kernels_share_is_what_each_makes_of_it_itself(handoff, order):
         assert checks.verdict(profile) == check_input(deposits, reads, profile)
 
 
+OPTIONS = {
+    "NODES_SHIFT": [0, 6, 10],
+    "NUMA": [False, True],
+    "EFI": [False, True],
+    "MEMORY_HOTPLUG": [False, True],
+    "ARCH_KEEP_MEMBLOCK": [False, True],
+    "INIT_ON_FREE_DEFAULT_ON": [False, True],
+    "RANDOMIZE_BASE": [False, True],
+    "KEXEC_HANDOVER": [False, True],
+    "FIRMWARE_MEMMAP": [False, True],
+    "ACPI_HOTPLUG_MEMORY": [False, True],
+    "CMDLINE": ["mem=64M"],
+}
+
+
+@settings(max_examples=50)
+@given(handoff=handoffs(), order=st.permutations(PROFILES))
+def test_a_kernel_with_another_option_is_judged_as_if_it_were_alone(handoff, order):
+    reads = boot_input(handoff)
+    deposits = handoff.ledger.extents
+    checks = SharedChecks(deposits, reads)
+    for profile in order[:5]:
+        checks.verdict(profile)
+        for option, values in OPTIONS.items():
+            for value in values:
+                other = assuming(profile, option, value)
+                made = checks.verdict(other, like=profile)
+                assert made == check_input(deposits, reads, other), (option, value)
+
+
 # Each example judges with all kernels twice.
 @settings(max_examples=20)
 @given(handoff=handoffs(), order=st.permutations(PROFILES))
@@ -42,6 +73,22 @@ def test_the_order_of_the_kernels_changes_no_verdict(handoff, order):
     }
     for profile, verdict in zip(order, judge_each(handoff, order), strict=True):
         assert verdict == alone[id(profile)]
+
+
+def test_most_steps_of_many_kernels_are_taken_once(monkeypatch):
+    taken = []
+    plain = early_boot.run_early_boot
+
+    def counted(boot):
+        taken.append(boot.profile)
+        return plain(boot)
+
+    monkeypatch.setattr(early_boot, "run_early_boot", counted)
+    machine = MemoryMap.of([(0, 0x9F000, 1), (1 << 20, 2047 << 20, 1)])
+    handoff = build_handoff(machine, DepositLedger.of_ranges(["1G+2M", "1100M+2M"]))
+    profiles = [profile_for(release) for release in known_releases()]
+    assert len(list(judge_each(handoff, profiles))) == len(profiles)
+    assert 2 < len(taken) <= len(profiles) / 2
 
 
 def test_most_findings_of_many_kernels_are_worked_out_once(monkeypatch):

@@ -103,4 +103,7 @@ if __name__ == "__main__":
     else:
         given = sys.argv[1:] or [os.environ.get("FUZZ_SECONDS", "3600")]
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        sys.exit(main(int(given[0]), given[1:]))
+        try:
+            sys.exit(main(int(given[0]), given[1:]))
+        except KeyboardInterrupt:
+            sys.exit("stopped; what was found is kept")

@@ -165,9 +165,15 @@ def run_pairs(
         args: with what :func:`add_lab_options` adds.
         console: where progress goes.
         seen: the progress that these boots are part of; None shows their own.
+
+    Raises:
+        InputError: a file of that name is there, and no boot was kept beside it.
     """
     from e820pool.lab.several import boot_pairs  # noqa: PLC0415  numpy
 
+    if args.keep is not None:
+        for name in folders:
+            _validate_keepable(Path(args.keep) / name)
     shown = boot_progress(len(pairs), console) if seen is None else nullcontext(seen)
     jobs = getattr(args, "jobs", None) or 1
     options = boot_options(args)
@@ -190,6 +196,19 @@ def _keep(outcome: Outcome, folder: Path | None, console: Console) -> None:
     # The console of a lost machine is all there is of it: kept in any case.
     if folder is not None or (outcome.failure is not None and _logs(outcome)[0]):
         _write(outcome, folder, console)
+
+
+_ALWAYS_KEPT = ("console.log", "report.txt")
+
+
+# What is written over is a boot that was kept before, and nothing else.
+def _validate_keepable(folder: Path) -> None:
+    there = [name for name in (*_ALWAYS_KEPT, "view.json") if (folder / name).exists()]
+    if there and not set(_ALWAYS_KEPT) <= set(there):
+        raise InputError(
+            f"--keep: {str(folder / there[0])!r} is there and not of a boot that was "
+            "kept: name another folder"
+        )
 
 
 def keep_unsafe(

@@ -224,10 +224,14 @@ def _built(
         for patch in request.patches:
             tell(f"patch {patch.number}: {patch.subject}")
             apply_patch(patch, tree)
-        tell("configuring")
-        configured = configure(tree, out, request.config)
-        nr_steps = _make(tree, out, request.jobs, tell)
-        image = (out / "arch/x86/boot/bzImage").read_bytes()
+        try:
+            tell("configuring")
+            configured = configure(tree, out, request.config)
+            nr_steps = _make(tree, out, request.jobs, tell)
+            image = (out / "arch/x86/boot/bzImage").read_bytes()
+        finally:
+            # On a busy disk that takes minutes, also of a build that was stopped.
+            tell("removing the source tree")
     record = {
         "key": key,
         "source": source.name,

@@ -270,6 +270,19 @@ def test_a_file_called_like_a_release_is_meant_only_with_its_folder(
     assert "kept/stub.elf" in run("boot", "h", "--kernel", "a,b", *words).out
 
 
+def test_nobodys_file_is_written_over_by_what_a_boot_keeps(run, tmp_path):
+    path = RawHandoff(rows=TABLE, deposits=PAGES).write(tmp_path / "h")
+    image, mine = tmp_path / "vmlinuz", tmp_path / "kept" / "report.txt"
+    image.write_bytes(rawbytes.bzimage())
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    done = run("boot", path, "--kernel", image, "--keep", mine.parent)
+    assert done.code == 3
+    assert f"{str(mine)!r} is there and not of a boot that was kept" in done.err
+    assert [one.name for one in mine.parent.iterdir()] == ["report.txt"]
+    assert mine.read_text() == "mine"
+
+
 def test_a_kernel_without_room_has_no_verdict(run, tmp_path):
     """Where nobody can load it, nobody can say what it would touch."""
     rows = ((0, 0x9F000, 1), (0x100000, 8 * MIB, 1))

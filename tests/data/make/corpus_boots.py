@@ -4,7 +4,7 @@ Run from the root of the repository, with images fetched and QEMU installed:
 
     python tests/data/make/corpus_boots.py run 5.10 6.1 6.12 6.18 7.3
     python tests/data/make/corpus_boots.py run --subset 6.16 7.0 ...
-    python tests/data/make/corpus_boots.py pack
+    python tests/data/make/corpus_boots.py pack [RELEASE ...]
 
 A release that no archive has is looked for as corpus_built.py says.
 
@@ -48,10 +48,10 @@ def main():
     run.add_argument("--case", nargs="*")
     run.add_argument("--again", action="store_true")
     run.add_argument("--jobs", type=int, default=2)
-    commands.add_parser("pack")
+    commands.add_parser("pack").add_argument("releases", nargs="*")
     wanted = parser.parse_args()
     if wanted.command == "pack":
-        pack()
+        pack(wanted.releases)
     else:
         run_all(wanted)
 
@@ -136,8 +136,8 @@ def full(record, release):
     return outcome
 
 
-def pack():
-    found = dict(sorted(images().items(), key=lambda item: numbers(item[0])))
+def pack(releases):
+    found = {r: i for r, i in images().items() if not releases or r in releases}
     done = {release: kept(release) for release in found}
     kernels = {
         release: kernel_record(found[release], records)
@@ -146,7 +146,7 @@ def pack():
     }
     old = corpus_format.read_kernels()
     known = {r: kernels.get(r) or old[r] for r in sorted({*old, *kernels}, key=numbers)}
-    before = outcomes_but(kernels)
+    before = kept_outcomes(old, kernels)
     corpus_format.write_lines("kernels.jsonl", known.values())
     for path in sorted(corpus_format.FOLDER.glob("cases-*.jsonl")):
         lines = []
@@ -157,18 +157,20 @@ def pack():
                 for release, records in done.items()
                 if key in records
             }
-            seen |= before.get(case["id"], {})
+            seen = before.get(case["id"], {}) | seen
             if seen:
                 seen = {release: seen[release] for release in known if release in seen}
                 lines.append(corpus_format.outcome_record(case["id"], seen))
         corpus_format.write_lines(path.name.replace("cases", "outcomes"), lines)
 
 
-# What stays: a release without boots in the cache is one that was booted elsewhere.
-def outcomes_but(releases):
+# What stays: a release without boots in the cache is one that was booted elsewhere, as
+# is a case that the cache lacks of an image that it knows.
+def kept_outcomes(old, kernels):
     found = {}
     for ident, release, outcome in corpus_format.read_outcomes():
-        if release not in releases:
+        new = kernels.get(release)
+        if new is None or new["image_sha256"] == old[release]["image_sha256"]:
             found.setdefault(ident, {})[release] = outcome
     return found
 

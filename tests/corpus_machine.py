@@ -39,7 +39,16 @@ send() {
 echo "mark hello" >&3
 busybox cat /proc/iomem >/part
 send iomem
-(cd /sys/firmware/memmap && busybox grep -r . .) >/part 2>/dev/null
+cd /sys/firmware/memmap && {
+    busybox grep -r . . || {
+        # 2.6.32 cannot list a folder for a libc of today: opendir() wants 2.6.39.
+        n=0
+        while [ -e $n/start ]; do
+            busybox grep . ./$n/start ./$n/end ./$n/type
+            n=$((n + 1))
+        done
+    }
+} >/part 2>/dev/null
 send memmap
 cd /sys/kernel/boot_params/setup_data 2>/dev/null && for node in *; do
     echo "$node $(busybox cat $node/type) $(busybox stat -c %s $node/data)"

@@ -39,7 +39,10 @@ ENDINGS = {
     "BUG in fortified strlen(): the command line has no end": (
         "kernel BUG at lib/string_helpers.c|hung"
     ),
-    "BUG in firmware_map_add_entry": "kernel BUG at drivers/firmware/memmap.c",
+    "BUG in firmware_map_add_entry": (
+        "kernel BUG at drivers/firmware/memmap.c|"
+        "early exception 0x06 in firmware_map_add_entry"
+    ),
     "crash in setup_arch: the kernel image is no memory": (
         "page fault|paging request|exception|hung|reset"
     ),
@@ -57,7 +60,7 @@ ENDINGS["alloc_low_pages: can not alloc memory"] = (
 # Words of the model that a kernel prints, and the other way round.
 PRINTED = {"too-many-entries", "kernel-range-not-ram", "memblock-full", "fallback-map"}
 ADDRESS_BITS = 40
-STARVED_BYTES = 24 << 20
+STARVED_BYTES = 17 << 20
 # e820_device_region(): RESERVED, PMEM, PRAM, SOFT_RESERVED.
 SHARED = (2, 7, 12, 0xEFFF_FFFF)
 # Reserved early by some kernels and late by others; no RAM in any case. Page 0 is
@@ -68,12 +71,16 @@ MAPS = ("bios_map", "extended_map", "setup_data_map", "user_map")
 
 
 @lru_cache(maxsize=64)
-def profile_of(release, config):
-    return profile_for(release, dict(config))
+def profile_of(release, config, version):
+    return profile_for(release, dict(config), version)
 
 
 def profile_of_kernel(kernel):
-    return profile_of(kernel["release"], tuple(sorted(kernel["config"].items())))
+    # Of a kernel that was built, the version is the update: the newest may differ.
+    version = kernel["version"] if kernel.get("built") else ""
+    return profile_of(
+        kernel["release"], tuple(sorted(kernel["config"].items())), version
+    )
 
 
 def handoff_of(case):
@@ -165,9 +172,10 @@ def _ending(view, outcome):
 
 
 # How much more than nothing a kernel needs to get through its start is not modelled:
-# a line that leaves it hardly more than itself.
+# a line that leaves it hardly more than itself. 4.14 takes 10 MiB to know its sections.
 def _starved(view, seen):
     left = sum(span.size for span in view.memory)
+    left -= view.kernel_range.size if view.kernel_range else 0
     return left < STARVED_BYTES and re.search("Failed to allocate|Out of memory", seen)
 
 

@@ -129,6 +129,10 @@ def _beyond_max_pfn(case: _Judged) -> bool:
     return "memory-beyond-max-pfn" in case.view.warnings
 
 
+def _reserved_beyond(case: _Judged) -> bool:
+    return _beyond_max_pfn(case) and case.profile.has("reserved-beyond-max-pfn-kills")
+
+
 def _efi(case: _Judged) -> bool:
     return case.given.efi is not None
 
@@ -181,7 +185,10 @@ _ALTERNATIVES: tuple[tuple[_Alternative, ...], ...] = (
         ("NUMA", (), _capacity_by_numa),
         ("EFI", (), _capacity_by_efi),
     ),
-    (("NUMA", (), _beyond_max_pfn),),
+    (
+        ("NUMA", (), _beyond_max_pfn),
+        ("DEFERRED_STRUCT_PAGE_INIT", (), _reserved_beyond),
+    ),
     (
         ("INIT_ON_FREE_DEFAULT_ON", (), _freed),
         ("MEMORY_HOTPLUG", (), _freed),

@@ -87,7 +87,7 @@ def find_memory_beyond(boot: EarlyBoot) -> None:
     has = boot.profile.has
     kills = (
         has("memory-beyond-max-pfn-kills")
-        or (has("reserved-beyond-max-pfn-kills") and _is_reserved_behind(boot, end))
+        or (_asks_reserved_pages(boot) and _is_reserved_behind(boot, end))
         or (has("memory-above-64-tib-kills") and top > _MAX_PFN_LIMIT << PAGE_SHIFT)
         or (has("section-beyond-max-pfn-kills") and _is_section_behind(boot, end))
     )
@@ -110,8 +110,14 @@ def _is_section_behind(boot: EarlyBoot, addr: int) -> bool:
     return bool(memory & ByteRangeSet([(addr, max(addr, limit))]))
 
 
-# Each reserved page is asked for its node: Linux 4.4 mm/page_alloc.c
-# reserve_bootmem_region().
+# Each reserved page is asked for its node: Linux 4.4, 5.4 mm/page_alloc.c
+# reserve_bootmem_region(), early_page_uninitialised().
+def _asks_reserved_pages(boot: EarlyBoot) -> bool:
+    profile = boot.profile
+    deferred = bool(profile.config["DEFERRED_STRUCT_PAGE_INIT"])
+    return deferred and profile.has("reserved-beyond-max-pfn-kills")
+
+
 def _is_reserved_behind(boot: EarlyBoot, addr: int) -> bool:
     behind = boot.memory_bytes() & ByteRangeSet([(addr, _U64_MASK)])
     return bool(behind & ByteRangeSet(early_reservations(boot)))

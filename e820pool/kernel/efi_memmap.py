@@ -35,8 +35,9 @@ _OTHERS = {
 def add_efi_memmap(boot: EarlyBoot) -> None:
     """Add an EFI memory map to the table, when the kernel does so.
 
-    It does with ``add_efi_memmap`` on the command line, and when conventional
-    memory is special-purpose. A map outside of the handoff adds nothing here.
+    It does with ``add_efi_memmap`` on the command line (4.9 to 4.12 look at it too
+    late), and when conventional memory is special-purpose. A map outside of the
+    handoff adds nothing here.
     Linux 6.1 arch/x86/platform/efi/efi.c do_add_efi_memmap().
     """
     efi = boot.inp.efi
@@ -54,7 +55,9 @@ def add_efi_memmap(boot: EarlyBoot) -> None:
         kind == EFI_CONVENTIONAL and attribute & EFI_MEMORY_SP
         for _, _, kind, attribute in efi.rows
     )
-    if not special and all(o.name != "add_efi_memmap" for o in said):
+    asked = any(o.name == "add_efi_memmap" for o in said)
+    heeds = not boot.profile.has("efi-map-read-before-options")
+    if not special and not (asked and heeds):
         return
     for addr, nr_pages, kind, attribute in efi.rows:
         boot.table.add(

@@ -29,7 +29,10 @@ _PAGE_FAULT = re.compile(r"^CR2: 0x([0-9a-f]{16})$")
 # error() of the decompressor (arch/x86/boot/compressed/error.c): its words, then
 # this line.
 _DECOMPRESSOR = re.compile(r"^ *-- System halted")
-_FUNCTION = re.compile(r"RIP: [0-9a-f]{1,4}:([A-Za-z_][\w]*)")
+# Up to 4.10 the address stands before the name, twice.
+_FUNCTION = re.compile(
+    r"RIP: [0-9a-f]{1,4}:(?:\[<[0-9a-f]{16}>\] +){0,2}([A-Za-z_][\w]*)"
+)
 _UPTIME = re.compile(r"^(?:<\d{1,2}>)?\[ *\d{1,7}\.\d{6}\] ")
 
 # Panics that only say that an oops, which was told before, hit the wrong task.
@@ -103,6 +106,11 @@ class FatalScan:
         known = (end for shown, end in _KNOWN if shown.search(reason))
         return next(known, None)
 
+    # So early a BUG may have no words of its own.
+    @property
+    def _early_place(self) -> str | None:
+        return f"{self._early} in {self._place}" if self._place else self._early
+
     @property
     def reason(self) -> str | None:
         """Return why the boot ended, None when nothing says that it had to."""
@@ -111,5 +119,5 @@ class FatalScan:
             return self._panic
         # An oops alone may be survived; a panic or a halt after it is not.
         if self._panic or self._early:
-            return crash or self._panic or self._early
+            return crash or self._panic or self._early_place
         return self._halt

@@ -102,6 +102,12 @@ def test_a_timestamped_serial_log_with_carriage_returns_reads_the_same(recording
             "unable to handle page fault for address: ffff88 in fill",
         ),
         ("PANIC: early exception 0x0e IP 10:0", "early exception 0x0e"),
+        # 4.9.229
+        (
+            """PANIC: early exception 0x06 IP 10:ffffffff811c8240 error 0 cr2 0x0
+            RIP: 0010:[<ffffffff811c8240>]  [<ffffffff811c8240>] add_entry+0x5/0x6b""",
+            "early exception 0x06 in add_entry",
+        ),
         (
             "\nDestination address inappropriately aligned\n\n -- System halted",
             "Destination address inappropriately aligned",

@@ -39,6 +39,7 @@ OPTIONS = {
     "MEMORY_HOTPLUG": [False, True],
     "ARCH_KEEP_MEMBLOCK": [False, True],
     "INIT_ON_FREE_DEFAULT_ON": [False, True],
+    "DEFERRED_STRUCT_PAGE_INIT": [False, True],
     "RANDOMIZE_BASE": [False, True],
     "KEXEC_HANDOVER": [False, True],
     "FIRMWARE_MEMMAP": [False, True],

@@ -63,8 +63,8 @@ UNTOLD = {
         MAIN,
     ),
     "reserved-beyond-max-pfn-kills": (
-        "all memory beyond max_pfn kills, reserved or not, or none does",
-        DISTRIBUTED,
+        "all memory beyond max_pfn kills, or none: 4.19 was built without the option",
+        MAIN,
     ),
     "memory-beyond-max-pfn-kills": (
         "the only such memory is above 64 TiB, and that kills by itself",

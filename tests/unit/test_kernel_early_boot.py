@@ -422,11 +422,19 @@ def test_a_section_beyond_max_pfn_kills_3_10(addr, release, dies):
     assert (view(rows, release).fatal is not None) == dies
 
 
-@pytest.mark.parametrize(("release", "dies"), [("4.4", True), ("4.19", False)])
-def test_what_is_reserved_beyond_max_pfn_kills_4_4(release, dies):
+@pytest.mark.parametrize(
+    ("release", "deferred", "dies"),
+    [
+        *(("3.10", True, False), ("4.4", True, True), ("4.4", False, False)),
+        *(("4.19", False, False), ("5.4", True, True)),
+    ],
+)
+def test_what_is_reserved_beyond_max_pfn_kills_4_2_to_5_9(release, deferred, dies):
     node = SetupDataSpan(addr=511 * M - 128, size=0x110, type=77)
     rows = [*LOW, (M, 510 * M, 1), (511 * M, 0x1000, 128)]
-    assert (view(rows, release, setup_data=(node,)).fatal is not None) == dies
+    config = {"DEFERRED_STRUCT_PAGE_INIT": deferred}
+    seen = view(rows, release, config, setup_data=(node,))
+    assert (seen.fatal is not None) == dies
     assert view(rows, release).fatal is None
 
 

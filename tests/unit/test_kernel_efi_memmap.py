@@ -53,6 +53,15 @@ def test_special_purpose_memory_brings_the_whole_map():
     assert table(region, special, cmdline=line) == plain
 
 
+# 4.4.178, 4.9.229, 4.14.67.
+@pytest.mark.parametrize(
+    ("release", "heeds"), [("4.4", True), ("4.9", False), ("4.14", True)]
+)
+def test_4_9_reads_the_map_before_it_reads_options(release, heeds):
+    region = (200 * M, M, CONVENTIONAL, WRITE_BACK)
+    assert bool(table(region, cmdline="add_efi_memmap", release=release)) == heeds
+
+
 def test_a_map_that_is_not_at_hand_adds_nothing():
     inp = BootInput(table=table_of(PLAIN), efi=EfiMemmap(), cmdline="add_efi_memmap")
     assert list(predict_input(inp, profile_for("6.1")).bios_map) == PLAIN

@@ -195,7 +195,10 @@ def test_options_that_change_nothing_are_ignored():
         ("append-needs-one", "7.0.0", "7.0.13", "7.3", None),
         ("sanitizer-never-merges-pram", "3.10", "4.4", "7.3", None),
         ("sanitizer-never-merges-soft-reserved", "5.4", "5.10", "7.3", None),
-        ("gaps-reserved", "4.14", "4.19", "4.19", "5.4"),
+        ("gaps-reserved", "4.14", "4.18", "4.19.0", "4.19.67"),
+        # 4.9.154, 4.9.229, 4.14.67, 4.14.177.
+        ("sentinel-clears-ranges", "3.7", "3.10", "4.9.154", "4.9.229"),
+        ("sentinel-keeps-list", "4.14.67", "4.14.177", "7.3", None),
         ("memmap-retype", "4.14", "4.19", "7.3", None),
         ("setup-data-marked-for-kexec", "4.11", "4.14", "6.6", "6.12"),
         ("kho-scratch-is-memory", "6.12", "6.18", "7.3", None),
@@ -210,7 +213,7 @@ def test_options_that_change_nothing_are_ignored():
         # 4.4.178 and 4.9.154.
         ("no-trampoline-kills-at-once", "2.6.32", "2.6.33", "4.8", "4.9"),
         # 4.4.178, 4.9.154 and 4.14.67; 4.2 is from memory.
-        ("reserved-beyond-max-pfn-kills", "4.1", "4.4", "4.18", "4.19"),
+        ("reserved-beyond-max-pfn-kills", "4.1", "4.4", "5.9", "5.10"),
         # 3.10.108, 4.4.178.
         ("section-beyond-max-pfn-kills", None, "3.10", "3.13", "4.4"),
         ("memory-beyond-max-pfn-kills", "5.4", "5.10", "7.3", None),

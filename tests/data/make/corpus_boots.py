@@ -222,7 +222,9 @@ def with_end(outcome, kernel, case):
     if outcome["kernel"]:
         start = outcome["kernel"][0]
     else:
-        start = reserved_at(reserved, outcome["memory"], kernel)
+        initrd = (corpus_format.PLACES | case.get("place", {}))["initrd"]
+        others = [row for row in reserved or () if row[0] != initrd]
+        start = reserved_at(others, outcome["memory"], kernel)
     outcome["kernel"] = start and [start, start + kernel["memory_bytes"]]
     return outcome
 
@@ -233,7 +235,7 @@ def reserved_at(reserved, memory, kernel):
     size, step = kernel["memory_bytes"], kernel["kernel_alignment"]
     found = [
         addr
-        for addr, length in reserved or ()
+        for addr, length in reserved
         if addr % step == 0
         and size - step < length <= size
         and any(a <= addr and addr + length <= a + s for a, s in memory or ())

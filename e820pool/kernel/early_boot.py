@@ -160,8 +160,16 @@ def predict_input(inp: BootInput, profile: Profile, take: Take = _take) -> Kerne
         inp = replace(inp, kernel_range=inp.load_window)
     reads = (id(inp.table), inp.cmdline_range, inp.kernel_range)
     boot = take("early boot", reads, partial(_booted, inp), profile)
-    boot = take("state", boot.state(), lambda _: boot, profile)
-    core = take("core", boot.core(), lambda _: boot, profile)
+
+    def same(part: str, key: Callable[[], Hashable]) -> EarlyBoot:
+        # Of one state the key is made once.
+        def first(_: Profile) -> EarlyBoot:
+            return take(part, key(), lambda _: boot, profile)
+
+        return take(f"{part} of", id(boot), first, profile)
+
+    boot = same("state", boot.state)
+    core = same("core", boot.core)
     warnings, end = list(boot.warnings), boot.end
     for look in _LATER if boot.end is None else ():
         start = boot if look is register_firmware_map else core
@@ -170,7 +178,7 @@ def predict_input(inp: BootInput, profile: Profile, take: Take = _take) -> Kerne
         warnings += (word for word in warned if word not in warnings)
         end = end or found
     known = (id(boot), id(slots), tuple(warnings), end)
-    make = partial(_view, boot, slots, tuple(warnings), end)
+    make = partial(_view, (boot, core), slots, tuple(warnings), end)
     return take("view", known, make, profile)
 
 
@@ -191,13 +199,15 @@ def _looked(
     return tuple(seen.warnings), seen.later_end
 
 
+# The same table and memory are the same objects, so that they are looked at once.
 def _view(
-    boot: EarlyBoot,
+    states: tuple[EarlyBoot, EarlyBoot],
     slots: KaslrSlots | None,
     warnings: tuple[str, ...],
     end: BootEnd | None,
     profile: Profile,
 ) -> KernelView:
+    boot, core = states
     exported = firmware_rows(boot, profile)
     return KernelView(
         kernel=profile.release,
@@ -206,8 +216,8 @@ def _view(
         extended_map=boot.extended_map,
         setup_data_map=boot.setup_data_map,
         user_map=boot.user_map,
-        table=tuple(boot.table.rows),
-        memory=boot.memory,
+        table=core.final_rows(),
+        memory=core.memory,
         firmware_map=None if exported is None else tuple(exported),
         kexec_map=tuple(boot.kexec.rows),
         dropped=boot.all_dropped(),

@@ -64,6 +64,7 @@ class EarlyBoot:
     warnings: list[str] = field(default_factory=list)
     end: BootEnd | None = None
     later_end: BootEnd | None = None
+    _final: tuple[Row, ...] | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def of(
@@ -124,7 +125,13 @@ class EarlyBoot:
         inp, arrays = self.inp, (self.array_room, self.array_slots)
         line = (inp.kernel_range, inp.initrd, inp.cmdline)
         user = (self.user_map is None, self.end)
-        return (tuple(self.table.rows), self.memory, arrays, line, user)
+        return (self.final_rows(), self.memory, arrays, line, user)
+
+    def final_rows(self) -> tuple[Row, ...]:
+        """Return the table's rows once no step changes them any more."""
+        if self._final is None:
+            self._final = tuple(self.table.rows)
+        return self._final
 
     def state(self) -> Hashable:
         """Return all that it holds: the same for the same state."""

@@ -3,7 +3,7 @@
 from e820pool.abi.e820 import table_of
 from e820pool.compat import check_input
 from e820pool.extents import ExtentSet, Span
-from e820pool.kernel.boot_input import BootInput, SetupDataSpan
+from e820pool.kernel.boot_input import BootInput, SetupDataSpan, boot_input
 from e820pool.kernel.profiles import profile_for
 
 M, G = 1 << 20, 1 << 30
@@ -16,15 +16,20 @@ WINDOW = Span(16 * M, 80 * M)
 RECORD = SetupDataSpan(addr=2 * M, size=144, type=0x6C703865)
 
 
+def check(handoff, profile, view=None):
+    """Return the verdict on a handoff as it is: no place is assumed for its kernel."""
+    return check_input(handoff.ledger.extents, boot_input(handoff), profile, view)
+
+
 def verdict(
     rows, release="6.1", *, ext=(), deposits=((AT, SIZE),), config=None, **rest
 ):
     """Return what check says of a table; deposits are `(addr, size)` in bytes."""
     profile = profile_for(release, config)
     ext = tuple(table_of(part) for part in ext)
-    given = BootInput(table=table_of(rows), ext=ext, **rest)
+    inp = BootInput(table=table_of(rows), ext=ext, **rest)
     pages = ExtentSet((addr >> 12, (addr + size) >> 12) for addr, size in deposits)
-    return check_input(pages, given, profile)
+    return check_input(pages, inp, profile)
 
 
 def found(ident, *args, **kwargs):

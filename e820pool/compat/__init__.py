@@ -1,6 +1,6 @@
 """Judge whether a kernel's view of a handoff leaves deposited pages alone."""
 
-from e820pool.compat.check import check, check_input
+from e820pool.compat.check import check_input
 from e820pool.compat.diff import Difference, diff
 from e820pool.compat.judge import (
     BootedHandoff,
@@ -27,7 +27,6 @@ __all__ = (
     "Judgement",
     "Verdict",
     "VerdictWord",
-    "check",
     "check_input",
     "diff",
     "judge",

@@ -22,14 +22,14 @@ __all__ = ("assumptions_that_decide",)
 
 
 class _Judged(NamedTuple):
-    given: BootInput
+    inp: BootInput
     profile: Profile
     view: KernelView
     ids: frozenset[str]
 
 
 def assumptions_that_decide(
-    checks: SharedChecks, given: BootInput, profile: Profile, verdict: Verdict
+    checks: SharedChecks, inp: BootInput, profile: Profile, verdict: Verdict
 ) -> Iterator[tuple[str, Finding]]:
     """Yield each assumed option that would change the verdict, and what is said of it.
 
@@ -40,21 +40,22 @@ def assumptions_that_decide(
 
     Args:
         checks: of this input, with the pages that must stay untouched.
-        given: what the kernel reads.
+        inp: what the kernel reads.
         profile: with the options that are assumed (all but ``given_options``).
         verdict: of the model, by this profile.
     """
     view = verdict.view
     if view is None:
         return
-    case = _Judged(given, profile, view, frozenset(one.id for one in verdict.findings))
+    ids = frozenset(finding.id for finding in verdict.findings)
+    case = _Judged(inp, profile, view, ids)
     for group in _ALTERNATIVES:
         for option, values, matters in group:
             if option in profile.given_options or not matters(case):
                 continue
-            found = _changed(checks, case, verdict, option, values)
-            if found is not None:
-                yield option, found
+            finding = _changed(checks, case, verdict, option, values)
+            if finding is not None:
+                yield option, finding
                 break
 
 
@@ -80,8 +81,8 @@ def _finding(
 ) -> Finding:
     was, word = _shown(profile.config[option]), other.verdict
     worse, better = (other, verdict) if word != "safe" else (verdict, other)
-    known = {one.id for one in better.findings}
-    new = {one.id for one in worse.findings if one.level != "note"} - known
+    new = {finding.id for finding in worse.findings if finding.level != "note"}
+    new -= {finding.id for finding in better.findings}
     why = f" ({', '.join(sorted(new))})" if new and worse is other else ""
     may_touch = word == "unsafe"
     return Finding(
@@ -99,12 +100,12 @@ def _shown(value: ConfigValue) -> str:
     return ("n", "y")[value] if isinstance(value, bool) else str(value)
 
 
-# How many rows a kernel's table can have while it reads this, at the most: each node,
-# each word of the command line and each range of its own cuts a row in three.
+# The most rows that a kernel's table can have while it reads this: each node, each
+# word of the command line and each range of its own cuts a row in three.
 def _most_rows(case: _Judged) -> int:
-    given = case.given
-    cuts = len(given.setup_data or ()) + given.cmdline.count("mem") + 4
-    return int(given.table.size) + sum(int(one.size) for one in given.ext) + 2 * cuts
+    inp = case.inp
+    cuts = len(inp.setup_data or ()) + inp.cmdline.count("mem") + 4
+    return int(inp.table.size) + sum(int(rows.size) for rows in inp.ext) + 2 * cuts
 
 
 def _table_can_be_full(case: _Judged, option: str, value: ConfigValue) -> bool:
@@ -134,7 +135,7 @@ def _reserved_beyond(case: _Judged) -> bool:
 
 
 def _efi(case: _Judged) -> bool:
-    return case.given.efi is not None
+    return case.inp.efi is not None
 
 
 # KASLR goes by the zero page's RAM: a deposit under none of it is out of its reach.
@@ -149,22 +150,21 @@ def _low_kaslr(case: _Judged) -> bool:
 
 
 def _kho(case: _Judged) -> bool:
-    nodes = case.given.setup_data or ()
+    nodes = case.inp.setup_data or ()
     named = any(node.type == SETUP_KEXEC_KHO for node in nodes)
     return named and case.profile.has("kho-scratch-is-memory")
 
 
-# Fewer regions than memblock's first array holds are not freed (INIT_REGIONS, 128, and
-# what is reserved in one of them).
+# An array is freed when memblock outgrows it: the first holds INIT_REGIONS, 128, some
+# of which are taken already.
 def _freed(case: _Judged) -> bool:
-    many = len(case.view.memory) >= _FREED_FROM
+    many = len(case.view.memory) >= 100
     return many and case.profile.has("regions-read-after-free")
 
 
 # A table that user space can read, and that a later kexec hands on.
 def _firmware_map(case: _Judged) -> bool:
-    on_the_line = case.view.user_map is not None
-    return on_the_line or "entry-ends-at-2-64" in case.ids
+    return case.view.user_map is not None or "entry-ends-at-2-64" in case.ids
 
 
 def _hot_add(case: _Judged) -> bool:
@@ -173,7 +173,6 @@ def _hot_add(case: _Judged) -> bool:
     )
 
 
-_FREED_FROM = 100
 # Kconfig's default for x86_64, and MAXSMP, as most distributions have it.
 _SHIFTS = (6, 10)
 # The option, its other values (empty: the other of yes and no), and whether it can

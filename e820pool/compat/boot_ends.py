@@ -50,7 +50,8 @@ def _degraded(ident: str, message: str, source: str) -> Finding:
 
 
 def _ends_at_the_top(case: Situation) -> Iterator[Finding]:
-    for start, length, _ in case.told.where(case.told.reaches_top).rows()[:1]:
+    table = case.input_table
+    for start, length, _ in table.where(table.reaches_top).rows()[:1]:
         yield _degraded(
             "entry-ends-at-2-64",
             f"the entry at {start:#x} with size {length:#x} reaches 2^64: the "
@@ -61,7 +62,7 @@ def _ends_at_the_top(case: Situation) -> Iterator[Finding]:
 
 
 def _count(case: Situation) -> Iterator[Finding]:
-    count = case.given.table.size
+    count = case.inp.table.size
     if count < 2:
         refused = case.view.map_source != "BIOS-e820"
         here = "refused here" if refused else "taken here"

@@ -44,8 +44,8 @@ def findings_of_capture(case: Situation) -> Iterator[Finding]:
     """
     if case.view.fatal is not None:
         return
-    asked = _CRASHKERNEL.findall(case.given.cmdline)
-    if not asked or not case.has("kexec-file-load"):
+    words = _CRASHKERNEL.findall(case.inp.cmdline)
+    if not words or not case.has("kexec-file-load"):
         return
     ranges = [
         (addr, addr + size, resource_name(kind))
@@ -53,7 +53,7 @@ def findings_of_capture(case: Situation) -> Iterator[Finding]:
     ]
     before = entries_before_own_ram(ranges, case.profile)
     # A range above 4 GiB comes with one below it, which is put in first.
-    before += any(word.endswith(",high") for word in asked)
+    before += any(word.endswith(",high") for word in words)
     if before >= _SLOTS:
         yield _table_full(before)
 
@@ -63,7 +63,7 @@ def of_capture_kernel(findings: Iterable[Finding]) -> list[Finding]:
 
     Nobody rebuilds a pool there, and it starts no other kernel: a dump ends in a reset.
     """
-    return [one for one in findings if one.id not in _ABOUT_LATER]
+    return [finding for finding in findings if finding.id not in _ABOUT_LATER]
 
 
 def findings_of_handed_over(handed: HandedOver) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""check(handoff, profile): every way in which a deposited page can be touched."""
+"""check_input(deposits, inp, profile): every way in which a page can be touched."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.compat.boot_ends import findings_of_boot_ends
 from e820pool.compat.capture import findings_of_capture
-from e820pool.compat.given import findings_of_given
+from e820pool.compat.every_kernel import findings_of_every_kernel
 from e820pool.compat.hot_add import findings_of_hot_add
 from e820pool.compat.kaslr_rules import findings_of_kaslr_rules
 from e820pool.compat.losses import findings_of_losses
@@ -17,7 +17,6 @@ from e820pool.compat.situation import situation_of
 from e820pool.compat.touch import findings_of_touch
 from e820pool.compat.verdict import Verdict, verdict_of
 from e820pool.findings import Finding
-from e820pool.kernel.boot_input import boot_input
 from e820pool.kernel.early_boot import predict_input
 
 if TYPE_CHECKING:
@@ -25,12 +24,11 @@ if TYPE_CHECKING:
 
     from e820pool.compat.situation import Situation
     from e820pool.extents import ExtentSet
-    from e820pool.handoff.model import Handoff
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
 
-__all__ = ("GROUPS", "check", "check_input")
+__all__ = ("GROUPS", "check_input")
 
 
 def _of_engine(case: Situation) -> Iterator[Finding]:
@@ -46,7 +44,7 @@ GROUPS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     findings_of_hot_add,
     findings_of_kaslr_rules,
     findings_of_pci_gap,
-    findings_of_given,
+    findings_of_every_kernel,
     findings_of_losses,
     findings_of_boot_ends,
     findings_of_record,
@@ -56,45 +54,24 @@ GROUPS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
 """In the order in which findings of one level are listed."""
 
 
-def check(
-    handoff: Handoff, profile: Profile, view: KernelView | None = None
-) -> Verdict:
-    """Return the findings about one kernel's view of a handoff, summed up.
-
-    The handoff is taken as it is: :func:`e820pool.compat.judge.judge` asks with a
-    place for the kernel, and says what is assumed.
-
-    Args:
-        handoff: what the kernel is given, with the deposits that must stay untouched.
-        profile: how that kernel reads, with its configuration.
-        view: what the kernel made of the handoff; without it the model is asked.
-
-    Example:
-        A page that is RAM in the kernel's memory is allocated sooner or later.
-
-        >>> from dataclasses import replace
-        >>> from e820pool.deposits import DepositLedger, parse_range
-        >>> from e820pool.handoff.build import build_handoff
-        >>> from e820pool.kernel.profiles import profile_for
-        >>> from e820pool.memory_map import MemoryMap
-        >>> machine = MemoryMap.of([(0x0, 0x9F000, 1), (0x10_0000, 0x7FF0_0000, 1)])
-        >>> later = DepositLedger.of_ranges([parse_range("1G+2M")])
-        >>> handoff = replace(build_handoff(machine, DepositLedger()), ledger=later)
-        >>> verdict = check(handoff, profile_for("6.1"))
-        >>> verdict.verdict, verdict.findings[0].id
-        ('unsafe', 'usable-as-ram')
-    """
-    return check_input(handoff.ledger.extents, boot_input(handoff), profile, view)
-
-
 def check_input(
     deposits: ExtentSet,
-    given: BootInput,
+    inp: BootInput,
     profile: Profile,
     view: KernelView | None = None,
 ) -> Verdict:
-    """Return the same where what a kernel reads is at hand, and no handoff."""
-    view = predict_input(given, profile) if view is None else view
-    case = situation_of(deposits, view, given, profile)
+    """Return the findings about one kernel's view of its input, summed up.
+
+    The input is taken as it is: :func:`e820pool.compat.judge.judge_input` asks with a
+    place for the kernel, and says what is assumed.
+
+    Args:
+        deposits: the pages that must stay untouched.
+        inp: what the kernel reads.
+        profile: how it reads, with its configuration.
+        view: what the kernel made of the input; without it the model is asked.
+    """
+    view = predict_input(inp, profile) if view is None else view
+    case = situation_of(deposits, view, inp, profile)
     findings = [finding for group in GROUPS for finding in group(case)]
     return verdict_of(view.kernel, findings, view)

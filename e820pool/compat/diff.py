@@ -37,17 +37,17 @@ def diff(one: KernelView, other: KernelView) -> tuple[Difference, ...]:
     counts as RAM where the other side has RAM), the memory, and whether the
     boot went on.
     """
-    found = [_compare("map_source", [one.map_source], [other.map_source])]
+    differences = [_compare("map_source", [one.map_source], [other.map_source])]
     lost = any("messages-lost" in view.warnings for view in (one, other))
     names = [n for n in _MAPS if not (lost and n in _LOST_WITH_MESSAGES)]
-    found += [_compare(n, getattr(one, n), getattr(other, n)) for n in names]
+    differences += [_compare(n, getattr(one, n), getattr(other, n)) for n in names]
     if (one.fatal is None) != (other.fatal is None):
-        found.append(
+        differences.append(
             Difference(field="fatal", one=str(one.fatal), other=str(other.fatal))
         )
     elif one.memory and other.memory:
-        found.append(_compare("memory", one.memory, other.memory))
-    return tuple(item for item in found if item is not None)
+        differences.append(_compare("memory", one.memory, other.memory))
+    return tuple(filter(None, differences))
 
 
 def _compare(

@@ -103,11 +103,11 @@ def file_load_of(deposits: ExtentSet, rows: Sequence[tuple[int, int, int]]) -> F
     )
 
 
-def findings_of_segments(found: FileLoad) -> Iterator[Finding]:
+def findings_of_segments(load: FileLoad) -> Iterator[Finding]:
     """Yield that a segment may be put on a deposit, whatever the command line says."""
-    if found.exposed:
+    if load.exposed:
         text = (
             "kexec_file_load puts its segments into any RAM of the running kernel, "
             "and so perhaps on {pages}"
         )
-        yield finding_about("part-in-deposit", "unsafe", found.exposed, text, _HOLES)
+        yield finding_about("part-in-deposit", "unsafe", load.exposed, text, _HOLES)

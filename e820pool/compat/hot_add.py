@@ -34,14 +34,14 @@ def findings_of_hot_add(case: Situation) -> Iterator[Finding]:
         return
     if not case.profile.config["ACPI_HOTPLUG_MEMORY"]:
         return
-    if case.has("acpi-no-memhotplug") and _OFF in case.given.cmdline.split():
+    if case.has("acpi-no-memhotplug") and _OFF in case.inp.cmdline.split():
         return
     if case.has("hot-add-into-reserved"):
         free = not_busy(case.table)
     else:
         # The driver comes after RESERVED: whatever has a resource is in the way.
         free = ~case.table.covered
-    devices = case.given.memory_devices
+    devices = case.inp.memory_devices
     hit = case.deposits & addable_bytes(free, devices).pages_inside()
     if not hit:
         return

@@ -15,7 +15,6 @@ from e820pool.errors import E820PoolError, InputError
 from e820pool.extents import MAX_PFN, ExtentSet
 from e820pool.kernel.jsonl import (
     boot_of_record,
-    encode_line,
     field_of,
     ident_of,
     record_of_line,
@@ -23,18 +22,9 @@ from e820pool.kernel.jsonl import (
 from e820pool.kernel.profiles import profile_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
-__all__ = ("check_line", "check_lines", "check_record")
-
-
-def check_lines(lines: Iterable[bytes | str]) -> Iterator[str]:
-    """Yield one JSON line (without its newline) for each line, in order.
-
-    A line that cannot be read gives ``{"id", "error"}`` and the run goes on.
-    """
-    for line in lines:
-        yield encode_line(check_line(line))
+__all__ = ("check_line", "check_record")
 
 
 def check_line(line: bytes | str) -> dict[str, Any]:
@@ -65,12 +55,12 @@ def check_record(record: Mapping[str, Any]) -> Verdict:
         except InputError as exc:
             return verdict_unknown(release, str(exc))
     boot = boot_of_record(record)
-    given = replace(
+    inp = replace(
         boot.inp,
         table=np.array(boot.given, E820_DTYPE),
         ext=tuple(np.array(rows, E820_DTYPE) for rows in boot.extended),
     )
-    return judge_input(deposits, given, boot.profile)
+    return judge_input(deposits, inp, boot.profile)
 
 
 def _deposits(rows: list[Any]) -> ExtentSet:

@@ -114,7 +114,7 @@ def judge_each(handoff: Handoff, profiles: Iterable[Profile]) -> Iterator[Verdic
 
 def judge_input(
     deposits: ExtentSet,
-    given: BootInput,
+    inp: BootInput,
     profile: Profile,
     notes: Iterable[Finding] = (),
 ) -> Verdict:
@@ -122,12 +122,12 @@ def judge_input(
 
     Args:
         deposits: the pages that must stay untouched.
-        given: what the kernel reads; its place is assumed where neither its load
+        inp: what the kernel reads; its place is assumed where neither its load
             window nor its range is known.
         profile: how the kernel reads, with its configuration.
         notes: what else is to be among the findings.
     """
-    return _answer(_question(deposits, given, notes), profile)
+    return _answer(_question(deposits, inp, notes), profile)
 
 
 def judge_boot(record: BootedHandoff, profile: Profile) -> Judgement:
@@ -141,25 +141,26 @@ def judge_boot(record: BootedHandoff, profile: Profile) -> Judgement:
     """
     handoff, machine = record.handoff, record.view
     question = _question(handoff.ledger.extents, boot_input(handoff), handoff.notes)
-    model = model_of_boot(question.given, profile, machine)
-    modelled = _answer(question, profile, model)
-    known = _judged_on(question, profile, (), "model and machine")
-    seen = judge_machine(record, profile)
+    model = model_of_boot(question.inp, profile, machine)
+    by_model = _answer(question, profile, model)
+    judged_on = _judged_on(question, profile, (), "model and machine")
+    by_machine = judge_machine(record, profile)
     differences = diff(model, machine)
-    told = [
+    differing = [
         Finding(
             id="model-differs",
             level="degraded",
-            message=f"{one.field}: the model says {one.one}, the kernel {one.other}",
+            message=f"{difference.field}: the model says {difference.one}, the kernel "
+            f"{difference.other}",
         )
-        for one in differences
+        for difference in differences
     ]
-    findings = dict.fromkeys((*seen.findings, *modelled.findings))
-    verdict = verdict_of(machine.kernel, (*findings, *told), machine)
+    findings = dict.fromkeys((*by_machine.findings, *by_model.findings))
+    verdict = verdict_of(machine.kernel, (*findings, *differing), machine)
     return Judgement(
-        verdict=replace(verdict, judged_on=known),
-        model=modelled,
-        machine=seen,
+        verdict=replace(verdict, judged_on=judged_on),
+        model=by_model,
+        machine=by_machine,
         differences=differences,
     )
 
@@ -172,55 +173,53 @@ def judge_machine(record: BootedHandoff, profile: Profile) -> Verdict:
         profile: of the kernel that was booted, if only by its release.
     """
     question = _question(record.handoff.ledger.extents, boot_input(record.handoff), ())
-    seen = check_input(question.deposits, question.given, profile, record.view)
-    return replace(seen, judged_on=_judged_on(question, profile, (), "machine"))
+    verdict = check_input(question.deposits, question.inp, profile, record.view)
+    return replace(verdict, judged_on=_judged_on(question, profile, (), "machine"))
 
 
-def model_of_boot(
-    given: BootInput, profile: Profile, machine: KernelView
-) -> KernelView:
+def model_of_boot(inp: BootInput, profile: Profile, machine: KernelView) -> KernelView:
     """Return the model's counterpart of what a real kernel made of its input.
 
     At which of its slots KASLR put the kernel only the machine can say: the model is
     asked what follows from that.
     """
     if machine.kernel_range is not None:
-        given = replace(given, kernel_range=machine.kernel_range)
-    return replace(predict_input(given, profile), kernel=machine.kernel)
+        inp = replace(inp, kernel_range=machine.kernel_range)
+    return replace(predict_input(inp, profile), kernel=machine.kernel)
 
 
 # What is judged, whatever kernel it is for. ``window`` is set where it is assumed.
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Question:
     deposits: ExtentSet
-    given: BootInput
+    inp: BootInput
     notes: tuple[Finding, ...]
     window: Span | None
     checks: SharedChecks
 
 
 def _question(
-    deposits: ExtentSet, given: BootInput, notes: Iterable[Finding]
+    deposits: ExtentSet, inp: BootInput, notes: Iterable[Finding]
 ) -> _Question:
     window = None
-    if given.load_window is None and given.kernel_range is None:
-        window = _window_for(given, deposits)
-        given = replace(given, load_window=window)
+    if inp.load_window is None and inp.kernel_range is None:
+        window = _window_for(inp, deposits)
+        inp = replace(inp, load_window=window)
     return _Question(
         deposits=deposits,
-        given=given,
+        inp=inp,
         notes=tuple(notes),
         window=window,
-        checks=SharedChecks(deposits, given),
+        checks=SharedChecks(deposits, inp),
     )
 
 
-def _window_for(given: BootInput, deposits: ExtentSet) -> Span | None:
+def _window_for(inp: BootInput, deposits: ExtentSet) -> Span | None:
     limit = ByteRangeSet.LIMIT
-    parts = [given.boot_params_range, given.cmdline_range, given.initrd]
-    parts += [node.span for node in given.setup_data or ()]
-    taken = ByteRangeSet(part.below(limit) for part in parts if part)
-    return assumed_window(given.whole_table(), deposits.to_bytes() | taken)
+    parts = [inp.boot_params_range, inp.cmdline_range, inp.initrd]
+    parts += [node.span for node in inp.setup_data or ()]
+    in_use = ByteRangeSet(part.below(limit) for part in parts if part)
+    return assumed_window(inp.whole_table(), deposits.to_bytes() | in_use)
 
 
 def _answer(
@@ -229,14 +228,14 @@ def _answer(
     bare = (
         question.checks.verdict(profile)
         if view is None
-        else check_input(question.deposits, question.given, profile, view)
+        else check_input(question.deposits, question.inp, profile, view)
     )
     more = (*question.notes, *profile_notes(profile))
     if question.window is not None:
         more += window_notes(bare.findings, question.window)
     # Of a real kernel nothing is assumed but what the model makes of it.
     decides = dict(
-        assumptions_that_decide(question.checks, question.given, profile, bare)
+        assumptions_that_decide(question.checks, question.inp, profile, bare)
         if view is None
         else ()
     )
@@ -250,9 +249,9 @@ def _answer(
 def _judged_on(
     question: _Question, profile: Profile, assumed: tuple[str, ...], by: Engines
 ) -> JudgedOn:
-    window: WindowFrom = "given" if question.given.load_window else "unknown"
+    window: WindowFrom = "given" if question.inp.load_window else "unknown"
     if question.window is not None:
         window = "assumed"
-    known = judged_on_of(profile, assumed=assumed, kernel_window=window, by=by)
-    has_devices = question.given.memory_devices is not None
-    return replace(known, memory_devices="known" if has_devices else "unknown")
+    judged_on = judged_on_of(profile, assumed=assumed, kernel_window=window, by=by)
+    has_devices = question.inp.memory_devices is not None
+    return replace(judged_on, memory_devices="known" if has_devices else "unknown")

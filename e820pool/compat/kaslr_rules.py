@@ -36,30 +36,30 @@ _KHO = "7.3 kernel/liveupdate/kexec_handover.c kho_populate()"
 
 def findings_of_kaslr_rules(case: Situation) -> Iterator[Finding]:
     """Yield findings about inputs that make KASLR ignore the e820 table."""
-    given, profile = case.given, case.profile
+    inp, profile = case.inp, case.profile
     if not case.deposits:
         return
-    scratch = kho_scratch(given, profile)
-    yield from _scratch(case, given, scratch)
-    if scratch or not _randomises(given, profile):
+    scratch = kho_scratch(inp, profile)
+    yield from _scratch(case, inp, scratch)
+    if scratch or not _randomises(inp, profile):
         return
     by_efi = profile.has("kaslr-efi-memmap-first") and profile.config["EFI"]
-    if by_efi and given.efi is not None:
-        yield from _efi(case, given.efi)
-    elif "mem" in given.cmdline:
-        yield from _memmap(case, given, profile)
+    if by_efi and inp.efi is not None:
+        yield from _efi(case, inp.efi)
+    elif "mem" in inp.cmdline:
+        yield from _memmap(case, inp, profile)
 
 
-def _randomises(given: BootInput, profile: Profile) -> bool:
+def _randomises(inp: BootInput, profile: Profile) -> bool:
     if not profile.has("kaslr") or not profile.config["RANDOMIZE_BASE"]:
         return False
     if profile.has("kaslr-low-only") and profile.config["HIBERNATION"]:
-        return has_word(given.cmdline, "kaslr")
-    return not has_word(given.cmdline, "nokaslr")
+        return has_word(inp.cmdline, "kaslr")
+    return not has_word(inp.cmdline, "nokaslr")
 
 
 def _scratch(
-    case: Situation, given: BootInput, scratch: tuple[Span, ...]
+    case: Situation, inp: BootInput, scratch: tuple[Span, ...]
 ) -> Iterator[Finding]:
     hit = case.deposits & _spans(scratch) if scratch else None
     if hit:
@@ -74,9 +74,9 @@ def _scratch(
     enabled = (
         case.has("kho-scratch-is-memory") and case.profile.config["KEXEC_HANDOVER"]
     )
-    nodes = given.setup_data or ()
+    nodes = inp.setup_data or ()
     named = any(node.type == SETUP_KEXEC_KHO for node in nodes)
-    if enabled and named and not given.kho_scratch:
+    if enabled and named and not inp.kho_scratch:
         message = (
             "the scratch areas that the kexec handover node names become memory, "
             "whatever the table says, and they are no part of the handoff"
@@ -117,13 +117,13 @@ def _efi(case: Situation, efi: EfiMemmap) -> Iterator[Finding]:
 
 
 # Deposits that mem= and memmap= keep from the kernel, but not from KASLR.
-def _memmap(case: Situation, given: BootInput, profile: Profile) -> Iterator[Finding]:
-    ram = E820Table(given.table).bytes_of(E820_TYPE_RAM)
+def _memmap(case: Situation, inp: BootInput, profile: Profile) -> Iterator[Finding]:
+    ram = E820Table(inp.table).bytes_of(E820_TYPE_RAM)
     exposed = case.deposits & ram.pages_touched()
     if not exposed:
         return
-    said = read_mem_options(given.cmdline, profile, MAXMEM)
-    if said.too_many:
+    options = read_mem_options(inp.cmdline, profile, MAXMEM)
+    if options.too_many:
         message = (
             f"a memmap= list of more than {MAX_MEMMAP_REGIONS} ranges turns physical "
             "KASLR off; the same ranges as options of their own would not"
@@ -131,9 +131,9 @@ def _memmap(case: Situation, given: BootInput, profile: Profile) -> Iterator[Fin
         yield Finding(id="memmap-limit", level="note", message=message, source=_MEMMAP)
         return
     limit = ByteRangeSet.LIMIT
-    kept = [span.below(limit) for span in said.avoided]
-    kept.append(Span(said.limit, limit).below(limit))
-    escaped = exposed - case.usable - ByteRangeSet(kept).pages_inside()
+    avoided = [span.below(limit) for span in options.avoided]
+    avoided.append(Span(options.limit, limit).below(limit))
+    escaped = exposed - case.usable - ByteRangeSet(avoided).pages_inside()
     if escaped and case.view.user_map is not None:
         reads = case.has("kaslr-reads-cmdline") or case.has("kaslr-reads-last-memmap")
         why = f"avoids {MAX_MEMMAP_REGIONS} ranges of memmap= at most"

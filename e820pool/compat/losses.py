@@ -54,10 +54,10 @@ def _fallback(case: Situation) -> Iterator[Finding]:
 def _cut(case: Situation) -> Sequence[Row]:
     if not case.view.dropped or not case.has("sanitize-in-place"):
         return ()
-    if case.given.table.size > E820_MAX_ENTRIES_ZEROPAGE:
+    if case.inp.table.size > E820_MAX_ENTRIES_ZEROPAGE:
         return ()
     return sanitize_rows(
-        case.given.table.tolist(),
+        case.inp.table.tolist(),
         capacity=E820_MAX_ENTRIES_ZEROPAGE,
         never_merge=case.profile.never_merge,
     ).cut
@@ -75,21 +75,21 @@ def _truncated(cut: Sequence[Row]) -> Iterator[Finding]:
 
 
 def _dropped(case: Situation, cut: Sequence[Row]) -> Iterator[Finding]:
-    told = set(cut)
-    rows = [row for row in case.view.dropped if row not in told]
+    named = set(cut)
+    rows = [row for row in case.view.dropped if row not in named]
     if rows:
-        what = f"{counted(len(rows), 'entry')} lost"
-        yield _about_rows("dropped-entry", rows, what, _RANGE_ADD)
+        text = f"{counted(len(rows), 'entry')} lost"
+        yield _about_rows("dropped-entry", rows, text, _RANGE_ADD)
 
 
-def _about_rows(ident: str, rows: Sequence[Row], what: str, source: str) -> Finding:
+def _about_rows(ident: str, rows: Sequence[Row], text: str, source: str) -> Finding:
     ram = sum(size for _, size, kind in rows if kind == E820_TYPE_RAM)
     first = rows[0]
     return Finding(
         id=ident,
         level="degraded" if ram else "note",
         message=(
-            f"{what}, the first at {first[0]:#x} with size {first[1]:#x}, "
+            f"{text}, the first at {first[0]:#x} with size {first[1]:#x}, "
             f"{type_text(first[2])}; {ram:#x} bytes of RAM go with them"
         ),
         source=source,
@@ -97,7 +97,7 @@ def _about_rows(ident: str, rows: Sequence[Row], what: str, source: str) -> Find
 
 
 def _type_128(case: Situation) -> Iterator[Finding]:
-    rows = case.told.entries[case.told.is_of(E820_TYPE_RESERVED_KERN)]
+    rows = case.input_table.entries[case.input_table.is_of(E820_TYPE_RESERVED_KERN)]
     # Of a kernel without a model nobody can say.
     if not rows.size or not case.profile.is_modelled:
         return
@@ -122,10 +122,10 @@ def _ram_lost(case: Situation) -> Iterator[Finding]:
     view = case.view
     if view.user_map is not None or view.fatal is not None:
         return
-    if case.told.is_refused:
+    if case.input_table.is_refused:
         return
-    told = case.told.resolved().bytes_of(E820_TYPE_RAM)
-    lost = told.pages_inside() - case.usable
+    ram = case.input_table.resolved().bytes_of(E820_TYPE_RAM)
+    lost = ram.pages_inside() - case.usable
     if TRIMMED_PAGES.covers(lost):
         return
     # Nodes are reserved for ever, and before memblock no memory at all.
@@ -145,6 +145,6 @@ def _ram_lost(case: Situation) -> Iterator[Finding]:
 
 
 def _pages_of_nodes(case: Situation) -> ExtentSet:
-    nodes = case.given.setup_data or ()
+    nodes = case.inp.setup_data or ()
     limit = ByteRangeSet.LIMIT
-    return ByteRangeSet(one.span.below(limit) for one in nodes).pages_touched()
+    return ByteRangeSet(node.span.below(limit) for node in nodes).pages_touched()

@@ -51,9 +51,11 @@ def without_file_load(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     ``kexec --panic`` uses it.
     """
     return tuple(
-        replace(one, level="note") if one.id == "capture-table-full" else one
-        for one in findings
-        if one.level != "note" or one.source not in (_FILE_LOAD, _MARK)
+        replace(finding, level="note")
+        if finding.id == "capture-table-full"
+        else finding
+        for finding in findings
+        if finding.level != "note" or finding.source not in (_FILE_LOAD, _MARK)
     )
 
 

@@ -131,17 +131,17 @@ def findings_of_paging(
     and nothing runs any more. Where CONFIG_X86_5LEVEL of either kernel is assumed and
     decides, that is a finding, too.
     """
-    found = list(_findings(running, following))
-    yield from found
-    for one, pair in (
+    findings = list(_findings(running, following))
+    yield from findings
+    for kernel, pair in (
         (running, (_turned(running), following)),
         (following, (running, _turned(following))),
     ):
-        if one.profile is None or _OPTION in one.profile.given_options:
+        if kernel.profile is None or _OPTION in kernel.profile.given_options:
             continue
-        other = [finding.id for finding in _findings(*pair)]
-        if other != [finding.id for finding in found]:
-            yield _assumed(one.profile, other)
+        ids = [finding.id for finding in _findings(*pair)]
+        if ids != [finding.id for finding in findings]:
+            yield _assumed(kernel.profile, ids)
 
 
 _OPTION = "X86_5LEVEL"
@@ -149,21 +149,21 @@ _Kernel = TypeVar("_Kernel", "RunningKernel", "NextKernelPaging")
 
 
 # The same kernel, built the other way.
-def _turned(one: _Kernel) -> _Kernel:
-    if one.profile is None:
-        return one
-    other = assuming(one.profile, _OPTION, not one.profile.config[_OPTION])
-    return replace(one, profile=other)
+def _turned(kernel: _Kernel) -> _Kernel:
+    if kernel.profile is None:
+        return kernel
+    profile = assuming(kernel.profile, _OPTION, not kernel.profile.config[_OPTION])
+    return replace(kernel, profile=profile)
 
 
-def _assumed(profile: Profile, other: list[str]) -> Finding:
+def _assumed(profile: Profile, ids: list[str]) -> Finding:
     was, turned = ("y", "n") if profile.config[_OPTION] else ("n", "y")
-    what = f"has {other[0]}" if other else "starts"
+    outcome = f"has {ids[0]}" if ids else "starts"
     return Finding(
         id="config-assumed",
         level="note",
         message=f"{_OPTION}={was} of {profile.release} is assumed; if it were {turned} "
-        f"the kexec {what}",
+        f"the kexec {outcome}",
         source="specs/kernels/releases.toml: the configuration of that release",
     )
 

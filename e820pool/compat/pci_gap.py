@@ -44,8 +44,8 @@ def findings_of_pci_gap(case: Situation) -> Iterator[Finding]:
     gap = _gap_of(case, view.table)
     above = Span(gap.start, max(gap.end, _MAX_GAP_END))
     # What an entry names is no place for a device, even where the gap is none.
-    taken = case.table.covered | _ram_buffers(view.table)
-    hit = case.deposits & (ByteRangeSet([above]) - taken).pages_touched()
+    named = case.table.covered | _ram_buffers(view.table)
+    hit = case.deposits & (ByteRangeSet([above]) - named).pages_touched()
     if hit:
         text = (
             "PCI devices can be given addresses in the table's holes from "
@@ -82,11 +82,11 @@ def _gap_of(case: Situation, rows: Sequence[Row]) -> Span:
 
 
 def _moved(case: Situation, gap: Span) -> Iterator[Finding]:
-    if case.told.is_refused:
+    if case.input_table.is_refused:
         return
     deposits = case.deposits.to_bytes() & _BELOW_4_GIB
     reserved = E820Table.of((s, e - s, E820_TYPE_RESERVED) for s, e in deposits)
-    table = E820Table.joined((case.told.entries, reserved.entries)).resolved()
+    table = E820Table.joined((case.input_table.entries, reserved.entries)).resolved()
     whole = _gap_of(case, table.rows())
     if whole != gap:
         message = (
@@ -106,9 +106,9 @@ def pci_gap(rows: Sequence[Row], *, upwards: bool, counts_acpi: bool = False) ->
             equal ones the highest is taken; before, the lowest.
         counts_acpi: whether ACPI tables are RAM when it comes to the end of RAM.
     """
-    found = _upwards(rows) if upwards else _downwards(rows)
-    if found is not None:
-        return found
+    gap = _upwards(rows) if upwards else _downwards(rows)
+    if gap is not None:
+        return gap
     start = (max_pfn(rows, counts_acpi=counts_acpi) << PAGE_SHIFT) + _ABOVE_RAM
     return Span.at(start, _LEAST_GAP)
 

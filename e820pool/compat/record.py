@@ -27,9 +27,9 @@ def findings_of_record(case: Situation) -> Iterator[Finding]:
     """Yield each reason why no pool can be rebuilt from what this kernel has."""
     if not case.deposits or case.view.fatal is not None:
         return
-    for node in case.given.setup_data or ():
+    for node in case.inp.setup_data or ():
         if node.type == SETUP_E820POOL:
-            yield from _of_node(case, node, case.given.protocol)
+            yield from _of_node(case, node, case.inp.protocol)
     yield from _not_believed(case)
 
 
@@ -66,8 +66,8 @@ def _not_believed(case: Situation) -> Iterator[Finding]:
     missing = case.deposits - table
     if not missing:
         return
-    told = case.told.bytes_of(*KEPT_TYPES).pages_inside()
-    gone = (missing & told) - case.usable
+    reserved = case.input_table.bytes_of(*KEPT_TYPES).pages_inside()
+    gone = (missing & reserved) - case.usable
     if gone:
         text = (
             "{pages} are RESERVED in the handoff and not in this kernel's table: no "

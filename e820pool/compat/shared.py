@@ -45,8 +45,8 @@ _OPTIONS = ("holds", "config", "profile")
 class SharedChecks:
     """The checks of one input, by any number of kernels."""
 
-    def __init__(self, deposits: ExtentSet, given: BootInput) -> None:
-        self._deposits, self._given = deposits, given
+    def __init__(self, deposits: ExtentSet, inp: BootInput) -> None:
+        self._deposits, self._inp = deposits, inp
         self._parts: dict[tuple[str, Hashable], _Shared[Any]] = {}
         self._groups: list[_Shared[tuple[Finding, ...]]] = [_Shared() for _ in GROUPS]
         # The values of views by number, so that each is compared once.
@@ -65,9 +65,8 @@ class SharedChecks:
         """
         judged = self._judged.get(profile)
         if judged is None:
-            base = self._judged.get(like) if like is not None else None
-            judged = self._judge(profile, base)
-            self._judged[profile] = judged
+            base = None if like is None else self._judged.get(like)
+            judged = self._judged[profile] = self._judge(profile, base)
         return judged.verdict
 
     def _judge(self, profile: Profile, base: _Judged | None) -> _Judged:
@@ -89,11 +88,11 @@ class SharedChecks:
             part = base.parts[at] if base is not None else None
             if base is None or part is None or not part.holds_for(mine, base.mine):
 
-                def found(ask: _Ask, group: _Group = group) -> tuple[Finding, ...]:
-                    asked = _AskedCase(seen.case, seen.view, profile, ask)
-                    return tuple(group(cast("Situation", asked)))
+                def run(ask: _Ask, group: _Group = group) -> tuple[Finding, ...]:
+                    case = _AskedCase(seen.case, seen.view, profile, ask)
+                    return tuple(group(cast("Situation", case)))
 
-                part = self._groups[at].of(answers, found)
+                part = self._groups[at].of(answers, run)
             parts.append(part)
         findings = [finding for part in parts for finding in part.result]
         verdict = verdict_of(profile.release, findings, view)
@@ -118,11 +117,11 @@ class SharedChecks:
             asked.update(done.options)
             return done.result
 
-        view = predict_input(self._given, profile, take)
+        view = predict_input(self._inp, profile, take)
 
         def situation(asking: Profile) -> Situation:
             return situation_of(
-                self._deposits, view, self._given, asking, self._entries_of
+                self._deposits, view, self._inp, asking, self._entries_of
             )
 
         case = take("situation", id(view), situation, profile)
@@ -136,10 +135,10 @@ class SharedChecks:
         return self._tables[key]
 
     def _answers_of(self, whole: KernelView | Situation) -> _FieldAnswers:
-        found = self._fields.get(id(whole))
-        if found is None:
-            found = self._fields[id(whole)] = _FieldAnswers(whole, self._numbers)
-        return found
+        answers = self._fields.get(id(whole))
+        if answers is None:
+            answers = self._fields[id(whole)] = _FieldAnswers(whole, self._numbers)
+        return answers
 
 
 class _OfOptions:
@@ -148,8 +147,8 @@ class _OfOptions:
     options: tuple[_Question, ...]
 
     def holds_for(self, mine: _Answers, theirs: _Answers) -> bool:
-        one, other = mine["config"], theirs["config"]
-        return all(one[question] == other[question] for question in self.options)
+        ours, others = mine["config"], theirs["config"]
+        return all(ours[question] == others[question] for question in self.options)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -194,16 +193,13 @@ class _Shared(Generic[_T]):
                 asked[question] = answers[question[0]][question]
 
         result = make(ask)
-        options = tuple(one for one in asked if one[0] in _OPTIONS)
-        done = self._leaf(asked).done = _Done(result=result, options=options)
-        return done
-
-    def _leaf(self, asked: dict[_Question, Hashable]) -> _Node[_T]:
-        node = self._root
-        for question, given in asked.items():
-            node.question = question
-            node = node.branches.setdefault(given, _Node())
-        return node
+        options = tuple(question for question in asked if question[0] in _OPTIONS)
+        leaf = self._root
+        for question, answer in asked.items():
+            leaf.question = question
+            leaf = leaf.branches.setdefault(answer, _Node())
+        leaf.done = _Done(result=result, options=options)
+        return leaf.done
 
 
 class _Node(Generic[_T]):
@@ -224,17 +220,17 @@ class _ProfileAnswers(dict[_Question, "Hashable"]):
 
     def __missing__(self, question: _Question) -> Hashable:
         kind, name = question
-        given: Hashable
+        answer: Hashable
         if kind == "has":
-            given = self._profile.has(name)
+            answer = self._profile.has(name)
         elif kind == "config":
-            given = self._profile.config.get(name)
+            answer = self._profile.config.get(name)
         elif kind == "holds":
-            given = self._profile.holds(int(name))
+            answer = self._profile.holds(int(name))
         else:
-            given = getattr(self._profile, name)
-        self[question] = given
-        return given
+            answer = getattr(self._profile, name)
+        self[question] = answer
+        return answer
 
 
 # Profiles outlive the inputs of a fleet.
@@ -306,15 +302,12 @@ class _AskedCase:
     # A situation that writes down what is asked of it, and of its view and profile.
 
     def __init__(
-        self,
-        case: Situation,
-        view: KernelView,
-        profile: Profile,
-        ask: _Ask,
+        self, case: Situation, view: KernelView, profile: Profile, ask: _Ask
     ) -> None:
         self._case, self._ask = case, ask
         # The same for all kernels that are asked about this input.
-        self.deposits, self.given, self.told = case.deposits, case.given, case.told
+        self.deposits, self.inp = case.deposits, case.inp
+        self.input_table = case.input_table
         self.profile = _AskedProfile(profile, ask)
         self.view = _AskedView(view, ask)
 

@@ -26,18 +26,18 @@ class Situation:
     Attributes:
         deposits: the pages that must stay untouched.
         view: what the kernel, modelled or real, made of the handoff.
-        given: what the handoff says.
+        inp: what the handoff says.
         profile: how that kernel reads, with its configuration.
-        told: the entries of zero page and SETUP_E820_EXT.
+        input_table: the entries of zero page and SETUP_E820_EXT.
         table: the kernel's own table of early boot.
         usable: the pages that the kernel gives to its allocators.
     """
 
     deposits: ExtentSet
     view: KernelView
-    given: BootInput
+    inp: BootInput
     profile: Profile
-    told: E820Table
+    input_table: E820Table
     table: E820Table
     usable: ExtentSet
 
@@ -49,7 +49,7 @@ class Situation:
 def situation_of(
     deposits: ExtentSet,
     view: KernelView,
-    given: BootInput,
+    inp: BootInput,
     profile: Profile,
     table_of: Callable[[KernelView | BootInput], E820Table] | None = None,
 ) -> Situation:
@@ -58,11 +58,11 @@ def situation_of(
     return Situation(
         deposits=deposits,
         view=view,
-        given=given,
+        inp=inp,
         profile=profile,
-        told=table_of(given),
+        input_table=table_of(inp),
         table=table_of(view),
-        usable=view.usable_pages() - kho_preserved(given, profile),
+        usable=view.usable_pages() - kho_preserved(inp, profile),
     )
 
 

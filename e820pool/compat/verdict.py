@@ -138,7 +138,7 @@ def verdict_unknown(kernel: str, reason: str) -> Verdict:
 
 def window_notes(findings: Iterable[Finding], window: Span) -> tuple[Finding, ...]:
     """Return that findings about the decompressor rest on a window that is assumed."""
-    if all(one.id != "touched-by-decompressor" for one in findings):
+    if all(finding.id != "touched-by-decompressor" for finding in findings):
         return ()
     message = (
         f"nothing says where the kernel is unpacked: {window} is "

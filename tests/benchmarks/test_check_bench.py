@@ -9,10 +9,10 @@ from time import process_time
 import pytest
 
 from e820pool.compat import judge, judge_each
-from e820pool.compat.jsonl import check_lines
+from e820pool.compat.jsonl import check_line
 from e820pool.deposits import DepositLedger
 from e820pool.handoff.build import build_handoff
-from e820pool.kernel.jsonl import predict_lines
+from e820pool.kernel.jsonl import encode_line, predict_lines
 from e820pool.kernel.profiles import known_releases, profile_for
 from e820pool.memory_map import MemoryMap
 
@@ -20,6 +20,10 @@ MIB = 1 << 20
 # Times a verdict may take as long as a prediction: about 4.5 when this was written, and
 # some 12 since assumed options are asked about: each is a prediction and a check.
 MOST = 25
+
+
+def check_lines(lines):
+    return (encode_line(check_line(line)) for line in lines)
 
 
 def records(count=40):

@@ -5,10 +5,10 @@ pytest tests/benchmarks/test_engine_bench.py --benchmark-only
 
 import numpy as np
 import pytest
+from compat_cases import check
 from ratios import peak_of, ratio
 
 from e820pool.abi.e820 import E820_DTYPE
-from e820pool.compat import check
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.handoff.budget import budget_curve, fit_table
 from e820pool.handoff.build import BuildOptions, build_handoff

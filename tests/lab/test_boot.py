@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from compat_cases import check
 from labbench import (
     LOW,
     MIB,
@@ -19,7 +20,6 @@ from labbench import (
     handoff_of,
 )
 
-from e820pool.compat import check
 from e820pool.errors import LabError
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from compat_cases import check
 from documented import ROOT, listings
 from labbench import PATIENT, deposits, handoff_of
 
-from e820pool.compat import check, diff
+from e820pool.compat import diff
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
 from e820pool.lab.boot import BootOptions

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 import rawbytes
+from compat_cases import check
 from hypothesis import given
 from hypothesis import strategies as st
 
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.e820 import encode_table, parse_table, table_of
 from e820pool.abi.setup_data import SETUP_E820_EXT
-from e820pool.compat import check
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
 from e820pool.pool.rebuild import rebuild

@@ -23,32 +23,32 @@ def view(**changes):
     return KernelView(**(whole | changes))
 
 
-def given(rows=TABLE, **changes):
+def handed(rows=TABLE, **changes):
     return BootInput(table=table_of(rows), **changes)
 
 
-def found(seen, told=None, ledger=LEDGER):
-    return {f.id: f for f in checked(seen, told, ledger).findings}
+def found(seen, inp=None, ledger=LEDGER):
+    return {f.id: f for f in checked(seen, inp, ledger).findings}
 
 
-def judged(seen, told=None, ledger=LEDGER):
-    return checked(seen, told, ledger).verdict
+def judged(seen, inp=None, ledger=LEDGER):
+    return checked(seen, inp, ledger).verdict
 
 
-def checked(seen, told, ledger):
-    told = given() if told is None else told
-    return check_input(ledger.extents, told, profile_for("6.1"), seen)
+def checked(seen, inp, ledger):
+    inp = handed() if inp is None else inp
+    return check_input(ledger.extents, inp, profile_for("6.1"), seen)
 
 
 def test_a_view_that_leaves_deposits_alone_is_safe():
     assert judged(view()) == "safe"
-    assert judged(view(), given()) == "safe"
-    assert found(view(), given()) == {}
+    assert judged(view(), handed()) == "safe"
+    assert found(view(), handed()) == {}
 
 
 def test_nothing_deposited_is_safe_and_said():
-    assert judged(view(), given(), DepositLedger()) == "safe"
-    assert set(found(view(), given(), DepositLedger())) == {"no-deposits"}
+    assert judged(view(), handed(), DepositLedger()) == "safe"
+    assert set(found(view(), handed(), DepositLedger())) == {"no-deposits"}
 
 
 @pytest.mark.parametrize(
@@ -162,14 +162,14 @@ def test_a_boot_that_ends_is_degraded_and_not_unsafe():
 
 def test_ram_over_a_deposit_is_not_monotone_even_where_it_is_resolved():
     rows = [*ROWS, (GIB, 0x2000, 2)]
-    told = found(view(), given(rows))
+    told = found(view(), handed(rows))
     assert told["not-monotone"].level == "degraded"
     assert told["not-monotone"].extents == ((0x40000, 0x40002),)
 
 
 def test_entries_of_ext_nodes_count_too():
     ext = (table_of([(0, 1 << 40, 1)]),)
-    assert "not-monotone" in found(view(), given(ext=ext))
+    assert "not-monotone" in found(view(), handed(ext=ext))
 
 
 @pytest.mark.parametrize(
@@ -186,12 +186,12 @@ def test_entries_of_ext_nodes_count_too():
     ],
 )
 def test_a_single_byte_of_ram_exposes_a_page(row, exposed):
-    assert ("not-monotone" in found(view(), given([*TABLE, row]))) == exposed
+    assert ("not-monotone" in found(view(), handed([*TABLE, row]))) == exposed
 
 
 def test_ram_that_is_told_and_not_used_is_lost():
     seen = view(memory=MEMORY[:-1])
-    lost = found(seen, given())["ram-lost"]
+    lost = found(seen, handed())["ram-lost"]
     assert lost.level == "degraded"
     assert lost.extents == ((0x100000, 0xA00000),)
     assert f"{0x900000} pages" in lost.message
@@ -200,18 +200,18 @@ def test_ram_that_is_told_and_not_used_is_lost():
 @pytest.mark.parametrize("row", [(0x0, 0x1000), (0xA0000, 0x60000)])
 def test_what_every_kernel_gives_up_is_not_lost(row):
     rows = [(row[0], row[1], 1), *TABLE[2:]]
-    assert "ram-lost" not in found(view(memory=MEMORY[1:]), given(rows))
+    assert "ram-lost" not in found(view(memory=MEMORY[1:]), handed(rows))
 
 
 def test_what_the_user_took_away_is_not_lost():
-    assert "ram-lost" not in found(view(memory=(), user_map=()), given())
+    assert "ram-lost" not in found(view(memory=(), user_map=()), handed())
 
 
 def test_pages_of_nodes_are_not_lost():
     nodes = (SetupDataSpan(addr=4 * GIB, size=5000, type=9),)
     seen = view(memory=(*MEMORY[:-1], Span.at(4 * GIB + 0x2000, 0x900000000 - 0x2000)))
-    assert "ram-lost" not in found(seen, given(setup_data=nodes))
-    assert "ram-lost" in found(seen, given())
+    assert "ram-lost" not in found(seen, handed(setup_data=nodes))
+    assert "ram-lost" in found(seen, handed())
 
 
 SPAN = Span(GIB + 0x1FFF, GIB + 0x2000)
@@ -220,16 +220,16 @@ PAST = Span(GIB + 0x2000, GIB + 0x2001)
 
 @pytest.mark.parametrize("name", ["boot_params_range", "cmdline_range", "initrd"])
 def test_each_part_in_a_deposit_is_found(name):
-    assert judged(view(), given(**{name: SPAN})) == "unsafe"
-    assert judged(view(), given(**{name: PAST})) == "safe"
+    assert judged(view(), handed(**{name: SPAN})) == "unsafe"
+    assert judged(view(), handed(**{name: PAST})) == "safe"
 
 
 def test_a_node_and_what_it_points_to_are_parts():
     node = SetupDataSpan(addr=GIB - 1, size=2, type=9)
-    assert "part-in-deposit" in found(view(), given(setup_data=(node,)))
+    assert "part-in-deposit" in found(view(), handed(setup_data=(node,)))
     target = (GIB, 1, 5)
     node = SetupDataSpan(addr=MIB, size=32, type=1 << 31, indirect=target)
-    told = found(view(), given(setup_data=(node,)))["part-in-deposit"]
+    told = found(view(), handed(setup_data=(node,)))["part-in-deposit"]
     assert "node 0's target at [mem 0x40000000-0x40000000]" in told.message
 
 
@@ -237,7 +237,7 @@ def test_a_node_and_what_it_points_to_are_parts():
 def test_parts_at_the_top_of_everything_are_no_crash(start):
     node = SetupDataSpan(addr=start, size=16, type=9)
     assert (
-        judged(view(), given(setup_data=(node,), initrd=Span(start, start + 9)))
+        judged(view(), handed(setup_data=(node,), initrd=Span(start, start + 9)))
         == "safe"
     )
 
@@ -246,5 +246,5 @@ def test_an_address_of_zero_is_none():
     low = DepositLedger.of_ranges([(0x1000, 0x2000)])
     rows = with_reserved(ROWS, [(1, 1)])
     memory = tuple(Span.at(addr, size) for addr, size, kind in rows if kind == 1)
-    told = given(rows, boot_params_range=Span(0, 0x2000))
-    assert "part-in-deposit" not in found(view(memory=memory), told, low)
+    inp = handed(rows, boot_params_range=Span(0, 0x2000))
+    assert "part-in-deposit" not in found(view(memory=memory), inp, low)

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 import rawbytes
+from compat_cases import check
 from rawhandoff import GIB, MIB
 
 from e820pool.abi.boot_params import encode_boot_params
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.e820 import table_of
 from e820pool.compat import (
-    check,
     check_input,
     judge,
     judge_boot,
@@ -55,8 +55,8 @@ def overlaid():
 def booted(handoff, profile, start):
     """Return a boot in which KASLR chose an address, as its console would show it."""
     place = Span.at(start, 32 * MIB)
-    given = replace(boot_input(handoff), kernel_range=place)
-    view = predict_input(given, profile)
+    inp = replace(boot_input(handoff), kernel_range=place)
+    view = predict_input(inp, profile)
     hit = ExtentSet([place.pages_inside()]) & handoff.ledger.extents
     view = replace(view, engine="machine", kaslr=None, touched_deposits=hit)
     return SeenBoot(handoff=handoff, view=view)
@@ -241,12 +241,12 @@ class TestModel:
 
         profile = profile_without_model("9.9")
         rows = (*MACHINE.rows(), (GIB, 256 * MIB, 128))
-        given = BootInput(table=table_of(rows))
+        inp = BootInput(table=table_of(rows))
         view = replace(check(overlaid(), PROFILE).view, kernel="9.9")
         ids = {
-            one.id for one in check_input(LEDGER.extents, given, profile, view).findings
+            one.id for one in check_input(LEDGER.extents, inp, profile, view).findings
         }
         assert "type-128" not in ids
         touched = replace(view, touched_deposits=LEDGER.extents)
-        found = check_input(LEDGER.extents, given, profile, touched)
+        found = check_input(LEDGER.extents, inp, profile, touched)
         assert (found.kernel, found.findings[0].id) == ("9.9", "touched")

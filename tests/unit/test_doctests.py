@@ -25,7 +25,7 @@ MAIN = (
     "e820pool.handoff.build.build_handoff",
     "e820pool.kernel.profiles.profile_for",
     "e820pool.kernel.early_boot.predict",
-    "e820pool.compat.check.check",
+    "e820pool.compat.judge.judge",
     "e820pool.pool.rebuild.rebuild",
     "e820pool.pool.pool.Pool",
     "e820pool.abi.pool_record.parse_record",

@@ -4,9 +4,9 @@ import struct
 from dataclasses import replace
 
 import pytest
+from compat_cases import check
 
 from e820pool.abi.setup_data import SetupDataNode
-from e820pool.compat import check
 from e820pool.deposits import DepositLedger
 from e820pool.extents import Span
 from e820pool.handoff.build import BuildOptions, build_handoff

@@ -1,8 +1,8 @@
 """Rival encodings: what each writes, and what the strict writer makes of it."""
 
 import pytest
+from compat_cases import check
 
-from e820pool.compat import check
 from e820pool.deposits import DepositLedger
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ByteRangeSet, Span

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from compat_cases import check
 
 from e820pool.abi.e820 import table_of
 from e820pool.abi.pool_record import parse_record
-from e820pool.compat import check
 from e820pool.deposits import DepositLedger
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ByteRangeSet

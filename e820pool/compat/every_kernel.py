@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from e820pool.kernel.boot_input import BootInput
     from e820pool.table import E820Table
 
-__all__ = ("findings_of_given",)
+__all__ = ("findings_of_every_kernel",)
 
 # Of every kernel: it reads an entry without a look at what lies over it, or loses one
 # that does.
@@ -36,19 +36,19 @@ _AGREEMENT = "specs/pool.md: a record is believed where the table agrees"
 _COPY = "arch/x86/kernel/head64.c copy_bootdata(), setup.c parse_setup_data()"
 
 
-def findings_of_given(case: Situation) -> Iterator[Finding]:
+def findings_of_every_kernel(case: Situation) -> Iterator[Finding]:
     """Yield what is wrong with the handoff for every kernel."""
     if case.deposits:
         # A kernel that reads a handover reserves these, whatever the table says.
-        kept = kho_preserved(case.given, case.profile)
-        yield from _of_table(case.deposits - kept, case.told)
-        yield from _of_parts(case.deposits, case.given)
+        preserved = kho_preserved(case.inp, case.profile)
+        yield from _of_table(case.deposits - preserved, case.input_table)
+        yield from _of_parts(case.deposits, case.inp)
         yield from _of_low_memory(case.deposits)
 
 
-def _of_table(deposits: ExtentSet, told: E820Table) -> Iterator[Finding]:
+def _of_table(deposits: ExtentSet, table: E820Table) -> Iterator[Finding]:
     # Memory to memblock: RAM, and up to 6.12 type 128 too.
-    memory = told.bytes_of(E820_TYPE_RAM, E820_TYPE_RESERVED_KERN)
+    memory = table.bytes_of(E820_TYPE_RAM, E820_TYPE_RESERVED_KERN)
     entries = memory.pages_touched()
     exposed = deposits & entries
     if exposed:
@@ -60,11 +60,11 @@ def _of_table(deposits: ExtentSet, told: E820Table) -> Iterator[Finding]:
             "them, and where that entry is lost or not looked at they are RAM",
             _RAW,
         )
-    yield from _not_reserved(deposits - entries if exposed else deposits, told)
+    yield from _not_reserved(deposits - entries if exposed else deposits, table)
 
 
-def _not_reserved(deposits: ExtentSet, told: E820Table) -> Iterator[Finding]:
-    missing = deposits - told.bytes_of(*KEPT_TYPES).pages_inside()
+def _not_reserved(deposits: ExtentSet, table: E820Table) -> Iterator[Finding]:
+    missing = deposits - table.bytes_of(*KEPT_TYPES).pages_inside()
     if missing:
         yield finding_about(
             "not-reserved",
@@ -77,14 +77,14 @@ def _not_reserved(deposits: ExtentSet, told: E820Table) -> Iterator[Finding]:
 
 
 # Each part of the handoff that every kernel reads out of a deposit.
-def _of_parts(deposits: ExtentSet, given: BootInput) -> Iterator[Finding]:
-    for what, span in _parts(given):
+def _of_parts(deposits: ExtentSet, inp: BootInput) -> Iterator[Finding]:
+    for part, span in _parts(inp):
         if not deposits.overlaps(*span.pages_touched()):
             continue
         bounds = span.below(ByteRangeSet.LIMIT)
         hit = deposits & ByteRangeSet([bounds]).pages_touched()
         if hit:
-            text = f"the kernel reads its {what} at {span}, over "
+            text = f"the kernel reads its {part} at {span}, over "
             yield finding_about(
                 "part-in-deposit", "unsafe", hit, text + "{pages}", _COPY
             )
@@ -98,16 +98,16 @@ def _of_low_memory(deposits: ExtentSet) -> Iterator[Finding]:
         yield finding_about("firmware-table-scan", "unsafe", hit, text, SCAN_SOURCE)
 
 
-def _parts(given: BootInput) -> Iterator[tuple[str, Span]]:
+def _parts(inp: BootInput) -> Iterator[tuple[str, Span]]:
     # An address of 0 is none; a command line is copied at its full length.
-    if given.boot_params_range is not None and given.boot_params_range.start:
-        yield "boot_params", given.boot_params_range
-    if given.cmdline_range is not None:
-        copied = Span.at(given.cmdline_range.start, COMMAND_LINE_SIZE)
+    if inp.boot_params_range is not None and inp.boot_params_range.start:
+        yield "boot_params", inp.boot_params_range
+    if inp.cmdline_range is not None:
+        copied = Span.at(inp.cmdline_range.start, COMMAND_LINE_SIZE)
         yield "command line", copied
-    if given.initrd is not None:
-        yield "initrd", given.initrd
-    for at, node in enumerate(given.setup_data or ()):
+    if inp.initrd is not None:
+        yield "initrd", inp.initrd
+    for at, node in enumerate(inp.setup_data or ()):
         yield f"setup_data node {at}", node.span
         if node.indirect is not None:
             yield f"setup_data node {at}'s target", Span.at(*node.indirect[:2])

@@ -113,8 +113,8 @@ def backed(case):
             yield addr >> 12, (addr + size + 0xFFF) >> 12
 
 
-# free_area_init() says this when memory is set up.
-MEMORY_READY = b"Initmem setup node"
+# free_area_init() says this when memory is set up; the last is what 2.6.32 says.
+MEMORY_READY = (b"Initmem setup node", b"On node 0 totalpages")
 # A kernel that died without a reset says so and is silent then.
 HALTED = (b"PANIC: early exception", b"-- System halted", b"end Kernel panic")
 SILENCE_SECONDS = 3
@@ -150,7 +150,7 @@ def short_run(spec, ram, seconds):
             data = vm.console.read_new()
             if data:
                 console, last = console + data, time.monotonic()
-            if MEMORY_READY in console:
+            if any(words in console for words in MEMORY_READY):
                 return console, "seen"
             if ended:
                 return console, "exit"
@@ -174,7 +174,7 @@ def outcome_of(console, report, ended):
         "firmware_map": firmware and [(a, s, _type(name)) for a, s, name in firmware],
         "iomem": _iomem(told),
         "nodes": _nodes(told),
-        "kernel": facts.kernel_range or _kernel_start(told),
+        "kernel": facts.kernel_range or _reserved_image(console) or _kernel_start(told),
     }
 
 
@@ -195,20 +195,32 @@ def said_of(console):
         "extended_map": facts.extended_map,
         "setup_data_map": _as_printed(facts.setup_data_map),
         "user_map": facts.user_map,
-        "memory": _sizes(facts.memory) or None,
+        "memory": _sizes(facts.memory) or _active_ranges(text),
         "warnings": list(facts.warnings),
         "ignored": _sizes(facts.ignored) or None,
-        "lost_messages": facts.lost_messages or _lost_in_silence(facts),
+        "lost_messages": facts.lost_messages or _lost_in_silence(facts, last),
         "reserved": facts.reserved and _sizes(facts.reserved),
         "last_pfn": last and int(last[1], 16),
         "ram_word": word and word[1].strip(),
-        "pci_gap": gap and [int(gap[1], 16), int(gap[2], 16) + 1],
+        "pci_gap": (gap and [int(gap[1], 16), int(gap[2], 16) + 1]) or _old_gap(text),
     }
 
 
+# What 2.6.32 has in place of memblock.memory.
+def _active_ranges(text):
+    found = _ACTIVE_RANGE.findall(text.partition("active PFN ranges")[2])
+    pages = [(int(start, 16) << 12, int(end, 16) << 12) for start, end in found]
+    return [(start, end - start) for start, end in pages] or None
+
+
+def _old_gap(text):
+    found = _OLD_GAP.search(text)
+    return found and [int(found[1], 16), int(found[1], 16) + int(found[2], 16)]
+
+
 # Up to 3.10 nothing says that messages were overwritten, and the banner is the first.
-def _lost_in_silence(facts):
-    return int(facts.kernel is None and bool(facts.memory))
+def _lost_in_silence(facts, last):
+    return int(facts.kernel is None and bool(facts.memory or last))
 
 
 # e820_end_pfn(); the second such line, if there is one, is about low RAM.
@@ -216,7 +228,15 @@ _LAST_PFN = re.compile(r"last_pfn = 0x([0-9a-f]+) max_arch_pfn")
 _PCI_GAP = re.compile(
     r"\[(?:mem|gap) 0x([0-9a-f]+)-0x([0-9a-f]+)\] available for PCI devices"
 )
-_FIRST_WORD = re.compile(r"BIOS-\w+: \[mem [^]]*\] +((?:usable|System RAM)\b)")
+_ACTIVE_RANGE = re.compile(
+    r"^ +\d+: 0x([0-9a-f]{8,}) -> 0x([0-9a-f]{8,})", re.MULTILINE
+)
+# Up to 3.4.
+_OLD_GAP = re.compile(r"Allocating PCI resources .*\(gap: ([0-9a-f]+):([0-9a-f]+)\)")
+_FIRST_WORD = re.compile(
+    r"BIOS-\w+: (?:\[mem [^]]*\]|[0-9a-f]+ - [0-9a-f]+) "
+    r"+((?:usable|System RAM)\b|\(usable\))"
+)
 
 
 # memmap=exactmap of older kernels prints the end of RAM before its map counts too.
@@ -248,6 +268,15 @@ def _nodes(report):
     found = [line.split() for line in report.text("nodes").splitlines()]
     found = sorted((int(n), int(kind, 16), int(size)) for n, kind, size in found)
     return [[kind, size] for _, kind, size in found]
+
+
+_IMAGE = re.compile(rb" \[([0-9a-f]{10}) - ([0-9a-f]{10})\] +TEXT DATA BSS")
+
+
+# 2.6.32 names its early reservations.
+def _reserved_image(console):
+    found = _IMAGE.search(console)
+    return found and (int(found[1], 16), int(found[2], 16))
 
 
 _CODE = re.compile(r"^ *([0-9a-f]+)-[0-9a-f]+ : Kernel code", re.MULTILINE)

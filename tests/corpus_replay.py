@@ -55,7 +55,8 @@ ENDINGS["Real mode trampoline was not allocated"] = (
 )
 ENDINGS["stuck in reserve_bootmem_region: too much is reserved"] = "hung|memory"
 ENDINGS["alloc_low_pages: can not alloc memory"] = (
-    "alloc_low_pages?: (can not alloc|ran out of) memory|Failed to allocate"
+    "alloc_low_pages?: (can not alloc|ran out of) memory|Failed to allocate|"
+    "Cannot find space for the kernel page tables"
 )
 # Words of the model that a kernel prints, and the other way round.
 PRINTED = {"too-many-entries", "kernel-range-not-ram", "memblock-full", "fallback-map"}
@@ -299,11 +300,20 @@ def _warnings(view, outcome):
 def _exports(view, outcome, profile):
     firmware = view.firmware_map and named_rows(view.firmware_map, profile)
     yield from _differ("firmware_map", firmware, outcome.get("firmware_map"))
+    if _cuts_image(view) and not profile.has("kernel-range-forced"):
+        return
     iomem = iomem_rows(view.table, profile, ADDRESS_BITS)
     seen = outcome.get("iomem")
     if seen is not None and len(seen) == len(iomem):
         iomem = [_widened(one, two) for one, two in zip(iomem, seen, strict=True)]
     yield from _differ("iomem", iomem, seen)
+
+
+# Rows that part the image are widened until each of its resources is in one of them.
+def _cuts_image(view):
+    image = view.kernel_range
+    edges = {edge for addr, size, _ in view.table for edge in (addr, addr + size)}
+    return image is not None and any(image.start < e < image.end for e in edges)
 
 
 # A row that drivers may share is widened to hold a PCI window that it cuts.

@@ -150,6 +150,7 @@ ENDLESS_WORK = BootEnd(
 
 _PAGE_MASK = PAGE_SIZE - 1
 _LAST_PAGE = (1 << 64) - PAGE_SIZE
+_FIRST_TABLE = 0x8000
 # Between what was seen to be done soon, 1 TiB, and what was not, 64 TiB.
 _MOST_RESERVED_BYTES = 32 << 40
 
@@ -159,9 +160,15 @@ def find_no_free_memory(boot: EarlyBoot) -> None:
 
     The kernel image, the initrd and nodes are in use. A kernel that finds a little
     more may still end for want of it later; that is not said here.
-    Linux 6.1 arch/x86/mm/init.c alloc_low_pages(); 5.10 to 7.3 alike.
+    Linux 6.1 arch/x86/mm/init.c alloc_low_pages(); 5.10 to 7.3 alike. 2.6.32
+    find_early_table_space() looks below 1 MiB, too.
     """
-    if boot.profile.has("memblock") and not _free(boot):
+    if boot.profile.has("memblock"):
+        free = _free(boot)
+    else:
+        free = boot.memory_bytes() & ByteRangeSet([(_FIRST_TABLE, _U64_MASK)])
+        free -= ByteRangeSet(early_reservations(boot))
+    if not free:
         boot.end_later(NO_FREE_MEMORY)
 
 

@@ -42,6 +42,8 @@ __all__ = (
 
 _PAGE_MASK = PAGE_SIZE - 1
 _U64_MAX = (1 << 64) - 1
+# 2.6.32 arch/x86/include/asm/pgtable_64_types.h MAXMEM: 64 TiB.
+_MAXMEM = 1 << 46
 # Where reserve_bios_regions() begins when the BIOS data area says nothing else.
 _BIOS_START = 0x9_F000
 _FIRST_MIB = 1 << 20
@@ -166,13 +168,13 @@ def _all_but_ram(rows: list[Row]) -> Iterator[Span]:
             yield Span(addr, end)
 
 
-# Before memblock: each RAM entry to whole pages by itself, then joined.
-# Linux 2.6.32 arch/x86/kernel/e820.c e820_find_active_region().
+# Before memblock: each RAM entry to whole pages by itself, then joined; up to max_pfn.
+# Linux 2.6.32 arch/x86/kernel/e820.c e820_find_active_region(), e820_end_pfn().
 def _rounded_each(rows: list[Row]) -> tuple[Span, ...]:
     array = MemoryArray((), limit=None)
     for addr, size, kind in rows:
         if kind == E820_TYPE_RAM:
-            for low, high in whole_pages([Span.at(addr, size).below(_U64_MAX)]):
+            for low, high in whole_pages([Span.at(addr, size).below(_MAXMEM)]):
                 array.add(low, high)
     return tuple(array.spans)
 

@@ -103,9 +103,10 @@ def iomem_rows(rows: Iterable[Row], profile: Profile, address_bits: int) -> list
     Args:
         rows: the final table.
         profile: of the kernel.
-        address_bits: of the CPU; what lies beyond is no resource.
+        address_bits: of the CPU; what lies beyond is no resource, but to 2.6.32.
     """
-    limit = 1 << address_bits
+    ends = profile.has("iomem-ends-with-address-bits")
+    limit = 1 << (address_bits if ends else 64)
     apart = profile.has("soft-reserved-has-own-tree")
     shown = [row for row in rows if row[1] and row[0] + row[1] <= limit]
     if apart:

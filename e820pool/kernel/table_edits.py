@@ -10,7 +10,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RAM,
     E820_TYPE_RESERVED,
 )
-from e820pool.extents import PAGE_SIZE, ByteRangeSet
+from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ByteRangeSet
 from e820pool.kernel.cmdline import (
     COMMAND_LINE_CHARS,
     number_rules,
@@ -18,6 +18,7 @@ from e820pool.kernel.cmdline import (
     parse_number,
     parse_size,
 )
+from e820pool.kernel.early_memory import max_pfn
 from e820pool.kernel.view import BootEnd
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ __all__ = (
 
 _BIOS_BEGIN = 0xA_0000
 _BIOS_END = 0x10_0000
+_LOW_RAM_END = 1 << 32
 
 TRIMMED_PAGES = ByteRangeSet([(0, PAGE_SIZE), (_BIOS_BEGIN, _BIOS_END)]).pages_inside()
 """What every kernel takes from RAM by itself: page 0 becomes RESERVED, the ISA hole is
@@ -89,15 +91,22 @@ def force_kernel_range(boot: EarlyBoot) -> None:
 
 
 def find_unmapped_kernel(boot: EarlyBoot) -> None:
-    """Note a kernel image that is no memory: its page tables lie in it.
+    """Note a kernel image that is not mapped: its page tables lie in it.
 
     That is so when the table had no room for the image's range. Only memory is
-    mapped. Linux 6.1 arch/x86/mm/init.c init_mem_mapping().
+    mapped, before 3.9 all up to the end of low RAM. Linux 6.1 arch/x86/mm/init.c
+    init_mem_mapping(); 2.6.32 arch/x86/kernel/setup.c setup_arch().
     """
     where = boot.inp.kernel_range
-    if where is None or boot.profile.has("direct-map-covers-holes"):
+    if where is None:
         return
-    if not boot.memory_bytes().contains(*where):
+    if boot.profile.has("direct-map-covers-holes"):
+        low = [row for row in boot.table.rows if row[0] < _LOW_RAM_END]
+        end_pfn = max_pfn(low, counts_acpi=False)
+        is_mapped = where.end <= min(end_pfn << PAGE_SHIFT, _LOW_RAM_END)
+    else:
+        is_mapped = boot.memory_bytes().contains(*where)
+    if not is_mapped:
         boot.end_later(KERNEL_UNMAPPED)
 
 

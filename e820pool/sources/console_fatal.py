@@ -12,7 +12,11 @@ from e820pool.kernel.early_memory import (
     RESERVED_ARRAY_STUCK,
 )
 from e820pool.kernel.resources import ENDS_AT_2_64
-from e820pool.kernel.table_edits import TYPE_INTO_ITSELF, USER_MAP_EMPTY
+from e820pool.kernel.table_edits import (
+    KERNEL_UNMAPPED,
+    TYPE_INTO_ITSELF,
+    USER_MAP_EMPTY,
+)
 from e820pool.kernel.view import BootEnd
 from e820pool.kernel.zero_page import COUNT_TOO_HIGH
 
@@ -21,8 +25,9 @@ __all__ = ("OUT_OF_MEMORY", "FatalScan")
 _PANIC = re.compile(r"(?<!end )Kernel panic - not syncing: (.*)")
 _BUG = re.compile(r"kernel BUG at (\S+?)!")
 _OOPS = re.compile(r"BUG: ((?:unable to handle|kernel NULL pointer)[^,]*)")
-# early_fixup_exception() (arch/x86/mm/extable.c): the CPU is halted after it.
-_EARLY = re.compile(r"PANIC: early exception (0x[0-9a-f]{1,4})")
+# early_fixup_exception() (arch/x86/mm/extable.c): the CPU is halted after it; up to
+# 4.5 early_idt_handler, which names the function in a line of its own.
+_EARLY = re.compile(r"PANIC: early exception (?:0x)?([0-9a-f]{1,4})")
 # do_pf_error() of the decompressor (arch/x86/boot/compressed/ident_map_64.c): it tells
 # the address, then more, and stops as error() does.
 _PAGE_FAULT = re.compile(r"^CR2: 0x([0-9a-f]{16})$")
@@ -31,7 +36,7 @@ _PAGE_FAULT = re.compile(r"^CR2: 0x([0-9a-f]{16})$")
 _DECOMPRESSOR = re.compile(r"^ *-- System halted")
 # Up to 4.10 the address stands before the name, twice.
 _FUNCTION = re.compile(
-    r"RIP: [0-9a-f]{1,4}:(?:\[<[0-9a-f]{16}>\] +){0,2}([A-Za-z_][\w]*)"
+    r"^(?:.*RIP: [0-9a-f]{1,4}:(?:\[<[0-9a-f]{16}>\] +){0,2}|RIP )([A-Za-z_][\w]*)"
 )
 _UPTIME = re.compile(r"^(?:<\d{1,2}>)?\[ *\d{1,7}\.\d{6}\] ")
 
@@ -54,6 +59,8 @@ _KNOWN = tuple(
         (r"^Cannot allocate trampoline", NO_TRAMPOLINE),
         # Up to 4.14 it "ran out of" memory where nothing is mapped yet.
         (r"^alloc_low_pages?: (?:can not alloc|ran out of) memory", NO_FREE_MEMORY),
+        # 2.6.32
+        (r"^Cannot find space for the kernel page tables", NO_FREE_MEMORY),
         (r"^Cannot find place for new RAMDISK", NO_PLACE_FOR_INITRD),
         (r"^initrd too large to handle", INITRD_TOO_LARGE),
         (r"^System is deadlocked on memory", OUT_OF_MEMORY),
@@ -61,6 +68,8 @@ _KNOWN = tuple(
         (r" in firmware_map_add_entry$", ENDS_AT_2_64),
         (r" in __?e820_+range_update$", TYPE_INTO_ITSELF),
         (r" in sanitize_e820_map$", COUNT_TOO_HIGH),
+        # Up to 3.8.
+        (r"^early exception 0x0e in init_memory_mapping$", KERNEL_UNMAPPED),
     )
 )
 
@@ -87,7 +96,7 @@ class FatalScan:
         elif found := _OOPS.search(line):
             self._crash = self._crash or found[1].strip()
         elif found := _EARLY.search(line):
-            self._early = self._early or f"early exception {found[1]}"
+            self._early = self._early or f"early exception 0x{found[1]}"
         elif (found := _PAGE_FAULT.search(line)) and "Error Code:" in self._last:
             self._halt = f"page fault at {int(found[1], 16):#x} in the decompressor"
         elif _DECOMPRESSOR.search(line):

@@ -102,6 +102,13 @@ def test_a_timestamped_serial_log_with_carriage_returns_reads_the_same(recording
             "unable to handle page fault for address: ffff88 in fill",
         ),
         ("PANIC: early exception 0x0e IP 10:0", "early exception 0x0e"),
+        # 2.6.32.69
+        (
+            """PANIC: early exception 0e rip 10:ffffffff8113164f error 0 cr2 ff0
+Pid: 0, comm: swapper Not tainted 2.6.32.69 #2
+RIP init_memory_mapping+0x44f/0x4e0""",
+            "early exception 0x0e in init_memory_mapping",
+        ),
         # 4.9.229
         (
             """PANIC: early exception 0x06 IP 10:ffffffff811c8240 error 0 cr2 0x0

@@ -19,7 +19,7 @@ def test_the_limits_name_the_booted_releases():
     limits = (ROOT / "README.md").read_text().split("\n## Limits")[1].split("\n## ")[0]
     said = re.sub(r"\s+", " ", limits)
     words = re.search(r"Booted were (.*?)\. Others", said)[1]
-    named = set(re.findall(r"\b\d\.\d+\b", words))
+    named = set(re.findall(r"\b\d\.\d+(?:\.\d+)?\b", words))
     # "6.16 to 7.3" stands for every release from the one to the other.
     names = [one["name"] for one in RELEASES]
     first, last = re.search(r"(\S+) to (\S+)", words).groups()

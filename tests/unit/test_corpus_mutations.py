@@ -59,7 +59,7 @@ UNTOLD = {
         MAIN,
     ),
     "page-tables-unreserved": (
-        "only 5.13 and 5.14 have it, and neither was booted",
+        "only 5.13 and 5.14 have it, and 5.14 boots on",
         MAIN,
     ),
     "reserved-beyond-max-pfn-kills": (

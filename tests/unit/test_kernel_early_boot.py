@@ -474,6 +474,21 @@ def test_memory_above_1_mib_that_is_all_in_use_is_not_enough():
     given = {"kernel_range": image, "initrd": initrd}
     assert "can not alloc memory" in view(rows, **given).fatal
     assert view(rows, kernel_range=image).fatal is None
+
+
+# 2.6.32.69: what lies behind low RAM is not mapped, and holes before it are.
+@pytest.mark.parametrize(
+    ("rows", "dies"),
+    [
+        ([*LOW, (M, 15 * M, 1)], True),
+        ([*LOW, (M, 15 * M, 1), (64 * M, M, 1)], False),
+        ([*LOW, (M, 15 * M, 1), (1 << 33, M, 1)], True),
+    ],
+)
+def test_2_6_32_dies_where_its_image_lies_behind_low_ram(rows, dies):
+    image = Span(16 * M, 20 * M)
+    seen = view(rows, "2.6.32", kernel_range=image)
+    assert (seen.fatal is not None) == dies
     assert "can not alloc memory" in view([]).fatal
     assert view([], alt_mem_k=1 << 18).fatal is None
 

@@ -40,3 +40,10 @@ def test_soft_reserved_has_a_tree_of_its_own_from_7_0_on():
     rows = [(0x3_0000, 0x1000, SOFT), (M, M, 1), (4 * M, M, SOFT)]
     assert iomem_rows(rows, profile_for("6.19"), 40) == rows
     assert iomem_rows(rows, profile_for("7.0"), 40) == rows[:2]
+
+
+# 2.6.32.69, 3.10.108.
+@pytest.mark.parametrize(("release", "shown"), [("2.6.32", 2), ("3.10", 1)])
+def test_iomem_ends_where_the_cpus_addresses_do(release, shown):
+    rows = [(M, M, 1), (1 << 40, M, 2)]
+    assert len(iomem_rows(rows, profile_for(release), 40)) == shown

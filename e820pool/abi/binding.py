@@ -57,33 +57,33 @@ def struct_of(cls: type) -> Struct:
     return _binding_of(cls).definition
 
 
-def parse_value(cls: type[T], data: bytes, what: str) -> T:
+def parse_value(cls: type[T], data: bytes, label: str) -> T:
     """Return the value that ``data`` holds in exactly its size.
 
     Raises:
-        BadImageError: another length; the message calls the data ``what``.
+        BadImageError: another length; the message calls the data ``label``.
     """
     binding = _binding_of(cls)
     want = binding.stored.sizeof()
     if len(data) < want:
         # Leave the message, with the field that is cut, to the definition: the
         # compiled parser does not notice when bytes are missing.
-        parse_bytes(binding.definition, data, what)
+        parse_bytes(binding.definition, data, label)
     if len(data) > want:
         raise BadImageError(
-            f"{what}: got {len(data)} bytes (0x{len(data):x}), want {want}",
+            f"{label}: got {len(data)} bytes (0x{len(data):x}), want {want}",
         )
-    value: T = binding.decode(parse_bytes(binding.parser(), data, what))
+    value: T = binding.decode(parse_bytes(binding.parser(), data, label))
     return value
 
 
-def encode_value(value: object, what: str) -> bytes:
+def encode_value(value: object, label: str) -> bytes:
     """Return the bytes of a bound dataclass value.
 
     Raises:
         InputError: a field's value does not fit it.
     """
-    return build_bytes(_binding_of(type(value)).stored, _plain(value), what)
+    return build_bytes(_binding_of(type(value)).stored, _plain(value), label)
 
 
 # What `at` leaves in a dataclass field's metadata, under the key "place".
@@ -95,8 +95,8 @@ class _Place:
     raw: bool
 
     def layout(self) -> Construct:
-        one = self.of if isinstance(self.of, Construct) else struct_of(self.of)
-        return Array(self.count, one) if self.count else one
+        element = self.of if isinstance(self.of, Construct) else struct_of(self.of)
+        return Array(self.count, element) if self.count else element
 
     # The form that is parsed: as the layout, but for bulk that is kept verbatim.
     def stored(self) -> Construct:
@@ -105,8 +105,8 @@ class _Place:
     def zero(self) -> Any:
         if self.raw or isinstance(self.of, Bytes):
             return bytes(self.layout().sizeof())
-        one = 0 if isinstance(self.of, Construct) else self.of()
-        return (one,) * self.count if self.count else one
+        element = 0 if isinstance(self.of, Construct) else self.of()
+        return (element,) * self.count if self.count else element
 
     # How the parsed field becomes the dataclass's value; None when it already is.
     def decoder(self) -> Decoder | None:
@@ -149,8 +149,8 @@ class _Binding:
     @cached_property
     def decode(self) -> Decoder:
         cls, names = self.cls, tuple(self.places)
-        found = ((name, place.decoder()) for name, place in self.places.items())
-        special = [(name, convert) for name, convert in found if convert]
+        decoders = ((name, place.decoder()) for name, place in self.places.items())
+        special = [(name, convert) for name, convert in decoders if convert]
 
         def decode(container: Any) -> Any:
             values = {name: container[name] for name in names}

@@ -168,7 +168,7 @@ def parse_bzimage(data: bytes) -> BzImage:
 
 
 # What people have beside a bzImage, by its first bytes.
-_OTHERS = (
+_OTHER_FORMATS = (
     (b"\x7fELF", "an ELF file: of a vmlinux give arch/x86/boot/bzImage beside it"),
     (b"\x1f\x8b", "a gzip file: unpack it, or give the kernel that it came with"),
     (b"\xfd7zXZ", "an xz file: unpack it, or give the kernel that it came with"),
@@ -183,11 +183,11 @@ _OTHERS = (
 def _validate_magic(data: bytes) -> None:
     boot_flag = int.from_bytes(data[0x1FE:0x200], "little")
     if boot_flag != BOOT_FLAG:
-        other = next((what for start, what in _OTHERS if data.startswith(start)), "")
+        for magic, name in _OTHER_FORMATS:
+            if data.startswith(magic):
+                raise BadImageError(f"kernel image: this is no bzImage but {name}")
         raise BadImageError(
-            f"kernel image: this is no bzImage but {other}"
-            if other
-            else "kernel image: this is no bzImage: boot_flag at 0x1fe is "
+            "kernel image: this is no bzImage: boot_flag at 0x1fe is "
             f"{boot_flag:#06x}, not {BOOT_FLAG:#x}",
         )
     header = int.from_bytes(data[0x202:0x206], "little")
@@ -205,8 +205,8 @@ def _validate_magic(data: bytes) -> None:
 
 # A header of an older protocol is shorter; what it does not have is zero.
 def _parse_header(setup_header: bytes) -> SetupHeader:
-    known = setup_header[:_HEADER_BYTES].ljust(_HEADER_BYTES, b"\0")
-    return parse_value(SetupHeader, known, "setup_header")
+    padded = setup_header[:_HEADER_BYTES].ljust(_HEADER_BYTES, b"\0")
+    return parse_value(SetupHeader, padded, "setup_header")
 
 
 def _validate_layout(hdr: SetupHeader, data: bytes, offset: int) -> None:
@@ -220,10 +220,10 @@ def _validate_layout(hdr: SetupHeader, data: bytes, offset: int) -> None:
     _validate_length(data, payload_end, "its payload ends")
 
 
-def _validate_length(data: bytes, want: int, what: str) -> None:
+def _validate_length(data: bytes, want: int, end: str) -> None:
     if len(data) < want:
         raise BadImageError(
-            f"kernel image of {len(data)} bytes (0x{len(data):x}) is cut: {what} at"
+            f"kernel image of {len(data)} bytes (0x{len(data):x}) is cut: {end} at"
             f" 0x{want:x}",
         )
 

@@ -206,18 +206,18 @@ def _nodes(tree: Any) -> Iterator[int]:
 
 def _property(tree: Any, offset: int, name: str) -> bytes | None:
     libfdt = _libfdt()
-    found = tree.getprop(offset, name, (libfdt.NOTFOUND,))
-    return None if isinstance(found, int) else bytes(found)
+    value = tree.getprop(offset, name, (libfdt.NOTFOUND,))
+    return None if isinstance(value, int) else bytes(value)
 
 
 def _number(tree: Any, offset: int, name: str) -> int:
-    found = _property(tree, offset, name)
-    if found is None or len(found) != _U64_BYTES:
-        length = "none" if found is None else f"{len(found)} bytes"
+    value = _property(tree, offset, name)
+    if value is None or len(value) != _U64_BYTES:
+        length = "none" if value is None else f"{len(value)} bytes"
         raise BadImageError(
             f"device tree: {name!r} of the pool's node has {length}: want a u64"
         )
-    return int.from_bytes(found, "big")
+    return int.from_bytes(value, "big")
 
 
 def _validate_numbers(node: PmpoolNode) -> None:

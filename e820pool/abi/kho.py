@@ -204,7 +204,7 @@ def encode_kho_payload(
     at_root = addr + _NODE_HEADER_BYTES + _KHO_DATA_BYTES
     at_scratch = at_root + root_bytes
     at_map = at_scratch + 16 * len(scratch)
-    areas = b"".join(_u64(one) + _u64(size) for one, size in scratch)
+    areas = b"".join(_u64(start) + _u64(size) for start, size in scratch)
     if compatible == KHO_V1:
         bitmaps = _bitmaps(preserved, _BITMAP_PAGES)
         data = _chunks(at_map, bitmaps) + b"".join(bitmap for _, bitmap in bitmaps)
@@ -217,20 +217,20 @@ def encode_kho_payload(
 
 # (number of the window of so many pages, its bitmap), ascending.
 def _bitmaps(pages: ExtentSet, size: int) -> list[tuple[int, bytes]]:
-    found: dict[int, np.ndarray[tuple[int], np.dtype[np.bool_]]] = {}
+    bitmaps: dict[int, np.ndarray[tuple[int], np.dtype[np.bool_]]] = {}
     for start, end in pages:
         for window in range(start // size, (end - 1) // size + 1):
-            if window not in found and len(found) == _BITMAPS_LIMIT:
+            if window not in bitmaps and len(bitmaps) == _BITMAPS_LIMIT:
                 raise CapacityError(
                     f"preserved pages lie in more than {_BITMAPS_LIMIT:#x} windows of "
                     f"{size:#x} pages"
                 )
-            bits = found.setdefault(window, np.zeros(size, np.bool_))
+            bits = bitmaps.setdefault(window, np.zeros(size, np.bool_))
             first = window * size
             bits[max(start - first, 0) : end - first] = True
     return [
-        (window, np.packbits(found[window], bitorder="little").tobytes())
-        for window in sorted(found)
+        (window, np.packbits(bitmaps[window], bitorder="little").tobytes())
+        for window in sorted(bitmaps)
     ]
 
 
@@ -257,7 +257,7 @@ def _tree(addr: int, leaves: list[tuple[int, bytes]]) -> bytes:
     if not leaves:
         levels = [[], [0]]
     order = [(up, key) for up in range(len(levels) - 1, -1, -1) for key in levels[up]]
-    place = {one: addr + at * _NODE_BYTES for at, one in enumerate(order)}
+    place = {node: addr + at * _NODE_BYTES for at, node in enumerate(order)}
     below: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for up, key in order:
         below.setdefault((up + 1, key >> _TABLE_LOG2), []).append((up, key))
@@ -268,8 +268,8 @@ def _tree(addr: int, leaves: list[tuple[int, bytes]]) -> bytes:
             out += contents[key]
             continue
         table = np.zeros(1 << _TABLE_LOG2, "<u8")
-        for one in below.get((up, key), ()):
-            table[one[1] % (1 << _TABLE_LOG2)] = place[one]
+        for child in below.get((up, key), ()):
+            table[child[1] % (1 << _TABLE_LOG2)] = place[child]
         out += table.tobytes()
     return bytes(out)
 

@@ -59,8 +59,8 @@ def fields_of(struct: Struct) -> tuple[FieldLayout, ...]:
     return tuple(_walk(struct, "", 0))
 
 
-def parse_bytes(struct: Construct, data: bytes, what: str) -> Any:
-    """Parse the start of ``data``, which is called ``what`` in messages.
+def parse_bytes(struct: Construct, data: bytes, label: str) -> Any:
+    """Parse the start of ``data``, which is called ``label`` in messages.
 
     Raises:
         BadImageError: the bytes do not hold the structure; says where and in which
@@ -75,13 +75,13 @@ def parse_bytes(struct: Construct, data: bytes, what: str) -> Any:
         offset = stream.tell()
         field = _field_at(struct, offset)
         raise BadImageError(
-            f"{what}: {len(data)} bytes (0x{len(data):x}) end inside {field}"
+            f"{label}: {len(data)} bytes (0x{len(data):x}) end inside {field}"
             f" at byte 0x{offset:x}",
         ) from exc
 
 
-def build_bytes(struct: Construct, value: object, what: str) -> bytes:
-    """Build ``value``, which is called ``what`` in messages.
+def build_bytes(struct: Construct, value: object, label: str) -> bytes:
+    """Build ``value``, which is called ``label`` in messages.
 
     Raises:
         InputError: a value does not fit its field; names the field.
@@ -89,7 +89,7 @@ def build_bytes(struct: Construct, value: object, what: str) -> bytes:
     try:
         built: bytes = struct.build(value)
     except (ConstructError, packing.error) as exc:
-        raise InputError(f"{what}: {_misfit(value, exc)}") from exc
+        raise InputError(f"{label}: {_misfit(value, exc)}") from exc
     return built
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -309,18 +310,15 @@ def _rows_of(header: _Header, record: bytes) -> npt.NDArray[np.void]:
 
 
 def _rows_from(extents: tuple[RecordExtent, ...]) -> npt.NDArray[np.void]:
-    values = [
-        (one.base_pfn, one.nr_pages, one.owner, one.firmware_type, one.reserved)
-        for one in extents
-    ]
+    values = list(map(attrgetter(*(f.name for f in fields(RecordExtent))), extents))
     try:
         rows = np.array(values, dtype=RECORD_EXTENT_DTYPE)
     except (OverflowError, TypeError, ValueError):
         rows = np.empty(0, dtype=RECORD_EXTENT_DTYPE)
     if rows.tolist() != values:  # numpy 1 may wrap negative numbers instead
         # construct is slower, and names the field that does not fit.
-        built = b"".join(encode_value(one, "pool record extent") for one in extents)
-        rows = np.frombuffer(built, dtype=RECORD_EXTENT_DTYPE)
+        parts = (encode_value(extent, "pool record extent") for extent in extents)
+        rows = np.frombuffer(b"".join(parts), dtype=RECORD_EXTENT_DTYPE)
     return rows
 
 

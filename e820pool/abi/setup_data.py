@@ -194,23 +194,23 @@ def parse_chain(
     return nodes
 
 
-def _parse_header(data: bytes | memoryview, what: str) -> _NodeHeader:
-    return parse_value(_NodeHeader, bytes(data[:NODE_HEADER_BYTES]), what)
+def _parse_header(data: bytes | memoryview, label: str) -> _NodeHeader:
+    return parse_value(_NodeHeader, bytes(data[:NODE_HEADER_BYTES]), label)
 
 
 def _node_at(memory: _Memory, addr: int, index: int) -> SetupDataNode:
-    what = f"setup_data node {index} at {addr:#x}"
-    found = memory.from_addr(addr)
-    if found is None:
-        raise BadImageError(f"{what} is outside the memory given ({memory})")
-    header = _parse_header(found, what)
-    limit = len(found) - NODE_HEADER_BYTES
+    label = f"setup_data node {index} at {addr:#x}"
+    tail = memory.from_addr(addr)
+    if tail is None:
+        raise BadImageError(f"{label} is outside the memory given ({memory})")
+    header = _parse_header(tail, label)
+    limit = len(tail) - NODE_HEADER_BYTES
     if header.len > limit:
         raise BadImageError(
-            f"{what}: len is {header.len:#x} ({header.len}), but only {limit:#x}"
+            f"{label}: len is {header.len:#x} ({header.len}), but only {limit:#x}"
             " bytes are given behind it",
         )
-    data = bytes(found[NODE_HEADER_BYTES : NODE_HEADER_BYTES + header.len])
+    data = bytes(tail[NODE_HEADER_BYTES : NODE_HEADER_BYTES + header.len])
     return SetupDataNode(type=header.type, data=data, next=header.next)
 
 

@@ -90,8 +90,8 @@ def parse_srat(data: bytes) -> tuple[MemoryAffinity, ...]:
         kind, size = data[offset], _size_at(data[: header.length], offset)
         if kind == _MEMORY_AFFINITY:
             piece = data[offset : offset + min(size, _AFFINITY_BYTES)]
-            what = f"SRAT structure at {offset:#x}"
-            affinities.append(parse_value(MemoryAffinity, piece, what))
+            label = f"SRAT structure at {offset:#x}"
+            affinities.append(parse_value(MemoryAffinity, piece, label))
         offset += size
     return tuple(affinities)
 

@@ -106,16 +106,16 @@ def fit_table(
     """
     runs = _runs(table, keep)
     excess = table.size - max_entries
-    given = _cheapest(runs, max(excess, 0))
-    if given is None:
+    chosen = _cheapest(runs, max(excess, 0))
+    if chosen is None:
         least = table.size - int(runs.saving.sum(dtype=np.int64))
         raise CapacityError(
             f"{table.size} entries do not fit: the limit is {max_entries}, and giving "
             f"up all RAM that may be given up leaves {least}"
         )
-    addr, end = runs.addr[given], runs.end[given]
+    addr, end = runs.addr[chosen], runs.end[chosen]
     return FittedTable(
-        entries=_without(table, runs, given),
+        entries=_without(table, runs, chosen),
         given_up=ByteRangeSet.from_bounds(addr, end),
     )
 
@@ -260,11 +260,11 @@ def _smallest(sizes: U64, among: Mask, ranked: U64, count: int) -> Mask:
     return chosen
 
 
-def _without(table: NDArray[Any], runs: _Runs, given: I64) -> NDArray[Any]:
+def _without(table: NDArray[Any], runs: _Runs, chosen: I64) -> NDArray[Any]:
     kind = table["type"].copy()
-    kind[runs.row[given]] = E820_TYPE_RESERVED
+    kind[runs.row[chosen]] = E820_TYPE_RESERVED
     listed = np.ones(table.size, np.bool_)
-    listed[runs.row[given[runs.bare[given]]]] = False
+    listed[runs.row[chosen[runs.bare[chosen]]]] = False
     addr, kind = table["addr"][listed], kind[listed]
     end = addr + table["size"][listed]
     joins = (addr[1:] == end[:-1]) & (kind[1:] == E820_TYPE_RESERVED)

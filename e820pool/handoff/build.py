@@ -141,7 +141,7 @@ def build_handoff(
     cmdline = _checked_cmdline(options, _words(encoding, ledger))
     machine = memory_map.with_devices_of(ledger.extents)
     table = encoding.make_table(machine, ledger)
-    hold = partial(_held, encoding=encoding, machine=machine, ledger=ledger)
+    hold = partial(_with_held_blocks, encoding=encoding, machine=machine, ledger=ledger)
     if options.max_entries is None:
         table = hold(table)
         _validate_capacity(table)
@@ -165,10 +165,10 @@ def _validate_ledger(ledger: DepositLedger) -> None:
     rows = ledger.rows
     for at in np.flatnonzero(rows["firmware_type"] != E820_TYPE_RAM)[:1].tolist():
         start, end, owner, kind = rows[at].tolist()
-        one = Deposit(start_pfn=start, end_pfn=end, owner=owner, firmware_type=kind)
+        deposit = Deposit(start_pfn=start, end_pfn=end, owner=owner, firmware_type=kind)
         raise InputError(
-            f"deposit {one} is said to be {type_text(kind)} to the firmware: deposits "
-            f"are RAM, type {E820_TYPE_RAM:#x}"
+            f"deposit {deposit} is said to be {type_text(kind)} to the firmware: "
+            f"deposits are RAM, type {E820_TYPE_RAM:#x}"
         )
 
 
@@ -199,7 +199,7 @@ def _checked_cmdline(options: BuildOptions, words: str) -> bytes:
     return line
 
 
-def _held(
+def _with_held_blocks(
     table: NDArray[Any],
     *,
     encoding: Encoding,
@@ -209,8 +209,7 @@ def _held(
     if not encoding.holds_blocks or not len(ledger):
         return table
     ram = machine.bytes_of(E820_TYPE_RAM)
-    held = hold_blocks(E820Table(table), ledger.extents, ram)
-    return held.entries
+    return hold_blocks(E820Table(table), ledger.extents, ram).entries
 
 
 def _within_budget(
@@ -220,12 +219,12 @@ def _within_budget(
     hold: Callable[[NDArray[Any]], NDArray[Any]],
 ) -> NDArray[Any]:
     # What has its place stays RAM; what is placed later finds what is left.
-    wanted = list(options.addresses.values())
+    addrs = list(options.addresses.values())
     if options.kernel_addr is not None:
-        wanted.append(options.kernel_addr)
+        addrs.append(options.kernel_addr)
     elif options.kernel is not None:
-        wanted.append(options.kernel.pref_address)
-    keep = ByteRangeSet((at, at + 1) for at in wanted if 0 <= at < 1 << 32)
+        addrs.append(options.kernel.pref_address)
+    keep = ByteRangeSet((at, at + 1) for at in addrs if 0 <= at < 1 << 32)
     limit = room = min(max_entries, _TABLE_LIMIT)
     while True:
         fitted = fit_table(table, room, keep)
@@ -287,8 +286,8 @@ def _nodes(
     if spill.size:
         nodes.append(SetupDataNode(type=SETUP_E820_EXT, data=encode_table(spill)))
     if options.carrier not in CARRIERS:
-        known = ", ".join(CARRIERS)
-        raise InputError(f"carrier {options.carrier!r} is not one of: {known}")
+        names = ", ".join(CARRIERS)
+        raise InputError(f"carrier {options.carrier!r} is not one of: {names}")
     if record is not None:
         nodes.append(SetupDataNode(type=SETUP_E820POOL, data=record))
     return nodes
@@ -382,16 +381,16 @@ class _Parts:
     room: Room
     wanted: dict[str, int]
 
-    def place(self, what: str, size: int, high: int = PLACEMENT_LIMIT) -> int:
-        addr = self.wanted.pop(what, None)
+    def place(self, part: str, size: int, high: int = PLACEMENT_LIMIT) -> int:
+        addr = self.wanted.pop(part, None)
         if addr is None:
-            return self.room.find(what, size, high=high)
+            return self.room.find(part, size, high=high)
         if not 0 <= addr <= addr + size <= high:
             raise InputError(
-                f"{what} at {Span(addr, addr + size)}: the boot protocol's limit "
+                f"{part} at {Span(addr, addr + size)}: the boot protocol's limit "
                 f"is {high:#x}"
             )
-        return self.room.claim(what, addr, size)
+        return self.room.claim(part, addr, size)
 
     def place_chain(self, make_nodes: NodesAt) -> tuple[PlacedNode, ...]:
         # Addresses first, then each node learns where it and the next one lie.

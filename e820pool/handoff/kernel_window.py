@@ -38,8 +38,8 @@ def place_kernel(image: BzImage, room: Room, addr: int | None) -> Span:
             part.
         CapacityError: no place is large enough.
     """
-    wanted = image.pref_address if addr is None else addr
-    start, end = image.kernel_window(wanted)
+    load_addr = image.pref_address if addr is None else addr
+    start, end = image.kernel_window(load_addr)
     size = max(end - start, image.protected_mode_size)
     if addr is not None and start != addr:
         raise InputError(

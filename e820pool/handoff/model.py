@@ -111,11 +111,11 @@ class Handoff:
         Of several it is the one of the highest generation, or one that cannot be
         read: it might be the latest.
         """
-        nodes = (one.node for one in self.nodes)
-        found = [node.data for node in nodes if node.type == SETUP_E820POOL]
-        return (
-            max(found, key=_generation) if len(found) > 1 else next(iter(found), None)
-        )
+        nodes = (placed.node for placed in self.nodes)
+        records = [node.data for node in nodes if node.type == SETUP_E820POOL]
+        if len(records) > 1:
+            return max(records, key=_generation)
+        return records[0] if records else None
 
     def write(self, path: StrPath) -> None:
         """Write a handoff directory whole or not at all; an older one is replaced.

@@ -67,10 +67,10 @@ class Room:
         ram = table.bytes_of(E820_TYPE_RAM) - table.bytes_but(E820_TYPE_RAM)
         return cls(ram=ram - deposits, deposits=deposits)
 
-    def occupy(self, what: str, addr: int, size: int) -> None:
+    def occupy(self, part: str, addr: int, size: int) -> None:
         """Count ``[addr, addr + size)`` as taken, wherever it lies."""
         limit = ByteRangeSet.LIMIT
-        self._taken.append((what, min(addr, limit), min(addr + size, limit)))
+        self._taken.append((part, min(addr, limit), min(addr + size, limit)))
 
     def is_free(self, addr: int, size: int) -> bool:
         """Return whether a part could lie in ``[addr, addr + size)``, below 4 GiB."""
@@ -82,7 +82,7 @@ class Room:
             and not any(addr < stop and start < end for _, start, stop in self._taken)
         )
 
-    def claim(self, what: str, addr: int, size: int) -> int:
+    def claim(self, part: str, addr: int, size: int) -> int:
         """Take ``[addr, addr + size)`` that the user or a kernel asks for.
 
         Raises:
@@ -90,7 +90,7 @@ class Room:
                 another part.
         """
         end = addr + size
-        shown = f"{what} at {Span(addr, end)}"
+        shown = f"{part} at {Span(addr, end)}"
         if end > ByteRangeSet.LIMIT:
             raise InputError(f"{shown} reaches beyond {ByteRangeSet.LIMIT:#x}")
         if addr < LOW_LIMIT:
@@ -109,12 +109,12 @@ class Room:
         for other, start, stop in self._taken:
             if addr < stop and start < end:
                 raise InputError(f"{shown} overlaps {other} at {Span(start, stop)}")
-        self._taken.append((what, addr, end))
+        self._taken.append((part, addr, end))
         return addr
 
     def find(
         self,
-        what: str,
+        part: str,
         size: int,
         *,
         align: int = PAGE_SIZE,
@@ -132,10 +132,10 @@ class Room:
         for start, stop in free - taken:
             at = round_up(start, align)
             if at + size <= stop:
-                return self.claim(what, at, size)
+                return self.claim(part, at, size)
             largest = max(largest, stop - at)
         raise CapacityError(
-            f"no place for {what}: {size:#x} bytes aligned to {align:#x} in RAM within "
+            f"no place for {part}: {size:#x} bytes aligned to {align:#x} in RAM within "
             f"{Span(low, high)}, the largest free run has {largest:#x}"
         )
 
@@ -166,9 +166,9 @@ def validate_above_low_memory(ledger: DepositLedger) -> None:
     if not low:
         return
     start_pfn = next(iter(low))[0]
-    one = next(d for d in ledger if d.start_pfn <= start_pfn < d.end_pfn)
+    deposit = next(d for d in ledger if d.start_pfn <= start_pfn < d.end_pfn)
     raise InputError(
-        f"deposit {one} begins below {LOW_LIMIT:#x}: kernels look for firmware's "
+        f"deposit {deposit} begins below {LOW_LIMIT:#x}: kernels look for firmware's "
         "tables there, RESERVED or not"
     )
 

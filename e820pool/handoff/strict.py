@@ -63,9 +63,8 @@ def _validate_order(table: NDArray[Any]) -> None:
 def _validate_deposits(handoff: Handoff, encoding: Encoding) -> None:
     table, deposits = handoff.table, handoff.ledger.extents.to_bytes()
     bare_from = 0 if encoding.deposit_type is None else encoding.bare_from
-    kept = ByteRangeSet()
-    if encoding.deposit_type is not None:
-        kept = table.bytes_of(encoding.deposit_type)
+    types = () if encoding.deposit_type is None else (encoding.deposit_type,)
+    kept = table.bytes_of(*types)
     if encoding.holds_blocks:
         kept |= held_bytes(table, handoff.ledger.extents)
         for start, end in pages_at_risk(table, handoff.ledger.extents).to_bytes():
@@ -76,13 +75,13 @@ def _validate_deposits(handoff: Handoff, encoding: Encoding) -> None:
     if bare_from is not None:
         kept |= ByteRangeSet([(bare_from, ByteRangeSet.LIMIT)]) - table.covered
     for start, end in deposits - kept:
-        want = _wanted(encoding.deposit_type)
+        want = _entry_text(encoding.deposit_type)
         raise InputError(f"deposited bytes {Span(start, end)} are not {want}")
     for start, end in deposits & table.bytes_of(E820_TYPE_RAM):
         raise InputError(f"a RAM entry covers deposited bytes {Span(start, end)}")
 
 
-def _wanted(kind: int | None) -> str:
+def _entry_text(kind: int | None) -> str:
     if kind is None:
         return "without an entry"
     return "RESERVED" if kind == E820_TYPE_RESERVED else type_text(kind)
@@ -100,14 +99,13 @@ def _validate_zero_page(handoff: Handoff) -> None:
 
 
 def _validate_chain(handoff: Handoff) -> None:
-    pointers = [handoff.boot_params.hdr.setup_data]
-    pointers += [one.node.next for one in handoff.nodes]
-    addrs = [*(one.addr for one in handoff.nodes), 0]
-    for pointer, addr in zip(pointers, addrs, strict=True):
+    pointer = handoff.boot_params.hdr.setup_data
+    for addr, following in (*((n.addr, n.node.next) for n in handoff.nodes), (0, 0)):
         if pointer != addr:
             raise InputError(
                 f"chain points to {pointer:#x}, the node lies at {addr:#x}"
             )
+        pointer = following
 
 
 def _validate_parts(handoff: Handoff) -> None:
@@ -122,11 +120,11 @@ def _validate_parts(handoff: Handoff) -> None:
         spans.append(("initrd", *handoff.initrd))
     ram = handoff.table.bytes_of(E820_TYPE_RAM)
     ram -= handoff.ledger.extents.to_bytes()
-    for what, start, end in spans:
+    for name, start, end in spans:
         if not ram.contains(start, end):
-            raise InputError(f"{what} at {Span(start, end)} is not in RAM")
+            raise InputError(f"{name} at {Span(start, end)} is not in RAM")
         if start < LOW_LIMIT:
-            raise InputError(f"{what} at {start:#x} lies below {LOW_LIMIT:#x}")
+            raise InputError(f"{name} at {start:#x} lies below {LOW_LIMIT:#x}")
     ordered = sorted(spans, key=lambda span: span[1])
     for (one, _, end), (two, start, _) in pairwise(ordered):
         if start < end:

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 __all__ = ("ENCODINGS", "Encoding", "encoding_named")
 
 ENCODINGS: Mapping[str, Encoding] = {
-    one.name: one
-    for one in (
+    encoding.name: encoding
+    for encoding in (
         # Ours, then those that carve, then those that rely on something else.
         GUARDED,
         SPLIT,

@@ -60,7 +60,7 @@ def _nodes(
     page = np.uint64(1 << PAGE_SHIFT)
     first = (table["addr"] + page - np.uint64(1)) // page
     last = (table["addr"] + table["size"]) // page
-    table, first, last = (one[last > first] for one in (table, first, last))
+    table, first, last = (column[last > first] for column in (table, first, last))
     rows = np.zeros(table.size, EFI_DESCRIPTOR_DTYPE)
     rows["type"] = [_KINDS.get(kind, EFI_RESERVED) for kind in table["type"].tolist()]
     rows["phys_addr"], rows["num_pages"] = first * page, last - first

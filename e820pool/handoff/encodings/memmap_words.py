@@ -41,17 +41,17 @@ def _item(start: int, end: int) -> str:
 
 
 def _list(ledger: DepositLedger) -> str:
-    items = [_item(*one) for one in ledger.extents.to_bytes()]
+    items = [_item(*span) for span in ledger.extents.to_bytes()]
     return "memmap=" + ",".join(items) if items else ""
 
 
 def _args(ledger: DepositLedger) -> str:
-    return " ".join("memmap=" + _item(*one) for one in ledger.extents.to_bytes())
+    return " ".join("memmap=" + _item(*span) for span in ledger.extents.to_bytes())
 
 
 def _four(ledger: DepositLedger) -> str:
     ranges = joined_to(ledger.extents.to_bytes(), _FOUR)
-    return " ".join("memmap=" + _item(*one) for one in ranges)
+    return " ".join("memmap=" + _item(*span) for span in ranges)
 
 
 MEMMAP_LIST = Encoding(

@@ -50,37 +50,37 @@ def read_view(
         message = f"the boot ends ({view.fatal}): there is no table to agree with"
         return view, None, (refusal("kernel-not-booted", message),)
     try:
-        return view, kept_table(view.table, _given(view)), ()
+        return view, kept_table(view.table, _booted_table(view)), ()
     except InputError as exc:
         message = f"the kernel's table cannot be read: {exc}"
         return view, None, (refusal("table-unreadable", message),)
 
 
-def kept_table(rows: Iterable[Row], given: E820Table | None = None) -> E820Table:
+def kept_table(rows: Iterable[Row], booted: E820Table | None = None) -> E820Table:
     """Return the resolved table in which a deposit's type 3 is RESERVED, too.
 
     A kernel makes type 3 of its own memory where it replaces ACPI tables (6.1
     drivers/acpi/tables.c acpi_table_upgrade()). So of type 3 only that counts for a
-    deposit's that holds a whole memory block, or that was given so.
+    deposit's that holds a whole memory block, or that the kernel was booted with.
 
     Args:
         rows: the kernel's table.
-        given: the resolved table that it was started with, where that is known.
+        booted: the resolved table that it was started with, where that is known.
 
     Raises:
         InputError: an entry reaches 2^64.
     """
     table = E820Table.of(rows).resolved()
     acpi = table.bytes_of(E820_TYPE_ACPI)
-    kept = ByteRangeSet(one for one in acpi if addable_bytes(ByteRangeSet([one])))
-    if given is not None:
-        kept |= acpi & held_bytes(given)
+    kept = ByteRangeSet(span for span in acpi if addable_bytes(ByteRangeSet([span])))
+    if booted is not None:
+        kept |= acpi & held_bytes(booted)
     if not kept:
         return table
     parts = [
-        (one, kind) for kind in _types(table) for one in table.bytes_of(kind) - kept
+        (span, kind) for kind in _types(table) for span in table.bytes_of(kind) - kept
     ]
-    parts += [(one, E820_TYPE_RESERVED) for one in kept]
+    parts += [(span, E820_TYPE_RESERVED) for span in kept]
     return E820Table.of((a, b - a, kind) for (a, b), kind in parts).resolved()
 
 
@@ -88,7 +88,7 @@ def _types(table: E820Table) -> list[int]:
     return sorted(set(table.entries["type"].tolist()))
 
 
-def _given(view: KernelView) -> E820Table | None:
+def _booted_table(view: KernelView) -> E820Table | None:
     rows = view.extended_map if view.extended_map is not None else view.bios_map
     table = E820Table.of(rows or ())
     return None if table.is_refused else table.resolved()
@@ -128,17 +128,16 @@ def _in_use(
     # Kernels up to 6.12 take type 128 for RAM too.
     ram = table.bytes_of(E820_TYPE_RAM, E820_TYPE_RESERVED_KERN)
     image = ByteRangeSet(r for r in (view.kernel_range, view.load_window) if r)
-    touched = [one for one in (view.touched, view.touched_deposits) if one is not None]
     cases = (
         ("extent-is-ram", ram.pages_touched(), "are RAM in the table", _MEMBLOCK),
         ("extent-is-usable", view.usable_pages(), "are the kernel's memory", _MEMBLOCK),
         ("extent-under-kernel", image.pages_touched(), "lie under the kernel", _IMAGE),
     )
-    for ident, pages, what, source in cases:
+    for ident, pages, clause, source in cases:
         if hit := extents & pages:
-            text = f"{{pages}} {what}: the kernel may be using them"
+            text = f"{{pages}} {clause}: the kernel may be using them"
             yield finding_about(ident, "unsafe", hit, text, source)
-    for pages in touched:
+    for pages in filter(None, (view.touched, view.touched_deposits)):
         if hit := extents & pages:
             yield finding_about(
                 "extent-touched", "unsafe", hit, "{pages} were read or written"
@@ -156,7 +155,7 @@ def _not_reserved(extents: ExtentSet, table: E820Table) -> Iterator[Finding]:
         ("extent-not-in-table", missing - above, "are not wholly in the table"),
         ("extent-wrong-type", extents & other.pages_touched(), "are not RESERVED"),
     )
-    for ident, pages, what in cases:
+    for ident, pages, clause in cases:
         if pages:
-            text = f"{{pages}} {what}: nothing says that they were kept"
+            text = f"{{pages}} {clause}: nothing says that they were kept"
             yield finding_about(ident, "degraded", pages, text)

@@ -152,12 +152,12 @@ def _is_same_machine(claim: Claim, memory_map: MemoryMap) -> bool:
 def _ledger_of(record: PoolRecord) -> DepositLedger:
     return DepositLedger(
         Deposit(
-            start_pfn=one.base_pfn,
-            end_pfn=one.end_pfn,
-            owner=one.owner,
-            firmware_type=one.firmware_type,
+            start_pfn=extent.base_pfn,
+            end_pfn=extent.end_pfn,
+            owner=extent.owner,
+            firmware_type=extent.firmware_type,
         )
-        for one in record.extents
+        for extent in record.extents
     )
 
 

@@ -22,9 +22,7 @@ PAGES_BEFORE_VP = 90
 
 
 def split_calls(nr_pages: int) -> Iterator[int]:
-    """Yield how many pages each call deposits: the maximum, then the rest."""
-    full, rest = divmod(nr_pages, HV_DEPOSIT_MAX)
-    for _ in range(full):
-        yield HV_DEPOSIT_MAX
-    if rest:
-        yield rest
+    """Yield how many pages each call deposits: the maximum, then what remains."""
+    while nr_pages > 0:
+        yield min(nr_pages, HV_DEPOSIT_MAX)
+        nr_pages -= HV_DEPOSIT_MAX

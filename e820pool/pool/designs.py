@@ -122,10 +122,10 @@ def contradiction(cell: DesignCell, machine: KernelView) -> str:
         return "the model has no verdict"
     touched = bool(machine.touched_deposits)
     sure = {"usable-as-ram", "forced-to-ram-by-kernel-image"}
-    found = {one.id for one in cell.verdict.findings if one.level == "unsafe"}
+    unsafe = {f.id for f in cell.verdict.findings if f.level == "unsafe"}
     if touched and cell.verdict.verdict != "unsafe":
         return f"deposited pages were touched, the model says {cell.verdict.verdict}"
-    if found & sure and not touched and machine.fatal is None:
+    if unsafe & sure and not touched and machine.fatal is None:
         return "the model says that they are touched, and they were not"
     return ""
 
@@ -149,7 +149,7 @@ def _survives(
         "kexec-load": None if tree is None else by_kexec_tools(tree, nameless),
         "kexec-file": by_kexec_file(view) if profile.has("kexec-file-load") else None,
     }
-    return {name: _keeps(ledger, one, profile) for name, one in handed.items()}
+    return {name: _keeps(ledger, table, profile) for name, table in handed.items()}
 
 
 def _keeps(

@@ -31,8 +31,8 @@ def firmware_map_before(memory_map: MemoryMap, ledger: DepositLedger) -> MemoryM
         for start, end in flat.bytes_of(kind) - pages
     ]
     rows += [
-        (one.start_pfn * PAGE_SIZE, one.nr_pages * PAGE_SIZE, one.firmware_type)
-        for one in ledger
+        (d.start_pfn * PAGE_SIZE, d.nr_pages * PAGE_SIZE, d.firmware_type)
+        for d in ledger
     ]
     before = MemoryMap.of(rows, origin=memory_map.origin)
     return replace(before, devices=memory_map.devices).flatten()
@@ -41,9 +41,9 @@ def firmware_map_before(memory_map: MemoryMap, ledger: DepositLedger) -> MemoryM
 def mismatched_types(memory_map: MemoryMap, ledger: DepositLedger) -> ExtentSet:
     """Return the ledger's pages that are not of their firmware type in the map."""
     wrong = ExtentSet()
-    for kind in sorted({one.firmware_type for one in ledger}):
+    for kind in sorted({d.firmware_type for d in ledger}):
         claimed = ExtentSet(
-            (one.start_pfn, one.end_pfn) for one in ledger if one.firmware_type == kind
+            (d.start_pfn, d.end_pfn) for d in ledger if d.firmware_type == kind
         )
         wrong = wrong | (claimed - memory_map.bytes_of(kind).pages_inside())
     return wrong

@@ -80,12 +80,12 @@ def _missing(ram: ByteRangeSet, table: E820Table) -> Iterator[Finding]:
 
 def _not_as_given(inferred: ExtentSet, view: KernelView) -> Iterator[Finding]:
     # Reserved by this kernel or its command line, not by who made the handoff.
-    given = view.extended_map if view.extended_map is not None else view.bios_map
-    if not given:
+    rows = view.extended_map if view.extended_map is not None else view.bios_map
+    if not rows:
         return
     try:
-        told = E820Table.of(given).resolved()
-        reserved = told.bytes_of(E820_TYPE_RESERVED) | held_bytes(told)
+        table = E820Table.of(rows).resolved()
+        reserved = table.bytes_of(E820_TYPE_RESERVED) | held_bytes(table)
         arrived = reserved.pages_inside()
     except InputError:
         arrived = ExtentSet()

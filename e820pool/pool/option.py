@@ -109,17 +109,17 @@ def find_pmpool_option(cmdline: str) -> PmpoolOption | None:
     Raises:
         InputError: as :func:`parse_pmpool_option`; or there is more than one.
     """
-    found = [
+    pools = [
         _PREFIX + (option.value or "")
         for option in options(cmdline)
         if option.name == _PREFIX.rstrip("=")
     ]
-    if len(found) > 1:
+    if len(pools) > 1:
         raise InputError(
-            f"{len(found)} pools on the command line, {found[0][:_SHOWN]} and "
-            f"{found[1][:_SHOWN]}: the limit is 1"
+            f"{len(pools)} pools on the command line, {pools[0][:_SHOWN]} and "
+            f"{pools[1][:_SHOWN]}: the limit is 1"
         )
-    return parse_pmpool_option(found[0]) if found else None
+    return parse_pmpool_option(pools[0]) if pools else None
 
 
 def _memparse(text: str) -> int:

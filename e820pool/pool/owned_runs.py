@@ -40,7 +40,7 @@ class OwnedRuns:
     def within(self, start_pfn: int, end_pfn: int) -> list[Deposit]:
         """Return what lies in the range, cut to it."""
         runs = self.overlapping(start_pfn, end_pfn)
-        return [one for run in runs for one in _cut(run, start_pfn, end_pfn)]
+        return [deposit for run in runs for deposit in _cut(run, start_pfn, end_pfn)]
 
     def covers(self, start_pfn: int, end_pfn: int) -> bool:
         """Return whether the first page and every other of the range is in a run."""
@@ -69,8 +69,8 @@ class OwnedRuns:
         # One neighbour on either side: it may be equal to what is put beside it.
         low, high = max(low - 1, 0), high + 1
         around = self._runs[low:high]
-        before = [one for run in around for one in _cut(run, 0, start_pfn)]
-        after = [one for run in around for one in _cut(run, end_pfn, run.end_pfn)]
+        before = [part for run in around for part in _cut(run, 0, start_pfn)]
+        after = [part for run in around for part in _cut(run, end_pfn, run.end_pfn)]
         self._runs[low:high] = _joined([*before, *inside, *after])
 
 
@@ -87,14 +87,14 @@ def _cut(run: Deposit, start_pfn: int, end_pfn: int) -> list[Deposit]:
 def _joined(runs: Iterable[Deposit]) -> list[Deposit]:
     out: list[Deposit] = []
     for run in runs:
-        if out and _is_one(out[-1], run):
+        if out and _joins(out[-1], run):
             out[-1] = replace(out[-1], end_pfn=run.end_pfn)
         else:
             out.append(run)
     return out
 
 
-def _is_one(left: Deposit, right: Deposit) -> bool:
+def _joins(left: Deposit, right: Deposit) -> bool:
     return (left.end_pfn, left.owner, left.firmware_type) == (
         right.start_pfn,
         right.owner,

@@ -94,9 +94,9 @@ class Pool:
 
     def copy(self) -> Pool:
         """Return an independent pool in the same state."""
-        made = Pool()
-        made._runs = OwnedRuns(self._runs)
-        return made
+        pool = Pool()
+        pool._runs = OwnedRuns(self._runs)
+        return pool
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Pool):
@@ -175,9 +175,9 @@ class Pool:
             InputError: a page is in the pool already, or named twice.
         """
         more = DepositLedger(deposits)
-        for one in more:
-            for run in self._runs.overlapping(one.start_pfn, one.end_pfn)[:1]:
-                raise InputError(f"{one} overlaps the pool: {run}")
+        for deposit in more:
+            for run in self._runs.overlapping(deposit.start_pfn, deposit.end_pfn)[:1]:
+                raise InputError(f"{deposit} overlaps the pool: {run}")
         self._runs = OwnedRuns([*self._runs, *more])
 
     def withdraw(self, extents: ExtentSet) -> tuple[Deposit, ...]:

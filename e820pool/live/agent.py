@@ -161,10 +161,10 @@ def _by_program(command: str, request: str, seconds: float) -> bytes:
     except (TimeoutError, subprocess.TimeoutExpired) as exc:
         raise _late(command, seconds) from exc
     if program.returncode:
-        said = words.decode("utf-8", "replace").strip().splitlines()[-1:]
+        last_line = words.decode("utf-8", "replace").strip().splitlines()[-1:]
         raise MachineError(
             f"agent {command!r} ended with status {program.returncode}: "
-            f"{''.join(said)[:_WORDS_SHOWN]}"
+            f"{''.join(last_line)[:_WORDS_SHOWN]}"
         )
     return answer
 
@@ -175,8 +175,8 @@ def _outputs(
 ) -> tuple[bytes, bytes]:
     answer, words = bytearray(), bytearray()
     with selectors.DefaultSelector() as waiting:
-        for stream, held in ((program.stdout, answer), (program.stderr, words)):
-            waiting.register(cast("IO[bytes]", stream), selectors.EVENT_READ, held)
+        for stream, buffer in ((program.stdout, answer), (program.stderr, words)):
+            waiting.register(cast("IO[bytes]", stream), selectors.EVENT_READ, buffer)
         while waiting.get_map():
             for key, _ in waiting.select(_left(deadline)):
                 part = os.read(key.fd, _PART_BYTES)
@@ -217,8 +217,8 @@ def _validate_no_error(answer: bytes, agent: str) -> None:
     if not answer.lstrip().startswith(b"{"):
         return
     try:
-        found = json.loads(answer)
+        document = json.loads(answer)
     except (ValueError, RecursionError):
         return
-    if isinstance(found, dict) and "error" in found:
-        raise MachineError(f"agent {agent!r} refuses: {str(found['error'])[:200]}")
+    if isinstance(document, dict) and "error" in document:
+        raise MachineError(f"agent {agent!r} refuses: {str(document['error'])[:200]}")

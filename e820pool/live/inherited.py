@@ -57,8 +57,8 @@ def inherited_pool(
         return rebuild(machine.view, record, machine.table)
     if kept is None or not kept.record:
         return None
-    found = rebuild(machine.view, kept.record, kept.firmware_map)
-    return replace(found, carrier="file")
+    result = rebuild(machine.view, kept.record, kept.firmware_map)
+    return replace(result, carrier="file")
 
 
 def pool_of_kept(folder: Path) -> RebuildResult | None:

@@ -55,9 +55,9 @@ def kept_for(
     What was loaded since the boot has not been started yet, even where its table is
     the same; of several the last is it.
     """
-    for one in reversed(kept):
-        if one.boot_id != boot_id and one.started(shown):
-            return one
+    for handoff in reversed(kept):
+        if handoff.boot_id != boot_id and handoff.started(shown):
+            return handoff
     return None
 
 
@@ -65,12 +65,12 @@ def encode_kept(kept: Iterable[KeptHandoff]) -> str:
     """Return the file's text, the latest load last."""
     handoffs = tuple(
         _KeptPart(
-            boot_id=one.boot_id,
-            record=one.record.hex(),
-            table=one.table,
-            firmware=tuple(one.firmware_map.rows()),
+            boot_id=handoff.boot_id,
+            record=handoff.record.hex(),
+            table=handoff.table,
+            firmware=tuple(handoff.firmware_map.rows()),
         )
-        for one in kept
+        for handoff in kept
     )
     return document_text(_KeptDocument(handoffs=handoffs))
 
@@ -81,15 +81,15 @@ def parse_kept(text: str, origin: str) -> tuple[KeptHandoff, ...]:
     Raises:
         BadImageError: it is no such file; ``origin`` names it.
     """
-    found = read_kind(text, _KeptDocument, origin)
+    document = read_kind(text, _KeptDocument, origin)
     return tuple(
         KeptHandoff(
-            boot_id=one.boot_id,
-            table=one.table,
-            firmware_map=MemoryMap.of(one.firmware, f"{origin}: handoffs[{at}]"),
-            record=bytes.fromhex(one.record),
+            boot_id=part.boot_id,
+            table=part.table,
+            firmware_map=MemoryMap.of(part.firmware, f"{origin}: handoffs[{at}]"),
+            record=bytes.fromhex(part.record),
         )
-        for at, one in enumerate(found.handoffs)
+        for at, part in enumerate(document.handoffs)
     )
 
 

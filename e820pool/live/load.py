@@ -91,10 +91,10 @@ def unload_loaded(*, panic: bool = False) -> None:
             ) from exc
 
 
-# Without kexec, or where nobody may look, nothing is that could be started.
-def _is_loaded(told: Path) -> bool:
+# Where there is no flag (no kexec), or none to be read, no kernel can be started.
+def _is_loaded(flag: Path) -> bool:
     try:
-        return told.read_bytes().strip() == b"1"
+        return flag.read_bytes().strip() == b"1"
     except OSError:
         return False
 
@@ -154,7 +154,7 @@ def _folder(folder: Path, files: Mapping[str, bytes]) -> Iterator[None]:
 
 def _run(argv: Sequence[str]) -> str:
     try:
-        done = subprocess.run(  # noqa: S603  the command that the plan shows
+        process = subprocess.run(  # noqa: S603  the command that the plan shows
             (shutil.which(argv[0], path=_PATH) or argv[0], *argv[1:]),
             capture_output=True,
             timeout=_SECONDS,
@@ -165,11 +165,11 @@ def _run(argv: Sequence[str]) -> str:
         raise MachineError(f"{argv[0]} has not ended after {_SECONDS} s") from exc
     except OSError as exc:
         raise MachineError(f"{argv[0]}: {_reason(exc)}") from exc
-    said = (done.stderr + done.stdout).decode("utf-8", "replace").strip()
-    if done.returncode:
-        last = said.splitlines()[-1:] or [f"status {done.returncode}"]
+    output = (process.stderr + process.stdout).decode("utf-8", "replace").strip()
+    if process.returncode:
+        last = output.splitlines()[-1:] or [f"status {process.returncode}"]
         raise MachineError(f"{' '.join(argv[:3])} ... failed: {last[0]}")
-    return said
+    return output
 
 
 def _reason(exc: OSError) -> str:

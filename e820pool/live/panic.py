@@ -149,16 +149,16 @@ def _verdict(
     name = request.kernel.name
     profile = known_profile(request.kernel)
     if profile is None:
-        known = verdict_unknown(name, f"no profile of the release of {name}")
-        return replace(known, findings=(*known.findings, *findings))
-    given = handed.boot_input(request.cmdline.decode("latin-1"))
+        unknown = verdict_unknown(name, f"no profile of the release of {name}")
+        return replace(unknown, findings=(*unknown.findings, *findings))
+    inp = handed.boot_input(request.cmdline.decode("latin-1"))
     # It works in the memory that is kept for it, the highest where there are two.
     size = parsed_image(request.kernel).init_size
     window = capture_window(own, size)
-    given = replace(given, load_window=window, memory_devices=devices)
-    judged = judge_input(ledger.extents, given, profile, findings)
-    found = of_capture_kernel(judged.findings)
-    return verdict_of(name, found, judged.view, judged.judged_on)
+    inp = replace(inp, load_window=window, memory_devices=devices)
+    judged = judge_input(ledger.extents, inp, profile, findings)
+    capture_findings = of_capture_kernel(judged.findings)
+    return verdict_of(name, capture_findings, judged.view, judged.judged_on)
 
 
 # What is kept for a capture kernel is not free to be deposited: the list is suspect.

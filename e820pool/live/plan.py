@@ -162,7 +162,7 @@ def plan_kexec(
     handoff = _handoff(firmware_map, ledger, request, generation)
     bound = _bound(handoff, machine, request, parsed) if is_ours else None
     rows = tuple(handoff.table.rows())
-    given, table = _handed_over(handoff, rows, bound)
+    inp, table = _handed_over(handoff, rows, bound)
     findings = (
         *(inherited.findings if inherited is not None else ()),
         *_of_machine(machine, request, bound),
@@ -183,7 +183,7 @@ def plan_kexec(
         firmware_map=firmware_map,
         table=table,
         tree_rows=() if is_ours else rows,
-        verdict=_verdict(request.kernel, ledger, given, findings),
+        verdict=_verdict(request.kernel, ledger, inp, findings),
         generation=generation,
         image=kexec_image(bound) if bound is not None else None,
         load=() if is_ours else _load_command(request),
@@ -251,26 +251,26 @@ def _handed_over(
     if bound is not None:
         return boot_input(bound.handoff), rows
     handed = by_kexec_tools(rows)
-    given = handed.boot_input(handoff.cmdline.decode("latin-1"))
-    given = replace(given, memory_devices=handoff.memory_devices)
-    return given, (*handed.table, *handed.ext)
+    inp = handed.boot_input(handoff.cmdline.decode("latin-1"))
+    inp = replace(inp, memory_devices=handoff.memory_devices)
+    return inp, (*handed.table, *handed.ext)
 
 
 def _verdict(
     kernel: KernelFile,
     ledger: DepositLedger,
-    given: BootInput,
+    inp: BootInput,
     findings: tuple[Finding, ...],
 ) -> Verdict:
     profile = known_profile(kernel)
     if profile is None:
         release = parse_bzimage(kernel.image).release or "without a version text"
-        known = verdict_unknown(kernel.name, f"no profile of the release {release}")
-        return replace(known, findings=(*known.findings, *findings))
-    verdict = judge_input(ledger.extents, given, profile, findings)
+        unknown = verdict_unknown(kernel.name, f"no profile of the release {release}")
+        return replace(unknown, findings=(*unknown.findings, *findings))
+    verdict = judge_input(ledger.extents, inp, profile, findings)
     # The kexec after this is planned anew, too, and by kexec_load(2).
-    told = without_file_load(verdict.findings)
-    return verdict_of(kernel.name, told, verdict.view, verdict.judged_on)
+    findings = without_file_load(verdict.findings)
+    return verdict_of(kernel.name, findings, verdict.view, verdict.judged_on)
 
 
 # Of an EFI firmware stock kexec-tools pass on what our own loader cannot.
@@ -306,14 +306,14 @@ def _own_ranges(machine: LiveMachine, extents: ExtentSet) -> Iterator[Finding]:
 def _of_capture_kernel(
     machine: LiveMachine, ledger: DepositLedger, before: DepositLedger | None
 ) -> Iterator[Finding]:
-    made = ledger.extents - (before or DepositLedger()).extents
-    if made and machine.gates.has_capture_kernel:
+    new_pages = ledger.extents - (before or DepositLedger()).extents
+    if new_pages and machine.gates.has_capture_kernel:
         text = (
             "a capture kernel is loaded: should this kernel crash before the kexec, it "
             "reads {pages}, unless it was loaded by 'kexec --panic' with them"
         )
         source = "kernel/kexec_core.c crash_kexec(); arch/x86/kernel/crash.c"
-        yield finding_about("capture-kernel-loaded", "note", made, text, source)
+        yield finding_about("capture-kernel-loaded", "note", new_pages, text, source)
 
 
 def _record(firmware_map: MemoryMap, ledger: DepositLedger, generation: int) -> bytes:

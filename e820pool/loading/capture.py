@@ -235,7 +235,7 @@ def _around(ranges: Sequence[NamedRange], cut: ByteRangeSet) -> Iterator[Span]:
         if start >= _MIB and (_RAM in name or _is_reserved(name))
     )
     cut_out = ByteRangeSet((a, b) for a, b, name in ranges if name in _CUT_OUT)
-    for piece in plain - cut_out - _others(ranges):
+    for piece in plain - cut_out - _passed_otherwise(ranges):
         hit = list(ByteRangeSet([piece]) & cut)
         if len(hit) > 1:
             yield Span(hit[0][0], hit[-1][1])
@@ -246,7 +246,7 @@ def _is_reserved(name: str) -> bool:
 
 
 # What the tools hand over as something else than RESERVED.
-def _others(ranges: Iterable[NamedRange]) -> ByteRangeSet:
+def _passed_otherwise(ranges: Iterable[NamedRange]) -> ByteRangeSet:
     kinds = _TOOLS_PASS - {E820_TYPE_RESERVED}
     return ByteRangeSet(
         (start, end) for start, end, name in ranges if type_of_resource(name) in kinds
@@ -293,7 +293,7 @@ def _before_own_ram(ranges: Sequence[NamedRange], profile: Profile) -> list[Row]
 def _walked(ranges: Sequence[NamedRange], kind: int, limit: int = 1 << 64) -> list[Row]:
     rows: list[Row] = []
     at = 0
-    for start, end, name in sorted(ranges, key=lambda one: (one[0], -one[1])):
+    for start, end, name in sorted(ranges, key=lambda row: (row[0], -row[1])):
         first, after = max(start, at), min(end, limit)
         if type_of_resource(name) == kind and first < after:
             rows.append((first, after - first, kind))

@@ -80,7 +80,7 @@ class KexecImage:
 
     def pages(self) -> ExtentSet:
         """Return the pages that the old kernel overwrites when it leaves."""
-        spans = [(one.addr, one.end) for one in self.segments]
+        spans = [(segment.addr, segment.end) for segment in self.segments]
         return ByteRangeSet(spans).pages_touched()
 
 

@@ -33,7 +33,7 @@ def replace_file(
         OSError: it cannot be written; what was there still is.
     """
     handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=target.parent)
-    made = Path(name)
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
@@ -41,10 +41,10 @@ def replace_file(
                 stream.flush()
                 os.fsync(stream.fileno())
         if mode is not None:
-            made.chmod(mode)
-        made.replace(target)
+            temporary.chmod(mode)
+        temporary.replace(target)
     except BaseException:
-        made.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     if durable:
         _sync_folder(target.parent)

@@ -103,10 +103,10 @@ class DepositLedger:
 
     @classmethod
     def _of(cls, table: NDArray[Any]) -> Self:
-        made = cls.__new__(cls)
-        made._table = _normalise(table)  # noqa: SLF001  own class
-        made._extents = _extents_of(made._table)  # noqa: SLF001  own class
-        return made
+        ledger = cls.__new__(cls)
+        ledger._table = _normalise(table)  # noqa: SLF001  own class
+        ledger._extents = _extents_of(ledger._table)  # noqa: SLF001  own class
+        return ledger
 
     @classmethod
     def of_ranges(cls, ranges: Iterable[tuple[int, int] | str], owner: int = 0) -> Self:
@@ -119,7 +119,7 @@ class DepositLedger:
         Raises:
             InputError: a range is not whole pages, overlaps another, or is none.
         """
-        spans = (parse_range(one) if isinstance(one, str) else one for one in ranges)
+        spans = (parse_range(r) if isinstance(r, str) else r for r in ranges)
         return cls(Deposit.from_bytes(start, end, owner) for start, end in spans)
 
     @property

@@ -139,7 +139,7 @@ class FindingDocument(Part, frozen=True, kw_only=True):
     @classmethod
     def all_of(cls, findings: Iterable[Finding]) -> tuple[Self, ...]:
         """Return the documents of findings."""
-        return tuple(cls.of(one) for one in findings)
+        return tuple(cls.of(finding) for finding in findings)
 
 
 def value_of(value: Any) -> Any:
@@ -183,14 +183,14 @@ def read_document(
         BadImageError: no JSON, another kind, a newer schema, or a value that is
             missing or of another form, which the message names and shows.
     """
-    found = parse_object(text, origin)
-    tags = {kind_of(one): (one, maker) for one, maker in kinds.items()}
-    kind = found.get("kind")
+    document = parse_object(text, origin)
+    tags = {kind_of(form): (form, maker) for form, maker in kinds.items()}
+    kind = document.get("kind")
     if not isinstance(kind, str) or kind not in tags:
-        said = "has no kind" if kind is None else f"is of kind {shown_value(kind)}"
-        wanted = (f"{name} of {maker}" for name, (_, maker) in tags.items())
-        raise BadImageError(f"{origin!r} {said}: want {', '.join(wanted)}")
-    return value_to(tags[kind][0], found, repr(origin))
+        problem = "has no kind" if kind is None else f"is of kind {shown_value(kind)}"
+        choices = (f"{name} of {maker}" for name, (_, maker) in tags.items())
+        raise BadImageError(f"{origin!r} {problem}: want {', '.join(choices)}")
+    return value_to(tags[kind][0], document, repr(origin))
 
 
 def read_kind(
@@ -207,13 +207,13 @@ def read_kind(
     Raises:
         BadImageError: as :func:`read_document` does.
     """
-    found = parse_object(text, origin, needs_schema=needs_schema)
+    document = parse_object(text, origin, needs_schema=needs_schema)
     kind = kind_of(form)
-    if found.get("kind", kind) != kind:
+    if document.get("kind", kind) != kind:
         raise BadImageError(
-            f"{origin!r} is of kind {shown_value(found['kind'])}, not {kind!r}"
+            f"{origin!r} is of kind {shown_value(document['kind'])}, not {kind!r}"
         )
-    return value_to(form, found, repr(origin))
+    return value_to(form, document, repr(origin))
 
 
 def value_to(form: type[_T], value: Any, where: str) -> _T:
@@ -226,7 +226,7 @@ def value_to(form: type[_T], value: Any, where: str) -> _T:
     try:
         return msgspec.convert(value, form, dec_hook=_domain_value)
     except msgspec.ValidationError as exc:
-        raise BadImageError(_told(str(exc), value, form, where)) from exc
+        raise BadImageError(_our_message(str(exc), value, form, where)) from exc
 
 
 def parse_object(
@@ -245,7 +245,7 @@ def parse_object(
             a newer schema.
     """
     try:
-        found = json.loads(
+        document = json.loads(
             text,
             parse_int=_parse_int,
             parse_float=_parse_float,
@@ -258,15 +258,15 @@ def parse_object(
         raise BadImageError(f"{origin!r}: {exc}") from exc
     except ValueError as exc:
         raise BadImageError(f"{origin!r} is not JSON: {exc}") from exc
-    if not isinstance(found, dict):
-        raise BadImageError(f"{origin!r} holds a JSON {_name(found)}, not an object")
-    if needs_schema or "schema" in found:
-        _validate_schema(found, origin)
+    if not isinstance(document, dict):
+        raise BadImageError(f"{origin!r} holds a JSON {_name(document)}, not an object")
+    if needs_schema or "schema" in document:
+        _validate_schema(document, origin)
     # A long table has no text to look through.
     if "\\" not in text and text.translate(_BLANKS).isprintable():
-        return found
+        return document
     try:
-        return {_printable(key): _printable(value) for key, value in found.items()}
+        return {_printable(key): _printable(value) for key, value in document.items()}
     except RecursionError as exc:
         raise BadImageError(f"{origin!r}: JSON is nested too deeply") from exc
 
@@ -281,10 +281,10 @@ def shown_value(value: object) -> str:
     return repr(value)[:40]
 
 
-def _validate_schema(found: dict[str, Any], origin: str) -> None:
-    if "schema" not in found:
+def _validate_schema(document: dict[str, Any], origin: str) -> None:
+    if "schema" not in document:
         raise BadImageError(f"{origin!r}: schema is missing")
-    schema = found["schema"]
+    schema = document["schema"]
     if not isinstance(schema, int) or isinstance(schema, bool):
         raise BadImageError(f"{origin!r}: schema is {_name(schema)}, no whole number")
     if schema != SCHEMA:
@@ -322,15 +322,15 @@ def _domain_value(form: type, value: Any) -> Any:
         return ExtentSet((start, start + count) for start, count in pairs)
     except (InputError, msgspec.ValidationError) as exc:
         # Without the place within it: the outer message has the outer place.
-        said = str(exc).partition(" - at")[0].replace("`", "")
+        reason = str(exc).partition(" - at")[0].replace("`", "")
         raise ValueError(
-            f"{shown_value(value)} are no rows of [base_pfn, nr_pages]: {said}"
+            f"{shown_value(value)} are no rows of [base_pfn, nr_pages]: {reason}"
         ) from exc
 
 
-# What msgspec says, in our words: the place, the value there, and what is wanted.
-def _told(said: str, value: Any, form: Any, where: str) -> str:
-    text, _, path = said.partition(" - at `$")
+# The message of msgspec in our words: the place, the value there, and what is wanted.
+def _our_message(message: str, value: Any, form: Any, where: str) -> str:
+    text, _, path = message.partition(" - at `$")
     place = path.rstrip("`")
     if text.startswith("Invalid enum value"):
         text = f"want {', '.join(_words_at(type_info(form), _STEP.findall(place)))}"
@@ -340,36 +340,36 @@ def _told(said: str, value: Any, form: Any, where: str) -> str:
     missing = re.fullmatch(r"Object missing required field `(.*)`", text)
     if missing:
         place += f".{missing[1]}"
-    named = ": ".join(filter(None, (where, place.lstrip("."))))
+    place = ": ".join(filter(None, (where, place.lstrip("."))))
     if missing:
-        return f"{named} is missing"
+        return f"{place} is missing"
     if not text.startswith(("Expected", "want ")):
-        return f"{named}: {text}"
+        return f"{place}: {text}"
     text = text.partition(", got")[0].replace("Expected", "want")
-    return f"{named} is {shown_value(value)}: {_KIND.sub(_kinds, text)}"
+    return f"{place} is {shown_value(value)}: {_KIND.sub(_kinds, text)}"
 
 
 def _kinds(match: re.Match[str]) -> str:
-    names = (one for one in match[1].split(" | ") if one != "null")
+    names = (name for name in match[1].split(" | ") if name != "null")
     return " or ".join(_KINDS.get(one, one) for one in names)
 
 
 # The words that a place can have: the way to it, through the types on it.
 def _words_at(kind: Any, steps: list[tuple[str, str]]) -> list[str]:
     if isinstance(kind, UnionType):
-        inner = next((one for one in kind.types if not isinstance(one, _SIMPLE)), None)
-        return _words_at(inner, steps)
+        inner = (member for member in kind.types if not isinstance(member, _SIMPLE))
+        return _words_at(next(inner, None), steps)
     if isinstance(kind, LiteralType):
-        return [str(one) for one in kind.values]
+        return [str(value) for value in kind.values]
     if not steps:
         return []
-    (key, _), *rest = steps
+    (key, _), *inner_steps = steps
     if isinstance(kind, (StructType, DataclassType)):
-        named = {one.encode_name: one.type for one in kind.fields}
-        return _words_at(named.get(key), rest)
+        types = {field.encode_name: field.type for field in kind.fields}
+        return _words_at(types.get(key), inner_steps)
     if isinstance(kind, TupleType):
         return []
-    return _words_at(getattr(kind, "item_type", None), rest)
+    return _words_at(getattr(kind, "item_type", None), inner_steps)
 
 
 # Texts are other people's: what a terminal would obey is shown as a mark.
@@ -377,9 +377,9 @@ def _printable(value: Any) -> Any:
     if isinstance(value, str):
         return value if value.isprintable() else printable(value)
     if isinstance(value, list):
-        return [_printable(one) for one in value]
+        return [_printable(item) for item in value]
     if isinstance(value, dict):
-        return {_printable(key): _printable(one) for key, one in value.items()}
+        return {_printable(key): _printable(item) for key, item in value.items()}
     return value
 
 
@@ -408,12 +408,12 @@ def _refuse_constant(word: str) -> float:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         counts = Counter(key for key, _ in pairs)
         twice = counts.most_common(1)[0][0]
         raise ValueError(f"key {twice[:40]!r} is given twice")
-    return found
+    return members
 
 
 def _name(value: object) -> str:

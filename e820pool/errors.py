@@ -49,14 +49,14 @@ class MachineError(E820PoolError):
     """This machine lacks a program or package, or refuses a kexec: nothing was done."""
 
 
-def missing_package(what: str, *packages: str, otherwise: str = "") -> MachineError:
-    """Return the error of a thing that takes a package which is not installed.
+def missing_package(feature: str, *packages: str, otherwise: str = "") -> MachineError:
+    """Return the error of a feature that takes a package which is not installed.
 
     Args:
-        what: what was asked for.
+        feature: what was asked for.
         packages: the names to install, of which the first is missing.
         otherwise: how to do without it.
     """
     line = f"pip install {' '.join(packages)}"
-    rest = f"; {otherwise}" if otherwise else ""
-    return MachineError(f"{what} needs {packages[0]}: {line}{rest}")
+    advice = f"; {otherwise}" if otherwise else ""
+    return MachineError(f"{feature} needs {packages[0]}: {line}{advice}")

@@ -217,9 +217,9 @@ class RangeSet:
     @classmethod
     def _of(cls, bounds: Bounds) -> Self:
         # Of bounds that are a set already.
-        made = cls.__new__(cls)
-        made._starts, made._ends = bounds  # noqa: SLF001  own class
-        return made
+        ranges = cls.__new__(cls)
+        ranges._starts, ranges._ends = bounds  # noqa: SLF001  own class
+        return ranges
 
     @property
     def _bounds(self) -> Bounds:

@@ -62,10 +62,10 @@ class MemoryDevices:
                     f"limit {ByteRangeSet.LIMIT:#x}"
                 )
         ordered = sorted(set(self.devices))
-        for (one, after), (two, last) in pairwise(ordered):
-            if two < after:
+        for low, high in pairwise(ordered):
+            if high[0] < low[1]:
                 raise InputError(
-                    f"memory devices overlap: {Span(one, after)} and {Span(two, last)}"
+                    f"memory devices overlap: {Span(*low)} and {Span(*high)}"
                 )
         object.__setattr__(self, "devices", tuple(ordered))
         object.__setattr__(self, "regions", tuple(ByteRangeSet(self.regions)))

@@ -96,12 +96,12 @@ class Boot:
 
         _validate_arguments(handoff, kernel)
         try:
-            made = self._session.record(handoff, kernel, options, again=again)
+            record = self._session.record(handoff, kernel, options, again=again)
         except LostVmError as exc:
             self._show(exc.console, kernel)
             raise
-        self._show(made.console, kernel)
-        return made
+        self._show(record.console, kernel)
+        return record
 
     # pytest prints sections of tests that fail only.
     def _show(self, console: bytes, kernel: str | Path) -> None:
@@ -184,13 +184,13 @@ class _Session:
             pytest.skip(str(exc))
 
     def _flag(self, name: str) -> bool:
-        given = self._config.getoption(f"e820pool_{name}")
-        return bool(given or self._config.getini(f"e820pool_{name}"))
+        option = self._config.getoption(f"e820pool_{name}")
+        return bool(option or self._config.getini(f"e820pool_{name}"))
 
     def _cache(self) -> Path | None:
-        given = self._config.getoption("e820pool_cache")
-        if given:
-            return self._config.invocation_params.dir / str(given)
+        option = self._config.getoption("e820pool_cache")
+        if option:
+            return self._config.invocation_params.dir / str(option)
         named = self._config.getini("e820pool_cache")
         base = self._config.inipath.parent if self._config.inipath else Path()
         return base / str(named) if named else None

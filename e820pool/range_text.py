@@ -45,12 +45,12 @@ class RangeText(NamedTuple):
     """What a text names: bytes, half-open, whole pages.
 
     Attributes:
-        said: how it was taken, where that is not plain from the text; else "".
+        reading: how it was taken, where that is not plain from the text; else "".
     """
 
     start: int
     end: int
-    said: str = ""
+    reading: str = ""
 
 
 def parse_size(text: str) -> int:
@@ -95,7 +95,7 @@ def read_range(text: str) -> RangeText:
     Example:
         >>> read_range("2M@1G")[:2] == read_range("[mem 0x40000000-0x401fffff]")[:2]
         True
-        >>> read_range("40000000-401fffff").said.partition(":")[0]
+        >>> read_range("40000000-401fffff").reading.partition(":")[0]
         "'40000000-401fffff' is hexadecimal, as /proc/iomem prints it"
     """
     line = text.strip().removeprefix("memmap=").replace("\\$", "$")
@@ -106,17 +106,16 @@ def read_range(text: str) -> RangeText:
         return _whole(*_last(int(match[1], 16), int(match[2], 16)), text)
     match = _PARENTHESISED.fullmatch(line)
     if match is not None:
-        start, end = (int(one, 16) for one in match.groups())
-        shown = Span(start, max(end, 1))
-        said = f"{line!r} has its END exclusive, as kernels to 3.4 print it: {shown}"
-        return _whole(start, end, text, ends=False)._replace(said=said)
+        start, end = (int(digits, 16) for digits in match.groups())
+        span = Span(start, max(end, 1))
+        reading = f"{line!r} has its END exclusive, as kernels to 3.4 print it: {span}"
+        return _whole(start, end, text, ends=False)._replace(reading=reading)
     match = _IOMEM.fullmatch(line)
     if match is not None and _is_iomem(match):
         start, end = _last(int(match["first"], 16), int(match["last"], 16))
-        found = _whole(start, end, text)
-        shown = Span(start, end)
-        said = f"{line!r} is hexadecimal, as /proc/iomem prints it: {shown}"
-        return found._replace(said=said)
+        whole, span = _whole(start, end, text), Span(start, end)
+        reading = f"{line!r} is hexadecimal, as /proc/iomem prints it: {span}"
+        return whole._replace(reading=reading)
     for mark in "@$+-":
         left, _, right = line.partition(mark)
         if left.strip() and right.strip():
@@ -126,7 +125,7 @@ def read_range(text: str) -> RangeText:
 
 def _is_iomem(match: re.Match[str]) -> bool:
     first, last = match["first"], match["last"]
-    if match["name"] or any(_LETTER.search(one) for one in (first, last)):
+    if match["name"] or any(_LETTER.search(digits) for digits in (first, last)):
         return True
     # Zeros in front, as kernels fill up to 8 digits.
     return len(first) >= 8 and len(last) >= 8 and first.startswith("00")
@@ -147,25 +146,25 @@ def _of_pages(line: str, text: str) -> RangeText:
             f"range {text[:_SHOWN]!r} is PFNs [{start:#x}, {end:#x}): empty, or beyond "
             f"the limit of {MAX_PFN:#x}"
         )
-    shown = Span(start << PAGE_SHIFT, end << PAGE_SHIFT)
-    said = f"{line!r} is decimal: {shown}" if left.strip().isdigit() else ""
-    return RangeText(start << PAGE_SHIFT, end << PAGE_SHIFT, said)
+    span = Span(start << PAGE_SHIFT, end << PAGE_SHIFT)
+    reading = f"{line!r} is decimal: {span}" if left.strip().isdigit() else ""
+    return RangeText(*span, reading)
 
 
 def _of_parts(left: str, mark: str, right: str, text: str) -> RangeText:
-    plain = _bounds(left, mark, right, text, base=10)
+    decimal = _bounds(left, mark, right, text, base=10)
     if not any(part.isdigit() and int(part[:32]) > 9 for part in (left, right)):
-        return _whole(*plain, text, ends=mark == "-")
+        return _whole(*decimal, text, ends=mark == "-")
     # Digits alone: kernels print addresses in hexadecimal, options are decimal.
-    other = _bounds(left, mark, right, text, base=16)
-    is_long = any(len(one) > 5 and one.isdigit() for one in (left, right))
-    if not _is_whole(*other) and (_is_whole(*plain) or not is_long):
-        return _whole(*plain, text, ends=mark == "-")
+    hexadecimal = _bounds(left, mark, right, text, base=16)
+    is_long = any(len(part) > 5 and part.isdigit() for part in (left, right))
+    if not _is_whole(*hexadecimal) and (_is_whole(*decimal) or not is_long):
+        return _whole(*decimal, text, ends=mark == "-")
     readings = " or, in hexadecimal, ".join(
-        str(Span(start, end)) for start, end in (plain, other)
+        str(Span(start, end)) for start, end in (decimal, hexadecimal)
     )
-    want = mark.join(f"0x{one}" if one.isdigit() else one for one in (left, right))
-    start, last = other[0], other[1] - 1
+    want = mark.join(f"0x{part}" if part.isdigit() else part for part in (left, right))
+    start, last = hexadecimal[0], hexadecimal[1] - 1
     if mark == "-" and start < last and _is_whole(start, last):
         # END was meant exclusive: as written it is one byte too long.
         want = f"{start:#x}-{last - 1:#x}"
@@ -178,10 +177,10 @@ def _of_parts(left: str, mark: str, right: str, text: str) -> RangeText:
 def _bounds(
     left: str, mark: str, right: str, text: str, *, base: int
 ) -> tuple[int, int]:
-    one, two = (_number(part, text, base=base) for part in (left, right))
+    first, second = (_number(part, text, base=base) for part in (left, right))
     if mark == "-":
-        return _last(one, two)
-    return (one, one + two) if mark == "+" else (two, two + one)
+        return _last(first, second)
+    return (first, first + second) if mark == "+" else (second, second + first)
 
 
 def _last(start: int, last: int) -> tuple[int, int]:

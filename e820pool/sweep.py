@@ -113,13 +113,13 @@ def sweep_arrays(
     kinds = distinct(kind[(size != 0) & (kind != 0)])
     if kinds.size > _MANY_TYPES:
         return _plain(addr, size, kind, never_merge)
-    found = _by_type(addr, end, kind, kinds[::-1])
+    by_type = _by_type(addr, end, kind, kinds[::-1])
     split = set(never_merge).intersection(kinds.tolist())
     if split:
         # Rows of type 0 have change points too.
         points = distinct(np.concatenate((addr[size != 0], end[size != 0])))
-        found = [(k, _split(b, points) if k in split else b) for k, b in found]
-    return _merged(found)
+        by_type = [(k, _split(b, points) if k in split else b) for k, b in by_type]
+    return _merged(by_type)
 
 
 def distinct(values: NDArray[_Number]) -> NDArray[_Number]:
@@ -156,8 +156,8 @@ def _joined(
 ) -> tuple[U64, U64, U32]:
     # Rows in order that do not overlap: only neighbours can become one.
     joins = (end[:-1] == addr[1:]) & (kind[:-1] == kind[1:])
-    for one in never_merge:
-        joins &= kind[1:] != one
+    for value in never_merge:
+        joins &= kind[1:] != value
     first = np.flatnonzero(np.append(True, ~joins))
     last = np.append(first[1:], addr.size) - 1
     kept = kind[first] != 0
@@ -169,15 +169,15 @@ def _by_type(
     addr: U64, end: U64, kind: U32, descending: U32
 ) -> list[tuple[int, Bounds]]:
     # The ranges in which each type wins: what no higher type covers.
-    found = []
+    by_type = []
     above: Bounds = (np.empty(0, np.uint64), np.empty(0, np.uint64))
-    for left, one in zip(range(descending.size)[::-1], descending, strict=True):
-        mine = kind == one
-        own = subtract_bounds(coalesce_bounds(addr[mine], end[mine]), above)
-        found.append((int(one), own))
+    for left, value in zip(range(descending.size)[::-1], descending, strict=True):
+        rows = kind == value
+        bounds = subtract_bounds(coalesce_bounds(addr[rows], end[rows]), above)
+        by_type.append((int(value), bounds))
         if left:
-            above = merge_bounds(above, own)
-    return found
+            above = merge_bounds(above, bounds)
+    return by_type
 
 
 def _split(bounds: Bounds, points: U64) -> Bounds:
@@ -191,12 +191,12 @@ def _split(bounds: Bounds, points: U64) -> Bounds:
     return merge_sorted(starts, cuts), merge_sorted(ends, cuts)
 
 
-def _merged(found: Sequence[tuple[int, Bounds]]) -> tuple[U64, U64, U32]:
+def _merged(by_type: Sequence[tuple[int, Bounds]]) -> tuple[U64, U64, U32]:
     none = np.empty(0, np.uint64)
-    starts = np.concatenate([none, *(one for _, (one, _) in found)])
-    ends = np.concatenate([none, *(one for _, (_, one) in found)])
-    counts = np.array([bounds[0].size for _, bounds in found], np.int64)
-    kind = np.repeat(np.array([one for one, _ in found], np.uint32), counts)
+    starts = np.concatenate([none, *(bounds[0] for _, bounds in by_type)])
+    ends = np.concatenate([none, *(bounds[1] for _, bounds in by_type)])
+    counts = np.array([bounds[0].size for _, bounds in by_type], np.int64)
+    kind = np.repeat(np.array([value for value, _ in by_type], np.uint32), counts)
     # Sorted runs in a row: a stable sort only merges them.
     order = np.argsort(starts, kind="stable")
     starts = starts[order]

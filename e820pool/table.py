@@ -110,10 +110,10 @@ class E820Table:
 
         Once overlaps are :meth:`resolved` every byte has one type.
         """
-        known = self._sets.get(types)
-        if known is None:
-            known = self._sets[types] = self._named(self.is_of(*types))
-        return known
+        ranges = self._sets.get(types)
+        if ranges is None:
+            ranges = self._sets[types] = self._named(self.is_of(*types))
+        return ranges
 
     def bytes_but(self, *types: int) -> ByteRangeSet:
         """Return the bytes that entries of all other types name."""
@@ -163,10 +163,10 @@ class E820Table:
         flat = np.empty(columns[0].size, E820_DTYPE)
         for name, column in zip(_COLUMNS, columns, strict=True):
             flat[name] = column
-        made = E820Table(flat)
+        table = E820Table(flat)
         # Of a table without overlaps nothing is left to resolve.
-        made.__dict__["_resolved"] = made
-        return made
+        table.__dict__["_resolved"] = table
+        return table
 
 
 _COLUMNS = ("addr", "size", "type")

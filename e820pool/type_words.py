@@ -27,7 +27,6 @@ __all__ = (
     "are_words_begun",
     "log_words",
     "match_log_words",
-    "parse_log_words",
     "resource_name",
     "type_of_resource",
     "type_text",
@@ -185,12 +184,6 @@ def match_log_words(text: str) -> LogWords:
     if match["persistent"]:
         only = "7.0" if match["ram"] else "3.5"
     return LogWords(kind, only, match.end())
-
-
-def parse_log_words(text: str) -> tuple[int | None, LogDialect | None]:
-    """Return the type that ``text`` begins with, and the one dialect that says so."""
-    found = match_log_words(text)
-    return found.kind, found.dialect
 
 
 def are_words_begun(text: str) -> bool:

@@ -10,7 +10,7 @@ from e820pool.sweep import distinct
 from e820pool.type_words import (
     TYPE_WITHOUT_NUMBER,
     log_words,
-    parse_log_words,
+    match_log_words,
     resource_name,
     type_of_resource,
     type_text,
@@ -34,7 +34,7 @@ def as_read_back(kind: int, form: Form) -> int:
     if form == "iomem" or form == "memmap":  # noqa: PLR1714  mypy narrows by ==
         read = type_of_resource(resource_name(kind))
     else:
-        read, _ = parse_log_words(log_words(kind, form))
+        read = match_log_words(log_words(kind, form)).kind
     return TYPE_WITHOUT_NUMBER if read is None else read
 
 

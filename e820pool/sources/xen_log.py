@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from e820pool.findings import counted
 from e820pool.sources.oddities import note
 from e820pool.sources.printed_map import PrintedForm, begun_pattern
-from e820pool.type_words import parse_log_words
+from e820pool.type_words import match_log_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ _WORDS_BEGUN = r"(?:\(?[A-Za-z ]{0,20}|type ?)"
 
 
 def _type_of(match: re.Match[str]) -> int | None:
-    return parse_log_words(match["words"])[0]
+    return match_log_words(match["words"]).kind
 
 
 def _about_initial(printed: PrintedMap) -> Iterator[Finding]:

@@ -61,7 +61,7 @@ def test_every_way_to_write_a_range(text):
     ],
 )
 def test_what_the_text_does_not_say_is_said_back(text, said):
-    found = read_range(text).said
+    found = read_range(text).reading
     assert said in found
     assert bool(said) == bool(found)
 

@@ -32,6 +32,8 @@ Accelerator = Literal["kvm", "tcg"]
 """Hardware, or emulation."""
 
 _GIB = 1 << 30
+# Nodes begin at blocks of the kernel's highest order or above.
+_NODE_STEP = 128 << 20
 _QEMU = "qemu-system-x86_64"
 
 
@@ -47,6 +49,7 @@ class VmSpec:
         accelerator: how QEMU executes the guest.
         cpu: QEMU's name of the processor and its features, "" for its default.
         disk_bytes: an empty NVMe disk of that size, 0 for none.
+        nodes: NUMA nodes, equal shares of RAM by address, each with a processor.
     """
 
     ram: RamLayout
@@ -56,6 +59,7 @@ class VmSpec:
     accelerator: Accelerator = "tcg"
     cpu: str = ""
     disk_bytes: int = 0
+    nodes: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +100,9 @@ def find_qemu() -> str:
 def qemu_argv(spec: VmSpec, channels: VmChannels, *, qemu: str = _QEMU) -> list[str]:
     """Return the command line of the machine."""
     ram = spec.ram
-    machine = "pc,memory-backend=ram"
+    # Later machines want a memory backend for each node, and RAM here is one file.
+    machine = "pc" if spec.nodes == 1 else "pc-i440fx-5.0"
+    machine += ",memory-backend=ram"
     machine += "" if ram.has_acpi else ",acpi=off"
     if ram.high_bytes:
         # RAM above 4 GiB: where the part below ends is the handoff's matter.
@@ -113,6 +119,7 @@ def qemu_argv(spec: VmSpec, channels: VmChannels, *, qemu: str = _QEMU) -> list[
         f"size={ram.total_bytes}B{_slots(ram)}",
         "-object",
         backend,
+        *_node_options(ram, spec.nodes),
         *_device_options(ram, channels.devices),
         *_disk_options(channels.disk),
         # No default devices: less to boot, and no option ROMs but the loader's.
@@ -145,6 +152,18 @@ def _slots(ram: RamLayout) -> str:
         return ""
     room = ram.devices[-1][1] - ram.device_base + ram.total_bytes
     return f",slots={len(ram.devices)},maxmem={round_up(room, _GIB)}B"
+
+
+def _node_options(ram: RamLayout, nodes: int) -> list[str]:
+    if nodes == 1:
+        return []
+    # The slack at the end of RAM is the last node's.
+    share = ram.total_bytes // nodes // _NODE_STEP * _NODE_STEP
+    sizes = [*[share] * (nodes - 1), ram.total_bytes - share * (nodes - 1)]
+    argv = ["-smp", str(nodes)]
+    for node, size in enumerate(sizes):
+        argv += ["-numa", f"node,nodeid={node},cpus={node},mem={size}B"]
+    return argv
 
 
 # A pc-dimm is a PNP0C80 device in the tables that SeaBIOS passes on, present at boot.

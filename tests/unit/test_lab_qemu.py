@@ -78,6 +78,18 @@ def test_without_room_for_its_tables_the_machine_has_no_acpi():
     assert "acpi=off" not in values(qemu_argv(spec(), CHANNELS), "-machine")[0]
 
 
+def test_numa_nodes_are_equal_shares_of_ram_with_a_processor_each():
+    ram = RamLayout(low_bytes=2064 * MIB)
+    argv = qemu_argv(replace(spec(ram), nodes=2), CHANNELS)
+    # The slack at the end of RAM is the last node's.
+    assert values(argv, "-numa") == [
+        f"node,nodeid=0,cpus=0,mem={1024 * MIB}B",
+        f"node,nodeid=1,cpus=1,mem={1040 * MIB}B",
+    ]
+    assert values(argv, "-smp") == ["2"]
+    assert "-numa" not in qemu_argv(spec(ram), CHANNELS)
+
+
 def test_each_memory_device_is_a_pc_dimm_on_a_shared_file():
     gib = 1 << 30
     ram = RamLayout(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,12 @@ from e820pool.cli.boot_progress import boot_progress
 from e820pool.cli.lab_runs import boot_options, lab_kernels, run_boots, run_pairs
 from e820pool.cli.status import UsageError
 from e820pool.deposits import parse_size
-from e820pool.experiments.deposit_runs import compared, measured_row, read_rows
+from e820pool.experiments.deposit_runs import (
+    arenas_of,
+    compared,
+    measured_row,
+    read_rows,
+)
 from e820pool.experiments.limit_boots import judge_boots, plan_boots
 from e820pool.experiments.shape_boots import search_shape
 from e820pool.lab.several import binder_of
@@ -114,20 +120,25 @@ def _measured(args: argparse.Namespace, console: Console) -> list[dict[str, Any]
     if args.deadline is None:
         ageing = replace(options.deadlines, pressure=_AGEING_SECONDS)
         options = replace(options, deadlines=ageing)
-    kernels, rows = lab_kernels(args.kernel), []
-    with boot_progress(len(kernels) * len(args.ram), console) as seen:
-        for kernel in kernels:
-            for size in args.ram:
-                seen.started(kernel, f" with {size}")
-                row = measured_row(
-                    kernel,
-                    parse_size(size),
-                    options,
-                    age=args.wear,
-                    pages=args.pages,
-                    calls=args.max_calls or 100_000,
-                    on_phase=partial(seen.is_over, kernel),
-                )
-                rows.append(row)
-                seen.ended(kernel.name)
+    policies = args.policy or ["scattered"]
+    for policy in policies:
+        arenas_of(policy)
+    cells = list(product(lab_kernels(args.kernel), args.ram, policies))
+    rows = []
+    with boot_progress(len(cells), console) as seen:
+        for kernel, size, policy in cells:
+            seen.started(kernel, f" with {size}, {policy}")
+            row = measured_row(
+                kernel,
+                parse_size(size),
+                options,
+                age=args.wear,
+                pages=args.pages,
+                calls=args.max_calls or 100_000,
+                policy=policy,
+                nodes=args.nodes or 1,
+                on_phase=partial(seen.is_over, kernel),
+            )
+            rows.append(row)
+            seen.ended(kernel.name)
     return rows

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
-from e820pool.deposits import DepositLedger
+from e820pool.deposits import DepositLedger, parse_size
 from e820pool.documents import parse_object, value_of, value_to
 from e820pool.errors import BadImageError, InputError
+from e820pool.extents import PAGE_SHIFT
 from e820pool.handoff.build import build_handoff
-from e820pool.lab.measured_guest import AGES, measure_deposits
+from e820pool.lab.measured_guest import AGES, Arenas, measure_deposits
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.depositor import HV_DEPOSIT_MAX
 from e820pool.report.stress_measure import KeptGuest
 from e820pool.sources.buddyinfo import parse_free_blocks
 from e820pool.sources.files import read_file
 from e820pool.stress.host import PER_CPU
+from e820pool.stress.policies import parse_policy
 from e820pool.stress.replay import entries_of, simulated_entries, tenths
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from e820pool.lab.measured_guest import DepositRun
     from e820pool.loading.kernel_file import KernelFile
 
-__all__ = ("compared", "guest_map", "measured_row", "read_rows")
+__all__ = ("arenas_of", "compared", "guest_map", "measured_row", "read_rows")
 
 _MIB = 1 << 20
 _GIB = 1 << 30
@@ -39,12 +41,22 @@ _LOW_END = 3 * _GIB - 64 * _MIB
 _ALL_CALLS = 32
 _POINTS = 120
 _MOST_CALLS = 100_000
+_MOST_NODES = 4
 # Of /proc/zoneinfo what decides where an allocation goes.
 _ZONE = re.compile(
     r"Node \d+, zone +\w+|(?<=\n) +(?:pages free|min|low|high|managed|start_pfn:|"
     r"count:|high:|batch:) +\d+"
 )
 _FILES = ("buddyinfo", "pagetypeinfo", "zoneinfo")
+# Policies whose pages a guest's kernel chooses one by one.
+_DIRECT = ("scattered", "per-node")
+_USUAL_SIZES = {"arenas": "2M", "movable": "4G", "cma": "256M"}
+# Arenas up to here are blocks of the allocator; huge pages are of 2 MiB and 1 GiB.
+_BLOCK_ORDER, _LARGE_ORDER, _HUGE_ORDER = 10, 9, 18
+# What lists hold (see PER_CPU) from a release on, by guests of 6.12 and 7.3, 6.1, 5.10.
+# Before 5.14 lists are of order 0 alone (commit 44042b449872, "mm/page_alloc: allow
+# high-order pages to be stored on the per-cpu lists").
+_SHARES = (((6, 7), (85, 15, 0, 0)), ((5, 14), PER_CPU), ((0, 0), (100,)))
 _RELEASE = re.compile(r"(\d{1,3})\.(\d{1,3})")
 
 
@@ -72,6 +84,39 @@ def guest_map(ram_bytes: int) -> MemoryMap:
     return MemoryMap.of(rows, origin=f"a guest of {ram_bytes // _MIB} MiB")
 
 
+def arenas_of(policy: str) -> Arenas | None:
+    """Return how a guest serves deposits of a policy, None for page by page.
+
+    Raises:
+        InputError: there is no such policy, or no guest can follow it: ``top-down``
+            and ``grown`` choose places, and huge pages have two sizes.
+    """
+    parse_policy(policy)
+    if policy in _DIRECT:
+        return None
+    name, _, words = policy.partition(":")
+    count, _, size = words.rpartition("x")
+    order = -1
+    if name in _USUAL_SIZES:
+        nr_pages = parse_size(size or _USUAL_SIZES[name]) >> PAGE_SHIFT
+        order = nr_pages.bit_length() - 1
+    if name == "arenas" and order <= _BLOCK_ORDER:
+        return Arenas("ring", order)
+    if name == "arenas" and order == _HUGE_ORDER:
+        return Arenas("huge", order)
+    if name == "movable" and order >= _LARGE_ORDER:
+        cmdline = f"movablecore={1 << order + PAGE_SHIFT}"
+        return Arenas("zone", _LARGE_ORDER, 1 << order - _LARGE_ORDER, cmdline)
+    if name == "cma" and order == _HUGE_ORDER:
+        most = int(count or 1)
+        cmdline = f"hugetlb_cma={most << order + PAGE_SHIFT}"
+        return Arenas("areas", order, most, cmdline)
+    raise InputError(
+        f"policy {policy[:40]!r} is not one that a guest can follow: scattered, "
+        "per-node, arenas up to 4M or of 1G, movable:SIZE, cma:Nx1G"
+    )
+
+
 def measured_row(
     kernel: KernelFile,
     ram_bytes: int,
@@ -80,28 +125,43 @@ def measured_row(
     age: str = "used",
     pages: int = 511,
     calls: int = _MOST_CALLS,
+    policy: str = "scattered",
+    nodes: int = 1,
     on_phase: Callable[[Phase], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Boot and age a guest, let it deposit; return what to keep of it.
 
     Raises:
-        InputError: no guest has that size, or a call so many pages.
+        InputError: no guest has that size or so many nodes, a call so many pages, or
+            no guest can follow the policy.
         LabError: see :func:`e820pool.lab.measured_guest.measure_deposits`.
     """
     if age not in AGES:
         raise InputError(f"age {age[:20]!r} is not one of: {', '.join(AGES)}")
     if not 1 <= pages <= HV_DEPOSIT_MAX:
         raise InputError(f"{pages} pages a call: the limits are 1 and {HV_DEPOSIT_MAX}")
+    if not 1 <= nodes <= _MOST_NODES:
+        raise InputError(f"{nodes} nodes: a guest has 1 to {_MOST_NODES}")
+    arenas = arenas_of(policy)
     memory_map = guest_map(ram_bytes)
-    handoff = build_handoff(memory_map, DepositLedger())
     run = measure_deposits(
-        handoff, kernel, options, age=age, pages=pages, calls=calls, on_phase=on_phase
+        build_handoff(memory_map, DepositLedger()),
+        kernel,
+        options,
+        age=age,
+        pages=pages,
+        calls=calls,
+        nodes=nodes,
+        arenas=arenas,
+        on_phase=on_phase,
     )
     entries = entries_of(memory_map, run.calls)
     return {
         "kernel": kernel.name,
         "ram_bytes": ram_bytes,
         "age": age,
+        "policy": policy,
+        "nodes": nodes,
         "pages": pages,
         "calls": len(run.calls),
         "ended": run.ended,
@@ -153,9 +213,17 @@ def compared(row: Mapping[str, Any], seeds: Iterable[int]) -> dict[str, Any]:
     text = "\n".join(line for lines in files for line in lines)
     info = parse_free_blocks(text, "the guest's buddyinfo")
     calls = [row["pages"]] * row["calls"]
-    per_cpu = PER_CPU[: None if _has_long_lists(row["kernel"]) else 1]
+    per_cpu = _per_cpu(row["kernel"])
     curves = [
-        simulated_entries(memory_map, calls, info, seed=seed, per_cpu=per_cpu)
+        simulated_entries(
+            memory_map,
+            calls,
+            info,
+            policy=row["policy"],
+            seed=seed,
+            nr_nodes=row["nodes"],
+            per_cpu=per_cpu,
+        )
         for seed in seeds
     ]
     points = tenths(_filled(row["entries"], row["calls"]), curves)
@@ -173,17 +241,18 @@ def compared(row: Mapping[str, Any], seeds: Iterable[int]) -> dict[str, Any]:
     }
 
 
-def _has_long_lists(kernel: str) -> bool:
+def _per_cpu(kernel: str) -> tuple[int, ...]:
     release = _RELEASE.search(Path(kernel).name)
-    return release is None or (int(release[1]), int(release[2])) >= (5, 14)
+    numbers = (int(release[1]), int(release[2])) if release else (6, 1)
+    return next(shares for first, shares in _SHARES if numbers >= first)
 
 
 def _orders(run: DepositRun) -> list[int]:
-    found = [0] * 11
+    found = [0] * (_HUGE_ORDER + 1)
     for call in run.calls:
         for block in call:
             found[block.order] += 1
-    return found
+    return found if any(found[_BLOCK_ORDER + 1 :]) else found[: _BLOCK_ORDER + 1]
 
 
 def _squeezed(name: str, text: str) -> list[str]:

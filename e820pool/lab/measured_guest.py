@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.errors import BadImageError, LabError
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from e820pool.lab.machine import Phase
     from e820pool.loading.kernel_file import KernelFile
 
-__all__ = ("AGES", "Block", "DepositRun", "measure_deposits", "parse_deposit_run")
+__all__ = (
+    "AGES",
+    "Arenas",
+    "Block",
+    "DepositRun",
+    "measure_deposits",
+    "parse_deposit_run",
+)
 
 # What a host has been through, step by step; after each one what is free is kept.
 # Shares are of RAM. Files are read that have holes only: their pages are in the page
@@ -53,21 +60,35 @@ programs() {
     done
     busybox rm -f /fill/file$2-*[02468]
 }
-churn() {
-    measure churn $1 $2 >/tmp/churn &
-    while ! busybox grep -q ready /tmp/churn; do
+start() {
+    file=$1
+    shift
+    measure "$@" >$file 2>&1 &
+    while ! busybox grep -q ready $file; do
         busybox sleep 0.1
         kill -0 $! 2>/dev/null || break
     done
 }
+churn() {
+    start /tmp/churn churn $1 $2
+    churn=$!
+}
 look boot
+start /tmp/deposit deposit {words}
+depositor=$!
+# What was given back leaves the lists of processors, whether this succeeds or not:
+# offline_pages() in mm/memory_hotplug.c begins with zone_pcp_disable().
+for block in 1 33; do
+    block=/sys/devices/system/memory/memory$block/state
+    echo offline >$block && echo online >$block
+done 2>/dev/null
 """
 _READ = "read_file a $((mib * 3 / 10))\nlook read\n"
 _PROGRAMS = "programs 150 a\nlook programs\n"
 _CHURN = "churn $((mib * 4 / 10)) 30\nlook churn\n"
 # More than is free: page cache is reclaimed, and memory compacted for huge pages.
 _PRESSURE = r"""
-kill $!
+kill $churn
 churn $((mib * 6 / 10)) 30
 read_file b $((mib / 2))
 programs 150 b
@@ -83,8 +104,11 @@ AGES: Final = {
 }
 """What a guest goes through before it deposits, by age."""
 
+# What may lie in zone Movable is kept out of the others, huge pages among it.
+_ZONE = 'echo "1 1 1 1 1" >/proc/sys/vm/lowmem_reserve_ratio\n'
 _DEPOSIT = r"""
-measure deposit {pages} {calls} {percent} >/tmp/deposit 2>&1
+kill -USR1 $depositor
+wait $depositor
 look end
 send deposit /tmp/deposit
 mark done
@@ -96,6 +120,27 @@ busybox reboot -f
 _CMDLINE = LAB_CMDLINE.replace("loglevel=8", "loglevel=4") + " rcupdate.rcu_expedited=1"
 _HEAD = re.compile(r"free (\d{1,12}) left (\d{1,12}) end (\w{1,10})")
 _BLOCK = re.compile(r"([0-9a-f]{1,13}):(\d{1,2})")
+
+
+# QEMU's default processor has no pages of 1 GiB.
+_CPU = "qemu64,+pdpe1gb"
+
+
+class Arenas(NamedTuple):
+    """How a guest gets arenas out of which its deposits are.
+
+    Attributes:
+        way: ``ring`` by the allocator, ``huge`` as huge pages at run time, ``zone`` as
+            huge pages of zone Movable, ``areas`` as huge pages set aside at boot.
+        order: of each.
+        most: how many there may be, 0 for any number.
+        cmdline: what the kernel is told at boot.
+    """
+
+    way: Literal["ring", "huge", "zone", "areas"]
+    order: int
+    most: int = 0
+    cmdline: str = ""
 
 
 class Block(NamedTuple):
@@ -110,7 +155,7 @@ class DepositRun:
     """What a guest deposited, and what was free before.
 
     Attributes:
-        calls: the blocks of each call, in the order in which they were allocated.
+        calls: the blocks (or new arenas) of each call, as they were allocated.
         free_pages: MemFree before the first call.
         left_pages: MemFree after the last one.
         ended: why there were no more calls: ``calls`` or ``share`` as many as asked
@@ -137,6 +182,8 @@ def measure_deposits(
     pages: int = 511,
     calls: int = 100_000,
     percent: int = 75,
+    nodes: int = 1,
+    arenas: Arenas | None = None,
     on_phase: Callable[[Phase], None] = lambda _: None,
 ) -> DepositRun:
     """Boot a kernel, age it, and let it deposit.
@@ -149,6 +196,8 @@ def measure_deposits(
         pages: of one call.
         calls: at most.
         percent: of the memory that is free, which is deposited at most.
+        nodes: NUMA nodes, each with a processor; calls ask them in turn.
+        arenas: what calls are served from, None for the allocator.
         on_phase: called with each phase that is over.
 
     Raises:
@@ -158,13 +207,16 @@ def measure_deposits(
     """
     options = options or BootOptions()
     image = parse_bzimage(kernel.image)
-    end = AGES[age] + _DEPOSIT.format(pages=pages, calls=calls, percent=percent)
+    words = " ".join(map(str, (pages, calls, percent, nodes, *(arenas or ())[:3])))
+    is_zone = arenas is not None and arenas.way == "zone"
+    before = _LOOK.replace("{words}", words) + AGES[age]
+    end = before + (_ZONE if is_zone else "") + _DEPOSIT
     bound = bind_kernel(
         handoff,
         image,
         kernel_bytes(image, kernel.image),
-        initrd=_initramfs(init_script(pressure=False, end=_LOOK + end)),
-        extra_cmdline=_CMDLINE,
+        initrd=_initramfs(init_script(pressure=False, end=end)),
+        extra_cmdline=f"{_CMDLINE} {arenas.cmdline if arenas else ''}".strip(),
     )
     accelerator = options.accelerator
     if accelerator == "auto":
@@ -176,6 +228,8 @@ def measure_deposits(
         entry=bound.entry,
         stub_addr=bound.stub_addr,
         accelerator=accelerator,
+        cpu=_CPU if arenas else "",
+        nodes=nodes,
         disk_bytes=ram.total_bytes,
     )
     with GuestRam(ram, options.ram_folder) as files:
@@ -195,7 +249,7 @@ def parse_deposit_run(text: str, steps: dict[str, str] | None = None) -> Deposit
         LabError: it says that it failed.
         BadImageError: it is not what the program prints.
     """
-    head, _, rest = text.partition("\n")
+    head, _, rest = text.removeprefix("ready\n").partition("\n")
     if head.startswith("error"):
         raise LabError(f"the guest cannot deposit: {head[6:80]}")
     match = _HEAD.fullmatch(head)
@@ -219,11 +273,11 @@ def _named(file: str) -> tuple[str, str]:
 
 def _calls(body: str) -> Iterator[tuple[Block, ...]]:
     for line in body.splitlines():
-        blocks = [_BLOCK.fullmatch(word) for word in line.split()]
-        if not all(blocks):
+        head, *words = line.split() or [""]
+        blocks = [_BLOCK.fullmatch(word) for word in words]
+        if head != "call" or not all(blocks):
             raise BadImageError(f"report: {line[:60]!r} are no blocks of a call")
-        if blocks:
-            yield tuple(Block(int(one[1], 16), int(one[2])) for one in blocks if one)
+        yield tuple(Block(int(one[1], 16), int(one[2])) for one in blocks if one)
 
 
 def _initramfs(script: str) -> bytes:

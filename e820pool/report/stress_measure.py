@@ -42,6 +42,8 @@ class KeptGuest(Part, frozen=True, kw_only=True):
     kernel: str
     ram_bytes: Count
     age: str
+    policy: str = "scattered"
+    nodes: Positive = 1
     pages: Count
     calls: Count
     ended: Literal["calls", "share", "memory", "sockets"]
@@ -145,7 +147,9 @@ _END = {
 
 def _host(row: Mapping[str, Any]) -> str:
     name = Path(row["kernel"]).name
-    return f"{name}, {human_size(row['ram_bytes'])}, {row['age']}"
+    nodes = f", {row['nodes']} nodes" if row["nodes"] > 1 else ""
+    policy = "" if row["policy"] == "scattered" else f", {row['policy']}"
+    return f"{name}, {human_size(row['ram_bytes'])}, {row['age']}{nodes}{policy}"
 
 
 def _curves(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -38,15 +38,17 @@ class ZoneFree:
         own: blocks of the kind that a kernel allocates for itself (Unmovable);
             None where the source does not tell kinds apart.
         total: blocks of all kinds.
-        listed: pages on the lists of processors, which no file counts as blocks, and
-            how many those lists hold at most; None where /proc/zoneinfo is not there.
+        listed: pages on the lists of processors, which no file counts as blocks; None
+            where /proc/zoneinfo is not there.
+        low: free pages below which allocations go to other zones first; 0 without it.
     """
 
     node: int
     zone: str
     total: tuple[int, ...]
     own: tuple[int, ...] | None = None
-    listed: tuple[int, int] | None = None
+    listed: int | None = None
+    low: int = 0
 
     @property
     def nr_pages(self) -> int:
@@ -60,7 +62,7 @@ def parse_free_blocks(text: str, name: str = "") -> tuple[ZoneFree, ...]:
     Args:
         text: what the files hold. Where both are there, counts per zone are
             buddyinfo's, as pagetypeinfo cuts large ones, and kinds pagetypeinfo's;
-            of zoneinfo only what is on lists is read.
+            of zoneinfo what is on lists and the low watermark.
         name: of the source, for messages.
 
     Raises:
@@ -69,7 +71,7 @@ def parse_free_blocks(text: str, name: str = "") -> tuple[ZoneFree, ...]:
     """
     zones: dict[tuple[int, str], tuple[int, ...]] = {}
     kinds: dict[tuple[int, str], dict[str, tuple[int, ...]]] = {}
-    listed: dict[tuple[int, str], tuple[int, int]] = {}
+    listed: dict[tuple[int, str], _Listed] = {}
     for row in _rows(text, name, listed):
         key = (row.node, row.zone)
         if row.kind:
@@ -86,7 +88,8 @@ def parse_free_blocks(text: str, name: str = "") -> tuple[ZoneFree, ...]:
             zone=zone,
             total=zones.get((node, zone)) or _added(kinds[node, zone]),
             own=kinds.get((node, zone), {}).get(_OWN),
-            listed=listed.get((node, zone)),
+            listed=listed[node, zone].on_lists if (node, zone) in listed else None,
+            low=listed[node, zone].low if (node, zone) in listed else 0,
         )
         for node, zone in sorted(zones | kinds)
     )
@@ -113,6 +116,12 @@ def read_free_blocks(path: str | Path) -> tuple[ZoneFree, ...]:
     return parse_free_blocks(text, "live")
 
 
+class _Listed(NamedTuple):
+    # What zoneinfo says of a zone.
+    on_lists: int = 0
+    low: int = 0
+
+
 class _Row(NamedTuple):
     node: int
     zone: str
@@ -121,14 +130,14 @@ class _Row(NamedTuple):
 
 
 def _rows(
-    text: str, name: str, listed: dict[tuple[int, str], tuple[int, int]]
+    text: str, name: str, listed: dict[tuple[int, str], _Listed]
 ) -> Iterator[_Row]:
     # "Node 0, zone   Normal   4054   1940 ...", one number an order
     # (mm/vmstat.c frag_show_print(), 2.6.32 to 7.3), and
     # "Node    0, zone   Normal, type    Unmovable      1 ..."; counts above 100000
     # are written ">100000" (pagetypeinfo_showfree_print(), 5.6 to 7.3). zoneinfo has
-    # "Node 0, zone   Normal" alone on a line, and below it for each processor "count:"
-    # and "high:" (zoneinfo_show_print()).
+    # "Node 0, zone   Normal" alone on a line, below it the watermark "low", and for
+    # each processor "count:" (zoneinfo_show_print()).
     is_of_pageblocks, zone = False, None
     lines = text.splitlines()
     for number, line in enumerate(lines, 1):
@@ -144,11 +153,13 @@ def _rows(
                 yield _row(words, f"{name!r} line {number}")
         else:
             is_of_pageblocks = False
-            if zone and words[:1] in (["count:"], ["high:"]):
+            if zone and words[:1] in (["count:"], ["low"]):
                 found = _count("".join(words[1:2]), f"{name!r} line {number}")
-                count, high = listed.get(zone, (0, 0))
-                is_high = words[0] == "high:"
-                listed[zone] = count + found * (not is_high), high + found * is_high
+                known = listed.get(zone, _Listed())
+                if words[0] == "low":
+                    listed[zone] = known._replace(low=found)
+                else:
+                    listed[zone] = known._replace(on_lists=known.on_lists + found)
 
 
 def _row(words: list[str], where: str) -> _Row:

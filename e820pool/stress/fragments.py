@@ -7,6 +7,7 @@ as the two would be one block.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +18,7 @@ from e820pool.errors import InputError
 from e820pool.stress.buddy import MAX_ORDER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -117,18 +118,17 @@ def lay_out(
         free_runs.sort(key=lambda run: -run[1])
     for first, count in free_runs:
         _free_slots(buddy, slots, first, count)
-    taken: list[tuple[int, I64]] = []
     room = _Room(ram=ram, slots=slots, used=used, parts=slots.total - free_tops)
     own = [*counts.own[:MAX_ORDER], *[0] * (MAX_ORDER - len(counts.own))]
+    others = [*counts.others[:MAX_ORDER], *[0] * (MAX_ORDER - len(counts.others))]
     if is_seen:
-        small = sum(counts.total(order) << order for order in range(MAX_ORDER))
-        most = ((in_use << MAX_ORDER) - small) // 10 >> MAX_ORDER
-        tops = _split_tops(own, in_use, most, draws.fork(MAX_ORDER + 2))
-        taken.append((MAX_ORDER, np.sort(tops)))
-        own = _free_rest(buddy, room, own, tops)
+        # Where blocks in use are too few for it, the kinds do not matter.
+        with contextlib.suppress(InputError):
+            _seed_seen(buddy, room, free_runs, (own, others), draws)
+            return
+    taken: list[tuple[int, I64]] = []
     for order in reversed(range(MAX_ORDER)):
-        others = counts.others[order] if order < len(counts.others) else 0
-        wanted = own[order] + others
+        wanted = own[order] + others[order]
         if wanted:
             found = _places(wanted, order, room, taken, draws.fork(order + 1))
             starts = room.pfns(found, order).tolist()
@@ -137,27 +137,119 @@ def lay_out(
             taken.append((order, np.sort(found)))
 
 
-def _split_tops(own: Sequence[int], in_use: int, most: int, draws: Draws) -> I64:
-    # Blocks in use that were split last, and of which one block of each order is
-    # left: expand() in mm/page_alloc.c. One there must be, more there may be; but
-    # nothing else lies in them, and of what is in use no more than a tenth.
-    most = min(sorted(own)[-2], max(most, 0))
-    joined = min(most, 1 + draws.below(most + 1))
-    shuffled = np.argsort(draws.many_below(1 << 63, in_use), kind="stable")
-    tops: I64 = shuffled[:joined].astype(np.int64)
-    return tops
+class _Gap(NamedTuple):
+    # What is free between two pages in use: one block of the highest order, of lower
+    # orders one below it or none, and one above it or none.
+    order: int
+    below: tuple[int, ...]
+    above: tuple[int, ...]
+
+    @property
+    def room_order(self) -> int:
+        # The block begins in the middle of an aligned area; of the largest at its
+        # start, with nothing below.
+        return min(self.order + 2, MAX_ORDER)
+
+    def blocks(self, area: int) -> Iterator[tuple[int, int]]:
+        start = area
+        if self.order + 2 <= MAX_ORDER:
+            start += 2 << self.order
+        at = start
+        for order in self.below:
+            at -= 1 << order
+            yield order, at
+        yield self.order, start
+        at = start + (1 << self.order)
+        for order in self.above:
+            yield order, at
+            at += 1 << order
 
 
-def _free_rest(buddy: Buddy, room: _Room, own: Sequence[int], tops: I64) -> list[int]:
-    # What is left of a block that was split lies in ascending order, without a gap:
-    #     [ in use | order 0 | 1 | - 2 - | --- 3 --- | ...
-    starts = room.pfns(tops, MAX_ORDER).tolist()
-    rest = []
-    for order, count in enumerate(own):
-        here = starts[:count]
-        buddy.seed_blocks([at + (1 << order) for at in here], order, own=True)
-        rest.append(count - len(here))
-    return rest
+def _gaps_of(own: Sequence[int], draws: Draws) -> Iterator[_Gap]:
+    # Gaps that have these blocks in all. A gap begins and ends at any page: by the
+    # digits of both ends it has a block of a lower order on either side or has none,
+    # one as likely as the other.
+    left = list(own)
+    for order in reversed(range(MAX_ORDER)):
+        while left[order]:
+            left[order] -= 1
+            bits = draws.below(1 << 2 * MAX_ORDER)
+            sides: tuple[list[int], list[int]] = ([], [])
+            for lower in reversed(range(order)):
+                for side in range(1 + (order + 2 <= MAX_ORDER)):
+                    if left[lower] and bits >> (2 * lower + side) & 1:
+                        left[lower] -= 1
+                        sides[side].append(lower)
+            yield _Gap(order, tuple(sides[1]), tuple(sides[0]))
+
+
+def _beside(
+    room: _Room, free_runs: Sequence[tuple[int, int]], others: list[int], draws: Draws
+) -> dict[int, list[tuple[int, int, bool]]]:
+    # Small blocks at both ends of free runs, by the block in use there, taken off
+    # ``others``: as likely to be there as in any gap.
+    in_use = room.slots.whole - sum(count for _, count in free_runs)
+    found: dict[int, list[tuple[int, int, bool]]] = {}
+    for first, count in free_runs:
+        for slot, is_below in ((first - 1, True), (first + count, False)):
+            number = room.used.number_of(slot)
+            if number is None or number in found or number >= in_use:
+                continue
+            bits = draws.below(1 << MAX_ORDER)
+            start = int(room.slots.pfns(np.array([slot]))[0])
+            at = start + _TOP_PAGES if is_below else start
+            found[number] = blocks = []
+            for order in reversed(range(MAX_ORDER)):
+                if not (others[order] and bits >> order & 1):
+                    continue
+                others[order] -= 1
+                at -= is_below << order
+                blocks.append((order, at, False))
+                at += (not is_below) << order
+    return found
+
+
+def _seed_seen(
+    buddy: Buddy,
+    room: _Room,
+    free_runs: Sequence[tuple[int, int]],
+    counts: tuple[list[int], list[int]],
+    draws: Draws,
+) -> None:
+    # The block that was split last has one block of each order left, without a gap:
+    #     [ in use | order 0 | 1 | - 2 - | --- 3 --- | ...    expand(), mm/page_alloc.c
+    own, others = counts[0], list(counts[1])
+    edges = _beside(room, free_runs, others, draws.fork(3))
+    found = [block for blocks in edges.values() for block in blocks]
+    in_use = room.slots.whole - sum(count for _, count in free_runs)
+    shuffled = np.argsort(draws.fork(1).many_below(1 << 63, in_use), kind="stable")
+    shuffled = shuffled[~np.isin(shuffled, list(edges))]
+    for last in room.pfns(shuffled[:1], MAX_ORDER).tolist():
+        found += [(at, last + (1 << at), True) for at, count in enumerate(own) if count]
+        own = [max(count - 1, 0) for count in own]
+    by_room: list[list[_Gap]] = [[] for _ in range(MAX_ORDER + 1)]
+    for gap in _gaps_of(own, draws.fork(2)):
+        by_room[gap.room_order].append(gap)
+    whole = shuffled[1 : 1 + len(by_room[MAX_ORDER])]
+    if whole.size < len(by_room[MAX_ORDER]):
+        raise InputError("too few blocks in use")
+    slots = np.concatenate((shuffled[: 1 + whole.size], np.array([*edges], np.int64)))
+    taken = [(MAX_ORDER, np.sort(slots))]
+    areas = room.pfns(whole, MAX_ORDER).tolist()
+    for order in reversed(range(MAX_ORDER + 1)):
+        gaps = by_room[order]
+        if order < MAX_ORDER:
+            wanted = len(gaps) + others[order]
+            numbers = _places(wanted, order, room, taken, draws.fork(order + 4))
+            taken.append((order, np.sort(numbers)))
+            areas = room.pfns(numbers, order).tolist()
+            found += [(order, start, False) for start in areas[len(gaps) :]]
+        for gap, area in zip(gaps, areas, strict=False):
+            found += [(one, start, True) for one, start in gap.blocks(area)]
+    shuffled = np.argsort(draws.fork(0).many_below(1 << 63, len(found)), kind="stable")
+    for at in shuffled.tolist():
+        order, start, is_own = found[at]
+        buddy.seed_blocks((start,), order, own=is_own)
 
 
 def _slots_of(ram: ExtentSet) -> _Slots:
@@ -183,6 +275,14 @@ class _Used(NamedTuple):
     # Slots in use, numbered apart: those from number[i] on are slots from slot[i] on.
     number: I64
     slot: I64
+
+    def number_of(self, slot: int) -> int | None:
+        run = int(np.searchsorted(self.slot, slot, side="right")) - 1
+        if run < 0:
+            return None
+        number = int(self.number[run] + slot - self.slot[run])
+        after = self.number[run + 1 : run + 2].tolist()
+        return None if after and number >= after[0] else number
 
     def slots(self, numbers: I64) -> I64:
         run = np.searchsorted(self.number, numbers, side="right") - 1

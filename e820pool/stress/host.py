@@ -46,17 +46,23 @@ highest order that is free, and how many times :data:`_FRAGMENTS` a zone has."""
 _FRAGMENTS = (4000, 3000, 2000, 1500, 1000, 800, 600, 400, 200, 100)
 _OWN_SHARE = 0.3
 
-PER_CPU = (4, 24, 4, 5)
-"""Blocks of the kernel's own kind per order that lie alone and are on the lists of the
-processor that deposits when these are full, beside what buddyinfo counts: about as many
-as measured on 6.1 (which blocks they are was not shown; page tables of ended processes
-are of order 1). A seed has up to 140 % of them, and as much less as /proc/zoneinfo says
-that the lists hold less. Before 5.14 there is order 0 alone (commit 44042b449872,
-"mm/page_alloc: allow high-order pages to be stored on the per-cpu lists")."""
+PER_CPU = (70, 30, 0, 0)
+"""Of the blocks that lie alone on the lists of the processor that deposits, how many of
+each order, in percent, as /proc/kpageflags of guests of 6.1 shows."""
+
+# How many blocks lie alone on full lists, by /proc/kpageflags of guests in use: 60 to
+# 100. On lists that were emptied, and on those of 5.10, a tenth of their pages; on
+# guests that had only booted 17 and 31, and on their free lists hardly a small block.
+_ALONE = 80
+_ALONE_AT_BOOT = 20
+_OF_LISTED = 10
+_PERCENT = (75, 130)
 
 # Pages that a list gets at a time: zone_batchsize() and nr_pcp_alloc() in
 # mm/page_alloc.c, 6.1, for zones of 256 MiB and more.
 _BATCH = 63
+# ZONE_DMA's lists get one page at a time.
+_UNLISTED = "DMA"
 # Blocks of 4 MiB in use below which nothing is added.
 _LEAST_IN_USE = 8
 
@@ -159,7 +165,7 @@ class HostPages:
         nr_nodes: how many nodes there are.
     """
 
-    __slots__ = ("_bounds", "_buddies", "_lists", "_nodes", "nr_nodes")
+    __slots__ = ("_bounds", "_buddies", "_lists", "_low", "_nodes", "nr_nodes")
 
     def __init__(
         self, zones: Sequence[Zone], make_buddy: Callable[[], Buddy] = Buddy
@@ -169,6 +175,8 @@ class HostPages:
         self._buddies = [make_buddy() for _ in ordered]
         # Lists of one processor per order, of those zones that have any.
         self._lists: dict[Buddy, tuple[deque[int], ...]] = {}
+        # Low watermarks, where they are known.
+        self._low: dict[Buddy, int] = {}
         self.nr_nodes = 1 + max((zone.node for zone in zones), default=0)
         lists: list[list[Buddy]] = [[] for _ in range(self.nr_nodes)]
         for zone, buddy in zip(ordered, self._buddies, strict=True):
@@ -185,8 +193,17 @@ class HostPages:
         return sum(buddy.nr_free for buddy in self._buddies)
 
     def alloc_order(self, order: int, node: int = 0) -> int | None:
-        """Return the first PFN of ``2^order`` pages, from ``node`` if it has them."""
-        for buddy in self._nodes[node]:
+        """Return the first PFN of ``2^order`` pages, from ``node`` if it has them.
+
+        A zone with no more than its low watermark free comes after all that have more
+        (zone_watermark_fast(), mm/page_alloc.c).
+        """
+        zones = self._nodes[node]
+        if self._low:
+            size = 1 << order
+            rich = [one for one in zones if one.nr_free - size > self._low.get(one, -1)]
+            zones = rich + [one for one in zones if one not in rich]
+        for buddy in zones:
             lists = self._lists.get(buddy, ())
             if order < len(lists):
                 found = _from_list(lists[order], buddy, order)
@@ -255,7 +272,7 @@ class HostPages:
             wear: a key of :data:`WEAR`, where ``info`` is empty.
             info: the zones of a real host.
             draws: decides the places.
-            per_cpu: blocks per order beside ``info``, in its largest zone.
+            per_cpu: which orders lists have beside ``info``, see :data:`PER_CPU`.
 
         Raises:
             InputError: a zone has no room for the blocks that are said to be free, or
@@ -263,7 +280,6 @@ class HostPages:
         """
         known = {(one.node, one.zone): one for one in info}
         _validate_zones(zones, known)
-        most = max(info, key=lambda one: one.nr_pages, default=None)
         for index, zone in enumerate(zones):
             buddy = self._buddies[
                 bisect_right(self._bounds, int(zone.ram.starts[0])) - 1
@@ -276,7 +292,7 @@ class HostPages:
             if told is None:
                 lay_out(buddy, zone.ram, counts, place)
             else:
-                has_lists = told is most and type(buddy) is Buddy
+                has_lists = zone.name != _UNLISTED and type(buddy) is Buddy
                 told_lists = _Lists.drawn(
                     per_cpu if has_lists else (), counts, zone, place, told.listed
                 )
@@ -289,6 +305,8 @@ class HostPages:
                     is_seen=True,
                 )
                 self._lists[buddy] = told_lists.taken(buddy)
+                if told.low:
+                    self._low[buddy] = told.low
 
 
 # A run of free blocks of 4 MiB has two ends. What is free beyond an end, up to the next
@@ -327,19 +345,26 @@ class _Lists(NamedTuple):
         counts: FreeCounts,
         zone: Zone,
         draws: Draws,
-        listed: tuple[int, int] | None,
+        listed: int | None,
     ) -> _Lists:
         in_use = (zone.ram.nr_pages >> MAX_ORDER) - counts.total(MAX_ORDER)
         draws = draws.fork(_LISTS + 1)
-        percent = draws.below(141)
-        if listed is not None and listed[1]:
-            # Lists that were emptied hold less that lies alone.
-            percent = percent * min(listed[0], listed[1]) // listed[1]
-        # Only where blocks in use leave room for them.
-        usual = per_cpu if in_use >= _LEAST_IN_USE else ()
+        small = sum(counts.total(order) for order in range(len(PER_CPU)))
+        alone = min(_ALONE, _ALONE_AT_BOOT + small)
+        if listed is not None:
+            alone = min(alone, listed // _OF_LISTED)
+        low, high = _PERCENT
+        alone = alone * (low + draws.below(high - low + 1)) // 100
+        # Only where the kernel allocated for itself, as small free blocks of its kind
+        # tell, and where blocks in use leave room.
+        is_own = any(counts.own[: len(PER_CPU)])
+        shares = per_cpu if is_own and in_use >= _LEAST_IN_USE else (0,) * len(per_cpu)
         return cls(
-            alone=tuple(min(one * percent // 100, in_use // 4) for one in usual),
-            left=tuple(draws.below(_batch(order) + 1) for order in range(len(usual))),
+            alone=tuple(min(alone * one // 100, in_use) for one in shares),
+            left=tuple(
+                draws.below(_batch(order) + 1) if any(shares) else 0
+                for order in range(len(shares))
+            ),
         )
 
     def added(self, counts: FreeCounts) -> FreeCounts:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
+from e820pool.errors import CapacityError
 from e820pool.stress.draws import Draws
 from e820pool.stress.entries import EntryCount
 from e820pool.stress.host import PER_CPU, HostPages, zones_of
@@ -61,6 +63,9 @@ def simulated_entries(
 ) -> list[int]:
     """Return the entries after each call of so many pages, on a host of that state.
 
+    Calls ask the nodes in turn. Where the host has no pages left for a call, or no room
+    for the policy's areas, entries stay as they are.
+
     Args:
         memory_map: the host's.
         calls: pages of each; nothing else happens.
@@ -72,18 +77,19 @@ def simulated_entries(
 
     Raises:
         InputError: the host has no room for what is said to be free.
-        CapacityError: it has none for the policy's areas.
     """
     chosen, zones = parse_policy(policy), zones_of(memory_map, nr_nodes)
     host = HostPages(zones, chosen.make_buddy)
     host.fill(zones, "used", info, Draws(seed), per_cpu)
     count = EntryCount(memory_map)
-    source, entries = chosen.make_source(host, count), []
-    for nr_pages in calls:
-        if deposit_extents(source, nr_pages) is None:
-            break
-        entries.append(count.split)
-    return entries
+    entries: list[int] = []
+    with contextlib.suppress(CapacityError):
+        source = chosen.make_source(host, count)
+        for at, nr_pages in enumerate(calls):
+            if deposit_extents(source, nr_pages, at % nr_nodes) is None:
+                break
+            entries.append(count.split)
+    return entries or [count.split]
 
 
 def tenths(measured: Sequence[int], simulated: Sequence[Sequence[int]]) -> list[Tenth]:

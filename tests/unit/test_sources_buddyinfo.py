@@ -107,6 +107,7 @@ Node 0, zone   Normal
       nr_inactive_anon 7
   pages free     170
         min      3
+        low      6
         high     9
   pagesets
     cpu: 0
@@ -125,7 +126,7 @@ def test_pages_on_the_lists_of_processors_are_read_from_zoneinfo():
     squeezed = "\n".join(" ".join(line.split()) for line in ZONEINFO.splitlines()[3:])
     for text in (ZONEINFO, "Node 0, zone Normal\n" + squeezed):
         normal, other = parse_free_blocks(BUDDYINFO + KINDS + text)[1:]
-        assert (normal.zone, normal.listed) == ("Normal", (42, 756))
+        assert (normal.zone, normal.listed, normal.low) == ("Normal", 42, 6)
         assert (normal.total, normal.own) == ((100, 20, 3), (60, 5, 0))
         assert other.listed is None
 

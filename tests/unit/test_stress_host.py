@@ -169,3 +169,24 @@ def test_contiguous_pages_of_any_order_are_the_lowest_that_fit():
     assert found is not None
     assert found % (1 << 18) == 0
     assert filled(generated_map(4 * GIB), wear="worn").take_aligned(19) is None
+
+
+@pytest.mark.parametrize(("low", "first"), [(0, 8), (1500, 2)])
+def test_a_zone_at_its_low_watermark_comes_after_the_other_node(low, first):
+    # Eight blocks of order 8 on node 0, of which six are below the watermark.
+    free = ((0, "DMA32", 2, low), (1, "Normal", 4, 0))
+    info = [
+        ZoneFree(node=node, zone=zone, total=(*[0] * 10, count), low=low)
+        for node, zone, count, low in free
+    ]
+    memory_map = generated_map(4 * GIB)
+    host = filled(memory_map, nr_nodes=2, info=info)
+    taken = [host.alloc_order(8) for _ in range(24)]
+    (node_0,) = (
+        one.ram
+        for one in zones_of(memory_map, 2)
+        if (one.node, one.name) == (0, "DMA32")
+    )
+    is_local = [bool(ExtentSet([(pfn, pfn + 1)]) & node_0) for pfn in taken]
+    # What is below it is for when the other node has nothing either.
+    assert is_local == [True] * first + [False] * 16 + [True] * (8 - first)

@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 from e820pool.errors import BadImageError, InputError, LabError
-from e820pool.experiments.deposit_runs import compared, guest_map, read_rows
+from e820pool.experiments.deposit_runs import (
+    arenas_of,
+    compared,
+    guest_map,
+    read_rows,
+)
 from e820pool.lab.measured_guest import parse_deposit_run
 from e820pool.sources.buddyinfo import parse_free_blocks
 from e820pool.stress.replay import entries_of, simulated_entries, tenths
@@ -20,8 +25,8 @@ PAGETYPEINFO = (
     "Node 0, zone DMA32, type Movable 38 29 19 9 9 9 9 9 9 9 50"
 )
 PRINTED = (
-    "free 60000 left 58978 end calls\n"
-    "1000:8 2000:0 \n1100:8 2001:0 \n"
+    "ready\nfree 60000 left 58978 end calls\n"
+    "call 1000:8 2000:0\ncall 1100:8 2001:0\ncall\n"
     "\nfile buddyinfo\nNode 0, zone DMA 1\n\nfile pagetypeinfo\n\nfile zoneinfo\n"
 )
 
@@ -47,7 +52,8 @@ def row(**changed):
 
 def test_what_a_guest_prints_is_its_calls_and_what_was_free():
     run = parse_deposit_run(PRINTED, {"boot/buddyinfo": "x"})
-    assert run.calls == (((0x1000, 8), (0x2000, 0)), ((0x1100, 8), (0x2001, 0)))
+    # A call that found room in arenas took no block.
+    assert run.calls == (((0x1000, 8), (0x2000, 0)), ((0x1100, 8), (0x2001, 0)), ())
     assert (run.free_pages, run.left_pages, run.ended) == (60000, 58978, "calls")
     assert run.before["buddyinfo"].strip() == "Node 0, zone DMA 1"
     assert run.steps == {"boot/buddyinfo": "x"}
@@ -70,6 +76,34 @@ def test_blocks_that_touch_share_an_entry():
     assert entries_of(memory_map, calls) == [before + 4, before + 4]
 
 
+@pytest.mark.parametrize(
+    ("policy", "arenas"),
+    [
+        ("scattered", None),
+        ("per-node", None),
+        ("arenas:2M", ("ring", 9, 0, "")),
+        ("arenas:1G", ("huge", 18, 0, "")),
+        ("movable:1G", ("zone", 9, 512, "movablecore=1073741824")),
+        ("cma:2x1G", ("areas", 18, 2, "hugetlb_cma=2147483648")),
+    ],
+)
+def test_a_guest_follows_a_policy_by_what_its_kernel_offers(policy, arenas):
+    assert arenas_of(policy) == arenas
+
+
+@pytest.mark.parametrize("policy", ["top-down", "grown:2M-1G", "arenas:64M", "cma:2"])
+def test_a_policy_that_no_guest_can_follow_is_refused(policy):
+    with pytest.raises(InputError, match="not one that a guest can follow"):
+        arenas_of(policy)
+
+
+def test_where_the_host_has_no_room_for_arenas_entries_stay_as_they_are():
+    info = parse_free_blocks(BUDDYINFO)
+    memory_map = guest_map(512 << 20)
+    entries = simulated_entries(memory_map, [511], info, policy="arenas:1G")
+    assert entries == [len(memory_map.flatten())]
+
+
 def test_seeds_are_a_band_around_the_median():
     measured = [10] * 20
     points = tenths(measured, [[9] * 20, [11] * 20, [13] * 20])
@@ -81,13 +115,29 @@ def test_seeds_are_a_band_around_the_median():
     assert tenths([], []) == []
 
 
-def test_per_cpu_lists_hold_blocks_that_buddyinfo_does_not_count():
-    info = parse_free_blocks("Node 0, zone DMA32 0 0 0 0 0 0 0 0 0 0 60\n")
+SMALL = "Node 0, zone DMA32 40 30 20 10 0 0 0 0 0 0 60\n"
+
+
+def ends(info, **options):
+    """Return the entries at the end, of five seeds together."""
     memory_map, calls = guest_map(512 << 20), [511] * 30
-    without = simulated_entries(memory_map, calls, info, per_cpu=())
-    order_0 = simulated_entries(memory_map, calls, info, per_cpu=(4,))
-    assert simulated_entries(memory_map, calls, info)[-1] > order_0[-1] + 4
-    assert order_0[-1] >= without[-1]
+    curves = [
+        simulated_entries(memory_map, calls, info, seed=seed, **options)
+        for seed in range(5)
+    ]
+    return sum(curve[-1] for curve in curves)
+
+
+def test_per_cpu_lists_hold_blocks_that_buddyinfo_does_not_count():
+    info = parse_free_blocks(SMALL)
+    assert ends(info) > ends(info, per_cpu=()) + 5 * 10
+
+
+def test_lists_hold_nothing_of_a_zone_of_which_the_kernel_never_took_a_page():
+    kinds = "Node 0, zone DMA32, type Unmovable 0 0 0 0 0 0 0 0 0 0 0\n"
+    info = parse_free_blocks(SMALL + kinds)
+    assert ends(info) == ends(info, per_cpu=(0, 0, 0, 0))
+    assert ends(info) < ends(parse_free_blocks(SMALL))
 
 
 def test_a_kept_measurement_is_simulated_from_its_own_buddyinfo(tmp_path):
@@ -131,38 +181,39 @@ def test_a_file_of_something_else_is_refused_by_its_line(tmp_path):
 
 
 def test_lists_that_were_emptied_hold_nothing_that_lies_alone():
-    memory_map, calls = guest_map(512 << 20), [511] * 30
-    ends = []
-    for count in (0, 9000):
-        lists = f"Node 0, zone DMA32\npages free 60\ncount: {count}\nhigh: 9000\n"
-        buddyinfo = "Node 0, zone DMA32 0 0 0 0 0 0 0 0 0 0 60\n"
-        info = parse_free_blocks(buddyinfo + lists)
-        curves = [
-            simulated_entries(memory_map, calls, info, seed=seed) for seed in range(5)
-        ]
-        ends.append(sum(curve[-1] for curve in curves))
-    assert ends[1] > ends[0] + 5 * 10
+    lists = "Node 0, zone DMA32\npages free 60\ncount: {}\n"
+    empty, full = (
+        parse_free_blocks(SMALL + lists.format(count)) for count in (0, 9000)
+    )
+    assert ends(full) > ends(empty) + 5 * 10
 
 
 def test_the_specification_has_what_the_kept_measurements_say():
     folder = Path(__file__).parents[2] / "specs"
     rows = read_rows(folder / "exhaustion" / "measured.jsonl")
-    table = (
-        (folder / "exhaustion.md").read_text().partition("| kernel | RAM | age |")[2]
-    )
-    cells = [line.strip("|").split("|") for line in table.splitlines()[2:]]
-    said = [[cell.strip() for cell in line] for line in cells[: len(rows)]]
-    for row_of_guest, words in zip(rows, said, strict=True):
+    text = (folder / "exhaustion.md").read_text(encoding="utf-8")
+    table = text.partition("| kernel | RAM | age | policy |")[2].splitlines()[2:]
+    said = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    within = [0, 0, 0]
+    for row_of_guest, words in zip(rows, said[: len(rows)], strict=True):
         found = compared(row_of_guest, range(5))
-        errors = [f"{point['error']:+.0%}"[:-1] for point in found["tenths"]]
+        points, nodes = found["tenths"], row_of_guest["nodes"]
+        errors = [f"{point['error']:+.0%}"[:-1] for point in points]
         assert row_of_guest["kernel"].startswith(words[0] + ".")
         assert words[1:] == [
             f"{row_of_guest['ram_bytes'] >> 30} GiB",
             row_of_guest["age"],
+            row_of_guest["policy"] + (f", {nodes} nodes" if nodes > 1 else ""),
             str(row_of_guest["pages"]),
             str(row_of_guest["calls"]),
-            str(found["tenths"][-1]["measured"]),
+            str(points[-1]["measured"]) if points else "-",
             str(found["within_15_percent"]),
             str(found["within_band"]),
             " ".join(errors),
         ]
+        if row_of_guest["policy"] == "scattered":
+            counts = found["within_15_percent"], found["within_band"], len(points)
+            within = [sum(pair) for pair in zip(within, counts, strict=True)]
+    assert "within 15 % at {} and between the seeds at {} of {} points".format(
+        *within
+    ) in " ".join(text.split())

@@ -118,8 +118,10 @@ def _add_boot_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--measure",
         action="store_true",
-        help="instead: age a real guest of --ram (--wear), let it deposit as the "
-        "driver does, and print its entries beside the simulated ones",
+        help="instead: age a real guest of --ram (--wear, --nodes), let it deposit as "
+        "the driver does, and print its entries beside the simulated ones; --policy "
+        "may be scattered (the default), per-node, arenas up to 4M or of 1G, "
+        "movable:SIZE, and cma:Nx1G where the kernel has CMA",
     )
     parser.add_argument(
         "--measured",

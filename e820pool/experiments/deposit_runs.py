@@ -248,11 +248,11 @@ def _per_cpu(kernel: str) -> tuple[int, ...]:
 
 
 def _orders(run: DepositRun) -> list[int]:
-    found = [0] * (_HUGE_ORDER + 1)
+    counts = [0] * (_HUGE_ORDER + 1)
     for call in run.calls:
         for block in call:
-            found[block.order] += 1
-    return found if any(found[_BLOCK_ORDER + 1 :]) else found[: _BLOCK_ORDER + 1]
+            counts[block.order] += 1
+    return counts if any(counts[_BLOCK_ORDER + 1 :]) else counts[: _BLOCK_ORDER + 1]
 
 
 def _squeezed(name: str, text: str) -> list[str]:

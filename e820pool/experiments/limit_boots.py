@@ -67,13 +67,13 @@ def plan_boots(
         yield PlannedBoot(kernel=kernel, case=None, row=_row(row, error=str(exc)))
         return
     for case in cases:
-        known = {
+        limits = {
             "where": case.where,
             "count": case.count,
             "of": case.limit.counts,
             "entries": case.entries,
         }
-        yield PlannedBoot(kernel=kernel, case=case, row=row | known)
+        yield PlannedBoot(kernel=kernel, case=case, row=row | limits)
 
 
 def judge_boots(
@@ -88,13 +88,13 @@ def judge_boots(
         outcomes: of those that are booted, in the same order.
         options: how kernels are run that are to crash.
     """
-    for one in planned:
-        if one.case is None:
-            yield one.row
-        elif one.case.limit.crashes:
-            yield _crashed_row(one.kernel, one.case, one.row, options)
+    for plan in planned:
+        if plan.case is None:
+            yield plan.row
+        elif plan.case.limit.crashes:
+            yield _crashed_row(plan.kernel, plan.case, plan.row, options)
         else:
-            yield _judged_row(next(outcomes), one.case, one.row)
+            yield _judged_row(next(outcomes), plan.case, plan.row)
 
 
 def _judged_row(
@@ -108,10 +108,10 @@ def _judged_row(
         if not word:
             return _row(row, error=f"VM lost: {outcome.failure}")
         return _row(row, model=list(model), machine=[word], agree=True)
-    found = judge_boot(record, profile)
-    model = loss_ids(found.model.findings, loses)
-    machine = loss_ids(found.machine.findings, case.limit.shows or loses)
-    differs = [one.field for one in found.differences]
+    judgement = judge_boot(record, profile)
+    model = loss_ids(judgement.model.findings, loses)
+    machine = loss_ids(judgement.machine.findings, case.limit.shows or loses)
+    differs = [difference.field for difference in judgement.differences]
     return _row(
         row,
         model=list(model),
@@ -127,7 +127,7 @@ def _judged_row(
 def _crashed_row(
     kernel: KernelFile, case: ConfirmCase, row: dict[str, Any], options: BootOptions
 ) -> dict[str, Any]:
-    asked = ChainOptions(
+    chain = ChainOptions(
         loaders=("panic-file",),
         inherited=case.handoff.ledger,
         nr_pages=0,
@@ -138,17 +138,19 @@ def _crashed_row(
         ram_folder=options.ram_folder,
     )
     try:
-        record = run_chain(CRASH_MACHINE, (kernel, kernel), asked)
+        record = run_chain(CRASH_MACHINE, (kernel, kernel), chain)
     except LabError as exc:
         return _row(row, error=str(exc))
     if record.stopped:
         return _row(row, error=record.stopped)
     crashed, captured = record.hops
-    found = crashed.predicted.findings if crashed.predicted is not None else ()
-    model = loss_ids(found, case.limit.loses)
+    findings = crashed.predicted.findings if crashed.predicted is not None else ()
+    model = loss_ids(findings, case.limit.loses)
     dead = captured.view.fatal is not None
     machine = sorted(case.limit.loses) if dead else []
-    differs = [one.field for hop in record.hops for one in hop.differences]
+    differs = [
+        difference.field for hop in record.hops for difference in hop.differences
+    ]
     return _row(
         row,
         model=list(model),
@@ -171,8 +173,8 @@ def _end_of_lost(limit: ObservableLimit, failure: LabError | None) -> str:
     return "hung" if limit.hangs_after and limit.hangs_after in last else ""
 
 
-def _row(row: dict[str, Any], **told: Any) -> dict[str, Any]:
-    nothing: dict[str, Any] = {
+def _row(row: dict[str, Any], **values: Any) -> dict[str, Any]:
+    defaults: dict[str, Any] = {
         "count": 0,
         "of": "",
         "entries": 0,
@@ -183,4 +185,4 @@ def _row(row: dict[str, Any], **told: Any) -> dict[str, Any]:
         "seconds": None,
         "error": "",
     }
-    return nothing | row | told
+    return defaults | row | values

@@ -63,7 +63,9 @@ def _failure(outcome: Outcome) -> str:
     if record is None:
         return f"VM lost: {outcome.failure}"
     both = judge_boot(record, profile_of(outcome.kernel))
-    unsafe = [one.id for one in both.verdict.findings if one.level == "unsafe"]
+    unsafe = [
+        finding.id for finding in both.verdict.findings if finding.level == "unsafe"
+    ]
     lost = [*loss_ids(both.machine.findings), *unsafe]
     lost += ["model-differs"] if both.differences else []
     return ", ".join(dict.fromkeys(lost))

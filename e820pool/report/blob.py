@@ -41,11 +41,11 @@ def split_blob(memory_map: MemoryMap) -> dict[str, bytes]:
     hdr.setup_data is 0 as well.
     """
     head = memory_map.entries[:E820_MAX_ENTRIES_ZEROPAGE]
-    rest = memory_map.entries[E820_MAX_ENTRIES_ZEROPAGE:]
+    extended = memory_map.entries[E820_MAX_ENTRIES_ZEROPAGE:]
     files = {"data": encode_boot_params(BootParams.zero().with_table(head))}
-    if rest.size:
+    if extended.size:
         files["setup_data/0/type"] = b"0x1\n"
-        files["setup_data/0/data"] = encode_table(rest)
+        files["setup_data/0/data"] = encode_table(extended)
     return files
 
 

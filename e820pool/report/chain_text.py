@@ -41,9 +41,9 @@ def chain_text(record: ChainRecord, width: int | None = None) -> str:
     ``width`` is what a line has room for, None for any.
     """
     table = columns([_row(hop) for hop in record.hops], _HEADERS, width=width)
-    told = [line for hop in record.hops for line in _remarks(hop)]
-    known = judged_on_lines([hop.predicted for hop in record.hops if hop.predicted])
-    return "\n".join([table, "", *told, *known, _end(record)])
+    remarks = [line for hop in record.hops for line in _remarks(hop)]
+    judged_on = judged_on_lines([hop.predicted for hop in record.hops if hop.predicted])
+    return "\n".join([table, "", *remarks, *judged_on, _end(record)])
 
 
 def hop_line(hop: Hop) -> str:
@@ -87,9 +87,9 @@ def _row(hop: Hop) -> list[str]:
 
 
 def _pool_word(hop: Hop) -> str:
-    told = _hop_document(hop)
-    words = {"none": "-", "equal": f"equal ({told.pool_carrier})"}
-    return words.get(told.pool_word, told.pool_word)
+    document = _hop_document(hop)
+    words = {"none": "-", "equal": f"equal ({document.pool_carrier})"}
+    return words.get(document.pool_word, document.pool_word)
 
 
 def _remarks(hop: Hop) -> list[str]:
@@ -113,19 +113,16 @@ def _remarks(hop: Hop) -> list[str]:
     if hop.dump is not None:
         lines.append(_dump_line(hop, hop.dump))
     lines += [
-        f"{hop.kernel}: model and machine differ in {one.field}: {one.one}; {one.other}"
-        for one in hop.differences
+        f"{hop.kernel}: model and machine differ in {difference.field}: "
+        f"{difference.one}; {difference.other}"
+        for difference in hop.differences
     ]
-    if hop.predicted is not None and hop.predicted.verdict != "safe":
-        lines += [
-            f"{hop.kernel}: {finding_line(one).strip()}"
-            for one in hop.predicted.findings
-        ]
-    if hop.rebuilt is not None:
-        lines += [
-            f"{hop.kernel}: {finding_line(one).strip()}" for one in hop.rebuilt.findings
-        ]
-    return lines
+    judged = hop.predicted is not None and hop.predicted.verdict != "safe"
+    findings = (
+        *(hop.predicted.findings if hop.predicted is not None and judged else ()),
+        *(hop.rebuilt.findings if hop.rebuilt is not None else ()),
+    )
+    return lines + [f"{hop.kernel}: {finding_line(f).strip()}" for f in findings]
 
 
 def _dump_line(hop: Hop, dump: Dump) -> str:
@@ -164,8 +161,10 @@ def _hop_document(hop: Hop) -> HopDocument:
         pool=None if hop.rebuilt is None else _pool_document(hop, hop.rebuilt),
         predicted=None if predicted is None else VerdictDocument.of(predicted),
         differences=tuple(
-            SidesDocument(field=one.field, one=one.one, other=one.other)
-            for one in hop.differences
+            SidesDocument(
+                field=difference.field, one=difference.one, other=difference.other
+            )
+            for difference in hop.differences
         ),
         dump=None if hop.dump is None else _dump_document(hop.dump),
         fatal=hop.view.fatal,

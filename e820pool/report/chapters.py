@@ -173,8 +173,9 @@ class ComparisonDocument(Document, frozen=True, kw_only=True, tag="comparison"):
 
     # Cells in another order would stand under the wrong kernel.
     def __post_init__(self) -> None:
-        want = [(one.name, kernel) for one in self.encodings for kernel in self.kernels]
-        if [(one.encoding, one.kernel) for one in self.cells] != want:
+        names = [encoding.name for encoding in self.encodings]
+        want = [(name, kernel) for name in names for kernel in self.kernels]
+        if [(cell.encoding, cell.kernel) for cell in self.cells] != want:
             raise ValueError(
                 f"{len(self.cells)} cells are not one for each of "
                 f"{len(self.encodings)} encodings and {len(self.kernels)} kernels, in "
@@ -183,7 +184,7 @@ class ComparisonDocument(Document, frozen=True, kw_only=True, tag="comparison"):
 
     def row(self, encoding: str) -> tuple[CellDocument, ...]:
         """Return an encoding's cells, in the order of the kernels."""
-        return tuple(one for one in self.cells if one.encoding == encoding)
+        return tuple(cell for cell in self.cells if cell.encoding == encoding)
 
 
 class FallDocument(Part, frozen=True, kw_only=True):
@@ -520,7 +521,7 @@ def handoff_chapter(
         encoding=printable(handoff.encoding),
         cmdline=printable(handoff.cmdline.decode("ascii", "backslashreplace")),
         parts=tuple(parts_of(handoff)),
-        verdicts=tuple(VerdictDocument.of(one) for one in verdicts),
+        verdicts=tuple(VerdictDocument.of(verdict) for verdict in verdicts),
     )
     return Chapter(origin=printable(origin), content=content)
 
@@ -530,8 +531,8 @@ def _sources(handoff: Handoff) -> Iterator[str]:
     for at in range(len(handoff.boot_params.e820_map)):
         yield f"zero page entry {at}"
     at = 0
-    for one in handoff.nodes:
-        if one.node.type == SETUP_E820_EXT:
-            for _ in range(len(one.node.data) // E820_ENTRY_BYTES):
+    for placed in handoff.nodes:
+        if placed.node.type == SETUP_E820_EXT:
+            for _ in range(len(placed.node.data) // E820_ENTRY_BYTES):
                 yield f"SETUP_E820_EXT entry {at}"
                 at += 1

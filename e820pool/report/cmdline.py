@@ -41,13 +41,13 @@ def memmap_option(memory_map: MemoryMap) -> str:
 
 def memmap_notes(memory_map: MemoryMap) -> tuple[Finding, ...]:
     """Return what kernels make of such an option that its reader may not expect."""
-    found = [_EXACTMAP, _KASLR]
+    notes = [_EXACTMAP, _KASLR]
     if any(kind not in _MARKS for _, _, kind in memory_map.rows()):
-        found.append(_PERCENT)
+        notes.append(_PERCENT)
     length = len(memmap_option(memory_map))
     if length >= COMMAND_LINE_SIZE:
-        found.insert(0, _too_long(length))
-    return tuple(found)
+        notes.insert(0, _too_long(length))
+    return tuple(notes)
 
 
 def _item(addr: int, size: int, kind: int) -> str:

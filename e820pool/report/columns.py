@@ -36,10 +36,10 @@ def columns(
         width: what a line has room for, None for any.
     """
     cells = [[str(cell) for cell in row] for row in rows]
-    found = "\n".join(_aligned(cells, headers, right))
-    if width is None or not headers or max(map(_shown, found.split("\n"))) <= width:
-        return found
-    room = width - sum(one + len(_GAP) for one in _widths(cells, headers)[:-1])
+    text = "\n".join(_aligned(cells, headers, right))
+    if width is None or not headers or max(map(_shown, text.split("\n"))) <= width:
+        return text
+    room = width - sum(column + len(_GAP) for column in _widths(cells, headers)[:-1])
     if room >= _least_room(cells, headers):
         return "\n".join(_aligned(list(_folded(cells, room)), headers, right))
     return "\n".join(line for row in cells for line in _block(row, headers))
@@ -60,7 +60,7 @@ def _aligned(
 def _widths(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> list[int]:
     widths = [len(header) + _AROUND for header in headers] or [0] * len(rows[0])
     for row in rows:
-        widths = [max(one) for one in zip(widths, map(_shown, row), strict=True)]
+        widths = [max(pair) for pair in zip(widths, map(_shown, row), strict=True)]
     return widths
 
 

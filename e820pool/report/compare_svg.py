@@ -25,14 +25,14 @@ _NO_HANDOFF = "#dddddd"
 _MARGIN, _NAME, _CELL, _ROW, _TITLE = 16, 130, 118, 26, 30
 
 
-def compare_svg(found: Comparison, *, title: str = "") -> str:
+def compare_svg(comparison: Comparison, *, title: str = "") -> str:
     """Return an SVG document: a row an encoding, a column a kernel.
 
     A cell is coloured by the model's verdict; it has a thick border where the real
     kernel was seen to touch a deposit, and tells its findings when pointed at.
     """
-    width = 2 * _MARGIN + _NAME + _CELL * len(found.kernels)
-    height = 2 * _MARGIN + _TITLE + _ROW * (len(found.encodings) + 1)
+    width = 2 * _MARGIN + _NAME + _CELL * len(comparison.kernels)
+    height = 2 * _MARGIN + _TITLE + _ROW * (len(comparison.encodings) + 1)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">'
@@ -43,12 +43,12 @@ def compare_svg(found: Comparison, *, title: str = "") -> str:
         _text(_MARGIN, _MARGIN + 14, title or "encodings against kernels", size=15),
     ]
     top = _MARGIN + _TITLE
-    for column, name in enumerate(found.kernels):
+    for column, name in enumerate(comparison.kernels):
         out.append(_text(_left(column) + 6, top + 17, name, bold=True))
-    for row, name in enumerate(found.encodings, start=1):
+    for row, name in enumerate(comparison.encodings, start=1):
         y = top + row * _ROW
-        out.append(_text(_MARGIN, y + 17, name, tip=found.meanings[name]))
-        for column, cell in enumerate(found.row(name)):
+        out.append(_text(_MARGIN, y + 17, name, tip=comparison.meanings[name]))
+        for column, cell in enumerate(comparison.row(name)):
             out += _drawn(_left(column), y, cell)
     return "\n".join([*out, "</svg>", ""])
 
@@ -70,8 +70,8 @@ def _tip(cell: CompareCell) -> str:
     verdict = cell.model.verdict
     if verdict is None:
         return cell.model.reason
-    told = [one.message for one in verdict.findings]
-    return "; ".join([f"{cell.model.encoding} on {cell.model.kernel}", *told])
+    messages = [finding.message for finding in verdict.findings]
+    return "; ".join([f"{cell.model.encoding} on {cell.model.kernel}", *messages])
 
 
 def _left(column: int) -> int:

@@ -14,12 +14,10 @@ from e820pool.report.chapters import (
     EncodingDocument,
 )
 from e820pool.report.columns import columns
-from e820pool.report.table import human_size
+from e820pool.report.costs import cost_table
 from e820pool.report.verdicts import judged_on_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from e820pool.compat import Verdict
     from e820pool.report.compare_model import Booted, CompareCell, Comparison
 
@@ -28,30 +26,32 @@ __all__ = ("cell_word", "compare_json", "compare_text")
 _LOADERS = ("kexec-load", "kexec-file")
 
 
-def compare_text(found: Comparison, width: int | None = None) -> str:
+def compare_text(comparison: Comparison, width: int | None = None) -> str:
     """Return the verdicts, what each encoding costs and keeps, and what differs.
 
     ``width`` is what a line has room for, None for any.
     """
-    parts = [_verdicts(found, width), *_unbuilt(found), _costs(found, width)]
-    parts += _disagreements(found)
-    return "\n\n".join([*parts, *_judged_on(found)])
+    parts = [_verdicts(comparison, width), *_unbuilt(comparison)]
+    parts += [_costs(_document(comparison), width), *_disagreements(comparison)]
+    return "\n\n".join([*parts, *_judged_on(comparison)])
 
 
-def compare_json(found: Comparison) -> str:
+def compare_json(comparison: Comparison) -> str:
     """Return the JSON twin, kind ``comparison``."""
-    return document_text(
-        ComparisonDocument(
-            kernels=found.kernels,
-            encodings=tuple(
-                EncodingDocument(name=name, meaning=found.meanings[name])
-                for name in found.encodings
-            ),
-            nr_deposits=found.nr_deposits,
-            nr_deposited_pages=found.nr_deposited,
-            cells=tuple(_cell_document(cell) for cell in found.cells),
-            model_foresaw_all=not found.disagreements,
-        )
+    return document_text(_document(comparison))
+
+
+def _document(comparison: Comparison) -> ComparisonDocument:
+    return ComparisonDocument(
+        kernels=comparison.kernels,
+        encodings=tuple(
+            EncodingDocument(name=name, meaning=comparison.meanings[name])
+            for name in comparison.encodings
+        ),
+        nr_deposits=comparison.nr_deposits,
+        nr_deposited_pages=comparison.nr_deposited,
+        cells=tuple(_cell_document(cell) for cell in comparison.cells),
+        model_foresaw_all=not comparison.disagreements,
     )
 
 
@@ -68,32 +68,31 @@ def cell_word(cell: CompareCell) -> str:
     return f"{word}/{cell.booted.nr_touched}{mark}"
 
 
-def _verdicts(found: Comparison, width: int | None) -> str:
+def _verdicts(comparison: Comparison, width: int | None) -> str:
     rows = [
-        [name, *(cell_word(cell) for cell in found.row(name))]
-        for name in found.encodings
+        [name, *(cell_word(cell) for cell in comparison.row(name))]
+        for name in comparison.encodings
     ]
-    table = columns(rows, ["encoding", *found.kernels], width=width)
+    table = columns(rows, ["encoding", *comparison.kernels], width=width)
     pages = (
-        f"{counted(found.nr_deposited, 'page')} in "
-        f"{counted(found.nr_deposits, 'deposit')}"
+        f"{counted(comparison.nr_deposited, 'page')} in "
+        f"{counted(comparison.nr_deposits, 'deposit')}"
     )
-    said = "verdict of the model"
-    if found.is_booted:
-        said += "/deposited pages that the real kernel touched"
-    return f"{pages}; {said}\n{table}"
+    legend = "verdict of the model"
+    if comparison.is_booted:
+        legend += "/deposited pages that the real kernel touched"
+    return f"{pages}; {legend}\n{table}"
 
 
 # Of one kernel the encodings may differ in what was assumed for them.
-def _judged_on(found: Comparison) -> list[str]:
-    verdicts = [cell.model.verdict for cell in found.cells]
-    lines = judged_on_lines([one for one in verdicts if one is not None])
+def _judged_on(comparison: Comparison) -> list[str]:
+    verdicts = [cell.model.verdict for cell in comparison.cells]
+    lines = judged_on_lines([verdict for verdict in verdicts if verdict is not None])
     return ["\n".join(lines)] if lines else []
 
 
-def _costs(found: Comparison, width: int | None) -> str:
-    headers = ["encoding", "entries", "words", "wasted", "pool", *_LOADERS]
-    rows = [_cost_row(name, found.row(name)) for name in found.encodings]
+def _costs(document: ComparisonDocument, width: int | None) -> str:
+    headers, rows = cost_table(document, _LOADERS)
     legend = (
         "entries of the table, bytes of command line, RAM neither deposited nor used: "
         "at most;\nkernels on which the pool is rebuilt; kernels from which a kexec "
@@ -102,39 +101,19 @@ def _costs(found: Comparison, width: int | None) -> str:
     return f"{legend}\n{columns(rows, headers, width=width)}"
 
 
-def _cost_row(name: str, cells: Sequence[CompareCell]) -> list[str]:
-    built = [cell.model for cell in cells if cell.model.verdict is not None]
-    if not built:
-        return [name, "-", "-", "-", "-", *("-" for _ in _LOADERS)]
-    entries = sorted({one.nr_entries for one in built})
-    return [
-        name,
-        str(entries[-1]),
-        str(max(one.nr_words_bytes for one in built)),
-        human_size(max(one.wasted_bytes for one in built)),
-        _share(one.is_rebuildable for one in built),
-        *(_share(one.survives.get(loader) for one in built) for loader in _LOADERS),
-    ]
-
-
-def _share(answers: Iterable[bool | None]) -> str:
-    known = [answer for answer in answers if answer is not None]
-    return f"{sum(known)}/{len(known)}" if known else "-"
-
-
 # A reason once for each encoding, however many kernels it holds for.
-def _unbuilt(found: Comparison) -> list[str]:
+def _unbuilt(comparison: Comparison) -> list[str]:
     reasons = {
         f"{cell.model.encoding}: {cell.model.reason}": None
-        for cell in found.cells
+        for cell in comparison.cells
         if cell.model.verdict is None
     }
     return ["\n".join(["no handoff:", *reasons])] if reasons else []
 
 
-def _disagreements(found: Comparison) -> list[str]:
+def _disagreements(comparison: Comparison) -> list[str]:
     lines = []
-    for cell in found.disagreements:
+    for cell in comparison.disagreements:
         where = f"{cell.model.encoding} on {cell.model.kernel}"
         if cell.booted is not None:
             lines += [f"{where}: {why}" for why in _reasons(cell.booted)]
@@ -142,9 +121,10 @@ def _disagreements(found: Comparison) -> list[str]:
 
 
 def _reasons(booted: Booted) -> list[str]:
-    reasons = [one for one in (booted.failure, booted.contradiction) if one]
+    reasons = [reason for reason in (booted.failure, booted.contradiction) if reason]
     return reasons + [
-        f"{one.field}: {one.one}; {one.other}" for one in booted.differences
+        f"{difference.field}: {difference.one}; {difference.other}"
+        for difference in booted.differences
     ]
 
 

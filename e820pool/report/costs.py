@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from e820pool.report.chapters import CellDocument, ComparisonDocument
 
-__all__ = ("EncodingCost", "costs_of", "loaders_of")
+__all__ = ("EncodingCost", "cost_table", "costs_of", "loaders_of")
 
 _NONE = "-"
 
@@ -26,8 +26,8 @@ class EncodingCost:
         words_bytes: of command line, at most.
         wasted: RAM neither deposited nor used, at most.
         pool: kernels on which the pool is rebuilt, of those that have a handoff.
-        survives: the same for each loader of :func:`loaders_of`: kernels from which
-            a kexec keeps the deposits out of RAM, of those of which it is known.
+        survives: for each loader: kernels from which a kexec keeps the deposits out of
+            RAM, of those of which it is known.
     """
 
     name: str
@@ -45,12 +45,23 @@ def loaders_of(chapter: ComparisonDocument) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def costs_of(chapter: ComparisonDocument) -> tuple[EncodingCost, ...]:
-    """Return a row an encoding."""
-    loaders = loaders_of(chapter)
+def cost_table(
+    chapter: ComparisonDocument, loaders: tuple[str, ...]
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return headers, and a row an encoding."""
+    return ("encoding", "entries", "words", "wasted", "pool", *loaders), [
+        (c.name, c.entries, c.words_bytes, c.wasted, c.pool, *c.survives)
+        for c in costs_of(chapter, loaders)
+    ]
+
+
+def costs_of(
+    chapter: ComparisonDocument, loaders: tuple[str, ...]
+) -> tuple[EncodingCost, ...]:
+    """Return what each encoding costs and keeps."""
     return tuple(
-        _cost(one.name, one.meaning, chapter.row(one.name), loaders)
-        for one in chapter.encodings
+        _cost(encoding.name, encoding.meaning, chapter.row(encoding.name), loaders)
+        for encoding in chapter.encodings
     )
 
 
@@ -72,10 +83,10 @@ def _cost(
 
 
 def _most(counts: Iterable[int]) -> str:
-    found = list(counts)
-    return str(max(found)) if found else _NONE
+    values = list(counts)
+    return str(max(values)) if values else _NONE
 
 
 def _share(answers: Iterable[bool | None]) -> str:
-    known = [answer for answer in answers if answer is not None]
-    return f"{sum(known)}/{len(known)}" if known else _NONE
+    answered = [answer for answer in answers if answer is not None]
+    return f"{sum(answered)}/{len(answered)}" if answered else _NONE

@@ -45,12 +45,12 @@ class MapPart(Part, frozen=True, kw_only=True):
     notes: tuple[FindingDocument, ...]
 
     @classmethod
-    def of(cls, one: MemoryMap) -> Self:
+    def of(cls, memory_map: MemoryMap) -> Self:
         """Return what is said of a map."""
         return cls(
-            origin=one.origin,
-            entries=len(one),
-            notes=FindingDocument.all_of(one.notes),
+            origin=memory_map.origin,
+            entries=len(memory_map),
+            notes=FindingDocument.all_of(memory_map.notes),
         )
 
 
@@ -66,25 +66,27 @@ class DiffDocument(Document, frozen=True, kw_only=True, tag="map-diff"):
 
 
 def diff_text(
-    found: MapDiff, *, width: int = 80, only_changes: bool = False, paint: Paint = plain
+    diff: MapDiff, *, width: int = 80, only_changes: bool = False, paint: Paint = plain
 ) -> str:
     """Return the maps side by side by address, and a summary of what differs.
 
     Args:
-        found: the comparison.
+        diff: the comparison.
         width: columns; what of an entry is told depends on it.
         only_changes: leave out the rows that are the same.
         paint: adds colour (:func:`e820pool.report.paint.painter`).
     """
-    shown = [one for one in found.segments if not (only_changes and one.is_same)]
-    parts = [_names(found, width)]
+    shown = [
+        segment for segment in diff.segments if not (only_changes and segment.is_same)
+    ]
+    parts = [_names(diff, width)]
     if shown:
-        parts.append(_table(found, shown, width, paint))
-    parts.append(_summary(found, paint))
+        parts.append(_table(diff, shown, width, paint))
+    parts.append(_summary(diff, paint))
     return "\n\n".join(parts) + "\n"
 
 
-def diff_json(found: MapDiff) -> str:
+def diff_json(diff: MapDiff) -> str:
     """Return the comparison as JSON.
 
     ``ranges`` are ``[addr, size, type in a, type in b]``, null where a map has no
@@ -92,64 +94,68 @@ def diff_json(found: MapDiff) -> str:
     """
     return document_text(
         DiffDocument(
-            a=MapPart.of(found.a),
-            b=MapPart.of(found.b),
-            equal=found.is_equal,
-            same_entries=found.has_same_entries,
-            changes=tuple(found.changes()),
-            ranges=tuple((one.addr, one.size, *one.types) for one in found.ranges()),
+            a=MapPart.of(diff.a),
+            b=MapPart.of(diff.b),
+            equal=diff.is_equal,
+            same_entries=diff.has_same_entries,
+            changes=tuple(diff.changes()),
+            ranges=tuple(
+                (segment.addr, segment.size, *segment.types)
+                for segment in diff.ranges()
+            ),
         )
     )
 
 
-def _names(found: MapDiff, width: int) -> str:
+def _names(diff: MapDiff, width: int) -> str:
     lines = []
-    for letter, one in (("A", found.a), ("B", found.b)):
-        count = f"  ({_count(len(one), 'entry', 'entries')})"
+    for letter, memory_map in (("A", diff.a), ("B", diff.b)):
+        count = f"  ({_count(len(memory_map), 'entry', 'entries')})"
         room = max(width - 3 - len(count), 20)
         # The end of a path tells more than its start.
-        name = one_line(one.origin)
+        name = one_line(memory_map.origin)
         if len(name) > room:
             name = "..." + name[3 - room :]
         lines.append(f"{letter}  {name}{count}")
     return "\n".join(lines)
 
 
-def _count(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"
+def _count(count: int, singular: str, plural: str) -> str:
+    return f"{count} {singular if count == 1 else plural}"
 
 
-def _kind(one: Segment) -> str:
-    if one.is_same:
+def _kind(segment: Segment) -> str:
+    if segment.is_same:
         return "same"
-    if one.a is None or one.b is None:
-        return "only in B" if one.a is None else "only in A"
+    if segment.a is None or segment.b is None:
+        return "only in B" if segment.a is None else "only in A"
     return "changed"
 
 
-def _table(found: MapDiff, shown: Sequence[Segment], width: int, paint: Paint) -> str:
+def _table(diff: MapDiff, shown: Sequence[Segment], width: int, paint: Paint) -> str:
     # The fullest of the forms that fits; a row is painted once it is laid out.
-    digits = max(8, *(len(f"{one.addr + one.size - 1:x}") for one in shown))
+    digits = max(8, *(len(f"{segment.addr + segment.size - 1:x}") for segment in shown))
     heads = [
-        (_range(one.addr, one.size, digits), human_size(one.size)) for one in shown
+        (_range(segment.addr, segment.size, digits), human_size(segment.size))
+        for segment in shown
     ]
-    for form in _forms(found, digits):
+    for form in _forms(diff, digits):
         rows = [
-            (*head, _told(form, "A", one.a), _told(form, "B", one.b))
-            for head, one in zip(heads, shown, strict=True)
+            (*head, _cell(form, "A", segment.a), _cell(form, "B", segment.b))
+            for head, segment in zip(heads, shown, strict=True)
         ]
         widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
         if sum(widths) + 2 * len(widths) <= width:
             break
     lines = [f"  {_line(_HEADER, widths)}"]
-    for one, row in zip(shown, rows, strict=True):
-        mark, style = _MARKS[_kind(one)]
+    for segment, row in zip(shown, rows, strict=True):
+        mark, style = _MARKS[_kind(segment)]
         line = f"{mark} {_line(row, widths)}"
         lines.append(paint(style, line) if style else line)
     return "\n".join(lines)
 
 
-def _told(form: Callable[[str, Side], str], letter: str, side: Side | None) -> str:
+def _cell(form: Callable[[str, Side], str], letter: str, side: Side | None) -> str:
     return "-" if side is None else form(letter, side)
 
 
@@ -160,14 +166,14 @@ def _line(cells: _Row, widths: list[int]) -> str:
     return line.rstrip()
 
 
-def _forms(found: MapDiff, digits: int) -> Iterable[Callable[[str, Side], str]]:
+def _forms(diff: MapDiff, digits: int) -> Iterable[Callable[[str, Side], str]]:
     # How an entry is told, beginning with all there is to say of it.
-    rows = {"A": found.a.rows(), "B": found.b.rows()}
+    rows = {"A": diff.a.rows(), "B": diff.b.rows()}
 
     def whole(letter: str, side: Side) -> str:
         addr, size, kind = rows[letter][side.number]
-        told = _range(addr, size, digits)
-        return f"#{side.number} {told} {type_label(kind)}"
+        span = _range(addr, size, digits)
+        return f"#{side.number} {span} {type_label(kind)}"
 
     yield whole
     yield lambda _, side: f"#{side.number} {type_label(side.type)}"
@@ -179,21 +185,21 @@ def _range(addr: int, size: int, digits: int) -> str:
     return f"{addr:0{digits}x}-{addr + size - 1:0{digits}x}"
 
 
-def _summary(found: MapDiff, paint: Paint) -> str:
-    same = human_size(sum(one.size for one in found.segments if one.is_same))
-    if found.is_equal:
-        return f"equal: all {same} have the same types{_how_tables_differ(found)}"
-    changes = found.changes()
-    total = sum(one.size for one in changes)
+def _summary(diff: MapDiff, paint: Paint) -> str:
+    same = human_size(sum(segment.size for segment in diff.segments if segment.is_same))
+    if diff.is_equal:
+        return f"equal: all {same} have the same types{_how_tables_differ(diff)}"
+    changes = diff.changes()
+    total = sum(change.size for change in changes)
     rows = [
         (
-            _word(one.a),
+            _word(change.a),
             "->",
-            _word(one.b),
-            human_size(one.size),
-            _count(one.ranges, "range", "ranges"),
+            _word(change.b),
+            human_size(change.size),
+            _count(change.ranges, "range", "ranges"),
         )
-        for one in changes
+        for change in changes
     ]
     table = columns(rows, right=(3,))
     head = paint("bold", f"different: {human_size(total)}; same: {same}")
@@ -204,9 +210,9 @@ def _word(kind: int | None) -> str:
     return "no entry" if kind is None else type_label(kind)
 
 
-def _how_tables_differ(found: MapDiff) -> str:
-    if found.has_same_entries:
+def _how_tables_differ(diff: MapDiff) -> str:
+    if diff.has_same_entries:
         return ""
-    if sorted(found.a.rows()) == sorted(found.b.rows()):
+    if sorted(diff.a.rows()) == sorted(diff.b.rows()):
         return ", and the tables differ only in the order of their entries"
     return ", and the tables differ only in how they are split into entries"

@@ -75,8 +75,8 @@ def _with_gaps(memory_map: MemoryMap, who: str) -> Iterator[str]:
         yield f"{who}: {_range('mem', addr, addr + size)}  {log_words(kind, '7.0')}"
 
 
-def _range(what: str, addr: int, end: int) -> str:
-    return f"[{what} 0x{addr:016x}-0x{(end - 1) % _WRAP:016x}]"
+def _range(label: str, addr: int, end: int) -> str:
+    return f"[{label} 0x{addr:016x}-0x{(end - 1) % _WRAP:016x}]"
 
 
 _LINES: dict[LogDialect, Callable[[MemoryMap, str], Iterator[str]]] = {

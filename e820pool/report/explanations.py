@@ -69,52 +69,51 @@ def explanations() -> Mapping[str, Explanation]:
     Raises:
         InputError: this installation has no specs/findings.md.
     """
-    return MappingProxyType({one.id: one for one in _parse(_read())})
+    return MappingProxyType(
+        {explanation.id: explanation for explanation in _parse(_read())}
+    )
 
 
-def explanation_text(found: Explanation, width: int) -> str:
+def explanation_text(explanation: Explanation, width: int) -> str:
     """Return one explanation as text of at most ``width`` columns."""
-    lines = [f"{found.id} ({found.group.lower()})"]
+    lines = [f"{explanation.id} ({explanation.group.lower()})"]
     for name in _PARTS:
         lines += ["", name.capitalize() + ":"]
-        lines += textwrap.wrap(
-            getattr(found, name),
-            width,
-            initial_indent="  ",
-            subsequent_indent="  ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        lines += _indented(getattr(explanation, name), width)
     return "\n".join(lines)
 
 
-def explanation_json(found: Explanation) -> str:
+def explanation_json(explanation: Explanation) -> str:
     """Return the JSON twin, kind ``finding-explained``."""
-    return document_text(found)
+    return document_text(explanation)
 
 
-def list_text(found: Iterable[Explanation], width: int) -> str:
+def list_text(explanations: Iterable[Explanation], width: int) -> str:
     """Return the ids, group by group, as text of at most ``width`` columns."""
     groups: dict[str, list[str]] = {}
-    for one in found:
-        groups.setdefault(one.group, []).append(one.id)
+    for explanation in explanations:
+        groups.setdefault(explanation.group, []).append(explanation.id)
     lines = []
     for group, ids in groups.items():
         lines.append(f"{group}:")
-        lines += textwrap.wrap(
-            "  ".join(ids),
-            width,
-            initial_indent="  ",
-            subsequent_indent="  ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        lines += _indented("  ".join(ids), width)
     return "\n".join(lines)
 
 
-def list_json(found: Iterable[Explanation]) -> str:
+def _indented(text: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def list_json(explanations: Iterable[Explanation]) -> str:
     """Return all of them as JSON, kind ``findings-explained``."""
-    return document_text(Explanations(findings=tuple(found)))
+    return document_text(Explanations(findings=tuple(explanations)))
 
 
 def _read() -> str:

@@ -115,15 +115,15 @@ def write_tree(
     target = Path(path)
     with _failing_as(target):
         _validate_replaceable(target, ours, is_ours)
-        with scratch_folder(TEMPORARY_PREFIX, target.parent) as made:
-            _fill(made, files)
+        with scratch_folder(TEMPORARY_PREFIX, target.parent) as fresh:
+            _fill(fresh, files)
             if target.is_dir():
                 old = target.stat()
-                made.chmod(stat.S_IMODE(old.st_mode))
-                _give_to(made, old)
+                fresh.chmod(stat.S_IMODE(old.st_mode))
+                _give_to(fresh, old)
             else:
-                made.chmod(0o777 & ~_umask())
-            _exchange(made, target)
+                fresh.chmod(0o777 & ~_umask())
+            _exchange(fresh, target)
 
 
 def _fill(directory: Path, files: Mapping[str, bytes]) -> None:
@@ -184,15 +184,15 @@ def _walk(target: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
         yield Path(folder), folders, files
 
 
-def _exchange(made: Path, target: Path) -> None:
+def _exchange(fresh: Path, target: Path) -> None:
     # The old directory steps aside until the new one is in its place.
     if not target.is_dir():
-        made.rename(target)
+        fresh.rename(target)
         return
     with scratch_folder(TEMPORARY_PREFIX, target.parent) as aside, undisturbed():
         target.rename(aside / "old")
         try:
-            made.rename(target)
+            fresh.rename(target)
         except BaseException:
             (aside / "old").rename(target)
             raise

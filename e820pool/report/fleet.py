@@ -61,9 +61,9 @@ class Reading:
         """Count the answer of one host."""
         if answer.get("unreadable"):
             self.unreadable.append((answer["id"], answer["error"]))
-        for one in dict.fromkeys(one["id"] for one in answer.get("notes", ())):
-            if one in _TELLING:
-                self.notes.setdefault(one, []).append(answer["id"])
+        for ident in dict.fromkeys(note["id"] for note in answer.get("notes", ())):
+            if ident in _TELLING:
+                self.notes.setdefault(ident, []).append(answer["id"])
         for kernel, verdict in answer.get("verdicts", {}).items():
             value = verdict["judged_on"]
             before = self.judged_on.setdefault(kernel, {**value, "assumed": []})
@@ -192,5 +192,7 @@ def _commonest(kernel: str, findings: Mapping[tuple[str, str], int]) -> str:
 def _of_kernel(
     kernel: str, findings: Mapping[tuple[str, str], int]
 ) -> list[tuple[str, int]]:
-    own = [(one, count) for (name, one), count in findings.items() if name == kernel]
+    own = [
+        (ident, count) for (name, ident), count in findings.items() if name == kernel
+    ]
     return sorted(own, key=lambda pair: (-pair[1], pair[0]))

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from e820pool.documents import FindingDocument
     from e820pool.report.chapters import CellDocument, ComparisonDocument
 
-__all__ = ("Told", "findings_of_comparison", "findings_of_judged")
+__all__ = ("GroupedFinding", "findings_of_comparison", "findings_of_judged")
 
 _T = TypeVar("_T")
 
-Told = tuple["FindingDocument", str]
+GroupedFinding = tuple["FindingDocument", str]
 """A finding and the words for those that it is for."""
 
 _WORST_FIRST = ("unsafe", "degraded", "note")
@@ -23,14 +23,16 @@ _WORST_FIRST = ("unsafe", "degraded", "note")
 _NAMED = 12
 
 
-def findings_of_judged(judged: Sequence[VerdictDocument]) -> list[Told]:
+def findings_of_judged(judged: Sequence[VerdictDocument]) -> list[GroupedFinding]:
     """Return each different finding, the worst first, with its kernels."""
-    asked = [one.kernel for one in judged]
-    pairs = ((one.kernel, finding) for one in judged for finding in one.findings)
-    return _grouped(pairs, lambda names: _kernels(names, asked))
+    kernels = [verdict.kernel for verdict in judged]
+    pairs = (
+        (verdict.kernel, finding) for verdict in judged for finding in verdict.findings
+    )
+    return _grouped(pairs, lambda names: _kernels(names, kernels))
 
 
-def findings_of_comparison(chapter: ComparisonDocument) -> list[Told]:
+def findings_of_comparison(chapter: ComparisonDocument) -> list[GroupedFinding]:
     """Return each different finding, the worst first, encoding by encoding."""
     pairs = (
         (cell, finding)
@@ -43,32 +45,32 @@ def findings_of_comparison(chapter: ComparisonDocument) -> list[Told]:
 
 def _grouped(
     pairs: Iterable[tuple[_T, FindingDocument]], words: Callable[[list[_T]], str]
-) -> list[Told]:
-    found: dict[FindingDocument, list[_T]] = {}
+) -> list[GroupedFinding]:
+    groups: dict[FindingDocument, list[_T]] = {}
     for who, finding in pairs:
-        told = found.setdefault(finding, [])
-        if who not in told:
-            told.append(who)
-    ordered = sorted(found, key=lambda one: _WORST_FIRST.index(one.level))
-    return [(finding, words(found[finding])) for finding in ordered]
+        group = groups.setdefault(finding, [])
+        if who not in group:
+            group.append(who)
+    ordered = sorted(groups, key=lambda finding: _WORST_FIRST.index(finding.level))
+    return [(finding, words(groups[finding])) for finding in ordered]
 
 
-def _kernels(names: Sequence[str], asked: Sequence[str]) -> str:
-    if len(names) == len(asked) > 1:
-        return f"all {len(asked)} kernels"
+def _kernels(names: Sequence[str], kernels: Sequence[str]) -> str:
+    if len(names) == len(kernels) > 1:
+        return f"all {len(kernels)} kernels"
     shown = ", ".join(names[:_NAMED])
     more = len(names) - _NAMED
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _cells(cells: Sequence[CellDocument], asked: Sequence[str]) -> str:
+def _cells(cells: Sequence[CellDocument], all_kernels: Sequence[str]) -> str:
     kernels: dict[str, list[str]] = {}
-    for one in cells:
-        kernels.setdefault(one.encoding, []).append(one.kernel)
+    for cell in cells:
+        kernels.setdefault(cell.encoding, []).append(cell.kernel)
     encodings: dict[tuple[str, ...], list[str]] = {}
-    for name, found in kernels.items():
-        encodings.setdefault(tuple(found), []).append(name)
+    for name, group in kernels.items():
+        encodings.setdefault(tuple(group), []).append(name)
     return "; ".join(
-        f"{', '.join(names)} on {_kernels(found, asked)}"
-        for found, names in encodings.items()
+        f"{', '.join(names)} on {_kernels(group, all_kernels)}"
+        for group, names in encodings.items()
     )

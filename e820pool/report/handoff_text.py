@@ -36,18 +36,18 @@ __all__ = (
 def parts_of(handoff: Handoff) -> list[tuple[str, int, int]]:
     """Return what a loader places and keeps free: name, address, size in bytes."""
     parts = [(s.what, s.addr, len(s.data)) for s in handoff.segments()]
-    for what, span in (
+    for name, span in (
         ("kernel window", handoff.kernel_window),
         ("initrd", handoff.initrd),
     ):
         if span is not None:
-            parts.append((what, span[0], span[1] - span[0]))
+            parts.append((name, span[0], span[1] - span[0]))
     return parts
 
 
 def parts_table(handoff: Handoff) -> str:
     """Return each part with its address and size."""
-    rows = [(what, f"{addr:#x}", size) for what, addr, size in parts_of(handoff)]
+    rows = [(name, f"{addr:#x}", size) for name, addr, size in parts_of(handoff)]
     return columns(rows, ("part", "address", "bytes"), right=(2,))
 
 
@@ -74,9 +74,9 @@ def _reserved_pages(handoff: Handoff) -> str:
     )
     if reserved == deposited:
         return f"{counted(deposited.nr_pages, 'page')} RESERVED"
-    held = f", {acpi.nr_pages} type 3" if acpi else ""
+    kept = f", {acpi.nr_pages} type 3" if acpi else ""
     pages = counted(deposited.nr_pages, "page")
-    return f"{pages}, {reserved.nr_pages} of them RESERVED{held}"
+    return f"{pages}, {reserved.nr_pages} of them RESERVED{kept}"
 
 
 class PlacedPart(Part, frozen=True, kw_only=True):
@@ -108,8 +108,8 @@ def handoff_json(handoff: Handoff, where: str) -> str:
             nr_deposited_pages=handoff.ledger.extents.nr_pages,
             given_up=tuple((at, end - at) for at, end in given_up_ram(handoff)),
             parts=tuple(
-                PlacedPart(what=what, addr=addr, size=size)
-                for what, addr, size in parts_of(handoff)
+                PlacedPart(what=name, addr=addr, size=size)
+                for name, addr, size in parts_of(handoff)
             ),
         )
     )
@@ -137,7 +137,7 @@ def demo_json(
             before=tuple(memory_map.rows()),
             after=tuple(handoff.table.rows()),
             deposits=handoff.ledger.extents,
-            verdicts=tuple(VerdictDocument.of(one) for one in verdicts),
+            verdicts=tuple(VerdictDocument.of(verdict) for verdict in verdicts),
             extents=None if pool is None else pool.extents,
         )
     )

@@ -23,7 +23,7 @@ def iomem_text(memory_map: MemoryMap) -> str:
         InputError: entries overlap and one of them reaches 2^64.
     """
     rows = _sorted_rows(memory_map)
-    if any(one[0] + one[1] > two[0] for one, two in pairwise(rows)):
+    if any(lower[0] + lower[1] > upper[0] for lower, upper in pairwise(rows)):
         rows = _sorted_rows(memory_map.flatten())
     return "".join(
         f"{addr:08x}-{addr + size - 1:08x} : {resource_name(kind)}\n"

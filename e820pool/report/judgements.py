@@ -10,11 +10,7 @@ from e820pool.documents import document_text
 from e820pool.report.chapters import VerdictsDocument
 from e820pool.report.columns import columns
 from e820pool.report.paint import plain
-from e820pool.report.verdicts import (
-    judged_on_lines,
-    painted_verdict,
-    told_findings,
-)
+from e820pool.report.verdicts import painted_verdict, with_findings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +23,7 @@ _HEADERS = ("kernel", "model", "machine", "differences", "verdict")
 
 
 def judgements_text(
-    found: Sequence[Judgement | Verdict],
+    judgements: Sequence[Judgement | Verdict],
     *,
     paint: Paint = plain,
     width: int | None = None,
@@ -37,35 +33,32 @@ def judgements_text(
     ``paint`` adds colour to verdicts (:func:`e820pool.report.paint.painter`);
     ``width`` is what a line has room for, None for any.
     """
-    rows = [[painted_verdict(cell, paint) for cell in _row(one)] for one in found]
-    table = columns(rows, _HEADERS, width=width)
-    verdicts = [_verdict(one) for one in found]
-    told, known = told_findings(verdicts), judged_on_lines(verdicts)
-    return "\n".join(
-        [table, *([""] if told else []), *told, *([""] if known else []), *known]
-    )
+    rows = [
+        [painted_verdict(cell, paint) for cell in _row(judgement)]
+        for judgement in judgements
+    ]
+    verdicts = [j.verdict if isinstance(j, Judgement) else j for j in judgements]
+    return with_findings(columns(rows, _HEADERS, width=width), verdicts)
 
 
-def _verdict(one: Judgement | Verdict) -> Verdict:
-    return one.verdict if isinstance(one, Judgement) else one
-
-
-def _row(one: Judgement | Verdict) -> tuple[str, ...]:
-    if not isinstance(one, Judgement):
-        return one.kernel, "-", "-", "-", one.verdict
+def _row(judgement: Judgement | Verdict) -> tuple[str, ...]:
+    if not isinstance(judgement, Judgement):
+        return judgement.kernel, "-", "-", "-", judgement.verdict
     return (
-        one.verdict.kernel,
-        one.model.verdict,
-        one.machine.verdict,
-        ", ".join(item.field for item in one.differences) or "none",
-        one.verdict.verdict,
+        judgement.verdict.kernel,
+        judgement.model.verdict,
+        judgement.machine.verdict,
+        ", ".join(difference.field for difference in judgement.differences) or "none",
+        judgement.verdict.verdict,
     )
 
 
-def judgements_json(found: Sequence[Judgement | Verdict]) -> str:
+def judgements_json(judgements: Sequence[Judgement | Verdict]) -> str:
     """Return the JSON twin, kind ``verdicts``, each with both sides where there are."""
-    told = (
-        VerdictDocument.of(_verdict(one), one if isinstance(one, Judgement) else None)
-        for one in found
+    verdicts = tuple(
+        VerdictDocument.of(judgement.verdict, judgement)
+        if isinstance(judgement, Judgement)
+        else VerdictDocument.of(judgement)
+        for judgement in judgements
     )
-    return document_text(VerdictsDocument(verdicts=tuple(told)))
+    return document_text(VerdictsDocument(verdicts=verdicts))

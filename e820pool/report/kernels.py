@@ -65,10 +65,9 @@ def behaviours_text(releases: Sequence[str], width: int | None = None) -> str:
     matrix = _matrix(profiles)
     if width is None or len(matrix.partition("\n")[0]) <= width:
         return matrix
-    return "\n".join(
-        [f"{one.id}: {_spans(one.id, profiles)}" for one in all_behaviours()]
-        + [f"(table capacity): {_capacities(profiles)}"]
-    )
+    ids = (behaviour.id for behaviour in all_behaviours())
+    lines = [f"{ident}: {_spans(ident, profiles)}" for ident in ids]
+    return "\n".join([*lines, f"(table capacity): {_capacities(profiles)}"])
 
 
 # "4.4 to 5.15, from 6.6 on": runs of the releases that are asked about.
@@ -90,10 +89,8 @@ def _capacities(profiles: Sequence[Profile]) -> str:
 
 
 def _matrix(profiles: Sequence[Profile]) -> str:
-    rows = [
-        [one.id, *("x" if profile.has(one.id) else "" for profile in profiles)]
-        for one in all_behaviours()
-    ]
+    ids = (behaviour.id for behaviour in all_behaviours())
+    rows = [[name, *("x" if p.has(name) else "" for p in profiles)] for name in ids]
     rows.append(["(table capacity)", *(str(profile.capacity) for profile in profiles)])
     headers = ("behaviour", *(profile.release for profile in profiles))
     return columns(rows, headers)
@@ -107,13 +104,13 @@ def behaviours_json(releases: Sequence[str]) -> str:
             behaviours=all_behaviours(),
             releases=tuple(
                 ReleasePart(
-                    release=one.release,
-                    behaviours=tuple(sorted(one.behaviours)),
-                    config=dict(one.config),
-                    capacity=one.capacity,
-                    checked=one.checked,
+                    release=profile.release,
+                    behaviours=tuple(sorted(profile.behaviours)),
+                    config=dict(profile.config),
+                    capacity=profile.capacity,
+                    checked=profile.checked,
                 )
-                for one in profiles
+                for profile in profiles
             ),
         )
     )
@@ -124,8 +121,8 @@ def images_text(images: Sequence[KernelImage], width: int | None = None) -> str:
     if not images:
         return "no kernel images here yet: run 'e820pool kernels fetch'"
     rows = [
-        (one.name or one.release, one.version, one_line(str(one.path)))
-        for one in images
+        (image.name or image.release, image.version, one_line(str(image.path)))
+        for image in images
     ]
     headers = ("kernel", "version", "image")
     table = columns(rows, headers)
@@ -138,5 +135,5 @@ def images_text(images: Sequence[KernelImage], width: int | None = None) -> str:
 
 def images_json(images: Sequence[KernelImage]) -> str:
     """Return the JSON twin, kind ``kernel-images``."""
-    rows = [asdict(one) | {"path": str(one.path)} for one in images]
+    rows = [asdict(image) | {"path": str(image.path)} for image in images]
     return document_text(ImagesDocument(images=tuple(rows)))

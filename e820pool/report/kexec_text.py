@@ -137,11 +137,11 @@ def plan_text(plan: KexecPlan, obstacles: Sequence[str] = ()) -> str:
     if plan.image is not None:
         lines += ["", *_segments(plan)]
     lines += ["", *_commands(plan)]
-    found = plan.verdict.findings
-    if found:
-        lines += ["", *(finding_line(one) for one in found)]
+    findings = plan.verdict.findings
+    if findings:
+        lines += ["", *(finding_line(finding) for finding in findings)]
     lines += ["", *judged_on_lines([plan.verdict])]
-    lines += [f"would be refused here: {one}" for one in obstacles]
+    lines += [f"would be refused here: {obstacle}" for obstacle in obstacles]
     return "\n".join(lines)
 
 
@@ -186,50 +186,49 @@ def plan_json(
 
 # No other call is ever used; where this one is refused it is said what is left.
 def _system_call(plan: KexecPlan) -> Iterator[tuple[str, str]]:
-    gates, found = plan.gates, plan.file_load
+    gates, load = plan.gates, plan.file_load
     word = "allowed" if gates.allows_kexec_load else "refused"
     secure = "on" if gates.secure_boot else "off"
     state = f"lockdown {gates.lockdown}, Secure Boot {secure}"
     disabled = f"kernel.kexec_load_disabled {int(gates.load_disabled)}"
     yield "kexec_load", f"{word}: {state}, {disabled}"
-    if found is None:
+    if load is None:
         return
-    yield "kexec -s", f"row {found.row}: {found.meaning}"
-    yield "  its cost", found.cost
-    if found.exposed:
-        ranges = counted(len(found.deposits), "range")
+    yield "kexec -s", f"row {load.row}: {load.meaning}"
+    yield "  its cost", load.cost
+    if load.exposed:
+        ranges = counted(len(load.deposits), "range")
         yield "  memmap=", f"of {ranges}: not promised, a segment may lie on a deposit"
 
 
 def _system_call_part(plan: KexecPlan) -> SystemCallPart:
-    gates, found = plan.gates, plan.file_load
+    gates, load = plan.gates, plan.file_load
     return SystemCallPart(
         kexec_load=gates.allows_kexec_load,
         lockdown=gates.lockdown,
         secure_boot=gates.secure_boot,
         load_disabled=gates.load_disabled,
         file_load=None
-        if found is None
+        if load is None
         else FileLoadPart(
-            row=found.row,
-            exposed=found.exposed,
-            nr_entries=found.nr_entries,
-            lost_bytes=found.lost_bytes,
-            meaning=found.meaning,
-            cost=found.cost,
+            row=load.row,
+            exposed=load.exposed,
+            nr_entries=load.nr_entries,
+            lost_bytes=load.lost_bytes,
+            meaning=load.meaning,
+            cost=load.cost,
         ),
     )
 
 
 def _inherited(plan: KexecPlan) -> str:
-    found = plan.inherited
-    if found is None:
+    pool = plan.inherited
+    if pool is None:
         return "no pool: this kernel has no record"
-    if found.ledger is None:
-        return f"refused ({found.carrier}): what is RESERVED stays RESERVED"
+    if pool.ledger is None:
+        return f"refused ({pool.carrier}): what is RESERVED stays RESERVED"
     return (
-        f"{_pages(found.ledger.extents)} by {found.carrier}, "
-        f"generation {found.generation}"
+        f"{_pages(pool.ledger.extents)} by {pool.carrier}, generation {pool.generation}"
     )
 
 
@@ -283,11 +282,11 @@ def _commands(plan: KexecPlan) -> Iterator[str]:
 
 
 def _inherited_part(plan: KexecPlan) -> InheritedPart | None:
-    found = plan.inherited
-    if found is None:
+    pool = plan.inherited
+    if pool is None:
         return None
     return InheritedPart(
-        carrier=found.carrier,
-        generation=found.generation,
-        extents=None if found.ledger is None else found.ledger.extents,
+        carrier=pool.carrier,
+        generation=pool.generation,
+        extents=None if pool.ledger is None else pool.ledger.extents,
     )

@@ -78,5 +78,5 @@ def _shape(memory_map: MemoryMap, form: Form) -> Iterator[tuple[str, str]]:
     if rows != sorted(rows):
         yield "order-lost", "the entries are written sorted by address"
     ordered = sorted(rows)
-    if any(one[0] + one[1] > two[0] for one, two in pairwise(ordered)):
+    if any(lower[0] + lower[1] > upper[0] for lower, upper in pairwise(ordered)):
         yield "overlap-lost", "overlaps are resolved: where two meet, the higher type"

@@ -88,7 +88,7 @@ class MapDiff:
     @property
     def is_equal(self) -> bool:
         """Return whether every byte has the same type in both maps."""
-        return all(one.is_same for one in self.segments)
+        return all(segment.is_same for segment in self.segments)
 
     @property
     def has_same_entries(self) -> bool:
@@ -98,30 +98,30 @@ class MapDiff:
     def ranges(self) -> list[Segment]:
         """Return the segments, joined where neighbours have the same types."""
         joined: list[Segment] = []
-        for one in self.segments:
+        for segment in self.segments:
             last = joined[-1] if joined else None
             if (
                 last is not None
-                and last.addr + last.size == one.addr
-                and last.types == one.types
+                and last.addr + last.size == segment.addr
+                and last.types == segment.types
             ):
-                joined[-1] = replace(last, size=last.size + one.size)
+                joined[-1] = replace(last, size=last.size + segment.size)
             else:
-                joined.append(one)
+                joined.append(segment)
         return joined
 
     def changes(self) -> list[Change]:
         """Return what differs, summed up by type, the largest first."""
         sums: dict[tuple[int | None, int | None], tuple[int, int]] = {}
-        for one in self.ranges():
-            if not one.is_same:
-                size, count = sums.get(one.types, (0, 0))
-                sums[one.types] = (size + one.size, count + 1)
-        found = [
+        for segment in self.ranges():
+            if not segment.is_same:
+                size, count = sums.get(segment.types, (0, 0))
+                sums[segment.types] = (size + segment.size, count + 1)
+        changes = [
             Change(a=a, b=b, size=size, ranges=count)
             for (a, b), (size, count) in sums.items()
         ]
-        return sorted(found, key=lambda one: -one.size)
+        return sorted(changes, key=lambda change: -change.size)
 
 
 def diff_maps(a: MemoryMap, b: MemoryMap) -> MapDiff:
@@ -134,13 +134,13 @@ def diff_maps(a: MemoryMap, b: MemoryMap) -> MapDiff:
         InputError: an entry reaches 2^64.
     """
     of_a, of_b = _deciders(a), _deciders(b)
-    points = sorted({at for one in (of_a, of_b) for at in one.bounds})
+    points = sorted({*of_a.bounds, *of_b.bounds})
     segments = (
-        Segment(addr=start, size=end - start, a=one, b=two)
-        for (start, end), one, two in zip(
+        Segment(addr=start, size=end - start, a=side_a, b=side_b)
+        for (start, end), side_a, side_b in zip(
             pairwise(points), of_a.at(points[:-1]), of_b.at(points[:-1]), strict=True
         )
-        if one is not None or two is not None
+        if side_a is not None or side_b is not None
     )
     return MapDiff(a=a, b=b, segments=tuple(segments))
 
@@ -158,11 +158,11 @@ class _Deciders:
 
     def at(self, points: list[int]) -> Iterable[Side | None]:
         # Of sorted points: one walk over the ranges.
-        rest = iter(self._ranges)
-        current = next(rest, None)
+        ranges = iter(self._ranges)
+        current = next(ranges, None)
         for point in points:
             while current is not None and current[1] <= point:
-                current = next(rest, None)
+                current = next(ranges, None)
             inside = current is not None and current[0] <= point
             yield current[2] if inside and current is not None else None
 
@@ -184,7 +184,9 @@ def _deciders(memory_map: MemoryMap) -> _Deciders:
     return _Deciders(
         [
             (addr, addr + size, Side(number=at, type=int(kinds[at])))
-            for addr, size, rank in zip(*(one.tolist() for one in swept), strict=True)
+            for addr, size, rank in zip(
+                *(column.tolist() for column in swept), strict=True
+            )
             for at in (int(order[rank - 1]),)
         ]
     )

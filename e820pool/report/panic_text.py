@@ -63,11 +63,11 @@ def panic_text(plan: PanicPlan, obstacles: Sequence[str] = ()) -> str:
     ]
     lines = [f"{name:{_WIDTH}} {value}" for name, value in facts]
     lines += ["", f"load   {shlex.join(plan.load)}"]
-    found = plan.verdict.findings
-    if found:
-        lines += ["", *(finding_line(one) for one in found)]
+    findings = plan.verdict.findings
+    if findings:
+        lines += ["", *(finding_line(finding) for finding in findings)]
     lines += ["", *judged_on_lines([plan.verdict])]
-    lines += [f"would be refused here: {one}" for one in obstacles]
+    lines += [f"would be refused here: {obstacle}" for obstacle in obstacles]
     return "\n".join(lines)
 
 

@@ -82,8 +82,8 @@ def picture(
     """
     maps = [before] if after is None else [before, after]
     if after is not None:
-        given = deposits_between(before, after) if deposits is None else deposits
-        bars = {"before": looks_of(before), "after": looks_of(after, given)}
+        deposited = deposits_between(before, after) if deposits is None else deposits
+        bars = {"before": looks_of(before), "after": looks_of(after, deposited)}
     else:
         bars = {"": looks_of(before, deposits)}
     margin = max(len(name) for name in bars) + (after is not None)

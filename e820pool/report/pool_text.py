@@ -25,12 +25,12 @@ _SHOWN = 40
 
 def pool_text(result: RebuildResult) -> str:
     """Return the extents with their owners, then the findings."""
-    told = [finding_line(one) for one in result.findings]
+    findings = [finding_line(finding) for finding in result.findings]
     if result.ledger is None:
-        return "\n".join(["no pool: refused", *told])
+        return "\n".join(["no pool: refused", *findings])
     rows = [
-        (f"{one.start_pfn:#x}", one.nr_pages, f"{one.owner:#x}")
-        for one in list(result.ledger)[:_SHOWN]
+        (f"{deposit.start_pfn:#x}", deposit.nr_pages, f"{deposit.owner:#x}")
+        for deposit in list(result.ledger)[:_SHOWN]
     ]
     table = columns(rows, ("base_pfn", "nr_pages", "owner"), right=(1,))
     more = len(result.ledger) - len(rows)
@@ -39,7 +39,7 @@ def pool_text(result: RebuildResult) -> str:
         f"{counted(len(result.ledger), 'extent')} (carrier: {result.carrier}, "
         f"generation {result.generation})"
     )
-    return "\n".join([head, table, *([f"... {more} more"] if more else []), *told])
+    return "\n".join([head, table, *([f"... {more} more"] if more else []), *findings])
 
 
 class RebuiltDocument(Document, frozen=True, kw_only=True, tag="pool"):

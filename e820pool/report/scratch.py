@@ -52,7 +52,7 @@ def undisturbed() -> Iterator[None]:
         return
     late: list[int] = []
     before = {
-        number: signal.signal(number, lambda got, _frame: late.append(got))
+        number: signal.signal(number, lambda came, _frame: late.append(came))
         for number in STOPPING
     }
     try:

@@ -35,9 +35,11 @@ def stress_json(results: Sequence[Mapping[str, Any]], workload: Workload) -> str
             workload=asdict(workload),
             limits=LIMITS,
             sample_fields=Sample._fields,
-            results=tuple(value_to(RunDocument, one, "a result") for one in results),
+            results=tuple(
+                value_to(RunDocument, result, "a result") for result in results
+            ),
             bands=tuple(
-                value_to(BandDocument, one, "a band") for one in bands_of(results)
+                value_to(BandDocument, band, "a band") for band in bands_of(results)
             ),
         )
     )
@@ -48,7 +50,7 @@ def stress_csv(results: Sequence[Mapping[str, Any]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow((*_NAMED, *Sample._fields))
-    for one in results:
-        for sample in one.get("samples", ()):
-            writer.writerow((*(one[name] for name in _NAMED), *sample))
+    for result in results:
+        for sample in result.get("samples", ()):
+            writer.writerow((*(result[name] for name in _NAMED), *sample))
     return out.getvalue()

@@ -67,24 +67,24 @@ def _metadata(form: str) -> dict[str, None]:
 
 
 def _draw(axes: Any, bands: Sequence[Mapping[str, Any]]) -> None:
-    told = [one for one in bands if one["curve"]]
-    varying = [name for name in _NAMED if len({one[name] for one in told}) > 1]
-    for number, one in enumerate(told):
-        _plot(axes, one, _label(one, varying), f"C{number % 10}")
+    drawn = [band for band in bands if band["curve"]]
+    varying = [name for name in _NAMED if len({band[name] for band in drawn}) > 1]
+    for number, band in enumerate(drawn):
+        _plot(axes, band, _label(band, varying), f"C{number % 10}")
     for limit in LIMITS:
         if limit.name in _LINES:
             _mark(axes, limit)
     axes.set(xscale="log", yscale="log", xlabel="deposit calls", ylabel="e820 entries")
-    axes.set_title(_title(told, varying), fontsize=10)
+    axes.set_title(_title(drawn, varying), fontsize=10)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:g}")
-    if told:
+    if drawn:
         axes.legend(fontsize=8)
 
 
-def _plot(axes: Any, one: Mapping[str, Any], label: str, color: str) -> None:
+def _plot(axes: Any, band: Mapping[str, Any], label: str, color: str) -> None:
     # A log axis has no place for the value 0.
-    columns = zip(*(row for row in one["curve"] if row[0]), strict=True)
+    columns = zip(*(row for row in band["curve"] if row[0]), strict=True)
     calls, low, middle, high = columns
     if low != high:
         axes.fill_between(calls, low, high, color=color, alpha=0.2, linewidth=0)
@@ -107,18 +107,18 @@ def _mark(axes: Any, limit: Limit) -> None:
 
 
 # What differs is in the legend, what does not in the title; seeds are in neither.
-def _label(one: Mapping[str, Any], varying: Sequence[str]) -> str:
-    words = [one["policy"]] + ([one["host"]] if "host" in varying else [])
+def _label(band: Mapping[str, Any], varying: Sequence[str]) -> str:
+    words = [band["policy"]] + ([band["host"]] if "host" in varying else [])
     return ", ".join(words)
 
 
-def _title(told: Sequence[Mapping[str, Any]], varying: Sequence[str]) -> str:
-    if not told:
+def _title(drawn: Sequence[Mapping[str, Any]], varying: Sequence[str]) -> str:
+    if not drawn:
         return "no simulation has an outcome"
-    first, words = told[0], []
+    first, words = drawn[0], []
     if "host" not in varying:
         words.append(f"host {first['host']}")
-    seeds = sorted({seed for one in told for seed in one["seeds"]})
+    seeds = sorted({seed for band in drawn for seed in band["seeds"]})
     words.append(
         f"seed {seeds[0]}"
         if len(seeds) == 1

@@ -41,22 +41,22 @@ class SearchedShapes(Document, frozen=True, kw_only=True, tag="searched-shapes")
     shapes: tuple[SearchedShape, ...]
 
 
-def search_text(found: Sequence[Mapping[str, Any]]) -> str:
+def search_text(shapes: Sequence[Mapping[str, Any]]) -> str:
     """Return a line a failure with its smallest reproducer, and a line in all."""
     lines = []
-    for one in found:
-        if one["failure"]:
+    for shape in shapes:
+        if shape["failure"]:
             deposits = " ".join(
                 f"--deposit {base << PAGE_SHIFT:#x}+{count << PAGE_SHIFT:#x}"
-                for base, count in one["reproducer"]
+                for base, count in shape["reproducer"]
             )
-            lines.append(f"{one['kernel']}: {one['failure']}: {deposits}")
+            lines.append(f"{shape['kernel']}: {shape['failure']}: {deposits}")
     failed = len(lines)
-    lines.append(f"{len(found)} shapes booted, {failed} not survived")
+    lines.append(f"{len(shapes)} shapes booted, {failed} not survived")
     return "\n".join(lines)
 
 
-def search_json(found: Sequence[Mapping[str, Any]]) -> str:
+def search_json(shapes: Sequence[Mapping[str, Any]]) -> str:
     """Return the JSON twin, kind ``searched-shapes``; reproducers in pages."""
-    shapes = tuple(value_to(SearchedShape, dict(one), "a shape") for one in found)
-    return document_text(SearchedShapes(shapes=shapes))
+    rows = tuple(value_to(SearchedShape, dict(shape), "a shape") for shape in shapes)
+    return document_text(SearchedShapes(shapes=rows))

@@ -49,25 +49,21 @@ def stress_text(
         f"{counted(workload.vps, 'processor')} for "
         f"{workload.days:g} days; the deposit call (guest) at which each limit falls"
     )
-    if any(len(one["seeds"]) > 1 for one in bands):
+    if any(len(band["seeds"]) > 1 for band in bands):
         head += ", least and most over the seeds"
     parts = [head]
-    groups = [
-        [one for one in results if (one["host"], one["policy"]) == _key(band)]
-        for band in bands
-    ]
-    told = [
+    groups = [[run for run in results if _key(run) == _key(band)] for band in bands]
+    answered = [
         (band, group)
         for band, group in zip(bands, groups, strict=True)
-        if not all(one["reason"] for one in group)
+        if not all(run["reason"] for run in group)
     ]
-    if told:
-        parts.append(
-            columns([_row(band, group) for band, group in told], _HEADERS, width=width)
-        )
+    if answered:
+        rows = [_row(band, group) for band, group in answered]
+        parts.append(columns(rows, _HEADERS, width=width))
     for band, group in zip(bands, groups, strict=True):
         parts += _not_had(band, group)
-    parts += [_sentence(band, group) for band, group in told]
+    parts += [_sentence(band, group) for band, group in answered]
     if any(band["beside"]["high"] for band in bands):
         parts.append(
             "beside deposits: RAM that is RESERVED at the end and not deposited; "
@@ -76,12 +72,12 @@ def stress_text(
     return "\n".join(parts)
 
 
-def _key(one: Mapping[str, Any]) -> tuple[str, str]:
-    return one["host"], one["policy"]
+def _key(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["host"], row["policy"]
 
 
 def _row(band: Mapping[str, Any], group: Sequence[Mapping[str, Any]]) -> list[str]:
-    seeds = [one["seed"] for one in group if not one["reason"]]
+    seeds = [run["seed"] for run in group if not run["reason"]]
     named = [band["host"], band["policy"], _seeds(seeds)]
     if not band["answered"]:
         return [*named, *["-"] * (len(_HEADERS) - len(named))]
@@ -130,36 +126,36 @@ def _who(band: Mapping[str, Any], seeds: Sequence[int]) -> str:
 
 
 def _not_had(band: Mapping[str, Any], group: Sequence[Mapping[str, Any]]) -> list[str]:
-    without = [one for one in group if one["reason"]]
+    without = [run for run in group if run["reason"]]
     if not without:
         return []
-    who = _who(band, [one["seed"] for one in without])
+    who = _who(band, [run["seed"] for run in without])
     return [f"{who}: cannot be had: {without[0]['reason']}"]
 
 
 def _sentence(band: Mapping[str, Any], group: Sequence[Mapping[str, Any]]) -> str:
-    had = [one for one in group if not one["reason"]]
-    who = _who(band, [one["seed"] for one in had])
-    none = [one for one in had if not has_deposits(one)]
+    had = [run for run in group if not run["reason"]]
+    who = _who(band, [run["seed"] for run in had])
+    none = [run for run in had if not has_deposits(run)]
     if len(none) == len(had):
         return f"{who}: no answer: {_why_none(had)}"
     remarks = []
     if none:
-        remarks.append(f"no answer with seed {_seeds([one['seed'] for one in none])}")
-    if failed := sum(one["failed_guests"] for one in had):
-        asked = failed + sum(one["end"]["created"] for one in had)
-        remarks.append(f"{failed} of {asked} guests found no memory")
-    if failed := sum(one["failed_calls"] for one in had):
-        asked = sum(one["end"]["call"] for one in had)
-        remarks.append(f"{failed} of {asked} deposits found no page")
+        remarks.append(f"no answer with seed {_seeds([run['seed'] for run in none])}")
+    if failed := sum(run["failed_guests"] for run in had):
+        tried = failed + sum(run["end"]["created"] for run in had)
+        remarks.append(f"{failed} of {tried} guests found no memory")
+    if failed := sum(run["failed_calls"] for run in had):
+        tried = sum(run["end"]["call"] for run in had)
+        remarks.append(f"{failed} of {tried} deposits found no page")
     return f"{who}: {'; '.join((*remarks, _answer(band)))}"
 
 
 def _why_none(had: Sequence[Mapping[str, Any]]) -> str:
-    if failed := sum(one["failed_calls"] for one in had):
+    if failed := sum(run["failed_calls"] for run in had):
         return f"none of {failed} deposits found a page"
     return (
-        f"no guest found memory, {sum(one['failed_guests'] for one in had)} times: "
+        f"no guest found memory, {sum(run['failed_guests'] for run in had)} times: "
         "--guests and --ram-share make guests smaller"
     )
 
@@ -181,8 +177,8 @@ def _answer(band: Mapping[str, Any]) -> str:
     pages = falls["deposited_pages"]
     sizes = dict.fromkeys(human_size(pages[end] << 12) for end in ("low", "high"))
     call, answered = falls["call"], len(band["answered"])
-    if rest := answered - falls["fell"]:
-        calls = f"{counted(call['low'], 'call')} and more (never with {rest} of "
+    if survivors := answered - falls["fell"]:
+        calls = f"{counted(call['low'], 'call')} and more (never with {survivors} of "
         calls += f"{answered} seeds)"
     else:
         calls = _counted(call, "call")

@@ -51,30 +51,30 @@ def summary(content: Content) -> str:
 
 def pages_text(nr_pages: int) -> str:
     """Return pages with their size: ``512 pages (2 MiB)``."""
-    told = counted(nr_pages, "page")
-    return f"{told} ({human_size(nr_pages << PAGE_SHIFT)})" if nr_pages else told
+    pages = counted(nr_pages, "page")
+    return f"{pages} ({human_size(nr_pages << PAGE_SHIFT)})" if nr_pages else pages
 
 
-def curve_sentence(one: RunDocument, content: ExhaustionDocument) -> str:
+def curve_sentence(run: RunDocument, content: ExhaustionDocument) -> str:
     """Return what became of one policy on one host."""
-    who = f"{one.policy} on {one.host} (seed {one.seed})"
-    if one.reason:
-        return f"{who}: cannot be had: {one.reason}"
+    who = f"{run.policy} on {run.host} (seed {run.seed})"
+    if run.reason:
+        return f"{who}: cannot be had: {run.reason}"
     fallen = [
         (fall.call, limit, fall)
         for limit in content.limits
         if limit.measure in ("entries", "table")
-        and (fall := one.fall_of(limit.name)) is not None
+        and (fall := run.fall_of(limit.name)) is not None
     ]
-    failed = f"; {one.failed_calls} found no page" if one.failed_calls else ""
-    end = f"{counted(one.calls, 'call')}, {counted(one.guests, 'guest')}{failed}"
+    failed = f"; {run.failed_calls} found no page" if run.failed_calls else ""
+    end = f"{counted(run.calls, 'call')}, {counted(run.guests, 'guest')}{failed}"
     if not fallen:
-        return f"{who}: never out of entries: at most {one.most} in {end}"
+        return f"{who}: never out of entries: at most {run.most} in {end}"
     _, limit, fall = min(fallen, key=lambda pair: pair[0])
     deposited = pages_text(fall.deposited_pages)
     return (
         f"{who}: first {limit.name} ({limit.most}) at call {fall.call} with guest "
-        f"{fall.created}, {deposited} deposited: {limit.meaning}; at most {one.most} "
+        f"{fall.created}, {deposited} deposited: {limit.meaning}; at most {run.most} "
         f"entries in {end}"
     )
 
@@ -101,27 +101,27 @@ def _(content: ComparisonDocument) -> str:
         f"{counted(len(content.kernels), 'kernel')}. "
     )
     safe = [
-        one.name
-        for one in content.encodings
-        if all(cell.word == "safe" for cell in content.row(one.name))
+        encoding.name
+        for encoding in content.encodings
+        if all(cell.word == "safe" for cell in content.row(encoding.name))
     ]
-    told = (
-        f"Safe on all of them: {', '.join(safe)}." if safe else "None is safe on all."
-    )
-    return head + told + _booted(content)
+    names = f"Safe on all of them: {', '.join(safe)}" if safe else "None is safe on all"
+    return f"{head}{names}.{_booted(content)}"
 
 
 @summary.register
 def _(content: ExhaustionDocument) -> str:
     lasting = [
-        one
-        for one in content.results
-        if not one.reason and not one.failed_calls and not _runs_out(one, content)
+        run
+        for run in content.results
+        if not run.reason and not run.failed_calls and not _runs_out(run, content)
     ]
-    names = dict.fromkeys(one.policy for one in lasting)
-    out = sum(not one.reason and _runs_out(one, content) for one in content.results)
-    told = f"{out} of {counted(len(content.results), 'run')} met a limit of entries"
-    return f"{told}; never out of entries: {', '.join(names) or 'none'}."
+    names = dict.fromkeys(run.policy for run in lasting)
+    out = sum(not run.reason and _runs_out(run, content) for run in content.results)
+    return (
+        f"{out} of {counted(len(content.results), 'run')} met a limit of entries; "
+        f"never out of entries: {', '.join(names) or 'none'}."
+    )
 
 
 @summary.register
@@ -140,9 +140,12 @@ def _(content: ChainDocument) -> str:
     return f"Not intact over {hops}: {touched} were touched."
 
 
-def _runs_out(one: RunDocument, content: ExhaustionDocument) -> bool:
-    measured = (x.name for x in content.limits if x.measure in ("entries", "table"))
-    return any(one.fall_of(name) for name in measured)
+def _runs_out(run: RunDocument, content: ExhaustionDocument) -> bool:
+    return any(
+        run.fall_of(limit.name)
+        for limit in content.limits
+        if limit.measure in ("entries", "table")
+    )
 
 
 def _booted(content: ComparisonDocument) -> str:
@@ -150,19 +153,20 @@ def _booted(content: ComparisonDocument) -> str:
     if not booted:
         return " Nothing was booted: these are the model's words."
     wrong = sum(not cell.is_foreseen for cell in booted)
-    told = "the model foresaw all" if not wrong else f"the model missed {wrong}"
-    return f" {counted(len(booted), 'boot')}: {told}."
+    foreseen = "the model foresaw all" if not wrong else f"the model missed {wrong}"
+    return f" {counted(len(booted), 'boot')}: {foreseen}."
 
 
 def _verdicts(judged: Sequence[VerdictDocument]) -> str:
     names = {
-        word: [one.kernel for one in judged if one.verdict == word] for word in WORDS
+        word: [verdict.kernel for verdict in judged if verdict.verdict == word]
+        for word in WORDS
     }
     parts = [
         _on(word, names[word], len(judged)) for word in reversed(WORDS) if names[word]
     ]
-    told = "; ".join(parts)
-    return f"{told[:1].upper()}{told[1:]}." if told else "No kernel was asked."
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}." if text else "No kernel was asked."
 
 
 def _on(word: str, names: Sequence[str], nr_asked: int) -> str:

@@ -69,11 +69,11 @@ def svg_picture(
     if after is None:
         zones, bars = zones_of([before]), {"": looks_of(before, deposits)}
     else:
-        given = deposits_between(before, after) if deposits is None else deposits
+        deposited = deposits_between(before, after) if deposits is None else deposits
         zones = zones_of([before, after])
-        bars = {"before": looks_of(before), "after": looks_of(after, given)}
-    known = devices_of([before, before if after is None else after])
-    places = device_looks(known)
+        bars = {"before": looks_of(before), "after": looks_of(after, deposited)}
+    memory_devices = devices_of([before, before if after is None else after])
+    places = device_looks(memory_devices)
     has_names = after is not None or places
     page = _Page(left=_MARGIN + (_LABEL if has_names else 0), bars=bars, places=places)
     page.text(_MARGIN, title or before.origin or "memory map", size=15)
@@ -81,7 +81,7 @@ def svg_picture(
     for zone in zones:
         page.zone(zone)
     page.legend()
-    for line in device_lines(known):
+    for line in device_lines(memory_devices):
         page.text(page.left, line)
         page.down(_MARGIN)
     return page.document()

@@ -29,11 +29,11 @@ def human_size(size: int) -> str:
     ``639 KiB``, ``2.99 GiB``; what is not whole has three digits, rounded down.
     """
     unit = max(0, min((size.bit_length() - 1) // 10, len(_UNITS) - 1))
-    whole, rest = divmod(size, 1 << 10 * unit)
-    if not rest:
+    whole, remainder = divmod(size, 1 << 10 * unit)
+    if not remainder:
         return f"{whole} {_UNITS[unit]}"
     digits = 2 - (whole >= 10) - (whole >= 100)
-    fraction = str(rest * 1000 >> 10 * unit).zfill(3)[: max(digits, 0)]
+    fraction = str(remainder * 1000 >> 10 * unit).zfill(3)[: max(digits, 0)]
     return f"{whole}{'.' * bool(fraction)}{fraction} {_UNITS[unit]}"
 
 
@@ -49,8 +49,8 @@ def map_lines(memory_map: MemoryMap) -> Iterator[str]:
     """
     table = memory_map.entries
     lasts = table["addr"] + table["size"] - np.uint64(1)
-    sizes = {one: human_size(one) for one in distinct(table["size"]).tolist()}
-    labels = {one: type_label(one) for one in distinct(table["type"]).tolist()}
+    sizes = {value: human_size(value) for value in distinct(table["size"]).tolist()}
+    labels = {value: type_label(value) for value in distinct(table["type"]).tolist()}
     tops = [int(column.max(initial=0)) for column in (table["addr"], lasts)]
     widest = (
         str(max(len(table) - 1, 0)),
@@ -77,11 +77,11 @@ def device_lines(devices: MemoryDevices | None) -> Iterator[str]:
     """Yield a line for each place at which memory can be added; none where unknown."""
     if devices is None:
         return
-    for (start, end), what in (
-        *((one, "memory device") for one in devices.devices),
-        *((one, "memory devices may lie in") for one in devices.regions),
+    for (start, end), label in (
+        *((span, "memory device") for span in devices.devices),
+        *((span, "memory devices may lie in") for span in devices.regions),
     ):
         size = human_size(end - start)
-        yield f"{what} {start:#014x} to {end - 1:#014x}, {size}"
+        yield f"{label} {start:#014x} to {end - 1:#014x}, {size}"
     if not (devices.devices or devices.regions):
         yield "no memory devices"

@@ -20,8 +20,8 @@ __all__ = (
     "finding_line",
     "judged_on_lines",
     "painted_verdict",
-    "told_findings",
     "verdicts_text",
+    "with_findings",
 )
 
 _HEADERS = ("kernel", "verdict", "findings")
@@ -45,39 +45,42 @@ def verdicts_text(
     ``width`` is what a line has room for, None for any.
     """
     rows = [[v.kernel, painted_verdict(v.verdict, paint), _ids(v)] for v in verdicts]
-    table = columns(rows, _HEADERS, width=width)
-    told = told_findings(verdicts)
-    known = judged_on_lines(verdicts)
-    return "\n".join(
-        [table, *([""] if told else []), *told, *([""] if known else []), *known]
-    )
+    return with_findings(columns(rows, _HEADERS, width=width), verdicts)
+
+
+def with_findings(table: str, verdicts: Sequence[Verdict]) -> str:
+    """Return a table, each different finding once, and what was judged on."""
+    lines = [table]
+    for part in (_finding_lines(verdicts), judged_on_lines(verdicts)):
+        lines += ["", *part] if part else []
+    return "\n".join(lines)
 
 
 def judged_on_lines(verdicts: Sequence[Verdict | VerdictDocument]) -> list[str]:
     """Return a line for each different thing that verdicts were judged on."""
     kernels: dict[str, dict[str, None]] = {}
-    for one in verdicts:
-        if one.judged_on is not None:
-            kernels.setdefault(_judged_on(one.judged_on), {})[one.kernel] = None
+    for verdict in verdicts:
+        if verdict.judged_on is not None:
+            kernels.setdefault(_judged_on(verdict.judged_on), {})[verdict.kernel] = None
     if len(kernels) == 1:
         return [f"judged on: {text}" for text in kernels]
     return [f"judged on ({', '.join(who)}): {text}" for text, who in kernels.items()]
 
 
 # The release itself stands beside its verdict.
-def _judged_on(known: JudgedOn) -> str:
-    parts: list[str] = [known.by]
-    if known.version:
-        update = f" (update {known.update})" if known.update is not None else ""
-        parts.append(f"version {known.version}{update}")
-    image = known.image_sha256
+def _judged_on(basis: JudgedOn) -> str:
+    parts: list[str] = [basis.by]
+    if basis.version:
+        update = f" (update {basis.update})" if basis.update is not None else ""
+        parts.append(f"version {basis.version}{update}")
+    image = basis.image_sha256
     parts.append(f"image sha256 {image[:_DIGITS]}" if image else "no image")
-    config = _CONFIG_WORDS[known.config]
-    deciding = f" (deciding: {' '.join(known.assumed)})" if known.assumed else ""
+    config = _CONFIG_WORDS[basis.config]
+    deciding = f" (deciding: {' '.join(basis.assumed)})" if basis.assumed else ""
     parts.append(config + deciding)
-    if known.kernel_window == "assumed":
+    if basis.kernel_window == "assumed":
         parts.append("kernel's place assumed")
-    parts.append(f"memory devices {known.memory_devices}")
+    parts.append(f"memory devices {basis.memory_devices}")
     return "; ".join(parts)
 
 
@@ -91,13 +94,12 @@ def _ids(verdict: Verdict) -> str:
     return ", ".join(dict.fromkeys(f.id for f in verdict.findings)) or "-"
 
 
-def told_findings(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return each different finding once, with the kernels it is for, as lines."""
-    # The same sentence for many kernels is told once, with the kernels it is for.
+# Each different finding once, with the kernels it is for.
+def _finding_lines(verdicts: Sequence[Verdict]) -> list[str]:
     kernels: dict[tuple[str, str, str, str], list[str]] = {}
     for verdict in verdicts:
-        for one in verdict.findings:
-            key = (one.level, one.id, one.message, one.source)
+        for finding in verdict.findings:
+            key = (finding.level, finding.id, finding.message, finding.source)
             kernels.setdefault(key, []).append(verdict.kernel)
     lines = []
     for (level, ident, message, source), names in kernels.items():

@@ -121,10 +121,10 @@ def zones_of(maps: Sequence[MemoryMap]) -> tuple[Zone, ...]:
         InputError: an entry reaches 2^64.
     """
     used = ByteRangeSet()
-    for one in maps:
-        used |= one.table.resolved().covered
-        if one.devices is not None:
-            used |= ByteRangeSet(one.devices.devices)
+    for memory_map in maps:
+        used |= memory_map.table.resolved().covered
+        if memory_map.devices is not None:
+            used |= ByteRangeSet(memory_map.devices.devices)
     low = used & ByteRangeSet([(_MIB, _4_GIB)])
     zones = [Zone(start=0, end=_MIB)] if used.overlaps(0, _MIB) else []
     if low:
@@ -164,19 +164,20 @@ def deposits_between(before: MemoryMap, after: MemoryMap) -> ByteRangeSet:
 
 def devices_of(maps: Sequence[MemoryMap]) -> MemoryDevices | None:
     """Return where memory can be added, by the first map that says it."""
-    return next((one.devices for one in maps if one.devices is not None), None)
+    known = (memory_map.devices for memory_map in maps)
+    return next((devices for devices in known if devices is not None), None)
 
 
 def device_looks(devices: MemoryDevices | None) -> list[tuple[Look, ByteRangeSet]]:
     """Return which bytes are a memory device, and in which others one may lie."""
     if devices is None:
         return []
-    known = ByteRangeSet(devices.devices)
-    found = (
-        (Look.DEVICE, known),
-        (Look.PLUGGABLE, ByteRangeSet(devices.regions) - known),
+    plugged = ByteRangeSet(devices.devices)
+    looks = (
+        (Look.DEVICE, plugged),
+        (Look.PLUGGABLE, ByteRangeSet(devices.regions) - plugged),
     )
-    return [(look, ranges) for look, ranges in found if ranges]
+    return [(look, ranges) for look, ranges in looks if ranges]
 
 
 def looks_of(
@@ -188,15 +189,15 @@ def looks_of(
         InputError: an entry reaches 2^64.
     """
     flat = memory_map.table.resolved()
-    looks = _looks(flat.entries["type"])
-    found = [
-        (look, flat.where(looks == look).covered)
+    kinds = _looks(flat.entries["type"])
+    looks = [
+        (look, flat.where(kinds == look).covered)
         for look in (Look.RAM, Look.RESERVED, Look.ACPI, Look.OTHER)
     ]
     if deposits is not None:
         as_bytes = deposits.to_bytes() if isinstance(deposits, ExtentSet) else deposits
-        found.append((Look.DEPOSITED, as_bytes))
-    return [(look, ranges) for look, ranges in found if ranges]
+        looks.append((Look.DEPOSITED, as_bytes))
+    return [(look, ranges) for look, ranges in looks if ranges]
 
 
 def _looks(types: NDArray[Any]) -> NDArray[Any]:

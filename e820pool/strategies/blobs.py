@@ -83,7 +83,7 @@ def noise(size: int) -> st.SearchStrategy[bytes]:
         st.tuples(st.integers(0, max(size - 1, 0)), st.binary(min_size=1, max_size=8)),
         max_size=8,
     )
-    sparse = patches.map(lambda found: _patched(bytes(size), found))
+    sparse = patches.map(lambda changes: _patched(bytes(size), changes))
     return sparse | st.integers(0, 1 << 32).map(lambda seed: _random(seed, size))
 
 
@@ -108,7 +108,7 @@ def boot_params_blobs(draw: st.DrawFn, *, damaged: bool = True) -> bytes:
         return blob
     count = st.integers(0, 255).map(lambda n: (_COUNT_OFFSET, bytes([n])))
     place = st.tuples(st.integers(0, BOOT_PARAMS_BYTES - 1), st.binary(max_size=8))
-    lies = st.lists(count | place, max_size=4).map(lambda found: _patched(blob, found))
+    lies = st.lists(count | place, max_size=4).map(lambda lie: _patched(blob, lie))
     cut = st.integers(0, BOOT_PARAMS_BYTES + 20).map(lambda n: blob[:n].ljust(n, b"\0"))
     return draw(st.one_of(lies, cut, mutated(blob)))
 

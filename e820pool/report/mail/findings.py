@@ -15,38 +15,39 @@ if TYPE_CHECKING:
     from e820pool.compat.documents import VerdictDocument
     from e820pool.documents import FindingDocument
     from e820pool.report.chapters import SidesDocument
-    from e820pool.report.grouped import Told
+    from e820pool.report.grouped import GroupedFinding
 
-__all__ = ("difference_lines", "finding_lines", "told_findings", "verdict_lines")
+__all__ = ("difference_lines", "finding_lines", "lines_of_findings", "verdict_lines")
 
 
 def verdict_lines(judged: Sequence[VerdictDocument]) -> Iterator[str]:
     """Yield a line a verdict with the kernels that have it, and what was booted."""
     for word in reversed(WORDS):
-        names = [one.kernel for one in judged if one.verdict == word]
+        names = [verdict.kernel for verdict in judged if verdict.verdict == word]
         if names:
             yield from wrapped(", ".join(names), f"{word:<9} ")
-    for one in judged:
-        if one.machine:
-            sides = f"model {one.model}, machine {one.machine}"
-            yield from wrapped(f"{one.kernel}: booted: {sides}")
-        yield from difference_lines(one.kernel, one.differences or ())
+    for verdict in judged:
+        if verdict.machine:
+            sides = f"model {verdict.model}, machine {verdict.machine}"
+            yield from wrapped(f"{verdict.kernel}: booted: {sides}")
+        yield from difference_lines(verdict.kernel, verdict.differences or ())
     for line in judged_on_lines(judged):
         yield from wrapped(line, "", "    ")
 
 
 def difference_lines(
-    kernel: str, found: Iterable[Difference | SidesDocument]
+    kernel: str, differences: Iterable[Difference | SidesDocument]
 ) -> Iterator[str]:
     """Yield where model and machine differ."""
-    for item in found:
-        text = f"{kernel}: model and machine differ in {item.field}: model {item.one}; "
-        yield from wrapped(f"{text}machine {item.other}", "", "    ")
+    for difference in differences:
+        text = f"{kernel}: model and machine differ in {difference.field}: "
+        text += f"model {difference.one}; machine {difference.other}"
+        yield from wrapped(text, "", "    ")
 
 
-def told_findings(found: Sequence[Told]) -> Iterator[str]:
+def lines_of_findings(findings: Sequence[GroupedFinding]) -> Iterator[str]:
     """Yield different findings, each with those that it is for."""
-    for at, (finding, who) in enumerate(found):
+    for at, (finding, who) in enumerate(findings):
         yield from [""] if at else []
         yield from finding_lines(finding, who)
 

@@ -22,13 +22,13 @@ def plain(text: str) -> str:
     return shown.encode("ascii", "backslashreplace").decode("ascii")
 
 
-def wrapped(text: str, first: str = "", rest: str | None = None) -> list[str]:
-    """Return a text as lines; ``first`` and ``rest`` stand before them."""
+def wrapped(text: str, first: str = "", further: str | None = None) -> list[str]:
+    """Return a text as lines; ``first`` and ``further`` stand before them."""
     return textwrap.wrap(
         plain(text),
         WIDTH,
         initial_indent=first,
-        subsequent_indent=" " * len(first) if rest is None else rest,
+        subsequent_indent=" " * len(first) if further is None else further,
         break_on_hyphens=False,
     ) or [first.rstrip()]
 
@@ -62,10 +62,10 @@ def table(
         picked = [*range(keys), *group]
         shown = [[row[at] for at in picked] for row in cells]
         if _width(widths[at] for at in picked) <= WIDTH:
-            made = [_joined(row, [widths[at] for at in picked]) for row in shown]
+            block = [_joined(row, [widths[at] for at in picked]) for row in shown]
         else:
-            made = list(_paragraphs(shown[0], shown[1:]))
-        lines += ["", *made] if lines else made
+            block = list(_paragraphs(shown[0], shown[1:]))
+        lines += ["", *block] if lines else block
     return lines
 
 
@@ -74,7 +74,7 @@ def _groups(widths: Sequence[int], keys: int) -> Iterator[list[int]]:
     group: list[int] = []
     for at in range(keys, len(widths)):
         picked = [*range(keys), *group, at]
-        if group and _width(widths[one] for one in picked) > WIDTH:
+        if group and _width(widths[column] for column in picked) > WIDTH:
             yield group
             group = []
         group.append(at)
@@ -82,8 +82,8 @@ def _groups(widths: Sequence[int], keys: int) -> Iterator[list[int]]:
 
 
 def _width(widths: Iterable[int]) -> int:
-    found = list(widths)
-    return sum(found) + len(_GAP) * (len(found) - 1)
+    shown = list(widths)
+    return sum(shown) + len(_GAP) * (len(shown) - 1)
 
 
 def _joined(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -94,5 +94,5 @@ def _joined(row: Sequence[str], widths: Sequence[int]) -> str:
 def _paragraphs(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     for row in rows:
         yield from wrapped(row[0])
-        told = (f"{head} {cell}" for head, cell in zip(headers, row, strict=True))
-        yield from wrapped("; ".join(list(told)[1:]), "    ")
+        cells = (f"{head} {cell}" for head, cell in zip(headers, row, strict=True))
+        yield from wrapped("; ".join(list(cells)[1:]), "    ")

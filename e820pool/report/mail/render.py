@@ -17,12 +17,12 @@ from e820pool.report.chapters import (
     HandoffChapter,
     VerdictsDocument,
 )
-from e820pool.report.costs import costs_of, loaders_of
+from e820pool.report.costs import cost_table, loaders_of
 from e820pool.report.grouped import findings_of_comparison, findings_of_judged
 from e820pool.report.mail.findings import (
     difference_lines,
     finding_lines,
-    told_findings,
+    lines_of_findings,
     verdict_lines,
 )
 from e820pool.report.mail.lines import WIDTH, headline, section, table, wrapped
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         FallsDocument,
         HopDocument,
     )
+    from e820pool.report.grouped import GroupedFinding
 
 __all__ = ("mail_report",)
 
@@ -74,9 +75,9 @@ _LIMITS = ("memmap-cmdline", "zero-page", "table-320", "table-3200")
 def mail_report(chapters: Sequence[Chapter], *, title: str = "") -> str:
     """Return ASCII lines of at most 72 columns; the same chapters give the same."""
     lines = wrapped(title) if title else []
-    for one in chapters:
-        lines += ["", "", *headline(heading(one))] if lines else headline(heading(one))
-        lines += ["", *wrapped(summary(one.content)), *_body(one.content)]
+    for chapter in chapters:
+        lines += [*([""] * 2 if lines else []), *headline(heading(chapter))]
+        lines += ["", *wrapped(summary(chapter.content)), *_body(chapter.content)]
     end = "`e820pool explain ID` says what a finding means. Written by e820pool"
     lines += ["", *wrapped(f"{end} {__version__}.")]
     return "\n".join(lines) + "\n"
@@ -104,32 +105,25 @@ def _(content: VerdictsDocument) -> Iterator[str]:
 @_body.register
 def _(content: ComparisonDocument) -> Iterator[str]:
     headers = ("encoding", *content.kernels)
-    booted = any(one.booted for one in content.cells)
+    booted = any(cell.booted for cell in content.cells)
     rows = [
-        [
-            one.name,
-            *(_cell(cell) for cell in content.row(one.name)),
-        ]
-        for one in content.encodings
+        [encoding.name, *map(_cell, content.row(encoding.name))]
+        for encoding in content.encodings
     ]
     legend = wrapped(_BOOTED_LEGEND if booted else _LEGEND)
-    verdicts = [one.verdict for one in content.cells if one.verdict]
-    known = (line for one in judged_on_lines(verdicts) for line in wrapped(one))
-    yield from section("Verdicts", [*legend, "", *table(headers, rows), "", *known])
+    judged_on = _judged_on([cell.verdict for cell in content.cells if cell.verdict])
+    yield from section("Verdicts", [*legend, "", *table(headers, rows), "", *judged_on])
     yield from section("Costs, at most, and what is kept", _cost_lines(content))
     yield from _remarks(content)
-    if found := findings_of_comparison(content):
-        yield from section("Findings", told_findings(found))
+    yield from _findings(findings_of_comparison(content))
 
 
 @_body.register
 def _(content: ExhaustionDocument) -> Iterator[str]:
-    told = ", ".join(
-        f"{name.replace('_', ' ')} {value}" for name, value in content.facts
-    )
-    yield from section("Workload", wrapped(told))
+    facts = (f"{name.replace('_', ' ')} {value}" for name, value in content.facts)
+    yield from section("Workload", wrapped(", ".join(facts)))
     yield from section("Deposit call at which each limit falls", _fall_lines(content))
-    sentences = (curve_sentence(one, content) for one in content.results)
+    sentences = (curve_sentence(run, content) for run in content.results)
     lines = (line for text in sentences for line in wrapped(text, "* "))
     yield from section("In words", lines)
     yield from section("Limits", _limit_lines(content))
@@ -141,9 +135,8 @@ def _(content: ChainDocument) -> Iterator[str]:
     hops = [
         line for at, hop in enumerate(content.hops) for line in _hop_lines(at + 1, hop)
     ]
-    verdicts = [one.predicted for one in content.hops if one.predicted]
-    known = (line for one in judged_on_lines(verdicts) for line in wrapped(one))
-    yield from section("Timeline", [*wrapped(carried), *hops, *known])
+    judged_on = _judged_on([hop.predicted for hop in content.hops if hop.predicted])
+    yield from section("Timeline", [*wrapped(carried), *hops, *judged_on])
     first, last = content.hops[0], content.hops[-1]
     lines = _map_lines(first.memory_map, last.memory_map, last.deposits)
     yield from section("Map, first kernel and last kernel", lines)
@@ -163,59 +156,55 @@ def _map_lines(
 
 
 def _deposit_lines(ledger: DepositLedger) -> Iterator[str]:
-    for one in list(ledger)[:_DEPOSITS]:
-        size = human_size(one.nr_pages << PAGE_SHIFT)
-        yield from wrapped(f"{one}, {size}")
+    for deposit in list(ledger)[:_DEPOSITS]:
+        size = human_size(deposit.nr_pages << PAGE_SHIFT)
+        yield from wrapped(f"{deposit}, {size}")
     if len(ledger) > _DEPOSITS:
         yield f"and {len(ledger) - _DEPOSITS} more"
 
 
 def _part_lines(content: HandoffChapter) -> Iterator[str]:
-    for what, addr, size in content.parts:
-        yield from wrapped(f"{what} at {addr:#x}, {human_size(size)}")
+    for name, addr, size in content.parts:
+        yield from wrapped(f"{name} at {addr:#x}, {human_size(size)}")
     yield from wrapped(f"encoding {content.encoding}")
     yield from wrapped(f"command line: {content.cmdline or 'empty'}", "", "    ")
 
 
 def _verdicts(judged: Sequence[VerdictDocument]) -> Iterator[str]:
     yield from section("Verdicts", verdict_lines(judged))
-    if found := findings_of_judged(judged):
-        yield from section("Findings", told_findings(found))
+    yield from _findings(findings_of_judged(judged))
 
 
-def _cell(one: CellDocument) -> str:
-    if not one.booted:
-        return _SHORT[one.word]
-    unforeseen = "" if one.is_foreseen else "*"
-    words = f"{_SHORT[one.word]}/{_SHORT[one.booted.word]}"
-    return f"{words} {one.booted.nr_touched}{unforeseen}"
+def _findings(findings: Sequence[GroupedFinding]) -> Iterator[str]:
+    if findings:
+        yield from section("Findings", lines_of_findings(findings))
+
+
+def _judged_on(verdicts: Sequence[VerdictDocument]) -> Iterator[str]:
+    for line in judged_on_lines(verdicts):
+        yield from wrapped(line)
+
+
+def _cell(cell: CellDocument) -> str:
+    if not cell.booted:
+        return _SHORT[cell.word]
+    unforeseen = "" if cell.is_foreseen else "*"
+    words = f"{_SHORT[cell.word]}/{_SHORT[cell.booted.word]}"
+    return f"{words} {cell.booted.nr_touched}{unforeseen}"
 
 
 def _cost_lines(content: ComparisonDocument) -> list[str]:
-    loaders = loaders_of(content)
-    headers = ("encoding", "entries", "words", "wasted", "pool", *loaders)
-    rows = [
-        (
-            one.name,
-            one.entries,
-            one.words_bytes,
-            one.wasted,
-            one.pool,
-            *one.survives,
-        )
-        for one in costs_of(content)
-    ]
-    return table(headers, rows)
+    return table(*cost_table(content, loaders_of(content)))
 
 
 def _remarks(content: ComparisonDocument) -> Iterator[str]:
-    told = {
+    remarks = {
         "Model and machine differ": [
-            (x, why) for x in content.cells for why in x.disagreements
+            (cell, why) for cell in content.cells for why in cell.disagreements
         ],
-        "No handoff": [(x, x.reason) for x in content.cells if x.reason],
+        "No handoff": [(cell, cell.reason) for cell in content.cells if cell.reason],
     }
-    for title, pairs in told.items():
+    for title, pairs in remarks.items():
         lines = (
             line
             for cell, why in pairs
@@ -226,15 +215,15 @@ def _remarks(content: ComparisonDocument) -> Iterator[str]:
 
 
 def _fall_lines(content: ExhaustionDocument) -> list[str]:
-    names = [one.name for one in content.limits if one.name in _LIMITS]
+    names = [limit.name for limit in content.limits if limit.name in _LIMITS]
     rows = [
-        (one.host, one.policy, *(_falls(one.limits.get(name)) for name in names))
-        for one in content.bands
-        if one.answered
+        (band.host, band.policy, *(_falls(band.limits.get(name)) for name in names))
+        for band in content.bands
+        if band.answered
     ] or [
-        (one.host, one.policy, *(_fall(one.fall_of(name)) for name in names))
-        for one in content.results
-        if not one.reason
+        (run.host, run.policy, *(_fall(run.fall_of(name)) for name in names))
+        for run in content.results
+        if not run.reason
     ]
     return table(("host", "policy", *names), rows, keys=2)
 
@@ -251,10 +240,10 @@ def _fall(fall: FallDocument | None) -> str:
 
 
 def _limit_lines(content: ExhaustionDocument) -> Iterator[str]:
-    for one in content.limits:
-        text = f"{one.name}, at most {one.most} {one.measure}: {one.meaning}"
+    for limit in content.limits:
+        text = f"{limit.name}, at most {limit.most} {limit.measure}: {limit.meaning}"
         yield from wrapped(text, "", "    ")
-        yield from wrapped(f"source: {one.source}", "    ", "            ")
+        yield from wrapped(f"source: {limit.source}", "    ", "            ")
 
 
 def _hop_lines(number: int, hop: HopDocument) -> Iterator[str]:
@@ -264,12 +253,12 @@ def _hop_lines(number: int, hop: HopDocument) -> Iterator[str]:
     pool: str = hop.pool_word
     if pool == "equal":
         pool += f" ({hop.pool_carrier})"
-    told = (
+    facts = (
         f"{pages_text(hop.deposits.nr_pages)} deposited before, "
         f"{hop.touched_deposits.nr_pages} touched; {counted(hop.nr_entries, 'entry')}; "
         f"pool {pool}; model {model}; deposits {pages_text(hop.made.nr_pages)} itself"
     )
-    yield from wrapped(told, "   ")
+    yield from wrapped(facts, "   ")
     if hop.withdrawn:
         used = f"{hop.used_again.nr_pages} used again"
         yield from wrapped(

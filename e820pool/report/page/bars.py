@@ -83,15 +83,15 @@ def _groups(
 ) -> Iterator[_Group]:
     group: list[MapRange] = []
     start = end = 0.0
-    for one, left, right in _placed(ranges, zone, place):
+    for span, left, right in _placed(ranges, zone, place):
         narrow = right - left < LEAST
         if group and narrow and right - start < LEAST:
-            group.append(one)
+            group.append(span)
             end = right
             continue
         if group:
             yield group, start, end
-        group, start, end = [one], left, right
+        group, start, end = [span], left, right
         if not narrow:
             yield group, start, end
             group = []
@@ -102,21 +102,21 @@ def _groups(
 def _placed(
     ranges: Sequence[MapRange], zone: Zone, place: Callable[[int], float]
 ) -> Iterator[_Placed]:
-    for one in ranges_in(ranges, zone):
-        low, high = max(one.start, zone.start), min(one.end, zone.end)
-        yield one, place(low), place(high)
+    for span in ranges_in(ranges, zone):
+        low, high = max(span.start, zone.start), min(span.end, zone.end)
+        yield span, place(low), place(high)
 
 
 def _look(group: list[MapRange]) -> Look:
-    if any(one.look == Look.DEPOSITED for one in group):
+    if any(span.look == Look.DEPOSITED for span in group):
         return Look.DEPOSITED
-    return max(group, key=lambda one: one.size).look
+    return max(group, key=lambda span: span.size).look
 
 
 def _title(group: list[MapRange]) -> str:
     if len(group) == 1:
         return group[0].title
-    deposited = sum(one.look == Look.DEPOSITED for one in group)
-    told = f", {deposited} of them deposited" if deposited else ""
+    deposited = sum(span.look == Look.DEPOSITED for span in group)
+    deposits = f", {deposited} of them deposited" if deposited else ""
     around = Span(group[0].start, group[-1].end)
-    return f"{len(group)} ranges in {around}{told}: come closer"
+    return f"{len(group)} ranges in {around}{deposits}: come closer"

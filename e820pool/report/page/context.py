@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from e820pool.memory_map import MemoryMap
     from e820pool.report.chapters import Chapter, Content
     from e820pool.report.costs import EncodingCost
-    from e820pool.report.grouped import Told
+    from e820pool.report.grouped import GroupedFinding
     from e820pool.report.page.curves import Chart
     from e820pool.report.page.ranges import Layer
     from e820pool.report.page.views import View
@@ -93,15 +93,15 @@ class Shown:
     charts: tuple[Chart, ...] = ()
     costs: tuple[EncodingCost, ...] = ()
     loaders: tuple[str, ...] = ()
-    findings: tuple[Told, ...] = ()
+    findings: tuple[GroupedFinding, ...] = ()
 
 
 def finding_ids(shown_chapters: Sequence[Shown]) -> set[str]:
     """Return the ids of all findings that the chapters name."""
-    ids = {finding.id for one in shown_chapters for finding, _ in one.findings}
-    for one in shown_chapters:
-        if isinstance(one.content, ChainDocument):
-            for hop in one.content.hops:
+    ids = {finding.id for chapter in shown_chapters for finding, _ in chapter.findings}
+    for chapter in shown_chapters:
+        if isinstance(chapter.content, ChainDocument):
+            for hop in chapter.content.hops:
                 ids |= {finding.id for finding in hop.findings}
     return ids
 
@@ -152,7 +152,7 @@ def _(content: VerdictsDocument) -> dict[str, Any]:
 @_parts.register
 def _(content: ComparisonDocument) -> dict[str, Any]:
     return {
-        "costs": costs_of(content),
+        "costs": costs_of(content, loaders_of(content)),
         "loaders": loaders_of(content),
         "findings": tuple(findings_of_comparison(content)),
     }
@@ -175,8 +175,8 @@ def _(content: ChainDocument) -> dict[str, Any]:
     return {"map": drawn}
 
 
-def _numbered(memory_map: MemoryMap, what: str) -> tuple[str, ...]:
-    return tuple(f"{what} entry {at}" for at in range(len(memory_map)))
+def _numbered(memory_map: MemoryMap, name: str) -> tuple[str, ...]:
+    return tuple(f"{name} entry {at}" for at in range(len(memory_map)))
 
 
 def _drawn(
@@ -200,7 +200,7 @@ def _rows(before: _Map | None, after: _Map, deposits: Layer) -> list[MapRow]:
     layers = [map_layer(*after), deposits]
     if before is not None:
         layers.append(map_layer(*before))
-    found = []
+    rows = []
     for start, end, (at, on_top, *was) in segments(layers):
         words = [_word(layers[0], at)]
         sources = [layers[0].sources[at]] if at >= 0 else []
@@ -209,7 +209,7 @@ def _rows(before: _Map | None, after: _Map, deposits: Layer) -> list[MapRow]:
             sources.append(deposits.sources[on_top])
         if was and was[0] >= 0:
             sources.append(layers[2].sources[was[0]])
-        found.append(
+        rows.append(
             MapRow(
                 first=f"{start:#x}",
                 last=f"{end - 1:#x}",
@@ -219,7 +219,7 @@ def _rows(before: _Map | None, after: _Map, deposits: Layer) -> list[MapRow]:
                 source=", ".join(sources),
             )
         )
-    return found
+    return rows
 
 
 def _word(layer: Layer, at: int) -> str:

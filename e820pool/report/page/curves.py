@@ -100,12 +100,12 @@ def charts_of(chapter: ExhaustionDocument) -> tuple[Chart, ...]:
 
 def _chart(chapter: ExhaustionDocument, host: str, curves: list[_Curve]) -> Chart:
     shown = curves[:LINES]
-    x = _Axis(1, max(call for one in shown for call, _ in one.points))
-    values = [max(entries, 1) for one in shown for _, entries in one.points]
-    near = [one for one in chapter.limits if one.measure in _MEASURES]
+    x = _Axis(1, max(call for curve in shown for call, _ in curve.points))
+    values = [max(entries, 1) for curve in shown for _, entries in curve.points]
+    near = [limit for limit in chapter.limits if limit.measure in _MEASURES]
     top = max(values)
     # The limit above the highest curve tells how far it is.
-    over = min((one.most for one in near if one.most > top), default=top)
+    over = min((limit.most for limit in near if limit.most > top), default=top)
     y = _Axis(min(values), over)
     return Chart(
         host=host,
@@ -120,17 +120,17 @@ def _chart(chapter: ExhaustionDocument, host: str, curves: list[_Curve]) -> Char
 # Limits that lie on top of each other share a line.
 def _limits(near: list[Limit], y: _Axis) -> tuple[Mark, ...]:
     groups: list[list[Limit]] = []
-    for one in sorted(near, key=lambda limit: limit.most):
-        if not y.low <= one.most <= y.high:
+    for limit in sorted(near, key=lambda limit: limit.most):
+        if not y.low <= limit.most <= y.high:
             continue
-        if groups and y.share(one.most) - y.share(groups[-1][0].most) < _APART:
-            groups[-1].append(one)
+        if groups and y.share(limit.most) - y.share(groups[-1][0].most) < _APART:
+            groups[-1].append(limit)
         else:
-            groups.append([one])
+            groups.append([limit])
     return tuple(
         Mark(
             at=y.percent_down(group[-1].most),
-            label=", ".join(f"{one.name} {one.most}" for one in group),
+            label=", ".join(f"{limit.name} {limit.most}" for limit in group),
         )
         for group in groups
     )
@@ -139,34 +139,34 @@ def _limits(near: list[Limit], y: _Axis) -> tuple[Mark, ...]:
 def _lines(
     curves: list[_Curve], x: _Axis, y: _Axis, chapter: ExhaustionDocument
 ) -> Iterator[Line]:
-    policies = list(dict.fromkeys(one.run.policy for one in curves))
+    policies = list(dict.fromkeys(curve.run.policy for curve in curves))
     runs: dict[str, int] = {}
-    for number, one in enumerate(curves):
-        hue = policies.index(one.run.policy)
-        run = runs[one.run.policy] = runs.get(one.run.policy, -1) + 1
+    for number, curve in enumerate(curves):
+        hue = policies.index(curve.run.policy)
+        run = runs[curve.run.policy] = runs.get(curve.run.policy, -1) + 1
         # Each letter at a share of its own, so that they keep apart where curves meet.
-        call, entries = _point_at(one, x, (number + 1) / (len(curves) + 1))
+        call, entries = _point_at(curve, x, (number + 1) / (len(curves) + 1))
         yield Line(
-            points=_polyline(one, x, y),
+            points=_polyline(curve, x, y),
             hue=hue % _STYLES,
             dash=(hue + run) % _STYLES,
             letter=ascii_uppercase[number],
             x=x.percent(call),
             y=y.percent_down(entries),
-            is_dot=len(one.points) == 1,
-            label=f"{one.run.policy}, seed {one.run.seed}",
-            title=curve_sentence(one.run, chapter),
+            is_dot=len(curve.points) == 1,
+            label=f"{curve.run.policy}, seed {curve.run.seed}",
+            title=curve_sentence(curve.run, chapter),
         )
 
 
-def _point_at(one: _Curve, x: _Axis, share: float) -> tuple[int, int]:
-    return min(one.points, key=lambda point: abs(x.share(point[0]) - share))
+def _point_at(curve: _Curve, x: _Axis, share: float) -> tuple[int, int]:
+    return min(curve.points, key=lambda point: abs(x.share(point[0]) - share))
 
 
-def _polyline(one: _Curve, x: _Axis, y: _Axis) -> str:
-    step = max(1, math.ceil(len(one.points) / _POINTS))
+def _polyline(curve: _Curve, x: _Axis, y: _Axis) -> str:
+    step = max(1, math.ceil(len(curve.points) / _POINTS))
     # A lone point is a line of no length, which its round ends make a dot.
-    kept = [*(one.points[:-1:step] or one.points), one.points[-1]]
+    kept = [*(curve.points[:-1:step] or curve.points), curve.points[-1]]
     return " ".join(
         f"{_SIDE * x.share(call):.1f},{_SIDE * (1 - y.share(entries)):.1f}"
         for call, entries in kept

@@ -57,8 +57,8 @@ class MapRange:
     @property
     def title(self) -> str:
         """Return range, size, type and source in a sentence."""
-        told = f"{Span(self.start, self.end)} {human_size(self.size)}"
-        return f"{told}, {self.words}; from {self.source}"
+        span = f"{Span(self.start, self.end)} {human_size(self.size)}"
+        return f"{span}, {self.words}; from {self.source}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +75,9 @@ class Layer:
         """Return the index of the range that holds each address, -1 without one."""
         if not self.words:
             return [-1] * addrs.size
-        found = np.searchsorted(self.starts, addrs, side="right").astype(np.int64) - 1
-        held: list[int] = np.where(addrs < self.ends[found], found, -1).tolist()
-        return held
+        below = np.searchsorted(self.starts, addrs, side="right").astype(np.int64) - 1
+        inside: list[int] = np.where(addrs < self.ends[below], below, -1).tolist()
+        return inside
 
 
 def map_layer(memory_map: MemoryMap, names: Sequence[str]) -> Layer:
@@ -133,19 +133,19 @@ def segments(layers: Sequence[Layer]) -> Iterator[tuple[int, int, tuple[int, ...
     No stretch crosses a bound of any layer; an index of -1 says that one has nothing.
     """
     bounds = distinct(
-        np.concatenate([x for one in layers for x in (one.starts, one.ends)])
+        np.concatenate([x for layer in layers for x in (layer.starts, layer.ends)])
     )
-    columns = zip(*(one.at(bounds[:-1]) for one in layers), strict=True)
+    columns = zip(*(layer.at(bounds[:-1]) for layer in layers), strict=True)
     spans = zip(bounds[:-1].tolist(), bounds[1:].tolist(), columns, strict=True)
-    for start, end, found in spans:
-        if any(at >= 0 for at in found):
-            yield start, end, found
+    for start, end, indices in spans:
+        if any(at >= 0 for at in indices):
+            yield start, end, indices
 
 
 def ranges_of(layer: Layer, deposits: Layer | None = None) -> tuple[MapRange, ...]:
     """Return the ranges of a map, cut at the deposits that lie on top."""
     layers = [layer] if deposits is None else [layer, deposits]
-    found = []
+    ranges = []
     for start, end, (at, *on_top) in segments(layers):
         words = layer.words[at] if at >= 0 else NO_ENTRY
         source = layer.sources[at] if at >= 0 else NO_ENTRY
@@ -154,10 +154,10 @@ def ranges_of(layer: Layer, deposits: Layer | None = None) -> tuple[MapRange, ..
             words = f"{words}, {deposits.words[on_top[0]]}"
             source = f"{source}, {deposits.sources[on_top[0]]}"
             look = Look.DEPOSITED
-        found.append(
+        ranges.append(
             MapRange(start=start, end=end, look=look, words=words, source=source)
         )
-    return tuple(found)
+    return tuple(ranges)
 
 
 class _Origins:

@@ -39,13 +39,13 @@ def html_report(chapters: Sequence[Chapter], *, title: str = "") -> str:
     no script but the page's one and fetch nothing.
     """
     pages = _pages()
-    told = [shown(one) for one in chapters]
+    sections = [shown(chapter) for chapter in chapters]
     script = _source(pages, _SCRIPT)
-    ids = finding_ids(told)
+    ids = finding_ids(sections)
     return pages.get_template("page.html").render(
-        title=title or (told[0].heading if len(told) == 1 else _SEVERAL),
-        chapters=told,
-        explained={key: one for key, one in explanations().items() if key in ids},
+        title=title or (sections[0].heading if len(sections) == 1 else _SEVERAL),
+        chapters=sections,
+        explained={key: text for key, text in explanations().items() if key in ids},
         script=Markup(script),  # noqa: S704  our own
         script_digest=_digest(script),
         looks=[(look.name.lower(), label) for look, label in LABELS.items()],
@@ -72,8 +72,8 @@ def _pages() -> Environment:
 def _judged_on(
     rows: Sequence[VerdictDocument | CellDocument | HopDocument],
 ) -> list[str]:
-    found = (_verdict_of(row) for row in rows)
-    return judged_on_lines([one for one in found if one is not None])
+    verdicts = (_verdict_of(row) for row in rows)
+    return judged_on_lines([verdict for verdict in verdicts if verdict is not None])
 
 
 def _verdict_of(

@@ -71,18 +71,18 @@ def views_of(
     if before is not None:
         bars.append((names[0], ranges_of(map_layer(*before))))
     bars.append((names[1], ranges_of(map_layer(*after), deposits)))
-    maps = [one[0] for one in (before, after) if one is not None]
+    maps = [named[0] for named in (before, after) if named is not None]
     zones = list(zones_of(maps))
     if not zones:
         return ()
     whole = Zone(start=zones[0].start, end=zones[-1].end)
-    found = [
+    views = [
         _view("whole", "Whole map", "true", zones, bars),
         _view("whole", "Whole map", "log", [whole], bars),
     ]
     for key, label, zone in _close_ups(deposits):
-        found += [_view(key, label, scale, [zone], bars) for scale in ("true", "log")]
-    return tuple(found)
+        views += [_view(key, label, scale, [zone], bars) for scale in ("true", "log")]
+    return tuple(views)
 
 
 def _view(
@@ -113,33 +113,33 @@ def _log(zone: Zone, bars: list[_Named]) -> Callable[[int], float]:
     inside = {
         addr
         for _, ranges in bars
-        for one in ranges_in(ranges, zone)
-        for addr in (one.start, one.end)
+        for span in ranges_in(ranges, zone)
+        for addr in (span.start, span.end)
         if zone.start < addr < zone.end
     }
     bounds = sorted({zone.start, zone.end} | inside)
     sums = [0.0]
     for low, high in pairwise(bounds):
         sums.append(sums[-1] + math.log2(2 + (high - low) / PAGE_SIZE))
-    at = {addr: 100 * told / sums[-1] for addr, told in zip(bounds, sums, strict=True)}
-    return at.__getitem__
+    shares = (100 * total / sums[-1] for total in sums)
+    return dict(zip(bounds, shares, strict=True)).__getitem__
 
 
 def _close_ups(deposits: Layer) -> list[tuple[str, str, Zone]]:
     spans = list(zip(deposits.starts.tolist(), deposits.ends.tolist(), strict=True))
     if not spans:
         return []
-    found = []
+    zones = []
     if len(spans) > 1:
         label = f"All {len(spans)} deposits"
-        found.append(("deposits", label, _padded(spans[0][0], spans[-1][1], 20)))
+        zones.append(("deposits", label, _padded(spans[0][0], spans[-1][1], 20)))
     for number, (first, last) in enumerate(_groups(spans), start=1):
         start, end = spans[first][0], spans[last][1]
         which = f"Deposit {first + 1}" if first == last else _many(first, last)
         label = f"{which}: {human_size(end - start)} at {address_label(start)}"
         share = 2 if first == last else 10
-        found.append((str(number), label, _padded(start, end, share)))
-    return found
+        zones.append((str(number), label, _padded(start, end, share)))
+    return zones
 
 
 def _many(first: int, last: int) -> str:

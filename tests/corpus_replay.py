@@ -48,6 +48,7 @@ ENDINGS = {
     ),
     "initrd too large to handle: half of memory or more": "initrd too large to handle",
 }
+ENDINGS["Out of memory: no 4 MiB in one piece"] = "Out of memory"
 # The BUG comes before the kernel can print.
 ENDINGS["BUG: more than 128 entries in the zero page"] = "hung|reset"
 ENDINGS["Real mode trampoline was not allocated"] = (
@@ -62,6 +63,8 @@ ENDINGS["alloc_low_pages: can not alloc memory"] = (
 PRINTED = {"too-many-entries", "kernel-range-not-ram", "memblock-full", "fallback-map"}
 ADDRESS_BITS = 40
 STARVED_BYTES = 17 << 20
+BOUNCE_BYTES = 64 << 20
+_LOW_END = 1 << 32
 # e820_device_region(): RESERVED, PMEM, PRAM, SOFT_RESERVED.
 SHARED = (2, 7, 12, 0xEFFF_FFFF)
 # Reserved early by some kernels and late by others; no RAM in any case. Page 0 is
@@ -177,7 +180,11 @@ def _ending(view, outcome):
 def _starved(view, seen):
     left = sum(span.size for span in view.memory)
     left -= view.kernel_range.size if view.kernel_range else 0
-    return left < STARVED_BYTES and re.search("Failed to allocate|Out of memory", seen)
+    if left < STARVED_BYTES:
+        return re.search("Failed to allocate|Out of memory", seen)
+    # With memory above 4 GiB 2.6.32 wants 64 MiB in one piece below it for DMA.
+    low = sum(span.below(_LOW_END).size for span in view.memory)
+    return left > low and low < BOUNCE_BYTES * 2 and seen == "Out of memory"
 
 
 # A slot that was drawn by chance, and has no memory: one that a region which wraps

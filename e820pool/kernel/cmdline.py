@@ -59,16 +59,21 @@ class Option(NamedTuple):
     value: str | None
 
 
-def options(cmdline: str) -> Iterator[Option]:
-    """Yield the options up to ``--``, as the kernel splits them.
+def options(cmdline: str, *, dashes_end: bool = True) -> Iterator[Option]:
+    """Yield the options, as the kernel splits them.
 
     Double quotes keep spaces together; those around a whole option or value are
     taken off.
+
+    Args:
+        cmdline: the line.
+        dashes_end: whether what follows ``--`` is left to init:
+            ``double-dash-ends-options``.
     """
     text = cmdline.partition("\0")[0][:COMMAND_LINE_CHARS].lstrip(_SPACES)
     while text:
         option, text = _next_option(text)
-        if option == ("--", None):
+        if dashes_end and option == ("--", None):
             return
         yield option
 

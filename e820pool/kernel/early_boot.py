@@ -21,10 +21,12 @@ from e820pool.kernel.early_memory import (
     find_memory_beyond,
     find_no_free_memory,
     find_no_place_for_initrd,
+    find_no_room_for_sections,
     find_no_trampoline,
     find_no_trampoline_at_once,
     find_stuck_reservations,
 )
+from e820pool.kernel.early_res import find_early_reservations
 from e820pool.kernel.efi_memmap import add_efi_memmap
 from e820pool.kernel.memblock import find_freed_array, set_up_memory
 from e820pool.kernel.resources import firmware_rows, register_firmware_map
@@ -79,11 +81,13 @@ _STEPS_MARKED_FIRST: tuple[Step, ...] = (
 )
 # What may end a boot after that, in the order in which it does.
 _LATER: tuple[Step, ...] = (
+    find_early_reservations,
     find_no_trampoline_at_once,
     find_no_free_memory,
     find_stuck_reservations,
     find_no_place_for_initrd,
     find_unmapped_kernel,
+    find_no_room_for_sections,
     find_memory_beyond,
     find_endless_work,
     register_firmware_map,

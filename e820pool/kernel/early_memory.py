@@ -23,12 +23,14 @@ __all__ = (
     "MOST_RESERVATIONS",
     "NO_FREE_MEMORY",
     "NO_PLACE_FOR_INITRD",
+    "NO_ROOM_FOR_SECTIONS",
     "NO_TRAMPOLINE",
     "RESERVED_ARRAY_STUCK",
     "find_endless_work",
     "find_memory_beyond",
     "find_no_free_memory",
     "find_no_place_for_initrd",
+    "find_no_room_for_sections",
     "find_no_trampoline",
     "find_no_trampoline_at_once",
     "find_stuck_reservations",
@@ -129,6 +131,12 @@ NO_FREE_MEMORY = BootEnd(
     words="alloc_low_pages: can not alloc memory",
     source="6.1 arch/x86/mm/init.c alloc_low_pages()",
 )
+#: Up to 2.6.36.
+NO_ROOM_FOR_SECTIONS = BootEnd(
+    id="no-room-for-sections",
+    words="Out of memory: no 4 MiB in one piece",
+    source="2.6.32 mm/sparse.c sparse_init()",
+)
 #: Nothing that is free is as large.
 NO_PLACE_FOR_INITRD = BootEnd(
     id="no-place-for-initrd",
@@ -151,6 +159,7 @@ ENDLESS_WORK = BootEnd(
 _PAGE_MASK = PAGE_SIZE - 1
 _LAST_PAGE = (1 << 64) - PAGE_SIZE
 _FIRST_TABLE = 0x8000
+_SECTION_LIST = 4 << 20
 # Between what was seen to be done soon, 1 TiB, and what was not, 64 TiB.
 _MOST_RESERVED_BYTES = 32 << 40
 
@@ -170,6 +179,18 @@ def find_no_free_memory(boot: EarlyBoot) -> None:
         free -= ByteRangeSet(early_reservations(boot))
     if not free:
         boot.end_later(NO_FREE_MEMORY)
+
+
+def find_no_room_for_sections(boot: EarlyBoot) -> None:
+    """Note memory in pieces too small for the list of sections that 2.6.32 makes.
+
+    Linux 2.6.32 mm/sparse.c sparse_init(): a pointer for each of 2^19 sections.
+    """
+    if boot.profile.has("memblock"):
+        return
+    free = boot.memory_bytes() - ByteRangeSet(early_reservations(boot))
+    if all(end - start < _SECTION_LIST for start, end in free):
+        boot.end_later(NO_ROOM_FOR_SECTIONS)
 
 
 def find_no_place_for_initrd(boot: EarlyBoot) -> None:

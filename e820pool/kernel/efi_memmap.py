@@ -15,7 +15,7 @@ from e820pool.abi.e820 import (
 )
 from e820pool.abi.efi_map import EFI_CONVENTIONAL, EFI_MEMORY_SP, EFI_MEMORY_WB
 from e820pool.extents import PAGE_SHIFT
-from e820pool.kernel.cmdline import options
+from e820pool.kernel.table_edits import kernel_options
 
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
@@ -43,7 +43,7 @@ def add_efi_memmap(boot: EarlyBoot) -> None:
     efi = boot.inp.efi
     if efi is None or efi.rows is None or not boot.profile.config["EFI"]:
         return
-    said = list(options(boot.inp.cmdline))
+    said = list(kernel_options(boot))
     late = boot.profile.has("noefi-leaves-efi-map-unread")
     if late and any(one.name == "noefi" for one in said):
         return

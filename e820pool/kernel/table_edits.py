@@ -22,6 +22,9 @@ from e820pool.kernel.early_memory import max_pfn
 from e820pool.kernel.view import BootEnd
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e820pool.kernel.cmdline import Option
     from e820pool.kernel.state import EarlyBoot
 
 __all__ = (
@@ -35,6 +38,7 @@ __all__ = (
     "find_unmapped_kernel",
     "finish_early_params",
     "force_kernel_range",
+    "kernel_options",
     "trim_bios_range",
 )
 
@@ -139,6 +143,15 @@ _ADDED = {
 }
 
 
+def kernel_options(boot: EarlyBoot) -> Iterator[Option]:
+    """Yield the options that this kernel takes for its own.
+
+    Linux 3.16 kernel/params.c parse_args(); 2.6.32 looks at all of them.
+    """
+    ends = boot.profile.has("double-dash-ends-options")
+    return options(boot.inp.cmdline, dashes_end=ends)
+
+
 def apply_early_params(boot: EarlyBoot) -> None:
     """Apply each mem= and memmap= in order, as raw edits.
 
@@ -146,7 +159,7 @@ def apply_early_params(boot: EarlyBoot) -> None:
     """
     if "mem" not in boot.inp.cmdline:
         return
-    for name, value in options(boot.inp.cmdline):
+    for name, value in kernel_options(boot):
         if value is None:
             continue
         if name == "mem":

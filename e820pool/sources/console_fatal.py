@@ -8,9 +8,11 @@ from e820pool.kernel.early_memory import (
     INITRD_TOO_LARGE,
     NO_FREE_MEMORY,
     NO_PLACE_FOR_INITRD,
+    NO_ROOM_FOR_SECTIONS,
     NO_TRAMPOLINE,
     RESERVED_ARRAY_STUCK,
 )
+from e820pool.kernel.early_res import RESERVATIONS_FULL, RESERVATIONS_OVERLAP
 from e820pool.kernel.resources import ENDS_AT_2_64
 from e820pool.kernel.table_edits import (
     KERNEL_UNMAPPED,
@@ -63,6 +65,10 @@ _KNOWN = tuple(
         (r"^Cannot find space for the kernel page tables", NO_FREE_MEMORY),
         (r"^Cannot find place for new RAMDISK", NO_PLACE_FOR_INITRD),
         (r"^initrd too large to handle", INITRD_TOO_LARGE),
+        # 2.6.32
+        (r"^Out of memory$", NO_ROOM_FOR_SECTIONS),
+        (r"^Too many early reservations", RESERVATIONS_FULL),
+        (r"^Overlapping early reservations", RESERVATIONS_OVERLAP),
         (r"^System is deadlocked on memory", OUT_OF_MEMORY),
         (r" in extend_brk$", RESERVED_ARRAY_STUCK),
         (r" in firmware_map_add_entry$", ENDS_AT_2_64),

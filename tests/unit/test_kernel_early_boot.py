@@ -544,3 +544,61 @@ def test_fragments_below_the_last_large_block_need_none():
     assert view(PLAIN, ext=[[*low, above]]).fatal is None
     whole = [(a, 2 * M, 1) for a, _, _ in low[::2]]
     assert view(PLAIN, ext=[whole]).fatal is None
+
+
+# 2.6.32.69: what is reserved early has 20 slots.
+
+
+def nodes(*spans):
+    return tuple(SetupDataSpan(addr=a, size=s, type=77) for a, s in spans)
+
+
+@pytest.mark.parametrize(
+    ("count", "release", "end"),
+    [
+        (14, "2.6.32", None),
+        (15, "2.6.32", "reservations-full"),
+        (15, "3.10", None),
+    ],
+)
+def test_2_6_32_has_room_for_14_nodes(count, release, end):
+    chain = nodes(*((4 * M + n * 0x1000, 0x100) for n in range(count)))
+    rest = {"kernel_range": Span(16 * M, 20 * M), "initrd": Span(96 * M, 100 * M)}
+    seen = view(PLAIN, release, setup_data=chain, **rest)
+    assert (seen.end and seen.end.id) == end
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        [(0x800, 0x100)],
+        [(0x7FFF, 0x10)],
+        [(19 * M, 0x100)],
+        [(4 * M, 0x100), (4 * M + 0xFF, 0x100)],
+    ],
+)
+def test_a_node_over_what_2_6_32_reserves_kills(spans):
+    rest = {"setup_data": nodes(*spans), "kernel_range": Span(16 * M, 20 * M)}
+    assert view(PLAIN, "2.6.32", **rest).end.id == "reservations-overlap"
+    assert view(PLAIN, "3.10", **rest).end is None
+
+
+def test_a_node_in_the_bios_area_takes_up_to_three_slots():
+    chain = nodes((0xA_0000, 0x10), *((4 * M + n * 0x1000, 0x100) for n in range(12)))
+    rest = {"kernel_range": Span(16 * M, 20 * M), "initrd": Span(96 * M, 100 * M)}
+    assert view(PLAIN, "2.6.32", setup_data=chain, **rest).end is None
+    more = (*chain, *nodes((5 * M, 0x100)))
+    seen = view(PLAIN, "2.6.32", setup_data=more, **rest)
+    assert seen.end.id == "reservations-full"
+
+
+@pytest.mark.parametrize(("piece", "dies"), [(3 * M, True), (4 * M, False)])
+def test_2_6_32_wants_4_mib_in_one_piece(piece, dies):
+    rows = [*LOW, *((n * 8 * M, piece, 1) for n in range(1, 32))]
+    assert (view(rows, "2.6.32").end is not None) == dies
+
+
+@pytest.mark.parametrize(("release", "ends"), [("2.6.32", 300), ("3.16", 416)])
+def test_what_follows_two_dashes_is_an_option_before_3_16(release, ends):
+    seen = view([*LOW, (M, 415 * M, 1)], release, cmdline="-- mem=300M")
+    assert seen.memory[-1].end == ends * M

@@ -44,10 +44,10 @@ class BootProgress:
         """Count a boot that was not foreseen."""
         self._progress.expect_more()
 
-    def started(self, kernel: KernelFile, what: str = "") -> None:
-        """Show that a machine starts; ``what`` says more of it."""
+    def started(self, kernel: KernelFile, detail: str = "") -> None:
+        """Show that a machine starts; ``detail`` says more of it."""
         self._shares[kernel.name] = 0
-        self._progress.say(f"booting {Path(kernel.name).name}{what}")
+        self._progress.say(f"booting {Path(kernel.name).name}{detail}")
 
     def is_over(self, kernel: KernelFile, phase: Phase) -> None:
         """Show that a phase of a machine is over."""
@@ -65,8 +65,8 @@ class BootProgress:
 
 @contextmanager
 def boot_progress(
-    boots: int, console: Console, what: str = "preparing"
+    boots: int, console: Console, task: str = "preparing"
 ) -> Iterator[BootProgress]:
     """Show the progress of so many boots, as a context around them."""
-    with Progress(console, what, boots) as progress:
+    with Progress(console, task, boots) as progress:
         yield BootProgress(progress)

@@ -47,8 +47,8 @@ def bulk_lines(path: str, console: Console) -> Iterator[Iterator[bytes]]:
 def _progress(stream: IO[bytes], console: Console) -> Progress:
     size = None
     with suppress(OSError, ValueError):
-        found = os.fstat(stream.fileno())
-        size = found.st_size if stat.S_ISREG(found.st_mode) else None
+        info = os.fstat(stream.fileno())
+        size = info.st_size if stat.S_ISREG(info.st_mode) else None
     return Progress(console, "reading records", size, streams=True)
 
 

@@ -30,20 +30,22 @@ def check_machines(handoff: Handoff, args: argparse.Namespace, console: Console)
     if args.boot and args.console is not None:
         raise InputError("check takes either --boot or --console, and not both")
     if args.console is not None:
-        found: list[Judgement | Verdict] = [_of_console(handoff, args.console)]
+        results: list[Judgement | Verdict] = [_of_console(handoff, args.console)]
     else:
         kernels = lab_kernels(args.kernel)
         runs = run_boots(handoff, kernels, args, console)
-        found = [_of_outcome(outcome, args, console) for outcome in runs]
+        results = [_of_outcome(outcome, args, console) for outcome in runs]
     if args.format == "json":
-        console.result(judgements_json(found))
+        console.result(judgements_json(results))
     else:
-        console.result(judgements_text(found, paint=console.paint, width=console.width))
-    return status.status_of_verdicts((_word(one) for one in found), args.fail_on)
+        console.result(
+            judgements_text(results, paint=console.paint, width=console.width)
+        )
+    return status.status_of_verdicts(map(_word, results), args.fail_on)
 
 
-def _word(one: Judgement | Verdict) -> str:
-    verdict = one.verdict
+def _word(judgement: Judgement | Verdict) -> str:
+    verdict = judgement.verdict
     return verdict if isinstance(verdict, str) else verdict.verdict
 
 
@@ -60,9 +62,9 @@ def _of_outcome(
         profile = profile_of(outcome.kernel)
     except InputError as exc:
         return verdict_unknown(name, str(exc))
-    found = judge_boot(record, profile)
-    keep_unsafe(outcome, found.verdict, args, console)
-    return found
+    judgement = judge_boot(record, profile)
+    keep_unsafe(outcome, judgement.verdict, args, console)
+    return judgement
 
 
 def _of_console(handoff: Handoff, path: str) -> Judgement:

@@ -67,15 +67,15 @@ def _functions(shell: str) -> str:
     if shell not in _HEADS:
         return ""
     head = _HEADS[shell]
-    kinds = [what for what in NAMES if what != "kernels"]
+    kinds = [kind for kind in NAMES if kind != "kernels"]
     return head + "".join(
-        f'_e820pool_{what}() {{ _e820pool_names {what} "$1"; }}\n' for what in kinds
+        f'_e820pool_{kind}() {{ _e820pool_names {kind} "$1"; }}\n' for kind in kinds
     )
 
 
-def names_of(what: str) -> Iterable[str]:
+def names_of(kind: str) -> Iterable[str]:
     """Return the names of a kind, one of :data:`NAMES`, as they are now."""
-    return NAMES[what]()
+    return NAMES[kind]()
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[Any]:
@@ -102,14 +102,14 @@ def _offer(action: argparse.Action) -> dict[str, str] | None:
         return _offers("_e820pool_range", "_e820pool_range", "", "")
     if action.dest in ("kernel", "running"):
         return _named("kernels", "_e820pool_kernels")
-    what = _BY_OPTION.get(action.dest)
-    return None if what is None else _named(what, f"_e820pool_{what}")
+    kind = _BY_OPTION.get(action.dest)
+    return None if kind is None else _named(kind, f"_e820pool_{kind}")
 
 
-def _named(what: str, function: str) -> dict[str, str]:
-    asked = f"e820pool completion --list {what}"
-    more = f" {_FISH_FILES}" if what == "kernels" else ""
-    return _offers(function, function, f"`{asked}`", f"({asked}){more}")
+def _named(kind: str, function: str) -> dict[str, str]:
+    command = f"e820pool completion --list {kind}"
+    more = f" {_FISH_FILES}" if kind == "kernels" else ""
+    return _offers(function, function, f"`{command}`", f"({command}){more}")
 
 
 def _offers(bash: str, zsh: str, tcsh: str, fish: str) -> dict[str, str]:
@@ -130,12 +130,14 @@ def _kernels() -> Iterable[str]:
     from e820pool.lab.images import built_images, cached_images  # noqa: PLC0415  numpy
     from e820pool.sources.installed_kernels import installed_kernels  # noqa: PLC0415
 
-    installed = (one.version for one in installed_kernels())
-    here = (one.name or one.version for one in (*cached_images(), *built_images()))
+    installed = (kernel.version for kernel in installed_kernels())
+    images = (
+        kernel.name or kernel.version for kernel in (*cached_images(), *built_images())
+    )
     from e820pool.kernel.profiles import known_distributions  # noqa: PLC0415  numpy
 
     named = (*_releases(), *known_distributions())
-    return dict.fromkeys(("all", "running", "newest", *named, *installed, *here))
+    return dict.fromkeys(("all", "running", "newest", *named, *installed, *images))
 
 
 def _releases() -> Iterable[str]:

@@ -136,8 +136,8 @@ class Console:
 
     def lines(self, lines: Iterable[str]) -> None:
         """Print the lines of a result, some thousands at a time."""
-        rest = iter(lines)
-        while part := list(islice(rest, _LINES)):
+        pending = iter(lines)
+        while part := list(islice(pending, _LINES)):
             self.line("\n".join(part))
 
     def _write_result(self, text: str) -> None:
@@ -228,8 +228,8 @@ def folded(line: str, width: int, *, hang: str = "  ", terms: bool = False) -> s
 
 
 def _visible(match: re.Match[str]) -> str:
-    found = match.group()
-    return found if len(found) > 1 else f"\\u{ord(found):04x}"
+    text = match.group()
+    return text if len(text) > 1 else f"\\u{ord(text):04x}"
 
 
 # File names are bytes, and not every terminal has every letter.

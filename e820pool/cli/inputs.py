@@ -37,7 +37,7 @@ _BLOCKS = ("bios", "extended", "setup_data", "user", "modified")
 _U64_MAX = (1 << 64) - 1
 # Python refuses longer digits with an error of its own; 2^64 has 20.
 _DIGITS = 32
-_SAID_SHOWN = 3
+_NOTES_SHOWN = 3
 
 
 def whole_number(text: str) -> int:
@@ -107,11 +107,11 @@ def whole_map(args: argparse.Namespace, console: Console) -> MemoryMap:
     Raises:
         InputError: something is, and ``--partial`` does not allow that.
     """
-    found = source_map(args, console)
+    memory_map = source_map(args, console)
     if args.partial:
-        return found.as_printed()
-    found.validate_whole()
-    return found
+        return memory_map.as_printed()
+    memory_map.validate_whole()
+    return memory_map
 
 
 def map_of(source: str, args: argparse.Namespace, console: Console) -> MemoryMap:
@@ -127,12 +127,12 @@ def map_of(source: str, args: argparse.Namespace, console: Console) -> MemoryMap
     if source == "-" and sys.stdin is None:
         raise InputError("standard input is closed: SOURCE - has nothing to read")
     try:
-        found = read_map(source, block=args.block, boot=args.log_boot)
+        memory_map = read_map(source, block=args.block, boot=args.log_boot)
     except BadImageError as exc:
         exc.id = exc.id or "not-a-source"
         raise
-    console.findings(found.notes)
-    return found
+    console.findings(memory_map.notes)
+    return memory_map
 
 
 def add_deposit_options(parser: argparse.ArgumentParser) -> None:
@@ -164,17 +164,17 @@ def deposits_of(args: argparse.Namespace, console: Console) -> list[Deposit]:
     from e820pool.deposits import Deposit  # noqa: PLC0415  numpy
     from e820pool.range_text import read_range  # noqa: PLC0415
 
-    found: list[Deposit] = []
+    deposits: list[Deposit] = []
     for text in args.deposit:
         if text.startswith("@"):
-            found += _deposits_of_file(_named_file(text), args.owner, console)
+            deposits += _deposits_of_file(_named_file(text), args.owner, console)
             continue
         # memmap= takes several with a comma between them.
         for part in text.removeprefix("memmap=").split(","):
-            start, end, said = read_range(part)
-            say_how_taken((said,) if said else (), console)
-            found.append(Deposit.from_bytes(start, end, args.owner))
-    return found
+            start, end, note = read_range(part)
+            say_how_taken((note,) if note else (), console)
+            deposits.append(Deposit.from_bytes(start, end, args.owner))
+    return deposits
 
 
 def _deposits_of_file(path: Path, owner: int, console: Console) -> list[Deposit]:
@@ -183,15 +183,15 @@ def _deposits_of_file(path: Path, owner: int, console: Console) -> list[Deposit]
 
     changes = parse_changes(read_file(path), str(path))
     say_how_taken(changes.said, console)
-    return [one if one.owner else replace(one, owner=owner) for one in changes.deposits]
+    return [d if d.owner else replace(d, owner=owner) for d in changes.deposits]
 
 
-def say_how_taken(said: tuple[str, ...], console: Console) -> None:
+def say_how_taken(notes: tuple[str, ...], console: Console) -> None:
     """Print how ranges were read; of a long list only the first lines."""
-    for line in said[:_SAID_SHOWN]:
+    for line in notes[:_NOTES_SHOWN]:
         console.note(line)
-    if len(said) > _SAID_SHOWN:
-        console.note(f"and {len(said) - _SAID_SHOWN} more in the same way")
+    if len(notes) > _NOTES_SHOWN:
+        console.note(f"and {len(notes) - _NOTES_SHOWN} more in the same way")
 
 
 def _named_file(text: str) -> Path:
@@ -226,7 +226,7 @@ def add_device_option(
 
 
 def known_devices(
-    args: argparse.Namespace, found: MemoryDevices | None
+    args: argparse.Namespace, devices: MemoryDevices | None
 ) -> MemoryDevices | None:
     """Return where memory can be added: what was found, and ``--memory-device``."""
     from e820pool.deposits import parse_range  # noqa: PLC0415  numpy
@@ -234,7 +234,7 @@ def known_devices(
 
     texts = getattr(args, "memory_device", [])
     if not texts:
-        return found
+        return devices
     spans = tuple(parse_range(text) for text in texts if text != "none")
     more = MemoryDevices(devices=spans)
-    return more if found is None else found | more
+    return more if devices is None else devices | more

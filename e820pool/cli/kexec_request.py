@@ -43,10 +43,12 @@ def changes_of(args: argparse.Namespace, console: Console) -> DepositChanges:
         changes = parse_changes(read_file(Path(args.deposits)), args.deposits)
         say_how_taken(changes.said, console)
         return changes
-    gone = [Deposit.from_bytes(*parse_range(text)) for text in args.withdraw]
+    withdrawn = [Deposit.from_bytes(*parse_range(text)) for text in args.withdraw]
     return DepositChanges(
         deposits=tuple(deposits_of(args, console)),
-        withdrawn=ExtentSet((one.start_pfn, one.end_pfn) for one in gone),
+        withdrawn=ExtentSet(
+            (deposit.start_pfn, deposit.end_pfn) for deposit in withdrawn
+        ),
     )
 
 
@@ -91,14 +93,14 @@ def request_of(
 
 
 @contextmanager
-def both_names(asked: str, image: Path) -> Iterator[None]:
+def both_names(name: str, image: Path) -> Iterator[None]:
     """Let an error say what was asked for and which file that is."""
     try:
         yield
     except E820PoolError as exc:
         real = str(image.resolve())
-        if asked != real:
-            exc.add_note(f"--kernel {asked} is {real}")
+        if name != real:
+            exc.add_note(f"--kernel {name} is {real}")
         raise
 
 
@@ -111,13 +113,15 @@ def _installed(args: argparse.Namespace) -> InstalledKernel | None:
     return find_installed(args.kernel, args.root or Path("/"))
 
 
-def _initrd_name(args: argparse.Namespace, named: InstalledKernel | None) -> str | None:
-    given: str | None = args.initrd
-    if given is not None or named is None:
-        return given
-    if named.initrd is None:
+def _initrd_name(
+    args: argparse.Namespace, kernel: InstalledKernel | None
+) -> str | None:
+    initrd: str | None = args.initrd
+    if initrd is not None or kernel is None:
+        return initrd
+    if kernel.initrd is None:
         raise InputError(
-            f"kernel {args.kernel!r}: no initrd lies beside {str(named.image)!r}: say "
+            f"kernel {args.kernel!r}: no initrd lies beside {str(kernel.image)!r}: say "
             "--initrd FILE, or --kernel with its path if it needs none"
         )
-    return str(named.initrd)
+    return str(kernel.initrd)

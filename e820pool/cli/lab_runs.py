@@ -102,8 +102,8 @@ def lab_kernels(text: str) -> list[KernelFile]:
     if not images:
         raise LabError("no kernel images here yet: run 'e820pool kernels fetch'")
     return [
-        KernelFile(name=one.version, image=one.read(), config=one.read_config())
-        for one in images
+        KernelFile(name=image.version, image=image.read(), config=image.read_config())
+        for image in images
     ]
 
 
@@ -130,11 +130,11 @@ def _kernel(text: str) -> KernelFile:
         return read_kernel_file(path)
     if text == "running" or Path(f"/boot/vmlinuz-{text}").is_file():
         return read_kernel_file(find_installed(text).image)
-    found = find_image(text)
+    image = find_image(text)
     return KernelFile(
-        name=found.name or found.version,
-        image=found.read(),
-        config=found.read_config(),
+        name=image.name or image.version,
+        image=image.read(),
+        config=image.read_config(),
     )
 
 
@@ -143,11 +143,13 @@ def run_boots(
     kernels: Sequence[KernelFile],
     args: argparse.Namespace,
     console: Console,
-    seen: BootProgress | None = None,
+    progress: BootProgress | None = None,
 ) -> Iterator[Outcome]:
     """Yield the boots of one handoff in order; see :func:`run_pairs`."""
-    folders = [Path(one.name).name if len(kernels) > 1 else "" for one in kernels]
-    return run_pairs([(handoff, one) for one in kernels], folders, args, console, seen)
+    folders = [Path(kernel.name).name if len(kernels) > 1 else "" for kernel in kernels]
+    return run_pairs(
+        [(handoff, kernel) for kernel in kernels], folders, args, console, progress
+    )
 
 
 def run_pairs(
@@ -155,7 +157,7 @@ def run_pairs(
     folders: Sequence[str],
     args: argparse.Namespace,
     console: Console,
-    seen: BootProgress | None = None,
+    progress: BootProgress | None = None,
 ) -> Iterator[Outcome]:
     """Yield the boots in order, --jobs at a time; keep what --keep asks for.
 
@@ -164,7 +166,7 @@ def run_pairs(
         folders: for each boot the name of a folder in that of --keep, "" for itself.
         args: with what :func:`add_lab_options` adds.
         console: where progress goes.
-        seen: the progress that these boots are part of; None shows their own.
+        progress: the progress that these boots are part of; None shows their own.
 
     Raises:
         InputError: a file of that name is there, and no boot was kept beside it.
@@ -174,19 +176,19 @@ def run_pairs(
     if args.keep is not None:
         for name in folders:
             _validate_keepable(Path(args.keep) / name)
-    shown = boot_progress(len(pairs), console) if seen is None else nullcontext(seen)
+    own = boot_progress(len(pairs), console)
     jobs = getattr(args, "jobs", None) or 1
     options = boot_options(args)
-    with shown as progress:
+    with own if progress is None else nullcontext(progress) as counter:
         boots = boot_pairs(
             pairs,
             options,
             jobs=jobs,
-            on_start=progress.started,
-            on_phase=progress.is_over,
+            on_start=counter.started,
+            on_phase=counter.is_over,
         )
         for outcome, name in zip(boots, folders, strict=True):
-            progress.ended(outcome.kernel.name)
+            counter.ended(outcome.kernel.name)
             kept = None if args.keep is None else Path(args.keep) / name
             _keep(outcome, kept, console)
             yield outcome

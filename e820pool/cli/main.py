@@ -70,7 +70,7 @@ class _Parser(argparse.ArgumentParser):
     def refuse(self, words: list[str]) -> NoReturn:
         """Refuse words that are no argument of this command."""
         option = next((word for word in words if word.startswith("-")), "")
-        known = [one for action in self._actions for one in action.option_strings]
+        known = [name for action in self._actions for name in action.option_strings]
         like = nearest(option.partition("=")[0], known) if option else ""
         meant = f", did you mean {like}?" if like else ""
         self.error(f"unrecognized arguments: {' '.join(words)}{meant}")
@@ -193,8 +193,8 @@ def _run(words: list[str], console: Console) -> int:
         return status.status_of_signal(signal.SIGPIPE)
     except OSError as exc:
         _leave_stdout()
-        what = f"{exc.filename!r}" if exc.filename else "standard output"
-        console.error(f"{what}: {(exc.strerror or str(exc)).lower()}")
+        name = f"{exc.filename!r}" if exc.filename else "standard output"
+        console.error(f"{name}: {(exc.strerror or str(exc)).lower()}")
         return status.BAD_INPUT
     except KeyboardInterrupt as exc:
         number = exc.number if isinstance(exc, status.Stopped) else signal.SIGINT

@@ -45,18 +45,18 @@ def next_step(error: E820PoolError, args: argparse.Namespace) -> str:
 
 
 def _sources(args: argparse.Namespace) -> list[str]:
-    return [one for one in (_named(args, name) for name in ("source", "a", "b")) if one]
+    return list(filter(None, (_named(args, name) for name in ("source", "a", "b"))))
 
 
 def _named(args: argparse.Namespace, name: str) -> str:
-    found = getattr(args, name, None)
-    return found if isinstance(found, str) else ""
+    value = getattr(args, name, None)
+    return value if isinstance(value, str) else ""
 
 
 def _missing(name: str, args: argparse.Namespace) -> str:
     path = Path(name)
     try:
-        beside = [one.name for one in path.parent.iterdir()]
+        beside = [entry.name for entry in path.parent.iterdir()]
     except (FileNotFoundError, NotADirectoryError):
         return f"there is no folder {str(path.parent)!r}"
     except OSError:

@@ -46,15 +46,15 @@ def run_panic(
     with attempt(args.agent, acts=acts, gates=gates, panic=True, wait=wait) as trial:
         plan = _plan(args, trial, console)
         if args.load and (plan.verdict.verdict == "safe" or args.force):
-            said = load_panic(plan)
+            output = load_panic(plan)
             _show(args, console, plan, (), "loaded")
-            for line in said.splitlines():
+            for line in output.splitlines():
                 console.note(line)
             console.out.flush()
             trial.succeeded = True
             return status.DONE
-    here = () if args.root else tuple(obstacles(trial.machine.gates, _LOADER))
-    _show(args, console, plan, here, "refused" if args.load else "planned")
+    reasons = () if args.root else tuple(obstacles(trial.machine.gates, _LOADER))
+    _show(args, console, plan, reasons, "refused" if args.load else "planned")
     return status.status_of_verdicts([plan.verdict.verdict])
 
 

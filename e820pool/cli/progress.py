@@ -49,7 +49,7 @@ class Progress:
     def __init__(
         self,
         console: Console,
-        what: str,
+        task: str,
         total: float | None = None,
         *,
         streams: bool = False,
@@ -58,16 +58,16 @@ class Progress:
 
         Args:
             console: whose stderr is drawn on.
-            what: is being done, for people.
+            task: is being done, for people.
             total: of steps, or of bytes; None where it is not known.
             streams: results are printed meanwhile: on a terminal they are what shows
                 that work goes on, and nothing is drawn between them.
         """
         self._console = console
-        self._what = what
+        self._task = task
         self._total = total
         self._done = self._part = 0.0
-        self._started = self._at = self._told = time.monotonic()
+        self._started = self._at = self._shown_at = time.monotonic()
         self._lock = threading.RLock()
         self._drawn: Any = None
         wanted = console.shows_progress and not (streams and console.out.isatty())
@@ -89,10 +89,10 @@ class Progress:
                 self._drawn.stop()
                 self._drawn = None
 
-    def say(self, what: str) -> None:
+    def say(self, task: str) -> None:
         """Show what is being done now."""
         with self._lock:
-            self._what = what
+            self._task = task
             self._update(now=True)
 
     def expect_more(self, amount: float = 1) -> None:
@@ -102,10 +102,10 @@ class Progress:
                 self._total += amount
             self._update(now=True)
 
-    def at_step(self, what: str, done: float, total: float) -> None:
+    def at_step(self, task: str, done: float, total: float) -> None:
         """Show what is being done now, after how much, and how much there is."""
         with self._lock:
-            self._what, self._done, self._total = what, done, total
+            self._task, self._done, self._total = task, done, total
             self._at = time.monotonic()
             self._update(now=True)
 
@@ -128,9 +128,10 @@ class Progress:
             self._update()
 
     def _update(self, *, now: bool = False) -> None:
-        if self._drawn is not None and (now or self._at >= self._told + _TELL_SECONDS):
-            self._told = self._at
-            self._drawn.update(0, description=one_line(self._what), **self._numbers())
+        is_due = now or self._at >= self._shown_at + _TELL_SECONDS
+        if self._drawn is not None and is_due:
+            self._shown_at = self._at
+            self._drawn.update(0, description=one_line(self._task), **self._numbers())
 
     def _numbers(self) -> dict[str, Any]:
         return {
@@ -145,7 +146,7 @@ class Progress:
             if self._timer is None:
                 return
             drawn = _bar(self._console)
-            drawn.add_task(one_line(self._what), **self._numbers())
+            drawn.add_task(one_line(self._task), **self._numbers())
             drawn.start()
             # Its clock starts late: what it shows counts from our start.
             drawn.tasks[0].start_time -= time.monotonic() - self._started
@@ -208,8 +209,8 @@ def _times(done: float, total: float | None, at: float, now: float) -> str:
 
 
 def _span(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

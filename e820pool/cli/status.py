@@ -78,7 +78,7 @@ def status_of_verdicts(words: Iterable[str], fail_on: str = "degraded") -> int:
 
     With ``fail_on`` ``unsafe`` a degraded one does not count: no page is touched.
     """
-    seen = set(words)
-    if seen & ({"unsafe"} if fail_on == "unsafe" else {"unsafe", "degraded"}):
+    verdicts = set(words)
+    if verdicts & ({"unsafe"} if fail_on == "unsafe" else {"unsafe", "degraded"}):
         return NOT_SAFE
-    return NO_VERDICT if "unknown" in seen else DONE
+    return NO_VERDICT if "unknown" in verdicts else DONE

@@ -25,11 +25,7 @@ from e820pool.experiments.shape_boots import search_shape
 from e820pool.lab.several import binder_of
 from e820pool.report.files import write_file
 from e820pool.report.stress_confirm import confirm_json, confirm_text
-from e820pool.report.stress_measure import (
-    measure_curves,
-    measure_json,
-    measure_text,
-)
+from e820pool.report.stress_measure import measure_curves, measure_json, measure_text
 from e820pool.report.stress_search import search_json, search_text
 from e820pool.stress.confirm import limits_named
 
@@ -51,18 +47,18 @@ def confirm(args: argparse.Namespace, console: Console) -> int:
     """Boot each kernel around each limit; 1 where model and machine differ."""
     limits = limits_named(args.confirm)
     planned = [
-        one
+        plan
         for kernel in lab_kernels(args.kernel)
         for limit in limits
-        for one in plan_boots(
+        for plan in plan_boots(
             kernel, limit, binder_of(kernel, pressure=not args.no_pressure)
         )
     ]
-    boots = [(one, one.case) for one in planned if one.is_booted and one.case]
-    pairs = [(case.handoff, one.kernel) for one, case in boots]
-    folders = [one.folder for one, _ in boots]
-    with boot_progress(len(pairs), console) as seen:
-        outcomes = run_pairs(pairs, folders, args, console, seen)
+    boots = [(plan, plan.case) for plan in planned if plan.is_booted and plan.case]
+    pairs = [(case.handoff, plan.kernel) for plan, case in boots]
+    folders = [plan.folder for plan, _ in boots]
+    with boot_progress(len(pairs), console) as progress:
+        outcomes = run_pairs(pairs, folders, args, console, progress)
         rows = list(judge_boots(planned, outcomes, boot_options(args)))
     as_json = args.format == "json"
     console.result(confirm_json(rows) if as_json else confirm_text(rows, console.width))
@@ -75,15 +71,17 @@ def search(args: argparse.Namespace, console: Console) -> int:
     """Boot shapes drawn by the seed; make each one that fails small; 1 if any does."""
     kernels = lab_kernels(args.kernel)
     rows = []
-    with boot_progress(len(kernels) * args.search, console) as seen:
+    with boot_progress(len(kernels) * args.search, console) as progress:
         for kernel in kernels:
 
             def boot(handoff: Handoff, kernel: KernelFile = kernel) -> Outcome:
-                (outcome,) = run_boots(handoff, [kernel], args, console, seen)
+                (outcome,) = run_boots(handoff, [kernel], args, console, progress)
                 return outcome
 
             rows += [
-                search_shape(kernel, args.seed, number, boot, on_another=seen.one_more)
+                search_shape(
+                    kernel, args.seed, number, boot, on_another=progress.one_more
+                )
                 for number in range(args.search)
             ]
     render = search_json if args.format == "json" else search_text
@@ -98,19 +96,23 @@ def measure(args: argparse.Namespace, console: Console) -> int:
     else:
         rows = _measured(args, console)
         if args.results:
-            kept = read_rows(Path(args.results)) if Path(args.results).exists() else []
-            lines = [json.dumps(row, sort_keys=True) + "\n" for row in (*kept, *rows)]
+            before = (
+                read_rows(Path(args.results)) if Path(args.results).exists() else []
+            )
+            lines = [json.dumps(row, sort_keys=True) + "\n" for row in (*before, *rows)]
             write_file(args.results, "".join(lines))
     seeds = range(args.seed, args.seed + args.seeds)
-    told = [compared(row, seeds) for row in rows]
+    curves = [compared(row, seeds) for row in rows]
     if args.plot:
         from e820pool.report.stress_plot import write_plot  # noqa: PLC0415  an extra
 
-        write_plot(measure_curves(told), args.plot)
+        write_plot(measure_curves(curves), args.plot)
     as_json = args.format == "json"
-    console.result(measure_json(told) if as_json else measure_text(told, console.width))
-    answered = all(row["calls"] for row in told)
-    return status.DONE if told and answered else status.NO_VERDICT
+    console.result(
+        measure_json(curves) if as_json else measure_text(curves, console.width)
+    )
+    answered = all(row["calls"] for row in curves)
+    return status.DONE if curves and answered else status.NO_VERDICT
 
 
 def _measured(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
@@ -125,9 +127,9 @@ def _measured(args: argparse.Namespace, console: Console) -> list[dict[str, Any]
         arenas_of(policy)
     cells = list(product(lab_kernels(args.kernel), args.ram, policies))
     rows = []
-    with boot_progress(len(cells), console) as seen:
+    with boot_progress(len(cells), console) as progress:
         for kernel, size, policy in cells:
-            seen.started(kernel, f" with {size}, {policy}")
+            progress.started(kernel, f" with {size}, {policy}")
             row = measured_row(
                 kernel,
                 parse_size(size),
@@ -137,8 +139,8 @@ def _measured(args: argparse.Namespace, console: Console) -> list[dict[str, Any]
                 calls=args.max_calls or 100_000,
                 policy=policy,
                 nodes=args.nodes or 1,
-                on_phase=partial(seen.is_over, kernel),
+                on_phase=partial(progress.is_over, kernel),
             )
             rows.append(row)
-            seen.ended(kernel.name)
+            progress.ended(kernel.name)
     return rows

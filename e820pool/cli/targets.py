@@ -120,7 +120,7 @@ def image_path(text: str) -> Path:
         return Path(text)
     from e820pool.lab.images import built_images  # noqa: PLC0415  numpy
 
-    built = {one.name: one.path for one in built_images()}
+    built = {image.name: image.path for image in built_images()}
     return built.get(text, Path(text))
 
 
@@ -146,8 +146,8 @@ def targets(text: str) -> list[Target]:
             f"--kernel {text!r} names no kernel: a verdict on none is none"
         )
     every = known_releases() if "all" in names else ()
-    found = [_target(name) for name in (*every, *names) if name != "all"]
-    return list({target.name: target for target in found}.values())
+    listed = [_target(name) for name in (*every, *names) if name != "all"]
+    return list({target.name: target for target in listed}.values())
 
 
 def one_target(text: str) -> Target:
@@ -176,8 +176,8 @@ def view_of(handoff: Handoff, target: Target) -> tuple[Handoff, KernelView]:
 
     if target.profile is None:
         raise UnknownKernelError(target.reason)
-    given = loaded(handoff, target)
-    return given, predict(given, target.profile)
+    handed = loaded(handoff, target)
+    return handed, predict(handed, target.profile)
 
 
 def loaded(handoff: Handoff, target: Target) -> Handoff:
@@ -222,10 +222,10 @@ def _built(text: str) -> Target | None:
     from e820pool.lab.images import built_images  # noqa: PLC0415  numpy
     from e820pool.loading.kernel_file import KernelFile  # noqa: PLC0415
 
-    found = next((one for one in built_images() if one.name == text), None)
-    if found is None:
+    built = next((image for image in built_images() if image.name == text), None)
+    if built is None:
         return None
-    file = KernelFile(name=text, image=found.read(), config=found.read_config())
+    file = KernelFile(name=text, image=built.read(), config=built.read_config())
     return _of_file(file)
 
 

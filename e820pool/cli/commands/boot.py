@@ -92,8 +92,8 @@ def _shown(
     if args.format == "json":
         console.result(view_json(record.view, verdict))
     else:
-        told = verdicts_text([verdict], paint=console.paint, width=console.width)
-        console.result(f"{view_text(record.view)}\n\n{told}")
+        text = verdicts_text([verdict], paint=console.paint, width=console.width)
+        console.result(f"{view_text(record.view)}\n\n{text}")
     return status.status_of_verdicts([verdict.verdict])
 
 

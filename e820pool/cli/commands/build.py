@@ -136,15 +136,15 @@ def _image(path: str) -> BzImage:
 
 def _size_of(path: str) -> int:
     try:
-        found = Path(path).stat()
+        info = Path(path).stat()
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or str(exc)
         raise InputError(f"cannot read {path!r}: {reason.lower()}") from exc
-    if not stat.S_ISREG(found.st_mode) or not found.st_size:
+    if not stat.S_ISREG(info.st_mode) or not info.st_size:
         raise InputError(
-            f"initrd {path!r} is no file with content: {found.st_size:#x} bytes"
+            f"initrd {path!r} is no file with content: {info.st_size:#x} bytes"
         )
-    return found.st_size
+    return info.st_size
 
 
 def _part_and_addr(text: str) -> tuple[str, int]:

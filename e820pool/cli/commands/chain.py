@@ -192,8 +192,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     }
     # What was touched once may not be again: consoles and findings stay in any case.
     if args.keep is not None or not record.is_intact:
-        found = {"chain.json": chain_json(record).encode() + b"\n"}
-        _keep(consoles | found, args.keep, console)
+        summary = {"chain.json": chain_json(record).encode() + b"\n"}
+        _keep(consoles | summary, args.keep, console)
     as_json = args.format == "json"
     console.result(chain_json(record) if as_json else chain_text(record, console.width))
     return status.DONE if record.is_intact else status.NOT_SAFE
@@ -230,22 +230,23 @@ def _options(args: argparse.Namespace, console: Console) -> ChainOptions:
 
 
 def _loaders(text: str) -> tuple[Loader, ...]:
-    found: list[Loader] = []
+    loaders: list[Loader] = []
     for name in text.split(","):
-        known = [one for one in LOADERS if one == name.strip()]
+        known = [loader for loader in LOADERS if loader == name.strip()]
         if not known:
             raise InputError(f"loader {name!r} is not one of: {', '.join(LOADERS)}")
-        found += known
-    return tuple(found)
+        loaders += known
+    return tuple(loaders)
 
 
 def _kernels(names: list[str]) -> list[KernelFile]:
-    found = [kernel for name in names for kernel in lab_kernels(name)]
-    if len(found) < 2:
+    kernels = [kernel for name in names for kernel in lab_kernels(name)]
+    if len(kernels) < 2:
         raise InputError(
-            f"a chain of {len(found)} kernel: the limit is at least 2, repeat --kernel"
+            f"a chain of {len(kernels)} kernel: the limit is at least 2, repeat "
+            "--kernel"
         )
-    return found
+    return kernels
 
 
 def _keep(files: Mapping[str, bytes], folder: Path | None, console: Console) -> None:

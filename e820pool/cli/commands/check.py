@@ -97,7 +97,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise UsageError("--config: each record of --jsonl has a config of its own")
     if args.jsonl is not None:
         return _bulk(args, console)
-    return _one(args, console)
+    return _check_handoff(args, console)
 
 
 def _bulk(args: argparse.Namespace, console: Console) -> int:
@@ -109,7 +109,7 @@ def _bulk(args: argparse.Namespace, console: Console) -> int:
     return check_jsonl(args.jsonl, console, args.fail_on)
 
 
-def _one(args: argparse.Namespace, console: Console) -> int:
+def _check_handoff(args: argparse.Namespace, console: Console) -> int:
     handoff = handoff_with_deposits(args, console)
     if handoff.firmware_map is not None and not args.partial:
         handoff.firmware_map.validate_whole()
@@ -119,20 +119,23 @@ def _one(args: argparse.Namespace, console: Console) -> int:
         if args.running is not None:
             raise UsageError("--from is for the model: not with --boot or --console")
         return check_machines(handoff, args, console)
-    kernels = [configured(one, args.config) for one in targets(args.kernel)]
+    kernels = [configured(target, args.config) for target in targets(args.kernel)]
     running = _running_kernel(args)
-    found = []
+    verdicts = []
     with Progress(console, "asking the models", len(kernels)) as progress:
         for target in kernels:
-            found.append(verdict_for(handoff, target, running))
+            verdicts.append(verdict_for(handoff, target, running))
             progress.step()
     if args.format == "json":
         from e820pool.report.judgements import judgements_json  # noqa: PLC0415  msgspec
 
-        console.result(judgements_json(found))
+        console.result(judgements_json(verdicts))
     else:
-        console.result(verdicts_text(found, paint=console.paint, width=console.width))
-    return status.status_of_verdicts((one.verdict for one in found), args.fail_on)
+        console.result(
+            verdicts_text(verdicts, paint=console.paint, width=console.width)
+        )
+    words = (verdict.verdict for verdict in verdicts)
+    return status.status_of_verdicts(words, args.fail_on)
 
 
 def _running_kernel(args: argparse.Namespace) -> RunningKernel | None:
@@ -157,11 +160,11 @@ def verdict_for(
     if target.profile is None:
         return verdict_unknown(target.name, target.reason)
     try:
-        given = loaded(handoff, target)
+        handed = loaded(handoff, target)
     except CapacityError as exc:
         return verdict_unknown(target.name, f"it cannot be loaded: {exc}")
     if running is not None:
-        image, line = target.image, given.cmdline.decode("latin-1")
+        image, line = target.image, handed.cmdline.decode("latin-1")
         pair = findings_of_start(running, target.profile, image, line)
-        given = replace(given, notes=(*given.notes, *pair))
-    return judge(given, target.profile, kernel=target.name)
+        handed = replace(handed, notes=(*handed.notes, *pair))
+    return judge(handed, target.profile, kernel=target.name)

@@ -81,12 +81,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
     ledger = DepositLedger(deposits_of(args, console))
     if not len(ledger):
         raise InputError("nothing is deposited: --deposit says what")
-    found = _comparison(memory_map, ledger, args, console)
+    comparison = _comparison(memory_map, ledger, args, console)
     if args.format == "table":
-        console.result(compare_text(found, console.width))
+        console.result(compare_text(comparison, console.width))
     else:
-        console.result({"json": compare_json, "svg": compare_svg}[args.format](found))
-    return _status(found)
+        render = {"json": compare_json, "svg": compare_svg}[args.format]
+        console.result(render(comparison))
+    return _status(comparison)
 
 
 def _comparison(
@@ -98,10 +99,11 @@ def _comparison(
     names = _encodings(args.encoding)
     kernels = _candidates(args)
     cells: list[CompareCell] = []
-    with boot_progress(len(names) * len(kernels), console, "asking the models") as seen:
+    nr_cells = len(names) * len(kernels)
+    with boot_progress(nr_cells, console, "asking the models") as progress:
         for name in names:
             row = _modelled(memory_map, ledger, name, kernels)
-            cells += _row(row, kernels, args, seen)
+            cells += _row(row, kernels, args, progress)
     return Comparison(
         encodings=tuple(names),
         kernels=tuple(name for name, _, _ in kernels),
@@ -121,13 +123,15 @@ def _encodings(text: str | None) -> list[str]:
 def _candidates(args: argparse.Namespace) -> list[Candidate]:
     if args.boot:
         files = lab_kernels(args.kernel or "all")
-        return [(one.name, profile_of(one), one) for one in files]
-    found: list[Candidate] = []
+        return [(kernel.name, profile_of(kernel), kernel) for kernel in files]
+    candidates: list[Candidate] = []
     for target in targets(args.kernel or _DEFAULT_KERNELS):
         if target.profile is None:
             raise status.UnknownKernelError(target.reason)
-        found.append((target.name, target.profile, _file(target.name, target.image)))
-    return found
+        candidates.append(
+            (target.name, target.profile, _file(target.name, target.image))
+        )
+    return candidates
 
 
 def _file(name: str, image: bytes | None) -> KernelFile | None:
@@ -152,13 +156,13 @@ def _row(
     row: list[DesignCell],
     kernels: list[Candidate],
     args: argparse.Namespace,
-    seen: BootProgress,
+    progress: BootProgress,
 ) -> Iterator[CompareCell]:
     for cell, (_, profile, file) in zip(row, kernels, strict=True):
         booted = None
         if args.boot and cell.handoff is not None and file is not None:
-            booted = _booted(cell, profile, file, args, seen)
-        seen.ended(cell.kernel)
+            booted = _booted(cell, profile, file, args, progress)
+        progress.ended(cell.kernel)
         yield CompareCell(model=cell, booted=booted)
 
 
@@ -167,7 +171,7 @@ def _booted(
     profile: Profile,
     file: KernelFile,
     args: argparse.Namespace,
-    seen: BootProgress,
+    progress: BootProgress,
 ) -> Booted:
     from e820pool.lab.several import boot_several  # noqa: PLC0415  numpy
 
@@ -176,8 +180,8 @@ def _booted(
         cell.handoff,
         [file],
         boot_options(args),
-        on_start=lambda kernel: seen.started(kernel, f" with {cell.encoding}"),
-        on_phase=seen.is_over,
+        on_start=lambda kernel: progress.started(kernel, f" with {cell.encoding}"),
+        on_phase=progress.is_over,
     )
     _keep(outcome, cell, args.keep)
     return booted_of(cell, outcome, profile)
@@ -194,8 +198,9 @@ def _keep(outcome: Outcome, cell: DesignCell, keep: str | None) -> None:
     write_file(folder / f"{Path(outcome.kernel.name).name}.log", console)
 
 
-def _status(found: Comparison) -> int:
-    lost = [one for one in found.disagreements if one.booted and one.booted.failure]
-    if len(found.disagreements) > len(lost):
+def _status(comparison: Comparison) -> int:
+    cells = comparison.disagreements
+    lost = [cell for cell in cells if cell.booted and cell.booted.failure]
+    if len(cells) > len(lost):
         return status.NOT_SAFE
     return status.NO_VERDICT if lost else status.DONE

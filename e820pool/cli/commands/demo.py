@@ -11,11 +11,7 @@ from e820pool.cli.commands.check import verdict_for
 from e820pool.cli.commands.rebuild import rebuilt
 from e820pool.cli.console import add_color_option
 from e820pool.cli.targets import DEFAULT_KERNEL, one_target, targets
-from e820pool.deposits import (
-    Deposit,
-    DepositLedger,
-    parse_range,
-)
+from e820pool.deposits import Deposit, DepositLedger, parse_range
 from e820pool.findings import counted
 from e820pool.handoff.build import build_handoff
 from e820pool.memory_map import MemoryMap as Map
@@ -29,7 +25,6 @@ from e820pool.sources.recognise import read_map
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
     from e820pool.cli.console import Console
     from e820pool.compat import Verdict
@@ -61,21 +56,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Walk the whole way; exit 0 when every step came out as it must."""
-    # Slow to import, for --help.
-
     shipped = resources.files("e820pool.data").joinpath("demo-machine.txt")
     with resources.as_file(shipped) as path:
         memory_map = read_map(str(path))
     handoff = build_handoff(memory_map, _ledger())
     with scratch_folder("e820pool-demo-") as folder:
-        read_back = _through_files(handoff, folder / "out")
+        write_handoff(handoff, folder / "out")
+        read_back = read_handoff(folder / "out")
     verdicts = [verdict_for(read_back, target) for target in targets("all")]
     result = rebuilt(read_back, one_target(DEFAULT_KERNEL))
     if args.format == "json":
-        console.result(_json(memory_map, read_back, verdicts, result))
+        console.result(demo_json(memory_map, read_back, verdicts, result.ledger))
     else:
         _tell(memory_map, read_back, verdicts, result, console)
-    safe = all(one.verdict == "safe" for one in verdicts)
+    safe = all(verdict.verdict == "safe" for verdict in verdicts)
     same = result.ledger == handoff.ledger
     return status.DONE if safe and same else status.NOT_SAFE
 
@@ -106,11 +100,6 @@ def _show_maps(memory_map: MemoryMap, handoff: Handoff, console: Console) -> Non
     )
 
 
-def _through_files(handoff: Handoff, path: Path) -> Handoff:
-    write_handoff(handoff, path)
-    return read_handoff(path)
-
-
 def _tell(
     memory_map: MemoryMap,
     handoff: Handoff,
@@ -123,25 +112,15 @@ def _tell(
     console.result(parts_table(handoff))
     console.result("\n3. Which kernels leave the deposited pages alone:\n")
     console.result(verdicts_text(verdicts, paint=console.paint, width=console.width))
-    found = result.ledger
-    same = "equal to" if found == handoff.ledger else "NOT"
+    pool = result.ledger
+    same = "equal to" if pool == handoff.ledger else "NOT"
     console.result(
         f"\n4. The pool, rebuilt from what Linux {DEFAULT_KERNEL} sees: "
-        f"{counted(found.extents.nr_pages if found else 0, 'page')} in "
-        f"{counted(len(found) if found else 0, 'extent')}, {same} what was deposited.\n"
+        f"{counted(pool.extents.nr_pages if pool else 0, 'page')} in "
+        f"{counted(len(pool) if pool else 0, 'extent')}, {same} what was deposited.\n"
         "\nNext, on your own machine:\n"
         "  e820pool show live --format picture\n"
         "  e820pool build live --deposit 1G+2M -o out\n"
         "  e820pool check out --kernel all\n"
         "  e820pool rebuild out"
     )
-
-
-def _json(
-    memory_map: MemoryMap,
-    handoff: Handoff,
-    verdicts: list[Verdict],
-    result: RebuildResult,
-) -> str:
-    found = result.ledger
-    return demo_json(memory_map, handoff, verdicts, found)

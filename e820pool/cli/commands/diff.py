@@ -49,14 +49,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Compare; 1 when some byte has another type."""
     if args.a == args.b == "-":
         raise UsageError("standard input holds one map: name a file for A or for B")
-    a, b = (map_of(one, args, console) for one in (args.a, args.b))
-    found = diff_maps(a, b)
+    a, b = (map_of(source, args, console) for source in (args.a, args.b))
+    diff = diff_maps(a, b)
     if args.format == "json":
-        console.result(diff_json(found))
+        console.result(diff_json(diff))
     else:
         width = shutil.get_terminal_size().columns
         text = diff_text(
-            found, width=width, only_changes=args.changes, paint=console.paint
+            diff, width=width, only_changes=args.changes, paint=console.paint
         )
         console.result(text)
-    return status.DONE if found.is_equal else status.NOT_SAFE
+    return status.DONE if diff.is_equal else status.NOT_SAFE

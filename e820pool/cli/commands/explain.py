@@ -46,25 +46,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Print the text of one finding, or the ids."""
-    known = explanations()
+    texts = explanations()
     width = min(get_terminal_size().columns, _WIDEST)
     if args.finding is None:
         if args.format == "json":
-            console.result(list_json(known.values()))
+            console.result(list_json(texts.values()))
         else:
-            console.result(list_text(known.values(), width))
+            console.result(list_text(texts.values(), width))
         return status.DONE
     ident = args.finding.strip("[]")
-    if ident not in known:
-        like = nearest(ident, known)
+    if ident not in texts:
+        like = nearest(ident, texts)
         meant = f", did you mean {like!r}?" if like else ""
         raise InputError(
             f"no finding has the id {ident!r}{meant} (without an id explain lists all "
-            f"{len(known)})"
+            f"{len(texts)})"
         )
-    found = known[ident]
+    explanation = texts[ident]
     if args.format == "json":
-        console.result(explanation_json(found))
+        console.result(explanation_json(explanation))
     else:
-        console.result(explanation_text(found, width))
+        console.result(explanation_text(explanation, width))
     return status.DONE

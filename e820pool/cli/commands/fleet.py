@@ -107,16 +107,16 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 _note_failure(answer, failed - len(reading.unreadable), console)
             for kernel, verdict in answer.get("verdicts", {}).items():
                 counts[kernel, verdict["verdict"]] += 1
-                findings.update((kernel, one) for one in verdict["findings"])
+                findings.update((kernel, ident) for ident in verdict["findings"])
             if args.format == "jsonl":
                 console.result(json_line(answer))
     if not nr_hosts:
         raise InputError(f"{args.maps!r} has no host: a verdict on none is none")
-    told = (counts, findings, failed, reading)
+    report = (counts, findings, failed, reading)
     if args.format == "json":
-        console.result(fleet_json(*told))
+        console.result(fleet_json(*report))
     elif args.format == "table":
-        console.result(fleet_text(*told, console.width))
+        console.result(fleet_text(*report, console.width))
     if reading.unreadable and not args.skip_unreadable:
         return status.BAD_INPUT
     judged = failed - len(reading.unreadable)
@@ -144,12 +144,12 @@ def _status(words: set[str], failed: bool | int, fail_on: str) -> int:
 
 def _hosts(args: argparse.Namespace) -> Iterator[Captured]:
     kernels = _releases(args.kernel)
-    seen: set[str] = set()
+    ids: set[str] = set()
     for record in read_fleet(args.maps, partial=args.partial):
         error = record.error
-        if record.id in seen:
+        if record.id in ids:
             error = f"the id {record.id!r} is there twice: ids name hosts"
-        seen.add(record.id)
+        ids.add(record.id)
         yield Captured(
             id=record.id,
             rows=record.rows,
@@ -165,8 +165,8 @@ def _hosts(args: argparse.Namespace) -> Iterator[Captured]:
 
 
 def _releases(names: str) -> tuple[str, ...]:
-    asked = targets(names)
-    for target in asked:
+    kernels = targets(names)
+    for target in kernels:
         if target.profile is None:
             raise status.UnknownKernelError(target.reason)
         if target.image is not None:
@@ -174,4 +174,4 @@ def _releases(names: str) -> tuple[str, ...]:
                 f"--kernel {target.name!r} is an image, which lies elsewhere on each "
                 "host: fleet judges by release, as 6.1 or all; `check` takes images"
             )
-    return tuple(target.name for target in asked)
+    return tuple(target.name for target in kernels)

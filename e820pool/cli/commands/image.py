@@ -39,7 +39,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Write the file."""
     kernel = one_lab_kernel(args.kernel, "image", "make one image a kernel")
     initrd = Path(args.initrd).read_bytes() if args.initrd else b""
-    made = handoff_image(read_handoff(args.handoff), kernel.image, initrd)
-    write_file(args.output, made)
-    console.result(f"{one_line(args.output)}: {len(made)} bytes, {kernel.name}")
+    image = handoff_image(read_handoff(args.handoff), kernel.image, initrd)
+    write_file(args.output, image)
+    console.result(f"{one_line(args.output)}: {len(image)} bytes, {kernel.name}")
     return status.DONE

@@ -104,9 +104,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """List, fetch, build or remove."""
     options = ("name", "set", "config", "like", "patch", "jobs")
-    given = [one for one in options if getattr(args, one) is not None]
-    if given and args.action != "build":
-        raise UsageError(f"--{given[0]} is for 'kernels build'")
+    used = [option for option in options if getattr(args, option) is not None]
+    if used and args.action != "build":
+        raise UsageError(f"--{used[0]} is for 'kernels build'")
     actions = {"list": _list, "fetch": _fetch, "build": _build, "prune": _prune}
     return actions[args.action](args, console)
 

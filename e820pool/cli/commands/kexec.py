@@ -205,7 +205,7 @@ def _validate(args: argparse.Namespace) -> None:
     if args.kernel is None:
         raise UsageError("kexec needs --kernel IMAGE")
     lists = (args.deposit or args.withdraw, args.deposits, args.agent)
-    named = sum(bool(one) for one in lists)
+    named = sum(map(bool, lists))
     if named > 1 or (args.inherited and args.agent):
         raise UsageError(
             "kexec takes deposits from one place: --deposit and --withdraw, "
@@ -244,12 +244,14 @@ def _planned(
     plan: KexecPlan, machine: LiveMachine, args: argparse.Namespace, console: Console
 ) -> int:
     refused = args.load or args.execute
-    here = () if args.root is not None else tuple(obstacles(machine.gates, args.loader))
+    reasons = (
+        () if args.root is not None else tuple(obstacles(machine.gates, args.loader))
+    )
     if args.format == "json":
         done = "refused" if refused else "planned"
-        console.result(plan_json(plan, here, done=done))
+        console.result(plan_json(plan, reasons, done=done))
     else:
-        console.result(plan_text(plan, here))
+        console.result(plan_text(plan, reasons))
         end = "dry run: nothing was touched; --load loads, --execute starts it"
         if refused:
             end = (
@@ -264,10 +266,10 @@ def _loaded(
     plan: KexecPlan, trial: Attempt, args: argparse.Namespace, console: Console
 ) -> int:
     keep_handoff(plan, args.state or STATE_FOLDER)
-    said = load_planned(plan)
+    output = load_planned(plan)
     as_json = args.format == "json"
     console.result(plan_json(plan, done="loaded") if as_json else plan_text(plan))
-    for line in said.splitlines():
+    for line in output.splitlines():
         console.note(line)
     # Whoever starts it gets to see why; where that fails nothing stays loaded.
     console.out.flush()

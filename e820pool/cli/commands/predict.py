@@ -54,10 +54,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise UsageError("predict takes either HANDOFF or --jsonl FILE, and not both")
     if args.jsonl is not None and args.config is not None:
         raise UsageError("--config: each record of --jsonl has a config of its own")
-    return _one(args, console) if args.jsonl is None else _bulk(args.jsonl, console)
-
-
-def _one(args: argparse.Namespace, console: Console) -> int:
+    if args.jsonl is not None:
+        return _bulk(args.jsonl, console)
     target = configured(one_target(default_kernel(args)), args.config)
     handoff = read_handoff(args.handoff)
     console.findings(handoff.notes)

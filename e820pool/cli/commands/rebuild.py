@@ -106,19 +106,19 @@ def _of_this_machine(
 
     record = handoff.record_bytes()
     if record is None and firmware is None:
-        found = pool_of_kept(args.state or STATE_FOLDER)
-        if found is not None:
-            return found
+        result = pool_of_kept(args.state or STATE_FOLDER)
+        if result is not None:
+            return result
     return rebuild(read_live_view(), record, firmware)
 
 
 def _without_record(handoff: Handoff) -> Handoff:
     """Return the handoff with its record nodes' type made one that says nothing."""
     nodes = (
-        replace(one, node=replace(one.node, type=_NOTHING))
-        if one.node.type == SETUP_E820POOL
-        else one
-        for one in handoff.nodes
+        replace(placed, node=replace(placed.node, type=_NOTHING))
+        if placed.node.type == SETUP_E820POOL
+        else placed
+        for placed in handoff.nodes
     )
     return replace(handoff, nodes=tuple(nodes))
 

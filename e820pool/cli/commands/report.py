@@ -67,7 +67,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Read every input, then write the whole report or nothing."""
     if args.format == "html" and args.output is None and console.out.isatty():
         raise UsageError("a page of HTML is for a browser: give -o FILE, or a pipe")
-    chapters = [_chapter(one, args.kernel, console) for one in args.inputs]
+    chapters = [_chapter(source, args.kernel, console) for source in args.inputs]
     _validate_kernel(args.kernel, chapters)
     text = _html(chapters, args) if args.format == "html" else _mail(chapters, args)
     if args.output is None:
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _validate_kernel(kernels: str, chapters: list[Chapter]) -> None:
-    is_used = any(isinstance(one.content, HandoffChapter) for one in chapters)
+    is_used = any(isinstance(chapter.content, HandoffChapter) for chapter in chapters)
     if kernels != _ALL and not is_used:
         raise UsageError("--kernel is for a handoff: a JSON result has its kernels")
 
@@ -102,11 +102,11 @@ def _chapter(source: str, kernels: str, console: Console) -> Chapter:
         return _handoff(source, kernels, console)
     data = read_file(Path(source))
     if data.lstrip()[:1] == b"{":
-        found = read_result(data.decode("utf-8", "replace"), source)
-        return replace(found, origin=_shown(source))
+        chapter = read_result(data.decode("utf-8", "replace"), source)
+        return replace(chapter, origin=_shown(source))
     if _is_zero_page(data):
         return _handoff(source, kernels, console)
-    kinds = ", ".join(kind_of(one) for one in KINDS)
+    kinds = ", ".join(kind_of(kind) for kind in KINDS)
     raise BadImageError(
         f"{source!r} is neither a handoff nor a JSON result ({kinds}): make "
         "one with 'e820pool build', or with --format json"
@@ -125,9 +125,9 @@ def _standard_input() -> str:
 
 def _handoff(source: str, kernels: str, console: Console) -> Chapter:
     handoff = read_handoff(source)
-    asked, verdicts = targets(kernels), []
-    with Progress(console, "asking the models", len(asked)) as progress:
-        for target in asked:
+    named, verdicts = targets(kernels), []
+    with Progress(console, "asking the models", len(named)) as progress:
+        for target in named:
             verdicts.append(verdict_for(handoff, target))
             progress.step()
     return handoff_chapter(handoff, verdicts, _shown(source))

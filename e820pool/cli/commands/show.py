@@ -199,8 +199,8 @@ _MAKERS: dict[str, Callable[[MemoryMap, Console], str]] = {
 
 
 def _losses(memory_map: MemoryMap, form: str) -> tuple[Finding, ...]:
-    found: Form | None = _LOSSY.get(form)
-    return losses(memory_map, found) if found else ()
+    lossy: Form | None = _LOSSY.get(form)
+    return losses(memory_map, lossy) if lossy else ()
 
 
 def _write_text(text: str, path: str | None, console: Console) -> None:

@@ -193,7 +193,7 @@ def _add_host_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Simulate every host, policy and seed, and print the answer."""
-    if any(value not in (None, False) for value in _asked(args).values()):
+    if any(value not in (None, False) for value in _modes(args).values()):
         return _boot(args, console)
 
     workload = _workload(args)
@@ -208,7 +208,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.result(stress_json(results, workload))
     else:
         console.result(stress_text(results, workload, console.width))
-    answered = any(one["reason"] or has_deposits(one) for one in results)
+    answered = any(result["reason"] or has_deposits(result) for result in results)
     return status.DONE if answered else status.NO_VERDICT
 
 
@@ -231,16 +231,16 @@ def _simulated(
     return [results[cell.key] for cell in cells]
 
 
-def _asked(args: argparse.Namespace) -> dict[str, Any]:
+def _modes(args: argparse.Namespace) -> dict[str, Any]:
     names = ("confirm", "search", "measure", "measured")
     return {f"--{name}": getattr(args, name) for name in names}
 
 
 def _boot(args: argparse.Namespace, console: Console) -> int:
-    asked = [name for name, value in _asked(args).items() if value not in (None, False)]
-    if len(asked) > 1:
-        raise UsageError(f"stress takes one of {' and '.join(asked)}, and not both")
-    (name,) = asked
+    modes = [name for name, value in _modes(args).items() if value not in (None, False)]
+    if len(modes) > 1:
+        raise UsageError(f"stress takes one of {' and '.join(modes)}, and not both")
+    (name,) = modes
     if args.source is not None or (args.ram and name != "--measure"):
         raise UsageError(f"{name} makes its own handoffs: leave SOURCE and --ram out")
     if args.format == "csv":
@@ -250,8 +250,8 @@ def _boot(args: argparse.Namespace, console: Console) -> int:
 
 
 def _workload(args: argparse.Namespace) -> Workload:
-    told = {name: getattr(args, name) for _, name, _, _ in _WORKLOAD}
-    given = {name: value for name, value in told.items() if value is not None}
+    options = {name: getattr(args, name) for _, name, _, _ in _WORKLOAD}
+    given = {name: value for name, value in options.items() if value is not None}
     return Workload(**given, driver=args.driver)
 
 

@@ -78,7 +78,9 @@ mark reported
 """
 
 # Fill memory with non-zero pages, all but some 4 MiB. The watermarks and the reserves
-# of the low zones are lowered first, or more would be left. A round takes what is
+# of the low zones are lowered first, or more would be left (4.14 and
+# older ones take a ratio of 0 for 1, all of a zone: setup_per_zone_lowmem_reserve(),
+# and 2.6.32 then runs out). A round takes what is
 # free, less the file's own page index (an xarray node of 576 bytes for 64 pages), less
 # a margin: kernels keep free pages back for atomic allocations, and a 7.3 that runs
 # out for real may loop in reclaim for minutes. Should it happen all the same, the OOM
@@ -95,7 +97,7 @@ echo 1 >/proc/sys/kernel/printk
 busybox mount -t tmpfs -o size=4m,nr_inodes=64 fill /fill
 busybox yes e820pool-fills-memory | busybox head -c 1048576 >/chunk
 busybox cat /chunk /chunk /chunk /chunk >/fill/ballast
-echo "0 0 0 0 0" >/proc/sys/vm/lowmem_reserve_ratio
+echo "99999999 99999999 99999999 99999999" >/proc/sys/vm/lowmem_reserve_ratio
 echo 0 >/proc/sys/vm/watermark_boost_factor
 echo 1 >/proc/sys/vm/watermark_scale_factor
 echo 128 >/proc/sys/vm/min_free_kbytes
@@ -109,7 +111,7 @@ for margin in 2560 4096; do
     size=$((size + kib - kib / 384 - margin))
     busybox mount -o remount,size=${size}k /fill
     (
-        echo 1000 >/proc/self/oom_score_adj
+        echo 1000 >/proc/self/oom_score_adj || echo 15 >/proc/self/oom_adj
         exec busybox cat $chunks >/fill/pages$margin 2>/dev/null
     )
 done

@@ -1,4 +1,4 @@
-"""The newc writer against cpio(1)."""
+"""The newc writer against cpio(1), and what init does."""
 
 import os
 import stat
@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from e820pool.lab.guest import init_script
 from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
 
 
@@ -49,3 +50,10 @@ def test_a_device_node_carries_its_numbers():
     mode = int(record[14:22], 16)
     assert stat.S_ISCHR(mode)
     assert (int(record[78:86], 16), int(record[86:94], 16)) == (5, 1)
+
+
+# 2.6.32.69 to 4.14.67 take 0 for 1, and keep the low zones free.
+def test_no_zone_is_kept_from_being_filled():
+    line = next(x for x in init_script().splitlines() if "lowmem_reserve" in x)
+    ratios = [int(word) for word in line.split('"')[1].split()]
+    assert min(ratios) > 1 << 26

@@ -182,7 +182,7 @@ def _deposits_of_file(path: Path, owner: int, console: Console) -> list[Deposit]
     from e820pool.sources.files import read_file  # noqa: PLC0415
 
     changes = parse_changes(read_file(path), str(path))
-    say_how_taken(changes.said, console)
+    say_how_taken(changes.readings, console)
     return [d if d.owner else replace(d, owner=owner) for d in changes.deposits]
 
 

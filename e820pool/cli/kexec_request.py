@@ -41,7 +41,7 @@ def changes_of(args: argparse.Namespace, console: Console) -> DepositChanges:
 
     if args.deposits is not None:
         changes = parse_changes(read_file(Path(args.deposits)), args.deposits)
-        say_how_taken(changes.said, console)
+        say_how_taken(changes.readings, console)
         return changes
     withdrawn = [Deposit.from_bytes(*parse_range(text)) for text in args.withdraw]
     return DepositChanges(

@@ -82,7 +82,7 @@ def parse_free_blocks(text: str, name: str = "") -> tuple[ZoneFree, ...]:
             )
         else:
             zones[key] = row.counts
-    found = tuple(
+    zones_free = tuple(
         ZoneFree(
             node=node,
             zone=zone,
@@ -93,9 +93,9 @@ def parse_free_blocks(text: str, name: str = "") -> tuple[ZoneFree, ...]:
         )
         for node, zone in sorted(zones | kinds)
     )
-    if not found:
+    if not zones_free:
         raise BadImageError(f"{name!r} has no line of /proc/buddyinfo")
-    return found
+    return zones_free
 
 
 def read_free_blocks(path: str | Path) -> tuple[ZoneFree, ...]:
@@ -154,12 +154,12 @@ def _rows(
         else:
             is_of_pageblocks = False
             if zone and words[:1] in (["count:"], ["low"]):
-                found = _count("".join(words[1:2]), f"{name!r} line {number}")
-                known = listed.get(zone, _Listed())
+                pages = _count("".join(words[1:2]), f"{name!r} line {number}")
+                before = listed.get(zone, _Listed())
                 if words[0] == "low":
-                    listed[zone] = known._replace(low=found)
+                    listed[zone] = before._replace(low=pages)
                 else:
-                    listed[zone] = known._replace(on_lists=known.on_lists + found)
+                    listed[zone] = before._replace(on_lists=before.on_lists + pages)
 
 
 def _row(words: list[str], where: str) -> _Row:

@@ -142,13 +142,13 @@ def _last_boot(lines: Sequence[LogLine]) -> Sequence[LogLine]:
 
 
 def _first(pattern: re.Pattern[str], texts: Sequence[str]) -> str | None:
-    found = next(filter(None, map(pattern.search, texts)), None)
-    return found[1] if found else None
+    match = next(filter(None, map(pattern.search, texts)), None)
+    return match[1] if match else None
 
 
 def _spans(pattern: re.Pattern[str], texts: Sequence[str]) -> tuple[Span, ...]:
-    found = filter(None, map(pattern.search, texts))
-    bounds = (Span(int(m[1], 16), int(m[2], 16) + 1) for m in found)
+    matches = filter(None, map(pattern.search, texts))
+    bounds = (Span(int(m[1], 16), int(m[2], 16) + 1) for m in matches)
     return tuple(span for span in bounds if span.end > span.start)
 
 

@@ -53,8 +53,8 @@ OUT_OF_MEMORY = BootEnd(
 )
 # By what a reason shows an end of the model: a panic's words, or where it crashed.
 _KNOWN = tuple(
-    (re.compile(shown), end)
-    for shown, end in (
+    (re.compile(pattern), end)
+    for pattern, end in (
         (r"^Invalid user supplied memory map", USER_MAP_EMPTY),
         (r"^Real mode trampoline was not allocated", NO_TRAMPOLINE),
         # Up to 4.8, where the place is reserved.
@@ -95,20 +95,20 @@ class FatalScan:
 
     def take(self, line: str) -> None:
         """Look at the next line."""
-        if found := _PANIC.search(line):
-            self._panic = self._panic or found[1].strip()
-        elif found := _BUG.search(line):
-            self._crash = self._crash or f"kernel BUG at {found[1]}"
-        elif found := _OOPS.search(line):
-            self._crash = self._crash or found[1].strip()
-        elif found := _EARLY.search(line):
-            self._early = self._early or f"early exception 0x{found[1]}"
-        elif (found := _PAGE_FAULT.search(line)) and "Error Code:" in self._last:
-            self._halt = f"page fault at {int(found[1], 16):#x} in the decompressor"
+        if match := _PANIC.search(line):
+            self._panic = self._panic or match[1].strip()
+        elif match := _BUG.search(line):
+            self._crash = self._crash or f"kernel BUG at {match[1]}"
+        elif match := _OOPS.search(line):
+            self._crash = self._crash or match[1].strip()
+        elif match := _EARLY.search(line):
+            self._early = self._early or f"early exception 0x{match[1]}"
+        elif (match := _PAGE_FAULT.search(line)) and "Error Code:" in self._last:
+            self._halt = f"page fault at {int(match[1], 16):#x} in the decompressor"
         elif _DECOMPRESSOR.search(line):
             self._halt = self._halt or self._last or "System halted"
-        elif found := _FUNCTION.search(line):
-            self._place = self._place or found[1]
+        elif match := _FUNCTION.search(line):
+            self._place = self._place or match[1]
         words = _UPTIME.sub("", line).strip()
         self._last = words or self._last
 
@@ -118,8 +118,7 @@ class FatalScan:
         reason = self.reason
         if reason is None:
             return None
-        known = (end for shown, end in _KNOWN if shown.search(reason))
-        return next(known, None)
+        return next((end for pattern, end in _KNOWN if pattern.search(reason)), None)
 
     # So early a BUG may have no words of its own.
     @property

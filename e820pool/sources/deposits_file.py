@@ -49,12 +49,12 @@ class DepositChanges:
     Attributes:
         deposits: what is deposited; pages that were before may be named again.
         withdrawn: pages that the hypervisor has given back.
-        said: how ranges were taken whose text does not say it.
+        readings: how ranges were taken whose text does not say it.
     """
 
     deposits: tuple[Deposit, ...] = ()
     withdrawn: ExtentSet = field(default_factory=ExtentSet)
-    said: tuple[str, ...] = ()
+    readings: tuple[str, ...] = ()
 
 
 def read_deposits(source: str | Path) -> list[Deposit]:
@@ -93,19 +93,19 @@ def parse_changes(data: bytes, origin: str) -> DepositChanges:
         return _of_json(text, origin)
     if start == "[" and "[mem" not in text:
         return _of_json(f'{{"deposits": {text}}}', origin)
-    found = list(_of_lines(text, origin))
-    if not found:
+    deposits = list(_of_lines(text, origin))
+    if not deposits:
         raise BadImageError(f"{origin!r} names 0 deposits: want START+SIZE lines")
-    return _changes(found)
+    return _changes(deposits)
 
 
 def _changes(
-    found: list[tuple[Deposit, str]], withdrawn: ExtentSet | None = None
+    deposits: list[tuple[Deposit, str]], withdrawn: ExtentSet | None = None
 ) -> DepositChanges:
     return DepositChanges(
-        deposits=tuple(deposit for deposit, _ in found),
+        deposits=tuple(deposit for deposit, _ in deposits),
         withdrawn=ExtentSet() if withdrawn is None else withdrawn,
-        said=tuple(said for _, said in found if said),
+        readings=tuple(reading for _, reading in deposits if reading),
     )
 
 
@@ -131,10 +131,10 @@ def _of_lines(text: str, origin: str) -> Iterator[tuple[Deposit, str]]:
 
 
 def _validated(cells: list[str], names: list[str], where: str) -> list[str]:
-    known = set(names)
-    if "" in known and "range" not in known and not known & {"start", "pfn"}:
+    columns = set(names)
+    if "" in columns and not columns & {"range", "start", "pfn"}:
         raise BadImageError(f"{where}: no column of {_shown(cells)} is a range")
-    if not any(set(wanted) <= known for wanted in _SETS):
+    if not any(columns.issuperset(columns_of_range) for columns_of_range in _SETS):
         raise BadImageError(
             f"{where}: want the columns start,end or start,size or base_pfn,nr_pages "
             f"or range, not {_shown(cells)}"
@@ -165,20 +165,20 @@ def _of_cells(cells: list[str]) -> Iterator[tuple[Deposit, str]]:
     owner = 0
     if len(ranges) > 1 and _NUMBER.fullmatch(ranges[-1]):
         if _NUMBER.fullmatch(ranges[0]):
-            start, other = ranges[:2]
+            start, number = (cell[:40] for cell in ranges[:2])
             raise InputError(
-                f"{start[:40]},{other[:40]} can be START,END or START,SIZE: write "
-                f"{start[:40]}-{other[:40]} or {start[:40]}+{other[:40]}, or name the "
-                "columns in a first line (start,size)"
+                f"{start},{number} can be START,END or START,SIZE: write "
+                f"{start}-{number} or {start}+{number}, or name the columns in a first "
+                "line (start,size)"
             )
         owner = _owner(ranges.pop())
-    for one in ranges:
-        yield _deposit(one, owner)
+    for text in ranges:
+        yield _deposit(text, owner)
 
 
 def _deposit(text: str, owner: int = 0) -> tuple[Deposit, str]:
-    start, end, said = read_range(text)
-    return Deposit.from_bytes(start, end, owner), said
+    start, end, reading = read_range(text)
+    return Deposit.from_bytes(start, end, owner), reading
 
 
 def _owner(text: str) -> int:
@@ -199,32 +199,32 @@ class DepositsDocument(Document, frozen=True, kw_only=True, tag="deposits"):
 
 def _of_json(text: str, origin: str) -> DepositChanges:
     document = read_kind(text, DepositsDocument, origin, needs_schema=False)
-    found = [
+    deposits = [
         _element(raw, f"{origin!r}: deposits[{at}]")
         for at, raw in enumerate(document.deposits)
     ]
-    return _changes(found, document.withdrawn)
+    return _changes(deposits, document.withdrawn)
 
 
 # A range as text, an object of bytes, or one of pages.
-def _element(raw: Any, what: str) -> tuple[Deposit, str]:
+def _element(raw: Any, label: str) -> tuple[Deposit, str]:
     try:
         if isinstance(raw, str):
             return _deposit(raw)
         if isinstance(raw, dict) and "range" in raw:
             return _deposit(str(raw["range"]), _owner(str(raw.get("owner", 0))))
         if isinstance(raw, dict) and "start" in raw and "base_pfn" not in raw:
-            mark, other = ("+", "size") if "size" in raw else ("-", "end")
+            mark, end_key = ("+", "size") if "size" in raw else ("-", "end")
             words = mark.join(
-                _word(raw.get(key), f"{what}.{key}") for key in ("start", other)
+                _word(raw.get(key), f"{label}.{key}") for key in ("start", end_key)
             )
             return _deposit(words, _owner(str(raw.get("owner", 0))))
     except InputError as exc:
-        raise BadImageError(f"{what}: {exc}") from exc
-    return deposit_of_json(raw, what), ""
+        raise BadImageError(f"{label}: {exc}") from exc
+    return deposit_of_json(raw, label), ""
 
 
-def _word(value: Any, what: str) -> str:
+def _word(value: Any, label: str) -> str:
     if isinstance(value, str):
         return value
-    return hex(value_to(Count, value, what))
+    return hex(value_to(Count, value, label))

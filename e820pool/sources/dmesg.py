@@ -93,7 +93,7 @@ def read_dmesg(
     if block is not None and block not in get_args(BlockName):
         raise InputError(f"block {block!r} is none of {', '.join(BLOCKS)}")
     boots = boots_of(clean_lines(text))
-    shown = [found for found in boots if any(map(_has_ranges, found.blocks.values()))]
+    shown = [b for b in boots if any(map(_has_ranges, b.blocks.values()))]
     if not shown:
         raise BadImageError(_without_entries(boots, origin))
     if boot is not None and not 1 <= boot <= len(shown):
@@ -122,11 +122,9 @@ def _has_ranges(block: LogBlock) -> bool:
 
 
 def _without_entries(boots: Sequence[Boot], origin: str) -> str:
-    cut = [one.line for found in boots for one in found.cut]
-    told = f"{origin!r} is a kernel log with 0 entries of a map"
-    if not cut:
-        return told
-    return f"{told}: {len(cut)} are cut, the first in line {cut[0]}"
+    cut = [entry.line for boot in boots for entry in boot.cut]
+    lines = f": {len(cut)} are cut, the first in line {cut[0]}" if cut else ""
+    return f"{origin!r} is a kernel log with 0 entries of a map{lines}"
 
 
 def _choose_block(
@@ -165,9 +163,9 @@ def _note_boots(
     shown: Sequence[Boot], chosen: Boot, name: BlockName
 ) -> Iterator[Finding]:
     if len(shown) > 1:
-        entries = chosen.blocks[name].entries
-        others = [boot.blocks[name].entries for boot in shown if _shows(boot, name)]
-        same = all(one is entries or _is_alike(one, entries) for one in others)
+        read = chosen.blocks[name].entries
+        maps = (boot.blocks[name].entries for boot in shown if _shows(boot, name))
+        same = all(entries is read or _is_alike(entries, read) for entries in maps)
         yield note(
             "several-boots",
             f"{len(shown)} boots show a map{', all the same' * same}: read was number "

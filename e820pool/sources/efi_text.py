@@ -78,12 +78,12 @@ def _e820_of(efi: int | None, *, is_soft: bool) -> int | None:
 
 
 def _type_of(match: re.Match[str]) -> int | None:
-    found = match.groupdict()
+    fields = match.groupdict()
     words, attributes = (
-        found["words"],
-        found.get("attributes") or found.get("flags") or "",
+        fields["words"],
+        fields.get("attributes") or fields.get("flags") or "",
     )
-    number = found.get("type")
+    number = fields.get("type")
     if number is not None:
         efi: int | None = int(number)
     elif words.startswith("type="):

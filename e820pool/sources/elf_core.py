@@ -77,14 +77,14 @@ def kernel_text(data: bytes) -> TextSegment:
     Raises:
         BadImageError: as above, or there is none.
     """
-    found = [
+    segments = [
         (vaddr, at, memsz)
         for at, (_, _, _, vaddr, _, _, memsz, _) in _loads(data, "kcore")
         if vaddr >= _TEXT_MAP
     ]
-    if not found:
+    if not segments:
         raise BadImageError(f"kcore: no segment at or above {_TEXT_MAP:#x}")
-    _, at, size = min(found)
+    _, at, size = min(segments)
     return TextSegment(header_at=at, size=size)
 
 
@@ -99,11 +99,11 @@ def kcore_with_text(data: bytes, size: int) -> bytes:
         BadImageError: as above.
     """
     text = kernel_text(data).header_at
-    found = [(at, header[3]) for at, header in _loads(data, "kcore")]
-    lowest = min(found, key=lambda one: one[1])[0]
-    kept = list(dict.fromkeys((text, lowest, *(at for at, _ in found))))
+    loads = [(at, header[3]) for at, header in _loads(data, "kcore")]
+    lowest = min(loads, key=lambda load: load[1])[0]
+    offsets = list(dict.fromkeys((text, lowest, *(at for at, _ in loads))))
     room = (KCORE_BYTES - _HEADER.size) // _PROGRAM.size
-    headers = [data[at : at + _PROGRAM.size] for at in kept[:room]]
+    headers = [data[at : at + _PROGRAM.size] for at in offsets[:room]]
     sized = _SIZES.pack(size, size)
     headers[0] = headers[0][:_SIZES_AT] + sized + headers[0][_SIZES_AT + _SIZES.size :]
     start = bytearray(data[: _HEADER.size])
@@ -123,13 +123,13 @@ def headers_size(data: bytes) -> int:
 
 
 # Each with where its header is.
-def _loads(data: bytes, what: str) -> Iterator[tuple[int, tuple[int, ...]]]:
-    fields = _header(data, what)
+def _loads(data: bytes, label: str) -> Iterator[tuple[int, tuple[int, ...]]]:
+    fields = _header(data, label)
     offset, size, count = fields[7], fields[11], fields[12]
     end = offset + size * count
     if size != _PROGRAM.size or end > len(data):
         raise BadImageError(
-            f"{what}: {count} program headers of {size} bytes at {offset:#x} end at "
+            f"{label}: {count} program headers of {size} bytes at {offset:#x} end at "
             f"{end:#x}, and {len(data):#x} bytes are there"
         )
     for at in range(offset, end, size):
@@ -138,12 +138,12 @@ def _loads(data: bytes, what: str) -> Iterator[tuple[int, tuple[int, ...]]]:
             yield at, header
 
 
-def _header(data: bytes, what: str) -> tuple[Any, ...]:
+def _header(data: bytes, label: str) -> tuple[Any, ...]:
     if len(data) < _HEADER.size:
         raise BadImageError(
-            f"{what} of {len(data)} bytes: an ELF header has {_HEADER.size}"
+            f"{label} of {len(data)} bytes: an ELF header has {_HEADER.size}"
         )
     fields = _HEADER.unpack_from(data)
     if fields[:4] != (_MAGIC, _CLASS_64, _LITTLE, _ET_CORE):
-        raise BadImageError(f"{what}: {data[:18].hex()} is no 64-bit ELF core")
+        raise BadImageError(f"{label}: {data[:18].hex()} is no 64-bit ELF core")
     return fields

@@ -65,10 +65,10 @@ def _shown_path(path: Path) -> str:
 def is_longer(path: Path, limit: int) -> bool:
     """Return whether a regular file has more bytes; False if that is not known."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (OSError, ValueError):
         return False
-    return stat.S_ISREG(found.st_mode) and found.st_size > limit
+    return stat.S_ISREG(status.st_mode) and status.st_size > limit
 
 
 @contextmanager

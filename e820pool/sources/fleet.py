@@ -99,7 +99,7 @@ def count_fleet(path: str) -> int | None:
         parts = _parquet_parts(source)
         if parts:
             parquet = import_module("pyarrow.parquet")
-            rows = (parquet.ParquetFile(one).metadata.num_rows for one in parts)
+            rows = (parquet.ParquetFile(part).metadata.num_rows for part in parts)
             return int(sum(rows))
         if is_directory(source):
             return len(_map_names(source))
@@ -121,8 +121,8 @@ def _count_lines(path: Path) -> int:
 # The files of a Parquet data set, none where it is something else.
 def _parquet_parts(source: Path) -> list[Path]:
     if is_directory(source):
-        found = (source.glob(pattern) for pattern in _PARQUET_NAMES)
-        return sorted(chain.from_iterable(found))
+        paths = (source.glob(pattern) for pattern in _PARQUET_NAMES)
+        return sorted(chain.from_iterable(paths))
     return [source] if source.suffix == _PARQUET else []
 
 
@@ -134,20 +134,19 @@ def _of_folder(folder: Path, *, partial: bool) -> Iterator[FleetRecord]:
     for name in _map_names(folder):
         try:
             _validate_is_file(folder / name)
-            found = read_map(str(folder / name))
+            memory_map = read_map(str(folder / name))
             if not partial:
-                found.validate_whole()
+                memory_map.validate_whole()
         except E820PoolError as exc:
             yield FleetRecord(id=name, error=str(exc))
         else:
-            notes = tuple((one.id, one.message) for one in found.notes)
-            rows, devices = tuple(found.rows()), found.devices
-            later = () if partial else found.reserved_later()
+            notes = tuple((note.id, note.message) for note in memory_map.notes)
+            later = () if partial else memory_map.reserved_later()
             yield FleetRecord(
                 id=name,
-                rows=rows,
+                rows=tuple(memory_map.rows()),
                 notes=notes,
-                devices=devices,
+                devices=memory_map.devices,
                 later=tuple((start, end - start) for start, end in later),
             )
 
@@ -181,13 +180,13 @@ def _of_line(line: bytes, number: str) -> FleetRecord:
             id=number, error=f"line of more than {_LINE_LIMIT:#x} bytes: the limit"
         )
     try:
-        told = json.loads(line)
+        record = json.loads(line)
     except (ValueError, RecursionError) as exc:
         # A lone log, given as a file, would be an error a line.
         is_text = line.lstrip()[:1] not in (b"{", b"[", b"")
         hint = "; a fleet is JSON Lines, Parquet, or a folder of logs" * is_text
         return FleetRecord(id=number, error=f"no JSON: {str(exc)[:80]}{hint}")
-    return _record(told, number)
+    return _record(record, number)
 
 
 def _of_parquet(parts: list[Path]) -> Iterator[FleetRecord]:
@@ -200,8 +199,8 @@ def _of_parquet(parts: list[Path]) -> Iterator[FleetRecord]:
         try:
             table = parquet.ParquetFile(path)
             for batch in table.iter_batches(batch_size=_BATCH):
-                for told in batch.to_pylist():
-                    yield _record(told, str(number))
+                for record in batch.to_pylist():
+                    yield _record(record, str(number))
                     number += 1
         except InputError:
             raise
@@ -210,32 +209,32 @@ def _of_parquet(parts: list[Path]) -> Iterator[FleetRecord]:
             raise BadImageError(f"cannot read {str(path)!r}: {str(exc)[:120]}") from exc
 
 
-def _record(told: Any, number: str) -> FleetRecord:
+def _record(record: Any, number: str) -> FleetRecord:
     name = number
     try:
-        if not isinstance(told, dict):
-            raise BadImageError(f"{shown_value(told)} is no object")
-        name = str(told["id"])[:200] if told.get("id") is not None else number
-        rows = _rows(told["e820"], 3)
-        deposits = told.get("deposits")
+        if not isinstance(record, dict):
+            raise BadImageError(f"{shown_value(record)} is no object")
+        name = str(record["id"])[:200] if record.get("id") is not None else number
+        rows = _rows(record["e820"], 3)
+        deposits = record.get("deposits")
         pages = None if deposits is None else _rows(deposits, 2)
-        known = value_to(_DevicesPart, told, "record")
-        devices = devices_of(known.memory_devices, known.hotplug_regions, "record")
+        part = value_to(_DevicesPart, record, "record")
+        devices = devices_of(part.memory_devices, part.hotplug_regions, "record")
     except (AttributeError, KeyError, TypeError, ValueError, E820PoolError) as exc:
-        what = f"no {exc}" if isinstance(exc, KeyError) else str(exc)
-        return FleetRecord(id=name, error=f"no record of a host: {what[:120]}")
+        reason = f"no {exc}" if isinstance(exc, KeyError) else str(exc)
+        return FleetRecord(id=name, error=f"no record of a host: {reason[:120]}")
     return FleetRecord(id=name, rows=rows, deposits=pages, devices=devices)
 
 
-def _rows(told: Any, length: int) -> tuple[Any, ...]:
-    if not isinstance(told, list):
-        raise BadImageError(f"{shown_value(told)} is no array of rows")
+def _rows(array: Any, length: int) -> tuple[Any, ...]:
+    if not isinstance(array, list):
+        raise BadImageError(f"{shown_value(array)} is no array of rows")
     rows = []
-    for row in told:
+    for row in array:
         if not isinstance(row, list | tuple | dict):
             raise BadImageError(f"{shown_value(row)} is not {length} whole numbers")
         values = tuple(row.values()) if isinstance(row, dict) else tuple(row)
-        if len(values) != length or any(type(one) is not int for one in values):
+        if len(values) != length or any(type(value) is not int for value in values):
             raise BadImageError(f"{str(row)[:60]} is not {length} whole numbers")
         rows.append(values)
     return tuple(rows)

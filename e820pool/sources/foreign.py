@@ -114,8 +114,8 @@ _KNOWN = (
     (r"^%PDF-", "a PDF file", "the text of the log"),
 )
 _PATTERNS = tuple(
-    (re.compile(pattern, re.MULTILINE), what, instead)
-    for pattern, what, instead in _KNOWN
+    (re.compile(pattern, re.MULTILINE), name, instead)
+    for pattern, name, instead in _KNOWN
 )
 # What tells a text stands near its start.
 _PROBE_CHARACTERS = 1 << 18
@@ -127,7 +127,7 @@ def name_of_foreign(text: str) -> str:
     "" for a text that is nothing that is known here.
     """
     probe = text[:_PROBE_CHARACTERS]
-    for pattern, what, instead in _PATTERNS:
+    for pattern, name, instead in _PATTERNS:
         if pattern.search(probe):
-            return f"it looks like {what}: give {instead}"
+            return f"it looks like {name}: give {instead}"
     return ""

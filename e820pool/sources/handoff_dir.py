@@ -93,7 +93,7 @@ def _of_manifest(path: Path) -> Handoff:
     nodes = [parse_node(read_part(path, part)) for part in manifest.nodes]
     addrs = [part.addr for part in manifest.nodes]
     line = manifest.cmdline
-    made = Handoff(
+    handoff = Handoff(
         boot_params=page,
         boot_params_addr=manifest.boot_params.addr,
         nodes=place_nodes(page, addrs, nodes, origin),
@@ -106,7 +106,7 @@ def _of_manifest(path: Path) -> Handoff:
         memory_devices=manifest.memory_devices,
         encoding=manifest.encoding,
     )
-    return replace(made, notes=tuple(_tree_notes(path / "memmap", made)))
+    return replace(handoff, notes=tuple(_tree_notes(path / "memmap", handoff)))
 
 
 def _of_files(path: Path) -> Handoff:

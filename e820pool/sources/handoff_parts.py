@@ -60,19 +60,19 @@ def node_files(path: Path) -> list[Path]:
     Raises:
         BadImageError: a number is missing.
     """
-    found = {
+    paths = {
         int(match[1]): path / match[0]
         for name in list_names(path)
         if (match := NODE_FILE.fullmatch(name))
     }
-    first = 0 if 0 in found else 1
-    for number in range(first, first + len(found)):
-        if number not in found:
+    first = 0 if 0 in paths else 1
+    for number in range(first, first + len(paths)):
+        if number not in paths:
             raise BadImageError(
-                f"{str(path)!r} has {counted(len(found), 'node')} and no "
+                f"{str(path)!r} has {counted(len(paths), 'node')} and no "
                 f"setup_data-{number}.bin"
             )
-    return [found[number] for number in sorted(found)]
+    return [paths[number] for number in sorted(paths)]
 
 
 def place_nodes(
@@ -88,10 +88,10 @@ def place_nodes(
     for at, (pointer, addr) in enumerate(zip(pointers, [*addrs, 0], strict=True)):
         if pointer != addr or (at < len(nodes) and not pointer):
             whose = f"node {at - 1}'s next" if at else "hdr.setup_data"
-            there = (
+            place = (
                 f"node {at} is at {addr:#x}" if at < len(nodes) else "no node is there"
             )
-            raise BadImageError(f"{origin!r}: {whose} is {pointer:#x}, but {there}")
+            raise BadImageError(f"{origin!r}: {whose} is {pointer:#x}, but {place}")
     parse_chain(
         page.hdr.setup_data,
         [(addr, encode_node(node)) for addr, node in zip(addrs, nodes, strict=True)],

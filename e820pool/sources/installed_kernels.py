@@ -60,27 +60,27 @@ def find_installed(name: str, root: Path = _ROOT) -> InstalledKernel:
     Raises:
         InputError: no such kernel is installed.
     """
-    there = installed_kernels(root)
-    wanted = running_release() if name == "running" else name
-    for one in there if name != "newest" else there[-1:]:
-        if wanted in {one.version, "newest"}:
-            return one
-    path = root / f"{_IMAGE}{wanted if name != 'newest' else '*'}"
-    known = ", ".join(one.version for one in there[-_SHOWN:]) or "none"
-    raise InputError(f"kernel {name!r}: {str(path)!r} is not there; installed: {known}")
+    kernels = installed_kernels(root)
+    version = running_release() if name == "running" else name
+    for kernel in kernels if name != "newest" else kernels[-1:]:
+        if version in {kernel.version, "newest"}:
+            return kernel
+    path = root / f"{_IMAGE}{version if name != 'newest' else '*'}"
+    names = ", ".join(kernel.version for kernel in kernels[-_SHOWN:]) or "none"
+    raise InputError(f"kernel {name!r}: {str(path)!r} is not there; installed: {names}")
 
 
 def installed_kernels(root: Path = _ROOT) -> list[InstalledKernel]:
     """Return the kernels of /boot, lowest version first."""
     prefix = root / _IMAGE
-    found = []
+    kernels = []
     for image in prefix.parent.glob(prefix.name + "*"):
         version = image.name.removeprefix(prefix.name)
         if image.is_file() and not version.endswith(_LEFTOVERS):
-            initrds = (image.with_name(one.format(version)) for one in _INITRDS)
-            initrd = next((one for one in initrds if one.is_file()), None)
-            found.append(InstalledKernel(version=version, image=image, initrd=initrd))
-    return sorted(found, key=lambda one: _order(one.version))
+            initrds = (image.with_name(pattern.format(version)) for pattern in _INITRDS)
+            initrd = next((path for path in initrds if path.is_file()), None)
+            kernels.append(InstalledKernel(version=version, image=image, initrd=initrd))
+    return sorted(kernels, key=lambda kernel: _order(kernel.version))
 
 
 # Numbers by their value; a tilde, as of release candidates, comes before the end.

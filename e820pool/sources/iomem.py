@@ -54,7 +54,7 @@ _BARE_NAMES = {"".join(name.split()): name for name in RESOURCE_NAMES}
 _WHOLE = "|".join(
     re.escape(name)
     for bare, name in _BARE_NAMES.items()
-    if not any(one.startswith(bare) for one in _BARE_NAMES if one != bare)
+    if not any(prefix.startswith(bare) for prefix in _BARE_NAMES if prefix != bare)
 )
 _PLAIN = re.compile(rf"( *)({_HEX})-({_HEX}) : ({_WHOLE})")
 # The end of a line whose start is lost or damaged; a name of which one letter is.
@@ -175,8 +175,8 @@ def _lines_of(source: Iterable[LogLine]) -> tuple[_Lines, list[int]]:
     lines = _Lines()
     cut: list[int] = []
     begun: LogLine | None = None
-    for one in source:
-        line = one
+    for raw in source:
+        line = raw
         if begun is None and (plain := _PLAIN.fullmatch(line.text)):
             lines.take(_plain(plain))
             continue
@@ -204,16 +204,16 @@ def _plain(match: re.Match[str]) -> _Line:
 
 
 def _take(line: LogLine, lines: _Lines, cut: list[int]) -> None:
-    found = list(_parsed(line))
-    for one in found:
-        lines.take(one)
+    ranges = list(_parsed(line))
+    for span in ranges:
+        lines.take(span)
     text = line.text
     begun = _BEGUN.search(text)
-    is_left = _LEFT.search(text) if not found else _SWALLOWED.search(found[-1].name)
-    is_damaged = any(one.kind is None and _nearly_known(one.name) for one in found)
+    is_left = _LEFT.search(text) if not ranges else _SWALLOWED.search(ranges[-1].name)
+    is_damaged = any(span.kind is None and _nearly_known(span.name) for span in ranges)
     # Of a line that was joined to the next the name goes on with what stands there.
     is_damaged |= any(
-        one.kind is None and _begins_nearly(one.name) for one in found[:-1]
+        span.kind is None and _begins_nearly(span.name) for span in ranges[:-1]
     )
     if is_left or is_damaged or (begun and "-" in begun[0]):
         cut.append(line.number)
@@ -277,12 +277,12 @@ def _parsed(line: LogLine) -> Iterator[_Line]:
         blanks = before[len(before.rstrip()) :]
         name = text[match.end() : min(end, match.end() + _NAME_LIMIT)]
         # Behind a joined line stands the prefix of the next.
-        known = next((one for one in RESOURCE_NAMES if name.startswith(one)), None)
+        word = next((word for word in RESOURCE_NAMES if name.startswith(word)), None)
         yield _Line(
             indent=len(blanks.expandtabs()),
             first=int(match["first"], 16),
             last=int(match["last"], 16),
-            name=known if known and end < len(text) else name.strip(_AROUND),
+            name=word if word and end < len(text) else name.strip(_AROUND),
         )
         since = end
 

@@ -29,9 +29,9 @@ def parse_config_text(text: str) -> dict[str, str]:
 
     The form is Kconfig's: ``/boot/config-*``, /proc/config.gz once unpacked.
     """
-    found = {match["name"]: "n" for match in _UNSET.finditer(text)}
-    found |= {match["name"]: _value(match) for match in _SET.finditer(text)}
-    return found
+    options = {match["name"]: "n" for match in _UNSET.finditer(text)}
+    options |= {match["name"]: _value(match) for match in _SET.finditer(text)}
+    return options
 
 
 # Kconfig writes a text in quotes, and a backslash before each of these two.
@@ -50,13 +50,13 @@ def read_config(path: str) -> dict[str, str]:
     data = read_file(Path(path))
     if data.startswith(_GZIP):
         data = _unpacked(data, path)
-    found = parse_config_text(data.decode("utf-8", "replace"))
-    if not found:
+    options = parse_config_text(data.decode("utf-8", "replace"))
+    if not options:
         raise BadImageError(
             f"{path!r} sets no option: a kernel's configuration has lines such as "
             "CONFIG_EFI=y"
         )
-    return found
+    return options
 
 
 def read_running_config(release: str, root: Path = Path("/")) -> dict[str, str] | None:
@@ -77,11 +77,11 @@ def read_running_config(release: str, root: Path = Path("/")) -> dict[str, str] 
 
 def _unpacked(data: bytes, path: str) -> bytes:
     try:
-        found = zlib.decompressobj(wbits=31).decompress(data, _MOST_BYTES + 1)
+        text = zlib.decompressobj(wbits=31).decompress(data, _MOST_BYTES + 1)
     except zlib.error as exc:
         raise BadImageError(f"{path!r} is damaged: {exc}") from exc
-    if len(found) > _MOST_BYTES:
+    if len(text) > _MOST_BYTES:
         raise BadImageError(
             f"{path!r} unpacks to more than the limit of {_MOST_BYTES:#x} bytes"
         )
-    return found
+    return text

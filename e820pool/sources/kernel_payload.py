@@ -73,14 +73,14 @@ def kernel_parts(image: bytes) -> Iterator[bytes]:
 
 # What lies between the two marks, None without them; either may be cut by a border.
 def _between_marks(parts: Iterator[bytes]) -> bytes | None:
-    held = b""
+    window = b""
     for part in parts:
-        held += part
-        start = held.find(_CONFIG_START)
+        window += part
+        start = window.find(_CONFIG_START)
         if start < 0:
-            held = held[-len(_CONFIG_START) + 1 :]
+            window = window[-len(_CONFIG_START) + 1 :]
             continue
-        packed = bytearray(held[start + len(_CONFIG_START) :])
+        packed = bytearray(window[start + len(_CONFIG_START) :])
         searched = 0
         while (end := packed.find(_CONFIG_END, searched)) < 0:
             searched = max(0, len(packed) - len(_CONFIG_END) + 1)

@@ -84,14 +84,15 @@ def kexec_maps(maps: Sequence[PrintedMap]) -> tuple[list[PrintedMap], list[Print
     The table that is handed on (``E820 memmap``) comes first, unless what was loaded is
     a capture kernel: then it is that kernel's, and MEMORY RANGES are the machine's.
     """
-    for one in maps:
-        _say_types(one)
-    is_capture = any(one.title.startswith(("CRASH", "Memmap after")) for one in maps)
-    tables = [one for one in maps if one.title == _TABLE]
-    ranges = [one for one in maps if one.title == _RANGES]
-    bare = [one for one in maps if not one.title]
+    for printed in maps:
+        _say_types(printed)
+    is_capture = any(p.title.startswith(("CRASH", "Memmap after")) for p in maps)
+    tables, ranges, bare = (
+        [printed for printed in maps if printed.title == title]
+        for title in (_TABLE, _RANGES, "")
+    )
     best = ranges if is_capture and ranges else tables or ranges or bare
-    return best, [one for one in maps if one not in best]
+    return best, [printed for printed in maps if printed not in best]
 
 
 # Without a headline a 0 tells: no e820 table has it, and each list of ranges has.

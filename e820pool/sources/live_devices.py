@@ -61,10 +61,10 @@ def _hot_pluggable(tables: Path) -> Iterator[tuple[int, int]]:
     if _FADT not in names:
         raise InputError(f"{str(tables)!r} does not list {_FADT}")
     for name in sorted(filter(_SRAT.fullmatch, names)):
-        for one in parse_srat(read_file(tables / name)):
-            start, end = one.base_address, one.base_address + one.length
+        for affinity in parse_srat(read_file(tables / name)):
+            start, end = affinity.base_address, affinity.base_address + affinity.length
             # QEMU writes empty structures, too.
-            if one.is_hot_pluggable and start < end:
+            if affinity.is_hot_pluggable and start < end:
                 yield start, end
 
 

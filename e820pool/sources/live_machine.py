@@ -172,8 +172,8 @@ def read_crash_sources(root: Path = _ROOT) -> tuple[str, bytes]:
     try:
         with path.open("rb", buffering=0) as file:
             start = file.read(_ELF_HEADER_BYTES) or b""
-            rest = headers_size(start) - len(start)
-            return iomem, start + (file.read(max(rest, 0)) or b"")
+            missing = headers_size(start) - len(start)
+            return iomem, start + (file.read(max(missing, 0)) or b"")
     except OSError as exc:
         reason = (exc.strerror or str(exc)).lower()
         raise InputError(f"cannot read {str(path)!r}: {reason}") from exc
@@ -206,7 +206,7 @@ def _own_ranges(iomem: Path) -> tuple[tuple[int, int, str], ...]:
     except (InputError, BadImageError):
         return ()
     return tuple(
-        one for one in named_ranges(text) if one[2].startswith(_OWN) and one[1] > 1
+        row for row in named_ranges(text) if row[2].startswith(_OWN) and row[1] > 1
     )
 
 
@@ -229,8 +229,8 @@ def _has_flag(cpuinfo: Path, flag: str) -> bool:
         text = decode_text(read_file(cpuinfo), str(cpuinfo))
     except (InputError, BadImageError):
         return False
-    found = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
-    return found is not None and flag in found[1].split()
+    match = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
+    return match is not None and flag in match[1].split()
 
 
 def _attribute(path: Path) -> str:
@@ -242,8 +242,8 @@ def _attribute(path: Path) -> str:
 
 # All the words that there are, the one in force in brackets.
 def _chosen(text: str) -> str:
-    found = re.search(r"\[(\w+)\]", text)
-    return found[1] if found else "none"
+    match = re.search(r"\[(\w+)\]", text)
+    return match[1] if match else "none"
 
 
 # Four bytes of attributes, then the variable's one byte (Documentation/filesystems/
@@ -257,8 +257,8 @@ def _is_secure_boot(path: Path) -> bool:
 
 # A line "ACPI20=0x7bfe014" (drivers/firmware/efi/efi.c systab_show(), 2.6.32 to 7.3).
 def _rsdp(systab: Path) -> int:
-    found = re.search(r"\bACPI(?:20)?=(0x[0-9a-f]{1,16})\b", _attribute(systab))
-    return int(found[1], 16) if found else 0
+    match = re.search(r"\bACPI(?:20)?=(0x[0-9a-f]{1,16})\b", _attribute(systab))
+    return int(match[1], 16) if match else 0
 
 
 def running_as_root() -> bool:

@@ -131,8 +131,8 @@ class LogEntries(Sequence[LogEntry]):
 
     def append(self, entry: LogEntry) -> None:
         """Add an entry at the end."""
-        said = entry.words, entry.has_words, entry.dialects
-        key = (entry.type, entry.who, entry.block, *said)
+        words = entry.words, entry.has_words, entry.dialects
+        key = (entry.type, entry.who, entry.block, *words)
         kind = self._known.setdefault(key, len(self.shared))
         if kind == len(self.shared):
             self.shared.append(entry)
@@ -149,14 +149,14 @@ class LogEntries(Sequence[LogEntry]):
     def __getitem__(self, at: slice) -> Sequence[LogEntry]: ...
     def __getitem__(self, at: int | slice) -> LogEntry | Sequence[LogEntry]:
         if isinstance(at, slice):
-            return [self[one] for one in range(*at.indices(len(self)))]
+            return [self[index] for index in range(*at.indices(len(self)))]
         alike = self.shared[self.kinds[at]]
         return replace(alike, addr=self._addrs[at], size=self._sizes[at])
 
     def key(self) -> Hashable:
         """Return what is equal for equal entries in the same order."""
-        columns = (one.tobytes() for one in (self._addrs, self._sizes, self.kinds))
-        return (*columns, *self._known)
+        columns = (self._addrs, self._sizes, self.kinds)
+        return (*(column.tobytes() for column in columns), *self._known)
 
     def first_with(self, kind: int) -> int:
         """Return the number of the first entry that is like ``shared[kind]``."""
@@ -164,10 +164,10 @@ class LogEntries(Sequence[LogEntry]):
 
     def table(self) -> NDArray[Any]:
         """Return the entries that are no gap lines, E820_DTYPE."""
-        types = [one.type for one in self.shared]
+        types = [entry.type for entry in self.shared]
         kinds = np.asarray(self.kinds)
-        is_range = np.array([one is not None for one in types], np.bool_)[kinds]
-        values = np.array([one or 0 for one in types], np.uint32)
+        is_range = np.array([kind is not None for kind in types], np.bool_)[kinds]
+        values = np.array([kind or 0 for kind in types], np.uint32)
         table = np.empty(int(is_range.sum()), E820_DTYPE)
         table["addr"] = np.asarray(self._addrs)[is_range]
         table["size"] = np.asarray(self._sizes)[is_range]
@@ -271,7 +271,7 @@ class _Gather:
     # The state of one reading: which boot, which map, how far from its last piece.
 
     def __init__(self, lines: Iterable[LogLine]) -> None:
-        self.rest = iter(lines)
+        self.lines = iter(lines)
         self.ahead: deque[LogLine] = deque()
         self.boots = [Boot()]
         self.block: LogBlock | None = None
@@ -303,12 +303,12 @@ class _Gather:
                 self._read(line)
 
     def _next(self) -> LogLine | None:
-        return self.ahead.popleft() if self.ahead else next(self.rest, None)
+        return self.ahead.popleft() if self.ahead else next(self.lines, None)
 
     # What names a map may be broken, so that the hint is on the second line of it.
     def _is_before_hint(self) -> bool:
         if not self.ahead:
-            line = next(self.rest, None)
+            line = next(self.lines, None)
             if line is None:
                 return False
             self.ahead.append(line)
@@ -320,7 +320,7 @@ class _Gather:
         for _ in range(_LINES_JOINED):
             while True:
                 if at == len(self.ahead):
-                    line = next(self.rest, None)
+                    line = next(self.lines, None)
                     if line is None:
                         return
                     self.ahead.append(line)
@@ -362,19 +362,19 @@ class _Gather:
         start, is_last = head.start(), stop == len(line.text)
         prefix = line.text[:first]
         text = line.text[start : min(stop, start + _BODY_LIMIT)]
-        found = parse_entry(text, prefix)
-        is_read = found is not None and found[0].is_read
+        parsed = parse_entry(text, prefix)
+        is_read = parsed is not None and parsed[0].is_read
         joined = None
         if is_last and (not is_read or _ends_in_number(text)):
             joined = self._joined(text, prefix)
-        if found and is_read and joined is None:
-            self._add(line, found[0], prefix)
-            return start, start + found[1]
+        if parsed and is_read and joined is None:
+            self._add(line, parsed[0], prefix)
+            return start, start + parsed[1]
         if joined is not None and (whole := parse_entry(joined.text)) is not None:
             self._add(line, whole[0], prefix, "wrapped line")
             self._consume(joined)
-        elif found:
-            self._add(line, found[0], prefix)
+        elif parsed:
+            self._add(line, parsed[0], prefix)
         elif is_surely_entry(text) or self._was_entry(text, head["who"], is_last):
             self._cut(line.number, block_of_who(head["who"]))
         else:
@@ -394,20 +394,20 @@ class _Gather:
         if len(text) > _BODY_LIMIT or entry_state(text) == "other":
             return None
         ways = [text.rstrip().removesuffix("=20")]
-        found: _Joined | None = None
+        joined: _Joined | None = None
         if entry_state(text) == "whole":
-            found = _Joined(ways[0], 0, len(text))
+            joined = _Joined(ways[0], 0, len(text))
         for nr_lines, line in enumerate(self._following(), 1):
             body = line.text[:_BODY_LIMIT]
-            if found is not None:
-                found = _with_digits(found, body, prefix)
+            if joined is not None:
+                joined = _with_digits(joined, body, prefix)
                 break
-            ways, found = _ways_on(ways, body, prefix, nr_lines)
-            if found is not None and not _ends_in_number(found.text):
-                return found
-            if found is None and not ways:
+            ways, joined = _ways_on(ways, body, prefix, nr_lines)
+            if joined is not None and not _ends_in_number(joined.text):
+                return joined
+            if joined is None and not ways:
                 return None
-        return found if found is not None and found.nr_lines else None
+        return joined if joined is not None and joined.nr_lines else None
 
     # A line that ends inside of an edit, with the rest of that.
     def _with_rest(self, line: LogLine) -> LogLine:
@@ -442,9 +442,9 @@ class _Gather:
         while count < joined.nr_lines:
             line = self.ahead.popleft()
             count += bool(line.text.strip())
-        rest = line.text[joined.end :]
-        if rest.strip():
-            self.ahead.appendleft(line._replace(text=rest))
+        tail = line.text[joined.end :]
+        if tail.strip():
+            self.ahead.appendleft(line._replace(text=tail))
 
     # A line that ends inside of a name or of a headline.
     def _begin(self, line: LogLine) -> None:
@@ -453,12 +453,12 @@ class _Gather:
         joined = None if at is None else self._joined(line.text[at:], prefix)
         if joined is None:
             return
-        found = parse_entry(joined.text)
+        parsed = parse_entry(joined.text)
         headline = re.match(HEADLINE, joined.text)
-        if found:
-            self._add(line, found[0], prefix, "wrapped line")
+        if parsed:
+            self._add(line, parsed[0], prefix, "wrapped line")
         elif headline:
-            self._open_headline(line, headline["what"])
+            self._open_headline(line, headline["map_name"])
         self._consume(joined)
 
     def _look_for_fragments(self, line: LogLine, spans: list[tuple[int, int]]) -> None:
@@ -482,8 +482,8 @@ class _Gather:
     # What is no entry and tells something of the map.
     def _tell(self, line: LogLine, event: re.Match[str], stop: int) -> None:
         boot = self.boot
-        if event["what"] is not None:
-            self._open_headline(line, event["what"])
+        if event["map_name"] is not None:
+            self._open_headline(line, event["map_name"])
         elif event["banner"] is not None:
             self._banner(line, event["release"])
         elif event["pfn"] is not None:
@@ -500,8 +500,8 @@ class _Gather:
             edit = edit_of(event, line.text[event.end() : stop], line.number)
             boot.edits += [edit] if edit is not None else []
 
-    def _open_headline(self, line: LogLine, what: str) -> None:
-        header = block_of_headline(what)
+    def _open_headline(self, line: LogLine, map_name: str) -> None:
+        header = block_of_headline(map_name)
         if header == "bios" and "bios" in self.boot.blocks:
             self._next_boot()
         self._begin_boot(line)
@@ -520,13 +520,13 @@ class _Gather:
     def _command_line(self, line: LogLine, event: re.Match[str], stop: int) -> None:
         before = _BEFORE_CMDLINE.search(line.text, 0, event.start())
         prefix = line.text[: before.start() if before else event.start()]
-        said = line.text[event.end() : stop]
+        cmdline = line.text[event.end() : stop]
         for follow in self._following() if stop == len(line.text) else ():
             body = follow.text[next(body_starts(follow.text, prefix, like=True)) :]
             if _MESSAGE.search(body):
                 break
-            said += body.strip()
-        is_capture = _CAPTURES in said
+            cmdline += body.strip()
+        is_capture = _CAPTURES in cmdline
         if self.boot.blocks and before is not None and before["early"]:
             self.is_capture_next = is_capture
         else:
@@ -602,19 +602,19 @@ def _ways_on(
 
 
 # A number at the end of a line may have more digits on the next.
-def _with_digits(found: _Joined, body: str, prefix: str) -> _Joined:
+def _with_digits(joined: _Joined, body: str, prefix: str) -> _Joined:
     for at in body_starts(body, prefix, like=True):
         if _NUMBER.fullmatch(body, at):
-            text = found.text.rstrip() + body[at:]
-            return _Joined(text, found.nr_lines + 1, len(body))
-    return found
+            text = joined.text.rstrip() + body[at:]
+            return _Joined(text, joined.nr_lines + 1, len(body))
+    return joined
 
 
 # Of the entry or headline that starts a text.
 def _length(text: str) -> int:
-    found = parse_entry(text)
-    if found is not None:
-        return found[1]
+    parsed = parse_entry(text)
+    if parsed is not None:
+        return parsed[1]
     headline = re.match(HEADLINE, text)
     return headline.end() if headline else 0
 

@@ -100,13 +100,13 @@ _BEGUN_RANGE = re.compile(
 _SURELY = re.compile(rf"\[\s*(?:mem|gap)\s*0x|0{_HEX}{{7}}")
 
 # "provied" is how 2.4 spelled it for a while.
-_WHAT = r"BIOS-provid?ed|extended|user-defined|modified"
-#: The headline of a map, as a pattern with the group ``what``.
-HEADLINE = rf"(?P<what>{_WHAT})\s{{0,40}}physical\s{{0,40}}RAM\s{{0,40}}map:?"
+_MAP_NAME = r"BIOS-provid?ed|extended|user-defined|modified"
+#: The headline of a map, as a pattern with the group ``map_name``.
+HEADLINE = rf"(?P<map_name>{_MAP_NAME})\s{{0,40}}physical\s{{0,40}}RAM\s{{0,40}}map:?"
 _HEADLINE = re.compile(HEADLINE)
 _HEADLINES = tuple(
-    f"{what}physicalRAMmap"
-    for what in (
+    f"{name}physicalRAMmap"
+    for name in (
         "BIOS-provided",
         "BIOS-provied",
         "extended",
@@ -114,7 +114,7 @@ _HEADLINES = tuple(
         "modified",
     )
 )
-_BEGUN_WHAT = re.compile(r"BIOS-p|user-d|extended|modified")
+_BEGUN_MAP_NAME = re.compile(r"BIOS-p|user-d|extended|modified")
 _BLOCK_OF_HEADLINE: dict[str, BlockName] = {
     "extended": "extended",
     "user-defined": "user",
@@ -122,7 +122,7 @@ _BLOCK_OF_HEADLINE: dict[str, BlockName] = {
 }
 
 _ONLY: dict[LogDialect, frozenset[LogDialect]] = {
-    one: frozenset({one}) for one in get_args(LogDialect)
+    dialect: frozenset({dialect}) for dialect in get_args(LogDialect)
 }
 _SINCE_3_5: frozenset[LogDialect] = frozenset({"3.5", "7.0"})
 
@@ -162,13 +162,13 @@ class LogEntry:
         return self.has_words and not self.words
 
 
-def block_of_headline(what: str) -> BlockName:
-    """Return which map the group ``what`` of :data:`HEADLINE` opens.
+def block_of_headline(map_name: str) -> BlockName:
+    """Return which map the group ``map_name`` of :data:`HEADLINE` opens.
 
     ``extended`` stands for both maps that are printed under that headline: after
     SETUP_E820_EXT, and with the setup_data nodes marked.
     """
-    return _BLOCK_OF_HEADLINE.get(what, "bios")
+    return _BLOCK_OF_HEADLINE.get(map_name, "bios")
 
 
 def block_of_who(who: str) -> BlockName:
@@ -199,27 +199,27 @@ def parse_entry(text: str, prefix: str = "") -> tuple[LogEntry, int] | None:
     if who == "e820" and match["mark"] != "@":
         # 3.5 to 4.x: "e820: [mem ..] available for PCI devices" is no entry.
         return None
-    rest = text[match.end() : match.end() + _WORDS_LIMIT]
-    rest = _without_prefix(rest, prefix).rstrip()
-    words = rest.removesuffix(_CODED_BLANK).strip()
+    tail = text[match.end() : match.end() + _WORDS_LIMIT]
+    tail = _without_prefix(tail, prefix).rstrip()
+    words = tail.removesuffix(_CODED_BLANK).strip()
     if not words and match["mark"] and len(match["left"]) != len(match["right"]):
         return None  # the line ends inside of the second number
-    found = match_log_words(words)
+    log_words = match_log_words(words)
     is_gap = match["kind"] == "gap"
-    known = is_gap or found.kind is not None
+    is_known = is_gap or log_words.kind is not None
     addr, size = _range_of(match)
     entry = LogEntry(
         block=_BLOCK_OF_WHO[who],
         who=who,
         addr=addr,
         size=size,
-        type=None if is_gap else _or_unknown(found.kind),
-        dialects=_dialects_of(match, found.dialect),
-        words="" if known else words[:40],
-        has_words=known or bool(words),
+        type=None if is_gap else _or_unknown(log_words.kind),
+        dialects=_dialects_of(match, log_words.dialect),
+        words="" if is_known else words[:40],
+        has_words=is_known or bool(words),
     )
-    skipped = len(rest) - len(rest.lstrip()) if found.length else 0
-    return entry, match.end() + skipped + found.length
+    skipped = len(tail) - len(tail.lstrip()) if log_words.length else 0
+    return entry, match.end() + skipped + log_words.length
 
 
 def _or_unknown(kind: int | None) -> int:
@@ -306,7 +306,7 @@ def begun_head(text: str, who: str) -> int | None:
         who: the name of the entries around it, "" where none was seen.
     """
     text = text.rstrip().removesuffix(_CODED_BLANK)
-    for match in _BEGUN_WHAT.finditer(text, max(len(text) - _WORDS_LIMIT, 0)):
+    for match in _BEGUN_MAP_NAME.finditer(text, max(len(text) - _WORDS_LIMIT, 0)):
         if _is_begun_headline(text[match.start() :]):
             return match.start()
     names = (*((who,) if who else _BLOCK_OF_WHO), *_HEADLINES)

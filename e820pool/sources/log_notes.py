@@ -41,7 +41,7 @@ def log_notes(boot: Boot, block: LogBlock) -> tuple[Finding, ...]:
     The ids are listed in specs/sources.md.
     """
     checks = (_start, _end, _inside, _words, _dialects, _edits, _around)
-    return tuple(found for check in checks for found in check(boot, block))
+    return tuple(finding for check in checks for finding in check(boot, block))
 
 
 def _start(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
@@ -86,7 +86,7 @@ def _end(boot: Boot, block: LogBlock) -> Iterator[Finding]:
 
 
 def _inside(boot: Boot, block: LogBlock) -> Iterator[Finding]:
-    gaps = _like(block, lambda one: one.type is None)
+    gaps = _like(block, lambda entry: entry.type is None)
     if gaps.size:
         yield note(
             "gap-lines",
@@ -94,7 +94,7 @@ def _inside(boot: Boot, block: LogBlock) -> Iterator[Finding]:
             f"{_shown(block.entries[int(gaps[0])])}",
         )
         yield from _missing(block)
-    cut = [one.line for one in boot.cut if one.block in (None, block.name)]
+    cut = [entry.line for entry in boot.cut if entry.block in (None, block.name)]
     if cut:
         lines = ", ".join(map(str, cut[:_SHOWN])) + ", ..." * (len(cut) > _SHOWN)
         yield note(
@@ -119,7 +119,7 @@ def _missing(block: LogBlock) -> Iterator[Finding]:
 
 
 def _words(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
-    odd = _like(block, lambda one: bool(one.words))
+    odd = _like(block, lambda entry: bool(entry.words))
     if odd.size:
         first = int(odd[0])
         yield note(
@@ -128,7 +128,7 @@ def _words(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
             f"{block.entries[first].words!r} in line {block.lines[first]}; not "
             "taken for RAM",
         )
-    bare = _like(block, lambda one: not one.has_words)
+    bare = _like(block, lambda entry: not entry.has_words)
     if bare.size:
         yield note(
             "type-cut",
@@ -140,7 +140,7 @@ def _words(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
 
 # The numbers of the entries of which something holds that has no numbers in it.
 def _like(block: LogBlock, holds: Callable[[LogEntry], bool]) -> NDArray[np.intp]:
-    alike = np.array([holds(one) for one in block.entries.shared], np.bool_)
+    alike = np.array([holds(entry) for entry in block.entries.shared], np.bool_)
     if not alike.any():
         return np.empty(0, np.intp)
     return np.flatnonzero(alike[np.asarray(block.entries.kinds)])
@@ -207,7 +207,7 @@ def _ram_of(block: LogBlock) -> ByteRangeSet:
 
 
 def _bytes_of(ranges: Sequence[LaterEdit]) -> ByteRangeSet:
-    bounds = ((one.addr, one.addr + one.size) for one in ranges)
+    bounds = ((edit.addr, edit.addr + edit.size) for edit in ranges)
     limit = ByteRangeSet.LIMIT
     return ByteRangeSet(
         (start, min(end, limit)) for start, end in bounds if start < end

@@ -186,19 +186,19 @@ def messages_of_json(text: str) -> list[Piece]:
     document of this package, which has a ``schema``.
     """
     records: list[_Record] = []
-    said = False
+    is_log = False
     for number, value, line in _values_of(text):
         if value is not None:
-            if not said and isinstance(value, dict) and "schema" in value:
+            if not is_log and isinstance(value, dict) and "schema" in value:
                 return []
-            found = list(_records(value, number))
-            records += found
-            said |= bool(found)
-        elif not said and (line[:1] not in "{[" or len(records) == _BROKEN_LIMIT):
+            messages = list(_records(value, number))
+            records += messages
+            is_log |= bool(messages)
+        elif not is_log and (line[:1] not in "{[" or len(records) == _BROKEN_LIMIT):
             return []
         else:
             records.append(_Record(number, line))
-    if not said:
+    if not is_log:
         return []
     if _is_newest_first(records):
         records.reverse()
@@ -241,7 +241,7 @@ def _values_of(text: str) -> Iterator[tuple[int, Any, str]]:
 
 # A time stamp such as [12] is an array of no text.
 def _has_text(value: Any) -> bool:
-    return isinstance(value, dict) or any(not _is_byte(one) for one in value)
+    return isinstance(value, dict) or any(not _is_byte(item) for item in value)
 
 
 def _after_blanks(text: str, at: int) -> int:
@@ -265,7 +265,7 @@ def _records(
             for inner in value.values():
                 yield from _records(inner, number, time, depth + 1)
     elif isinstance(value, list):
-        if value and all(isinstance(one, str) for one in value):
+        if value and all(isinstance(item, str) for item in value):
             # Loki's [time, line], or an array of lines.
             own = _shown_time(value[0]) if value[0].isdigit() else time
             yield _Record(number, "\n".join(value), own)
@@ -276,12 +276,12 @@ def _records(
 
 def _message(record: dict[str, Any]) -> str | None:
     lower = {key.lower(): value for key, value in record.items()}
-    known = next((x for x in map(_as_text, map(lower.get, _MESSAGE_KEYS)) if x), None)
-    if known is None or not _NAMES_MAP.search(known):
+    message = next((x for x in map(_as_text, map(lower.get, _MESSAGE_KEYS)) if x), None)
+    if message is None or not _NAMES_MAP.search(message):
         # Under a key that is not known here, or beside a title.
         others = (x for x in map(_as_text, record.values()) if x)
-        known = next((x for x in others if _NAMES_MAP.search(x)), known)
-    return known
+        message = next((x for x in others if _NAMES_MAP.search(x)), message)
+    return message
 
 
 def _as_text(value: Any) -> str | None:
@@ -298,16 +298,16 @@ def _is_byte(value: Any) -> bool:
 
 
 def _is_newest_first(records: list[_Record]) -> bool:
-    pairs = list(pairwise(one.time for one in records if one.time is not None))
-    falls = sum(one > other for one, other in pairs)
-    return falls > 0 and all(one >= other for one, other in pairs)
+    pairs = list(pairwise(record.time for record in records if record.time is not None))
+    falls = sum(earlier > later for earlier, later in pairs)
+    return falls > 0 and all(earlier >= later for earlier, later in pairs)
 
 
 def _time(record: dict[str, Any]) -> tuple[int, str] | None:
     lower = {key.lower(): value for key, value in record.items()}
     values = (lower.get(key) for key in _TIME_KEYS)
-    known = next((x for x in values if isinstance(x, (str, int, float))), None)
-    return None if known is None else _shown_time(str(known))
+    time = next((x for x in values if isinstance(x, (str, int, float))), None)
+    return None if time is None else _shown_time(str(time))
 
 
 # Numbers of unequal length in the order of their values.
@@ -366,13 +366,13 @@ def _cleaned(line: LogLine) -> Iterator[LogLine]:
         stripped = _QUOTED_BLANK.sub(" ", stripped)
         changes.add("quoted-printable")
     for pattern, with_, change in _UNDONE:
-        found = pattern.sub(with_, stripped)
-        if found != stripped:
+        cleaned = pattern.sub(with_, stripped)
+        if cleaned != stripped:
             changes.add(change)
-            stripped = found
-    told = frozenset(changes)
+            stripped = cleaned
+    all_changes = frozenset(changes)
     for part in stripped.split("\n"):
-        yield LogLine(number, part, told)
+        yield LogLine(number, part, all_changes)
 
 
 def _character(match: re.Match[str]) -> str:

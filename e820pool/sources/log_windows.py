@@ -80,11 +80,11 @@ def log_windows(
 
     What is kept in memory does not grow with the log: some chunks at most.
     """
-    number, wanted = 1, 0
+    number, ahead = 1, 0
     tail, tail_number = b"", 1  # the end of the block before, if it was not yielded
     for block, size in _blocks(chunks):
-        spans = _spans(block, size, wanted, anchors)
-        wanted = max((end for _, end in spans), default=0) - size
+        spans = _spans(block, size, ahead, anchors)
+        ahead = max((end for _, end in spans), default=0) - size
         if spans and spans[0][0] < 0 and tail:
             yield Piece(tail_number, _text(tail))
         done = 0
@@ -136,7 +136,7 @@ def _spans(
     block: bytes, size: int, wanted: int, anchors: Sequence[bytes]
 ) -> list[tuple[int, int]]:
     spans = [(0, wanted)] if wanted > 0 else []
-    for at in sorted(at for one in anchors for at in _places(block, size, one)):
+    for at in sorted(at for anchor in anchors for at in _places(block, size, anchor)):
         start, end = at - _BEFORE, at + 2 * _AFTER
         if spans and start <= spans[-1][1]:
             spans[-1] = (min(start, spans[-1][0]), max(end, spans[-1][1]))

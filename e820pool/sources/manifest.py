@@ -85,7 +85,7 @@ class DepositDocument(Part, frozen=True, kw_only=True):
     @classmethod
     def all_of(cls, ledger: DepositLedger) -> tuple[Self, ...]:
         """Return the documents of a ledger."""
-        return tuple(cls.of(one) for one in ledger)
+        return tuple(cls.of(deposit) for deposit in ledger)
 
     def deposit(self) -> Deposit:
         """Return the deposit; InputError where its numbers are out of range."""
@@ -113,8 +113,8 @@ class HandoffDocument(Document, frozen=True, kw_only=True, tag="handoff"):
 
     def __post_init__(self) -> None:
         _validate_apart(self.segments)
-        whats = [one.what for one in self.segments]
-        pages, lines = whats.count("boot_params"), whats.count("cmdline")
+        kinds = [segment.what for segment in self.segments]
+        pages, lines = kinds.count("boot_params"), kinds.count("cmdline")
         if pages != 1 or lines > 1:
             raise ValueError(
                 f"has {pages} boot_params and {lines} cmdline segments: want 1 and at "
@@ -147,30 +147,31 @@ def parse_manifest(text: str, origin: str) -> Manifest:
         BadImageError: it is no manifest, of a newer schema, or contradicts itself:
             parts that overlap, that are twice or are missing.
     """
-    found = read_kind(text, HandoffDocument, origin)
-    parts = found.segments
+    manifest = read_kind(text, HandoffDocument, origin)
+    segments = manifest.segments
+    devices = devices_of(manifest.memory_devices, manifest.hotplug_regions, origin)
     return Manifest(
-        boot_params=next(one for one in parts if one.what == "boot_params"),
-        nodes=tuple(one for one in parts if one.what == "setup_data"),
-        cmdline=next((one for one in parts if one.what == "cmdline"), None),
-        ledger=_ledger(found, origin),
-        kernel_window=found.kernel_window and Span(*found.kernel_window),
-        initrd=found.initrd and Span(*found.initrd),
-        encoding=found.encoding,
-        memory_devices=devices_of(found.memory_devices, found.hotplug_regions, origin),
+        boot_params=next(s for s in segments if s.what == "boot_params"),
+        nodes=tuple(s for s in segments if s.what == "setup_data"),
+        cmdline=next((s for s in segments if s.what == "cmdline"), None),
+        ledger=_ledger(manifest, origin),
+        kernel_window=manifest.kernel_window and Span(*manifest.kernel_window),
+        initrd=manifest.initrd and Span(*manifest.initrd),
+        encoding=manifest.encoding,
+        memory_devices=devices,
     )
 
 
-def deposit_of_json(raw: object, what: str) -> Deposit:
+def deposit_of_json(raw: object, label: str) -> Deposit:
     """Return the deposit of ``{"base_pfn", "nr_pages", ..}`` or ``[base, nr]``.
 
     Raises:
-        BadImageError: it has another form, or numbers out of range; ``what`` names
+        BadImageError: it has another form, or numbers out of range; ``label`` names
             it in the message.
     """
     if isinstance(raw, list) and len(raw) == 2:
         raw = {"base_pfn": raw[0], "nr_pages": raw[1]}
-    return value_to(DepositDocument, raw, what).deposit()
+    return value_to(DepositDocument, raw, label).deposit()
 
 
 def _validate_apart(parts: tuple[SegmentDocument, ...]) -> None:
@@ -183,13 +184,13 @@ def _validate_apart(parts: tuple[SegmentDocument, ...]) -> None:
             )
 
 
-def _ledger(found: HandoffDocument, origin: str) -> DepositLedger:
+def _ledger(document: HandoffDocument, origin: str) -> DepositLedger:
     try:
         return DepositLedger(
-            one.deposit()
-            if isinstance(one, DepositDocument)
-            else Deposit(start_pfn=one[0], end_pfn=one[0] + one[1])
-            for one in found.deposits
+            deposit.deposit()
+            if isinstance(deposit, DepositDocument)
+            else Deposit(start_pfn=deposit[0], end_pfn=deposit[0] + deposit[1])
+            for deposit in document.deposits
         )
     except InputError as exc:
         raise BadImageError(f"{origin!r}: {exc}") from exc

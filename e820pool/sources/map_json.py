@@ -102,13 +102,13 @@ def read_map_json(text: str, *, origin: str = "") -> MemoryMap:
     Raises:
         BadImageError: the document is not exactly so.
     """
-    found = read_kind(text, MemoryMapDocument, origin)
-    said = f"JSON of {found.origin[:_ORIGIN]}" if found.origin else "JSON"
+    document = read_kind(text, MemoryMapDocument, origin)
+    source = f"JSON of {document.origin[:_ORIGIN]}" if document.origin else "JSON"
     return MemoryMap(
-        entries=table_of(found.entries),
-        origin=f"{origin} ({said})",
-        notes=tuple(one.finding() for one in found.notes),
-        devices=devices_of(found.memory_devices, found.hotplug_regions, origin),
+        entries=table_of(document.entries),
+        origin=f"{origin} ({source})",
+        notes=tuple(note.finding() for note in document.notes),
+        devices=devices_of(document.memory_devices, document.hotplug_regions, origin),
     )
 
 
@@ -128,8 +128,8 @@ def read_long_map_json(text: str, *, origin: str = "") -> MemoryMap | None:
     if end < 0:
         return None
     try:
-        rest = read_map_json(text[: at.end()] + text[end:], origin=origin)
-        return replace(rest, entries=_rows_between(text, at.end(), end))
+        frame = read_map_json(text[: at.end()] + text[end:], origin=origin)
+        return replace(frame, entries=_rows_between(text, at.end(), end))
     except (BadImageError, InputError, ValueError):
         return None
 
@@ -156,8 +156,8 @@ def devices_of(devices: Pairs, regions: Pairs, where: str) -> MemoryDevices | No
     if not isinstance(devices, tuple) and not isinstance(regions, tuple):
         return None
     spans = (
-        tuple((start, start + size) for start, size in one or ())
-        for one in (devices, regions)
+        tuple((start, start + size) for start, size in pairs or ())
+        for pairs in (devices, regions)
     )
     try:
         return MemoryDevices(**dict(zip(("devices", "regions"), spans, strict=True)))

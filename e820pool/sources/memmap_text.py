@@ -114,8 +114,8 @@ def read_memmap_text(text: str | Sequence[Piece], *, origin: str = "") -> Memory
         entries, cut = _gathered(_lines_of(text))
     except BadImageError as exc:
         raise BadImageError(f"{origin!r}: {exc}") from exc
-    whole = {at: one for at, one in entries.items() if len(one.values) == len(_KEYS)}
-    cut += [one.lines[0] for at, one in entries.items() if at not in whole]
+    whole = {at: e for at, e in entries.items() if len(e.values) == len(_KEYS)}
+    cut += [entry.lines[0] for at, entry in entries.items() if at not in whole]
     if not whole:
         raise BadImageError(
             f"{origin!r} has files of /sys/firmware/memmap, and of 0 entries start, "
@@ -150,26 +150,25 @@ def _lines_of(text: str | Sequence[Piece]) -> Iterator[LogLine]:
 def _gathered(lines: Iterable[LogLine]) -> tuple[dict[int, _Entry], list[int]]:
     entries: dict[int, _Entry] = {}
     cut: list[int] = []
-    named: tuple[int, str] | None = None
+    name: tuple[int, str] | None = None
     last: _Last | None = None
     for line in lines:
         if last is not None and _goes_on(entries[last.name[0]], last, line):
             continue
         last = None
-        name = _NAME.search(line.text)
-        if name is not None:
-            named = int(name[1]), name[2]
-            entries.setdefault(named[0], _Entry()).lines.append(line.number)
+        if match := _NAME.search(line.text):
+            name = int(match[1]), match[2]
+            entries.setdefault(name[0], _Entry()).lines.append(line.number)
             continue
-        if named is not None and line.text.strip():
+        if name is not None and line.text.strip():
             value = _NAMED_VALUE.match(line.text)
-            if value is not None and _fits(named[1], value[1]):
-                _set(entries[named[0]], named, value[1].strip(), line.number)
-                last = _Last(named, line.text[: value.start(1)])
-            named = None
+            if value is not None and _fits(name[1], value[1]):
+                _set(entries[name[0]], name, value[1].strip(), line.number)
+                last = _Last(name, line.text[: value.start(1)])
+            name = None
             continue
-        found = list(_VALUE.finditer(line.text)) if "/" in line.text else []
-        for match in found:
+        matches = list(_VALUE.finditer(line.text)) if "/" in line.text else []
+        for match in matches:
             at, key = int(match["number"]), match["key"]
             if not _fits(key, match["value"]):
                 cut.append(line.number)
@@ -178,7 +177,7 @@ def _gathered(lines: Iterable[LogLine]) -> tuple[dict[int, _Entry], list[int]]:
                 _set(entry, (at, key), match["value"].strip(), line.number)
                 if not line.text[match.end() :].strip():
                     last = _Last((at, key), line.text[: match.start()])
-        if "/" in line.text and len(_LIKE.findall(line.text)) > len(found):
+        if "/" in line.text and len(_LIKE.findall(line.text)) > len(matches):
             cut.append(line.number)
     return entries, cut
 
@@ -193,8 +192,8 @@ def _goes_on(entry: _Entry, last: _Last, line: LogLine) -> bool:
     value = entry.values[last.name[1]]
     if _LIKE.search(line.text) or _NAME.search(line.text):
         return False
-    for rest in rests_of(line.text, last.before):
-        part = rest.strip()
+    for tail in rests_of(line.text, last.before):
+        part = tail.strip()
         if last.name[1] != "type":
             if _DIGITS.fullmatch(part) and len(value) + len(part) <= _VALUE_LIMIT:
                 entry.values[last.name[1]] = value + part

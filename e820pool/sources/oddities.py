@@ -34,9 +34,9 @@ def oddities(table: NDArray[Any]) -> tuple[Finding, ...]:
     The ids are listed in specs/sources.md.
     """
     return tuple(
-        found
+        finding
         for check in (_few, _wrapped, _empty, _unaligned, _order, _overlap, _types)
-        for found in check(table)
+        for finding in check(table)
     )
 
 

@@ -78,22 +78,22 @@ def unpacked(data: bytes, origin: str) -> tuple[bytes, str]:
 
 def name_of_archive(data: bytes) -> str:
     """Return what an archive that is not unpacked here is and what to do, or ""."""
-    for magic, at, what, remedy in _ARCHIVES:
+    for magic, at, name, remedy in _ARCHIVES:
         if data[at : at + len(magic)] == magic:
-            return f"{what}: {remedy} and give the log or the file inside"
+            return f"{name}: {remedy} and give the log or the file inside"
     return ""
 
 
 def _pack_of(data: bytes) -> _Pack | None:
-    return next((one for one in _PACKS if data.startswith(one.magic)), None)
+    return next((pack for pack in _PACKS if data.startswith(pack.magic)), None)
 
 
 def _unpacked(pack: _Pack, data: bytes, origin: str) -> bytes:
-    held = bytearray()
+    content = bytearray()
     try:
         for part in _members(data, pack):
-            held += part
-            if len(held) > INPUT_LIMIT:
+            content += part
+            if len(content) > INPUT_LIMIT:
                 raise BadImageError(
                     f"{origin!r} is {len(data):#x} bytes of {pack.name} that unpack to "
                     f"more than the limit of {INPUT_LIMIT:#x} bytes"
@@ -101,11 +101,11 @@ def _unpacked(pack: _Pack, data: bytes, origin: str) -> bytes:
     except _errors() as exc:
         raise BadImageError(
             f"{origin!r} is {len(data):#x} bytes of {pack.name} that are damaged: "
-            f"{_reason(exc)} after {len(held):#x} bytes"
+            f"{_reason(exc)} after {len(content):#x} bytes"
         ) from exc
-    if not held:
+    if not content:
         raise BadImageError(f"{origin!r} is {pack.name} of 0 bytes")
-    return bytes(held)
+    return bytes(content)
 
 
 def _errors() -> tuple[type[Exception], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import starmap
 from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError
@@ -57,14 +58,14 @@ class PrintedLists:
         """Return the chosen map; BadImageError if it has no whole entry."""
         if self.chosen is None:
             raise BadImageError(f"{origin!r} has no printed map")
-        found = map_of_printed(self.chosen, origin)
-        return replace(found, notes=(*self.notes, *found.notes, *self.named()))
+        chosen = map_of_printed(self.chosen, origin)
+        return replace(chosen, notes=(*self.notes, *chosen.notes, *self.named()))
 
     def named(self, *, all_of_them: bool = False) -> Iterator[Finding]:
         """Yield the note that names the maps of the text that are not read."""
         first = (self.chosen,) if all_of_them and self.chosen is not None else ()
         # "efi: Remove mem25" speaks of a list, and is none.
-        others = [one for one in (*first, *self.others) if one.rows]
+        others = [printed for printed in (*first, *self.others) if printed.rows]
         if others:
             shown = "; ".join(map(str, others[:_OTHERS_SHOWN]))
             more = f" and {len(others) - _OTHERS_SHOWN} more" * (
@@ -80,20 +81,16 @@ def printed_lists(text: str, pieces: Iterable[Piece] | None = None) -> PrintedLi
         text: all of it.
         pieces: the same with the numbers of its lines, where they do not count from 1.
     """
-    forms = [one for one in _FORMS if any(sign in text for sign in one.signs)]
+    forms = [form for form in _FORMS if any(sign in text for sign in form.signs)]
     if not forms:
         return PrintedLists()
-    found = printed_maps(clean_lines(text if pieces is None else pieces), forms)
-    groups = [
-        (best, rest)
-        for form in forms
-        for best, rest in [_sorted(form, [one for one in found if one.form is form])]
-        if best
-    ]
+    maps = printed_maps(clean_lines(text if pieces is None else pieces), forms)
+    of_forms = ((form, [m for m in maps if m.form is form]) for form in forms)
+    groups = [group for group in starmap(_sorted, of_forms) if group[0]]
     if not groups:
         return PrintedLists()
     # A form of which a text has only broken lines comes after one with entries.
-    groups.sort(key=lambda group: not any(one.rows for one in group[0]))
+    groups.sort(key=lambda group: not any(printed.rows for printed in group[0]))
     chosen, notes = choose_map(groups[0][0])
     others = [*groups[0][1], *(choose_map(best)[0] for best, _ in groups[1:])]
     return PrintedLists(chosen=chosen, notes=tuple(notes), others=tuple(others))
@@ -106,8 +103,8 @@ def _sorted(
     if form is KEXEC:
         return kexec_maps(maps)
     if form is XEN:
-        final = [one for one in maps if not one.title.startswith("Initial")]
-        return final or list(maps), [one for one in maps if final and one not in final]
+        final = [m for m in maps if not m.title.startswith("Initial")]
+        return final or list(maps), [m for m in maps if final and m not in final]
     if form in EFI_FORMS:
-        return [as_e820(one) for one in maps], []
+        return [as_e820(printed) for printed in maps], []
     return list(maps), []

@@ -166,7 +166,7 @@ def printed_maps(
     for line in lines:
         for reader in readers:
             reader.take(line)
-    return [one for reader in readers for one in reader.finished()]
+    return [printed for reader in readers for printed in reader.finished()]
 
 
 class _FormReader:
@@ -202,14 +202,14 @@ class _FormReader:
 
     def finished(self) -> list[PrintedMap]:
         self._give_up()
-        return [one for one in self.maps if one.rows or one.cut]
+        return [printed for printed in self.maps if printed.rows or printed.cut]
 
     def _open(self, line: LogLine, text: str) -> int:
         match = self.form.headline.search(text) if self.form.headline else None
         if match is None:
             return 0
-        found = match.groupdict()
-        count = found.get("count")
+        fields = match.groupdict()
+        count = fields.get("count")
         if self.maps and not self.maps[-1].rows and not self.maps[-1].cut:
             self.maps.pop()
         if len(self.maps) >= _MAPS_LIMIT:
@@ -220,7 +220,7 @@ class _FormReader:
         self.maps.append(
             PrintedMap(
                 form=self.form,
-                title=(found.get("title") or "").strip(),
+                title=(fields.get("title") or "").strip(),
                 count=int(count) if count else None,
                 first_line=line.number,
             )
@@ -298,14 +298,14 @@ class _FormReader:
         if row is None:
             owner.cut.append(line.number)
             return
-        kind, found = self.form.type_of(match), match.groupdict()
+        kind, fields = self.form.type_of(match), match.groupdict()
         if kind is None:
             owner.odd_words.append(
-                ((found.get("words") or "").strip()[:40], line.number)
+                ((fields.get("words") or "").strip()[:40], line.number)
             )
         owner.rows.append((*row, TYPE_WITHOUT_NUMBER if kind is None else kind))
-        if found.get("number") is not None:
-            owner.numbers.append(int(found["number"]))
+        if fields.get("number") is not None:
+            owner.numbers.append(int(fields["number"]))
         owner.changes |= line.changes
         self.is_open = owner.count is None or len(owner.rows) < owner.count
 
@@ -313,10 +313,10 @@ class _FormReader:
     def _restarts(self, row: tuple[int, int], match: re.Match[str]) -> bool:
         if not self.is_open or not self.maps or len(self.maps[-1].rows) < 2:
             return False
-        found, known = match.groupdict(), self.maps[-1]
-        if found.get("number") is not None:
-            return int(found["number"]) == 0
-        return row == known.rows[0][:2] and row[0] < known.rows[-1][0]
+        fields, printed = match.groupdict(), self.maps[-1]
+        if fields.get("number") is not None:
+            return int(fields["number"]) == 0
+        return row == printed.rows[0][:2] and row[0] < printed.rows[-1][0]
 
     # The entry that has begun with what a line adds to it, as (what stood before it,
     # the line where it began, its text so far); None, and it is given up, if the line
@@ -324,16 +324,16 @@ class _FormReader:
     def _joined(
         self, line: LogLine, text: str, first: LogLine, before: str, lines: int
     ) -> tuple[str, LogLine, str] | None:
-        for rest in rests_of(line.text, before) if lines < _JOIN_LIMIT else ():
-            for whole in (text + rest, f"{text.rstrip()} {rest}"):
+        for tail in rests_of(line.text, before) if lines < _JOIN_LIMIT else ():
+            for whole in (text + tail, f"{text.rstrip()} {tail}"):
                 match = self.form.entry.match(whole)
                 if match and match.end() > len(text.rstrip()) and self._is_known(match):
                     changes = first.changes | line.changes | {"wrapped line"}
                     return before, first._replace(changes=changes), whole
-        for rest in rests_of(line.text, before) if lines < _JOIN_LIMIT else ():
+        for tail in rests_of(line.text, before) if lines < _JOIN_LIMIT else ():
             # Still no whole entry: more lines of it may follow.
-            if rest.strip() and self.form.begun.match(text + rest):
-                return before, first, text + rest
+            if tail.strip() and self.form.begun.match(text + tail):
+                return before, first, text + tail
         self._give_up()
         return None
 
@@ -375,16 +375,17 @@ def rests_of(text: str, before: str) -> list[str]:
 def _row(match: re.Match[str]) -> tuple[int, int] | None:
     # What programs print wraps at 2^64, so that a size comes back modulo 2^64: an
     # empty entry has its last byte below its first.
-    found = match.groupdict()
-    if found.get("start") is not None:
-        addr = int(found["start"], 16)
-        size = (int(found["end"], 16) - addr) % _WRAP
-    elif found.get("size") is not None:
-        addr, size = int(found["addr"], 16), int(found["size"], 16)
+    fields = match.groupdict()
+    if fields.get("start") is not None:
+        addr = int(fields["start"], 16)
+        size = (int(fields["end"], 16) - addr) % _WRAP
+    elif fields.get("size") is not None:
+        addr, size = int(fields["addr"], 16), int(fields["size"], 16)
     else:
-        addr = int(found["addr"], 16)
-        size = (int(found["last"], 16) + 1 - addr) % _WRAP
-    if found.get("pages") is not None and int(found["pages"], 16) << PAGE_SHIFT != size:
+        addr = int(fields["addr"], 16)
+        size = (int(fields["last"], 16) + 1 - addr) % _WRAP
+    pages = fields.get("pages")
+    if pages is not None and int(pages, 16) << PAGE_SHIFT != size:
         return None
     # Beyond half of the address space it is a range whose end lies before its start.
     return None if size >= _WRAP >> 1 else (addr, size)
@@ -395,11 +396,12 @@ def choose_map(maps: Sequence[PrintedMap]) -> tuple[PrintedMap, list[Finding]]:
 
     A form prints one map a boot, or a load.
     """
-    having = [one for one in maps if one.rows] or list(maps)
-    chosen = next((one for one in reversed(having) if one.is_whole), having[-1])
+    having = [printed for printed in maps if printed.rows] or list(maps)
+    whole = (printed for printed in reversed(having) if printed.is_whole)
+    chosen = next(whole, having[-1])
     if len(having) == 1:
         return chosen, []
-    same = all(one.rows == chosen.rows for one in having)
+    same = all(printed.rows == chosen.rows for printed in having)
     message = (
         f"the text has {len(having)} such maps{', all the same' if same else ''}: read "
         f"was number {having.index(chosen) + 1}, from line {chosen.first_line}"

@@ -100,17 +100,15 @@ def read_map(
     """
     choice = _Choice(block, boot)
     if source == "live":
-        found = read_live()
-    elif source == "-":
-        stream, name = stdin or sys.stdin.buffer, "standard input"
-        head = stream.read(INPUT_LIMIT + 1)
-        if len(head) > INPUT_LIMIT:
-            found = _map_of_large_log(stream, head, choice, name)
-        else:
-            found = _map_of_bytes(read_stream(io.BytesIO(head), name), choice, name)
-    else:
-        found = _map_of_path(Path(source), choice)
-    return _judged(found)
+        return _judged(read_live())
+    if source != "-":
+        return _judged(_map_of_path(Path(source), choice))
+    stream, name = stdin or sys.stdin.buffer, "standard input"
+    head = stream.read(INPUT_LIMIT + 1)
+    if len(head) > INPUT_LIMIT:
+        return _judged(_map_of_large_log(stream, head, choice, name))
+    data = read_stream(io.BytesIO(head), name)
+    return _judged(_map_of_bytes(data, choice, name))
 
 
 def read_live(root: Path = _ROOT) -> MemoryMap:
@@ -129,11 +127,11 @@ def read_live(root: Path = _ROOT) -> MemoryMap:
     refusals = []
     for name in _LIVE:
         try:
-            found = _map_of_path(root / name.lstrip("/"))
+            memory_map = _map_of_path(root / name.lstrip("/"))
         except (InputError, BadImageError) as exc:
             refusals.append(str(exc))
         else:
-            return replace(found, devices=read_live_devices(root))
+            return replace(memory_map, devices=read_live_devices(root))
     raise InputError(f"this machine shows no map: {'; '.join(refusals)}")
 
 
@@ -192,9 +190,9 @@ def _map_of_bytes(
     text, size = decode_text(data, origin), len(data)
     # A long one is not held twice.
     del data
-    found = _map_of_long_json(text, origin) if size > _SHORT_BYTES else None
-    if found is not None:
-        return found
+    memory_map = _map_of_long_json(text, origin) if size > _SHORT_BYTES else None
+    if memory_map is not None:
+        return memory_map
     messages = messages_of_json(text)
     if not messages and _is_our_json(text):
         from e820pool.sources.map_json import read_map_json  # noqa: PLC0415
@@ -247,8 +245,9 @@ def _map_of_large_log(
         held += len(piece.text)
         if held > _SHORT_BYTES:
             # A journal of very many boots: nothing else is looked for.
-            rest = chain(pieces, windows)
-            return read_dmesg(rest, block=choice.block, boot=choice.boot, origin=origin)
+            block, boot = choice
+            log = chain(pieces, windows)
+            return read_dmesg(log, block=block, boot=boot, origin=origin)
     try:
         return _map_of_text(pieces, choice, origin, held)
     except BadImageError as exc:
@@ -307,28 +306,28 @@ def _map_of_text(
     block, boot = choice
     text = "".join(piece.text for piece in pieces)
     lists = printed_lists(text, pieces)
-    is_chosen = choice != _ANY
-    if looks_like_dmesg(text) and (is_chosen or not lists.is_machine):
-        found = read_dmesg(pieces, block=block, boot=boot, origin=origin)
-        domain = [pseudo_physical(len(found))] if _is_domain_map(found) else []
-        notes = (*domain, *found.notes, *lists.named(all_of_them=True))
-        return replace(found, notes=notes)
+    if looks_like_dmesg(text) and (choice != _ANY or not lists.is_machine):
+        bios = read_dmesg(pieces, block=block, boot=boot, origin=origin)
+        domain = [pseudo_physical(len(bios))] if _is_domain_map(bios) else []
+        notes = (*domain, *bios.notes, *lists.named(all_of_them=True))
+        return replace(bios, notes=notes)
     if lists.chosen is not None:
-        found = lists.read(origin)
-        return replace(found, notes=(*_kernel_beside(text, lists.chosen), *found.notes))
+        printed = lists.read(origin)
+        notes = (*_kernel_beside(text, lists.chosen), *printed.notes)
+        return replace(printed, notes=notes)
     if block is not None:
         raise InputError(f"{origin!r} has no {block} map: it is no kernel log")
     if boot is not None:
         raise InputError(f"{origin!r} has no boot {boot}: it is no kernel log")
-    found_in = next((read for looks, read in _texts() if looks(text)), None)
-    if found_in is not None:
-        return found_in(pieces, origin)
+    for looks_so, read in _texts():
+        if looks_so(text):
+            return read(pieces, origin)
     if has_broken_map(pieces):
         return read_dmesg(pieces, origin=origin)
     foreign = foreign or name_of_foreign(text)
     if not is_clean:
         # What transports did to it may hide even what it is.
-        clean = [Piece(one.number, f"{one.text}\n") for one in clean_lines(pieces)]
+        clean = [Piece(line.number, f"{line.text}\n") for line in clean_lines(pieces)]
         return _map_of_text(clean, choice, origin, size, is_clean=True, foreign=foreign)
     foreign = foreign or "no line of a form that `show --help` lists"
     raise BadImageError(
@@ -359,8 +358,8 @@ def _texts() -> Iterator[
 
 
 # A kernel that calls its map "Xen" runs in a PV domain.
-def _is_domain_map(found: MemoryMap) -> bool:
-    return found.origin.endswith(", Xen)")
+def _is_domain_map(memory_map: MemoryMap) -> bool:
+    return memory_map.origin.endswith(", Xen)")
 
 
 # What a kernel printed under a hypervisor whose own map was read.
@@ -368,28 +367,28 @@ def _kernel_beside(text: str, machine: PrintedMap) -> Iterator[Finding]:
     if not (machine.form.is_machine and looks_like_dmesg(text)):
         return
     try:
-        found = read_dmesg(text)
+        memory_map = read_dmesg(text)
     except BadImageError:
         return
-    if _is_domain_map(found):
-        yield pseudo_physical(len(found), machine)
+    if _is_domain_map(memory_map):
+        yield pseudo_physical(len(memory_map), machine)
     else:
         message = (
             "the text also has the BIOS map of a kernel "
-            f"({counted(len(found), 'entry')}): not "
+            f"({counted(len(memory_map), 'entry')}): not "
             f"read, --block bios reads it; read was {machine}"
         )
         yield note("other-maps", message)
 
 
-def _judged(found: MemoryMap) -> MemoryMap:
-    table = found.entries
+def _judged(memory_map: MemoryMap) -> MemoryMap:
+    table = memory_map.entries
     ends = table["addr"] + table["size"]
     for at in np.flatnonzero((ends < table["addr"]) & (ends != 0))[:1].tolist():
         addr, size, _ = table[at].tolist()
         raise BadImageError(
-            f"{found.origin}: entry {at} at {addr:#x} with size {size:#x} wraps: the "
-            f"limit of an entry's end is {1 << 64:#x}"
+            f"{memory_map.origin}: entry {at} at {addr:#x} with size {size:#x} wraps: "
+            f"the limit of an entry's end is {1 << 64:#x}"
         )
-    notes = dict.fromkeys((*found.notes, *oddities(table)))
-    return replace(found, notes=tuple(notes))
+    notes = dict.fromkeys((*memory_map.notes, *oddities(table)))
+    return replace(memory_map, notes=tuple(notes))

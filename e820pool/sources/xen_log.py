@@ -121,18 +121,15 @@ def pseudo_physical(entries: int, machine: PrintedMap | None = None) -> Finding:
         entries: how many the domain's map has.
         machine: the machine's, which the same text has and which was read.
     """
-    what = (
-        f"the kernel's map ('Xen:', {counted(entries, 'entry')}) is the "
-        "pseudo-physical one"
-    )
     if machine is not None:
-        return note(
-            "pseudo-physical",
-            f"{what} of a Xen PV domain and not the machine's: read was {machine}; "
-            "--block bios reads the domain's",
+        advice = f": read was {machine}; --block bios reads the domain's"
+    else:
+        advice = (
+            ", which only the hypervisor prints: give the output of `xl dmesg` "
+            "(Xen-e820 RAM map)"
         )
     return note(
         "pseudo-physical",
-        f"{what} of a Xen PV domain and not the machine's, which only the hypervisor "
-        "prints: give the output of `xl dmesg` (Xen-e820 RAM map)",
+        f"the kernel's map ('Xen:', {counted(entries, 'entry')}) is the "
+        f"pseudo-physical one of a Xen PV domain and not the machine's{advice}",
     )

@@ -74,7 +74,7 @@ def test_csv_json_and_every_form_of_a_range_are_read(listed, text, pack):
 
 def test_how_a_range_was_taken_is_kept():
     changes = parse_changes(b"40000000-401fffff\n1G+4K\n", "list")
-    (said,) = changes.said
+    (said,) = changes.readings
     assert said.endswith("as /proc/iomem prints it: [mem 0x40000000-0x401fffff]")
 
 

@@ -155,7 +155,9 @@ def parse_bzimage(data: bytes) -> BzImage:
         )
     _validate_length(data, header_end, "its setup_header ends")
     setup_header = bytes(data[SETUP_HEADER_OFFSET:header_end])
-    hdr = _parse_header(setup_header)
+    # A header of an older protocol is shorter; what it does not have is zero.
+    padded = setup_header[:_HEADER_BYTES].ljust(_HEADER_BYTES, b"\0")
+    hdr = parse_value(SetupHeader, padded, "setup_header")
     offset = (hdr.setup_sects or _DEFAULT_SETUP_SECTS) * _SECTOR_BYTES + _SECTOR_BYTES
     _validate_layout(hdr, data, offset)
     return BzImage(
@@ -201,12 +203,6 @@ def _validate_magic(data: bytes) -> None:
             f"kernel image: boot protocol {_dotted(protocol)} ({protocol:#06x}) is"
             f" older than {_dotted(_MIN_PROTOCOL)}",
         )
-
-
-# A header of an older protocol is shorter; what it does not have is zero.
-def _parse_header(setup_header: bytes) -> SetupHeader:
-    padded = setup_header[:_HEADER_BYTES].ljust(_HEADER_BYTES, b"\0")
-    return parse_value(SetupHeader, padded, "setup_header")
 
 
 def _validate_layout(hdr: SetupHeader, data: bytes, offset: int) -> None:

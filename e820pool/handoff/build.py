@@ -138,7 +138,8 @@ def build_handoff(
     options = options or BuildOptions()
     _validate_ledger(ledger)
     encoding = encoding_named(options.encoding)
-    cmdline = _checked_cmdline(options, _words(encoding, ledger))
+    words = encoding.make_words(ledger) if encoding.make_words else ""
+    cmdline = _checked_cmdline(options, words)
     machine = memory_map.with_devices_of(ledger.extents)
     table = encoding.make_table(machine, ledger)
     hold = partial(_with_held_blocks, encoding=encoding, machine=machine, ledger=ledger)
@@ -170,10 +171,6 @@ def _validate_ledger(ledger: DepositLedger) -> None:
             f"deposit {deposit} is said to be {type_text(kind)} to the firmware: "
             f"deposits are RAM, type {E820_TYPE_RAM:#x}"
         )
-
-
-def _words(encoding: Encoding, ledger: DepositLedger) -> str:
-    return encoding.make_words(ledger) if encoding.make_words else ""
 
 
 def _checked_cmdline(options: BuildOptions, words: str) -> bytes:

@@ -173,7 +173,9 @@ def plan_kexec(
         boot_id=machine.boot_id,
         table=table,
         firmware_map=firmware_map,
-        record=_record(firmware_map, ledger, generation),
+        record=(
+            encode_pool_record(firmware_map, ledger, generation) if len(ledger) else b""
+        ),
     )
     return KexecPlan(
         request=request,
@@ -314,12 +316,6 @@ def _of_capture_kernel(
         )
         source = "kernel/kexec_core.c crash_kexec(); arch/x86/kernel/crash.c"
         yield finding_about("capture-kernel-loaded", "note", new_pages, text, source)
-
-
-def _record(firmware_map: MemoryMap, ledger: DepositLedger, generation: int) -> bytes:
-    if not len(ledger):
-        return b""
-    return encode_pool_record(firmware_map, ledger, generation)
 
 
 def _load_command(request: KexecRequest) -> tuple[str, ...]:

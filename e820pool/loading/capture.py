@@ -232,17 +232,14 @@ def _around(ranges: Sequence[NamedRange], cut: ByteRangeSet) -> Iterator[Span]:
     plain = ByteRangeSet(
         (start, end)
         for start, end, name in ranges
-        if start >= _MIB and (_RAM in name or _is_reserved(name))
+        if start >= _MIB
+        and (_RAM in name or type_of_resource(name) == E820_TYPE_RESERVED)
     )
     cut_out = ByteRangeSet((a, b) for a, b, name in ranges if name in _CUT_OUT)
     for piece in plain - cut_out - _passed_otherwise(ranges):
         hit = list(ByteRangeSet([piece]) & cut)
         if len(hit) > 1:
             yield Span(hit[0][0], hit[-1][1])
-
-
-def _is_reserved(name: str) -> bool:
-    return type_of_resource(name) == E820_TYPE_RESERVED
 
 
 # What the tools hand over as something else than RESERVED.

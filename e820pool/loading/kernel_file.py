@@ -78,16 +78,12 @@ def _is_of_another(text: str, image: bytes) -> bool:
         return False
     try:
         parsed = parse_bzimage(image)
-        key = parse_release(made_for[1])
-        return parse_release(parsed.release) != key or _differ(
-            stable_update(made_for[1]), stable_update(parsed.version or parsed.release)
-        )
+        if parse_release(parsed.release) != parse_release(made_for[1]):
+            return True
+        versions = (made_for[1], parsed.version or parsed.release)
+        return len({*map(stable_update, versions)} - {None}) == 2
     except (InputError, BadImageError):
         return False
-
-
-def _differ(one: int | None, other: int | None) -> bool:
-    return one is not None and other is not None and one != other
 
 
 # An image that cannot be unpacked here may still be asked for the rest.

@@ -77,15 +77,10 @@ def kept_table(rows: Iterable[Row], booted: E820Table | None = None) -> E820Tabl
         kept |= acpi & held_bytes(booted)
     if not kept:
         return table
-    parts = [
-        (span, kind) for kind in _types(table) for span in table.bytes_of(kind) - kept
-    ]
+    types = sorted(set(table.entries["type"].tolist()))
+    parts = [(span, kind) for kind in types for span in table.bytes_of(kind) - kept]
     parts += [(span, E820_TYPE_RESERVED) for span in kept]
     return E820Table.of((a, b - a, kind) for (a, b), kind in parts).resolved()
-
-
-def _types(table: E820Table) -> list[int]:
-    return sorted(set(table.entries["type"].tolist()))
 
 
 def _booted_table(view: KernelView) -> E820Table | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,8 +23,6 @@ from e820pool.sources.oddities import note
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from e820pool.findings import Finding
 
@@ -95,17 +93,13 @@ def map_of_boot_params(
     params = parse_boot_params(data)
     validate_e820_count(params)
     _validate_plausible(params, origin)
-    tables = [params.e820_map, *map(_whole_entries, ext or ())]
+    # Every kernel ignores what is left over (parse_e820_ext, 2.6.32 to 7.3).
+    whole = (p[: len(p) // E820_ENTRY_BYTES * E820_ENTRY_BYTES] for p in ext or ())
     return MemoryMap(
-        entries=np.concatenate(tables),
+        entries=np.concatenate([params.e820_map, *map(parse_table, whole)]),
         origin=f"{origin} (boot_params)",
         notes=_notes(params, ext),
     )
-
-
-def _whole_entries(payload: bytes) -> NDArray[Any]:
-    # Every kernel ignores what is left over (parse_e820_ext, 2.6.32 to 7.3).
-    return parse_table(payload[: len(payload) // E820_ENTRY_BYTES * E820_ENTRY_BYTES])
 
 
 def _validate_plausible(params: BootParams, origin: str) -> None:

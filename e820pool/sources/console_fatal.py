@@ -120,11 +120,6 @@ class FatalScan:
             return None
         return next((end for pattern, end in _KNOWN if pattern.search(reason)), None)
 
-    # So early a BUG may have no words of its own.
-    @property
-    def _early_place(self) -> str | None:
-        return f"{self._early} in {self._place}" if self._place else self._early
-
     @property
     def reason(self) -> str | None:
         """Return why the boot ended, None when nothing says that it had to."""
@@ -133,5 +128,7 @@ class FatalScan:
             return self._panic
         # An oops alone may be survived; a panic or a halt after it is not.
         if self._panic or self._early:
-            return crash or self._panic or self._early_place
+            # So early a BUG may have no words of its own.
+            early = f"{self._early} in {self._place}" if self._place else self._early
+            return crash or self._panic or early
         return self._halt

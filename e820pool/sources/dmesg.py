@@ -10,7 +10,7 @@ import numpy as np
 from e820pool.errors import BadImageError, InputError
 from e820pool.memory_devices import MemoryDevices
 from e820pool.memory_map import MemoryMap
-from e820pool.sources.log_blocks import Boot, LogBlock, LogEntries, boots_of
+from e820pool.sources.log_blocks import Boot, LogBlock, boots_of
 from e820pool.sources.log_entry import BLOCKS, BlockName
 from e820pool.sources.log_notes import log_notes
 from e820pool.sources.log_text import Piece, clean_lines
@@ -165,7 +165,7 @@ def _note_boots(
     if len(shown) > 1:
         read = chosen.blocks[name].entries
         maps = (boot.blocks[name].entries for boot in shown if _shows(boot, name))
-        same = all(entries is read or _is_alike(entries, read) for entries in maps)
+        same = all(m is read or np.array_equal(m.table(), read.table()) for m in maps)
         yield note(
             "several-boots",
             f"{len(shown)} boots show a map{', all the same' * same}: read was number "
@@ -179,10 +179,6 @@ def _note_boots(
             "its command line): its RAM is what a crashed kernel kept for it, and not "
             "the machine's",
         )
-
-
-def _is_alike(one: LogEntries, other: LogEntries) -> bool:
-    return bool(np.array_equal(one.table(), other.table()))
 
 
 def _listed(boots: Sequence[Boot]) -> str:

@@ -135,7 +135,8 @@ def read_live_machine(root: Path = _ROOT) -> LiveMachine:
         InputError: it shows no memory map.
         BadImageError: a file is not what a kernel writes.
     """
-    cmdline = _cmdline(root / _CMDLINE)
+    path = root / _CMDLINE
+    cmdline = read_line(path) if path.is_file() else b""
     view = read_live_view(root)
     version, has_five_levels = read_live_processor(root)
     return LiveMachine(
@@ -187,10 +188,6 @@ def reusable_cmdline(line: bytes) -> bytes:
     kernels, dashes, inits = line.partition(b" -- ")
     words = [word for word in kernels.split(b" ") if not _LOADERS_WORDS.match(word)]
     return (b" ".join(words) + dashes + inits).strip()
-
-
-def _cmdline(path: Path) -> bytes:
-    return read_line(path) if path.is_file() else b""
 
 
 def _handoff(root: Path, cmdline: bytes) -> Handoff | None:

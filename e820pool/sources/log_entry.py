@@ -208,22 +208,19 @@ def parse_entry(text: str, prefix: str = "") -> tuple[LogEntry, int] | None:
     is_gap = match["kind"] == "gap"
     is_known = is_gap or log_words.kind is not None
     addr, size = _range_of(match)
+    kind = TYPE_WITHOUT_NUMBER if log_words.kind is None else log_words.kind
     entry = LogEntry(
         block=_BLOCK_OF_WHO[who],
         who=who,
         addr=addr,
         size=size,
-        type=None if is_gap else _or_unknown(log_words.kind),
+        type=None if is_gap else kind,
         dialects=_dialects_of(match, log_words.dialect),
         words="" if is_known else words[:40],
         has_words=is_known or bool(words),
     )
     skipped = len(tail) - len(tail.lstrip()) if log_words.length else 0
     return entry, match.end() + skipped + log_words.length
-
-
-def _or_unknown(kind: int | None) -> int:
-    return TYPE_WITHOUT_NUMBER if kind is None else kind
 
 
 def _range_of(match: re.Match[str]) -> tuple[int, int]:

@@ -130,8 +130,8 @@ class PrintedMap:
             return []
         most = max(self.numbers, default=-1) + 1
         # A number is at most some digits long; one that is absurd is no count.
-        wanted = range(min(max(most, self.count or 0), 1 << 16))
-        return sorted(set(wanted) - set(self.numbers))
+        expected = range(min(max(most, self.count or 0), 1 << 16))
+        return sorted(set(expected) - set(self.numbers))
 
     def __str__(self) -> str:
         title = f", {self.title!r}" if self.title else ""

@@ -42,8 +42,8 @@ def _reserved_rows(_: MemoryMap, ledger: DepositLedger) -> NDArray[Any]:
 
 
 def _overlaid(memory_map: MemoryMap, ledger: DepositLedger) -> NDArray[Any]:
-    both = (whole_ram(memory_map, ledger), _reserved_rows(memory_map, ledger))
-    return np.concatenate(both)
+    reserved = _reserved_rows(memory_map, ledger)
+    return np.concatenate((whole_ram(memory_map, ledger), reserved))
 
 
 OVERLAID = Encoding(

@@ -171,8 +171,7 @@ class DepositLedger:
         Raises:
             InputError: a page is not deposited.
         """
-        missing = extents - self.extents
-        for start, end in missing:
+        for start, end in extents - self.extents:
             raise InputError(
                 f"PFNs [{start:#x}, {end:#x}) are not deposited: nothing to withdraw"
             )
@@ -190,8 +189,7 @@ class DepositLedger:
 
         What a kernel took out of its RAM later is none either.
         """
-        ram = memory_map.ram_pages()
-        for start, end in self.extents - ram:
+        for start, end in self.extents - memory_map.ram_pages():
             self._refuse(start, end, memory_map)
         for start, end in self.extents & memory_map.reserved_later():
             whole = self._around(start, end)
@@ -213,8 +211,7 @@ class DepositLedger:
         whole = self._around(start_pfn, end_pfn)
         start, end = start_pfn << PAGE_SHIFT, end_pfn << PAGE_SHIFT
         for addr, size, kind in memory_map.flatten().rows():
-            ram_page = kind == E820_TYPE_RAM
-            if addr < end and addr + size > start and not ram_page:
+            if addr < end and addr + size > start and kind != E820_TYPE_RAM:
                 there = f"{Span.at(addr, size)} is {type_text(kind)}"
                 break
         else:

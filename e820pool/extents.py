@@ -251,8 +251,7 @@ class RangeSet:
         for at in range(0, len(self), _PIECE):
             piece = slice(at, at + _PIECE)
             starts, ends = self._starts[piece], self._ends[piece]
-            pairs = zip(starts.tolist(), ends.tolist(), strict=True)
-            yield from map(span_of, pairs)
+            yield from map(span_of, zip(starts.tolist(), ends.tolist(), strict=True))
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

@@ -87,8 +87,7 @@ class MemoryMap:
         Raises:
             InputError: an entry reaches 2^64.
         """
-        flat = self.table.resolved().entries
-        return replace(self, entries=flat)
+        return replace(self, entries=self.table.resolved().entries)
 
     def with_devices_of(self, pages: ExtentSet) -> MemoryMap:
         """Return the map in which added memory under some of the pages is RAM.

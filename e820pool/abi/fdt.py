@@ -54,8 +54,7 @@ class PmpoolNode:
 
 def empty_tree() -> bytes:
     """Return a packed tree with nothing in it; MachineError without pylibfdt."""
-    libfdt = _libfdt()
-    tree = libfdt.Fdt.create_empty_tree(_READ_LIMIT >> 8)
+    tree = _libfdt().Fdt.create_empty_tree(_READ_LIMIT >> 8)
     tree.pack()
     return bytes(tree.as_bytearray())
 
@@ -121,8 +120,7 @@ def kho_root(compatible: str, preserved_map_addr: int) -> bytes:
     Raises:
         MachineError: pylibfdt is not installed.
     """
-    libfdt = _libfdt()
-    tree = libfdt.Fdt.create_empty_tree(1 << 12)
+    tree = _libfdt().Fdt.create_empty_tree(1 << 12)
     tree.setprop(0, "compatible", compatible.encode() + b"\0")
     tree.setprop(
         0, "preserved-memory-map", preserved_map_addr.to_bytes(_U64_BYTES, "little")
@@ -205,8 +203,7 @@ def _nodes(tree: Any) -> Iterator[int]:
 
 
 def _property(tree: Any, offset: int, name: str) -> bytes | None:
-    libfdt = _libfdt()
-    value = tree.getprop(offset, name, (libfdt.NOTFOUND,))
+    value = tree.getprop(offset, name, (_libfdt().NOTFOUND,))
     return None if isinstance(value, int) else bytes(value)
 
 

@@ -211,8 +211,7 @@ def encode_kho_payload(
     else:
         data = _tree(at_map, _bitmaps(preserved, 1 << _LEAF_LOG2))
     kho_data = b"".join(map(_u64, (at_root, root_bytes, at_scratch, len(areas))))
-    root = kho_root(compatible, at_map if data else 0)
-    return kho_data + root + areas + data
+    return kho_data + kho_root(compatible, at_map if data else 0) + areas + data
 
 
 # (number of the window of so many pages, its bitmap), ascending.

@@ -255,8 +255,7 @@ def _smallest(sizes: U64, among: Mask, ranked: U64, count: int) -> Mask:
     chosen: Mask = among & (sizes <= edge)
     over = int(np.count_nonzero(chosen)) - count
     if over:
-        equal = np.flatnonzero(chosen & (sizes == edge))
-        chosen[equal[:over]] = False
+        chosen[np.flatnonzero(chosen & (sizes == edge))[:over]] = False
     return chosen
 
 

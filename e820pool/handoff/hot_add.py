@@ -76,8 +76,7 @@ def hold_blocks(
     at_risk = pages_at_risk(table, deposits)
     if not at_risk:
         return table
-    rows = _rows_over(table, E820_TYPE_RESERVED, at_risk.to_bytes())
-    held = rows & firmware_ram
+    held = _rows_over(table, E820_TYPE_RESERVED, at_risk.to_bytes()) & firmware_ram
     machine = MemoryMap(entries=table.entries)
     return E820Table(carved_table(machine, held, E820_TYPE_ACPI))
 

@@ -103,8 +103,7 @@ class Room:
                 "the next kernel would use them"
             )
         if not self.ram.contains(addr, end):
-            lack = ByteRangeSet([(addr, end)]) - self.ram
-            start, stop = next(iter(lack))
+            start, stop = next(iter(ByteRangeSet([(addr, end)]) - self.ram))
             raise InputError(f"{shown} is not RAM in {Span(start, stop)}")
         for other, start, stop in self._taken:
             if addr < stop and start < end:

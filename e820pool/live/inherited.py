@@ -38,8 +38,7 @@ def read_kept(folder: Path) -> tuple[KeptHandoff, ...]:
     path = folder / KEPT_FILE
     if not path.is_file():
         return ()
-    text = read_file(path).decode("utf-8", "replace")
-    return parse_kept(text, str(path))
+    return parse_kept(read_file(path).decode("utf-8", "replace"), str(path))
 
 
 def inherited_pool(

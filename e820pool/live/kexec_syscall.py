@@ -82,5 +82,4 @@ def _call(name: str, number: int, *words: int) -> None:
     libc.syscall.restype = ctypes.c_long
     result = libc.syscall(ctypes.c_long(number), *map(ctypes.c_ulong, words))
     if result:
-        reason = os.strerror(ctypes.get_errno()).lower()
-        raise MachineError(f"{name}(2): {reason}")
+        raise MachineError(f"{name}(2): {os.strerror(ctypes.get_errno()).lower()}")

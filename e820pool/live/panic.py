@@ -154,8 +154,7 @@ def _verdict(
     inp = handed.boot_input(request.cmdline.decode("latin-1"))
     # It works in the memory that is kept for it, the highest where there are two.
     size = parsed_image(request.kernel).init_size
-    window = capture_window(own, size)
-    inp = replace(inp, load_window=window, memory_devices=devices)
+    inp = replace(inp, load_window=capture_window(own, size), memory_devices=devices)
     judged = judge_input(ledger.extents, inp, profile, findings)
     capture_findings = of_capture_kernel(judged.findings)
     return verdict_of(name, capture_findings, judged.view, judged.judged_on)

@@ -133,8 +133,7 @@ def dumped_by_file(ranges: Sequence[NamedRange]) -> ByteRangeSet:
     the first MiB and the crash kernel's own (5.10 to 7.3 arch/x86/kernel/crash.c,
     walk_system_ram_res()).
     """
-    low = ByteRangeSet([(0, _MIB)])
-    return _system_ram(ranges) - low - _own(ranges)
+    return _system_ram(ranges) - ByteRangeSet([(0, _MIB)]) - _own(ranges)
 
 
 def dumped_by_tools(ranges: Sequence[NamedRange], text_bytes: int = 0) -> ByteRangeSet:

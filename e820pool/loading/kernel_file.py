@@ -129,8 +129,7 @@ def profile_of(kernel: KernelFile) -> Profile:
     """
     parsed = parse_bzimage(kernel.image)
     profile = profile_for(parsed.release, version=parsed.version)
-    digest = hashlib.sha256(kernel.image).hexdigest()
-    profile = replace(profile, image_sha256=digest)
+    profile = replace(profile, image_sha256=hashlib.sha256(kernel.image).hexdigest())
     if not kernel.config:
         return profile
     return with_config(profile, parse_config_text(kernel.config), kernel.config_from)

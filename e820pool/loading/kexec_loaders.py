@@ -123,8 +123,7 @@ def _as_read(tree: Iterable[Row], nameless: frozenset[int]) -> Iterable[Row]:
         elif resource_name(kind) == resource_name(E820_TYPE_RAM):
             yield addr, size, E820_TYPE_RAM
         else:
-            known = kind in _KNOWN_TO_TOOLS
-            yield addr, size, kind if known else E820_TYPE_RESERVED
+            yield addr, size, kind if kind in _KNOWN_TO_TOOLS else E820_TYPE_RESERVED
 
 
 def _without_interrupt_table(rows: list[Row]) -> list[Row]:
@@ -133,6 +132,5 @@ def _without_interrupt_table(rows: list[Row]) -> list[Row]:
             # The start moves and the end stays, even where it lies before: the tools
             # count in unsigned numbers of 64 bits.
             left = (addr + size - _INTERRUPT_TABLE_BYTES) % (1 << 64)
-            moved = (_INTERRUPT_TABLE_BYTES, left, kind)
-            return [*rows[:at], moved, *rows[at + 1 :]]
+            return [*rows[:at], (_INTERRUPT_TABLE_BYTES, left, kind), *rows[at + 1 :]]
     return rows

@@ -40,8 +40,7 @@ def infer_claim(
         The claim, its owners unknown (0), and what there is to say about it.
     """
     reserved = table.bytes_of(E820_TYPE_RESERVED)
-    machine = firmware_map.with_devices_of(reserved.pages_inside())
-    ram = machine.bytes_of(E820_TYPE_RAM)
+    ram = firmware_map.with_devices_of(reserved.pages_inside()).bytes_of(E820_TYPE_RAM)
     both = ram & reserved
     inferred = both.pages_inside() - TRIMMED_PAGES
     refusals = (*_missing(ram, table), *_not_as_given(inferred, view))

@@ -190,8 +190,7 @@ def _count(word: str, where: str) -> int:
 
 
 def _added(kinds: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
-    longest = max(map(len, kinds.values()))
     return tuple(
         sum(counts[order] for counts in kinds.values() if order < len(counts))
-        for order in range(longest)
+        for order in range(max(map(len, kinds.values())))
     )

@@ -197,8 +197,7 @@ def _joined(nodes: Sequence[Span]) -> list[Span]:
 
 
 def _warnings(texts: Sequence[str], boot: Boot | None) -> tuple[str, ...]:
-    source = _map_source(boot)
-    words = ["fallback-map"] if source not in (None, "BIOS-e820") else []
+    words = ["fallback-map"] if _map_source(boot) not in (None, "BIOS-e820") else []
     for word, pattern in _WARNINGS:
         if any(map(pattern.search, texts)):
             words.append(word)

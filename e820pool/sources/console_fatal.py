@@ -109,8 +109,7 @@ class FatalScan:
             self._halt = self._halt or self._last or "System halted"
         elif match := _FUNCTION.search(line):
             self._place = self._place or match[1]
-        words = _UPTIME.sub("", line).strip()
-        self._last = words or self._last
+        self._last = _UPTIME.sub("", line).strip() or self._last
 
     @property
     def end(self) -> BootEnd | None:

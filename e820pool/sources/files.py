@@ -155,8 +155,7 @@ def validate_skipped(nr_bytes: int) -> None:
 
 def read_attribute(path: Path) -> str:
     """Return a sysfs attribute's text without its newline; errors as read_file."""
-    data = read_inside(path, _ATTRIBUTE_LIMIT)
-    return data.decode("utf-8", "replace").strip()
+    return read_inside(path, _ATTRIBUTE_LIMIT).decode("utf-8", "replace").strip()
 
 
 def parse_hex_attribute(path: Path, limit: int = _U64_LIMIT) -> int:

@@ -197,8 +197,7 @@ def _of_parquet(parts: list[Path]) -> Iterator[FleetRecord]:
     number = 0
     for path in parts:
         try:
-            table = parquet.ParquetFile(path)
-            for batch in table.iter_batches(batch_size=_BATCH):
+            for batch in parquet.ParquetFile(path).iter_batches(batch_size=_BATCH):
                 for record in batch.to_pylist():
                     yield _record(record, str(number))
                     number += 1

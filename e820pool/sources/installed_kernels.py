@@ -85,10 +85,9 @@ def installed_kernels(root: Path = _ROOT) -> list[InstalledKernel]:
 
 # Numbers by their value; a tilde, as of release candidates, comes before the end.
 def _order(version: str) -> list[tuple[int, int, str]]:
-    parts = _PART.findall(version)
     keys = [
         (3, int(part), "") if part.isdigit() else (int(part != "~") * 2, 0, part)
-        for part in parts
+        for part in _PART.findall(version)
     ]
     return [*keys, (1, 0, "")]
 

@@ -172,10 +172,9 @@ def _package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as exc:
-        package = name.partition(".")[0]
         raise missing_package(
             "to unpack this kernel",
-            package,
+            name.partition(".")[0],
             otherwise="or give its configuration with --config",
         ) from exc
 

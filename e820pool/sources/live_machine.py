@@ -155,8 +155,7 @@ def read_live_machine(root: Path = _ROOT) -> LiveMachine:
 
 def read_live_processor(root: Path = _ROOT) -> tuple[str, bool]:
     """Return what /proc/version says, and whether page tables have five levels."""
-    five = _has_flag(root / "proc/cpuinfo", "la57")
-    return _attribute(root / _VERSION), five
+    return _attribute(root / _VERSION), _has_flag(root / "proc/cpuinfo", "la57")
 
 
 def read_crash_sources(root: Path = _ROOT) -> tuple[str, bytes]:

@@ -208,9 +208,8 @@ def _ram_of(block: LogBlock) -> ByteRangeSet:
 
 def _bytes_of(ranges: Sequence[LaterEdit]) -> ByteRangeSet:
     bounds = ((edit.addr, edit.addr + edit.size) for edit in ranges)
-    limit = ByteRangeSet.LIMIT
     return ByteRangeSet(
-        (start, min(end, limit)) for start, end in bounds if start < end
+        (start, min(end, ByteRangeSet.LIMIT)) for start, end in bounds if start < end
     )
 
 

@@ -175,8 +175,7 @@ def deposit_of_json(raw: object, label: str) -> Deposit:
 
 
 def _validate_apart(parts: tuple[SegmentDocument, ...]) -> None:
-    ordered = sorted(parts, key=lambda part: part.addr)
-    for one, two in pairwise(ordered):
+    for one, two in pairwise(sorted(parts, key=lambda part: part.addr)):
         if two.addr < one.end:
             raise ValueError(
                 f"segment {one.file!r} ends at {one.end:#x}, over {two.file!r} at "

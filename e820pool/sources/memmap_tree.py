@@ -69,8 +69,7 @@ def _range_of(entry: Path) -> tuple[int, int]:
 
 
 def _numbering(numbered: list[tuple[int, Path]]) -> Iterator[Finding]:
-    expected = set(range(len(numbered)))
-    missing = sorted(expected - {number for number, _ in numbered})
+    missing = sorted(set(range(len(numbered))) - {number for number, _ in numbered})
     if missing:
         yield note(
             "entries-missing",

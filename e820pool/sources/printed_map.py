@@ -197,8 +197,7 @@ class _FormReader:
         if not self.is_open and not any(hint in text for hint in self.form.hints):
             self.beside = None
             return
-        at = self._open(line, text)
-        self._entries(line, text, at, before)
+        self._entries(line, text, self._open(line, text), before)
 
     def finished(self) -> list[PrintedMap]:
         self._give_up()

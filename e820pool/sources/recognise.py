@@ -107,8 +107,7 @@ def read_map(
     head = stream.read(INPUT_LIMIT + 1)
     if len(head) > INPUT_LIMIT:
         return _judged(_map_of_large_log(stream, head, choice, name))
-    data = read_stream(io.BytesIO(head), name)
-    return _judged(_map_of_bytes(data, choice, name))
+    return _judged(_map_of_bytes(read_stream(io.BytesIO(head), name), choice, name))
 
 
 def read_live(root: Path = _ROOT) -> MemoryMap:

@@ -143,10 +143,10 @@ if not TYPE_CHECKING:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module  # noqa: PLC0415  nothing before it is needed
 
-        module, mark, there = _PLACES[name].partition(":")
+        module, mark, attribute = _PLACES[name].partition(":")
         value = import_module(f"{__name__}.{module}")
-        if there or not mark:
-            value = getattr(value, there or name)
+        if attribute or not mark:
+            value = getattr(value, attribute or name)
         globals()[name] = value
         return value
 

@@ -212,12 +212,12 @@ class DepositLedger:
         start, end = start_pfn << PAGE_SHIFT, end_pfn << PAGE_SHIFT
         for addr, size, kind in memory_map.flatten().rows():
             if addr < end and addr + size > start and kind != E820_TYPE_RAM:
-                there = f"{Span.at(addr, size)} is {type_text(kind)}"
+                conflict = f"{Span.at(addr, size)} is {type_text(kind)}"
                 break
         else:
-            there = f"{Span(start, end)} is not whole pages of RAM"
+            conflict = f"{Span(start, end)} is not whole pages of RAM"
         raise InputError(
-            f"deposit {whole} is not inside RAM: {there} in the map"
+            f"deposit {whole} is not inside RAM: {conflict} in the map"
             f"{_nearest(whole, memory_map)}",
             ident="deposit-outside-ram",
             about=str(whole),

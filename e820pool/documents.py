@@ -351,7 +351,7 @@ def _our_message(message: str, value: Any, form: Any, where: str) -> str:
 
 def _kinds(match: re.Match[str]) -> str:
     names = (name for name in match[1].split(" | ") if name != "null")
-    return " or ".join(_KINDS.get(one, one) for one in names)
+    return " or ".join(_KINDS.get(name, name) for name in names)
 
 
 # The words that a place can have: the way to it, through the types on it.

@@ -89,7 +89,7 @@ def addable_bytes(
     """
     if devices is None:
         return _whole_blocks(free)
-    whole = (one for one in devices.devices if _is_addable(one, free))
+    whole = (device for device in devices.devices if _is_addable(device, free))
     return ByteRangeSet(whole) | _whole_blocks(free & ByteRangeSet(devices.regions))
 
 

@@ -191,9 +191,9 @@ class _Session:
         option = self._config.getoption("e820pool_cache")
         if option:
             return self._config.invocation_params.dir / str(option)
-        named = self._config.getini("e820pool_cache")
+        setting = self._config.getini("e820pool_cache")
         base = self._config.inipath.parent if self._config.inipath else Path()
-        return base / str(named) if named else None
+        return base / str(setting) if setting else None
 
     def _options(self) -> BootOptions:
         from e820pool.lab.boot import BootOptions  # noqa: PLC0415  lab

@@ -65,7 +65,7 @@ def hold_blocks(
     deposits: ExtentSet,
     firmware_ram: ByteRangeSet,
 ) -> E820Table:
-    """Return the table in which no whole block with a deposit is without a busy byte.
+    """Return the table with a busy byte in every whole block that holds a deposit.
 
     Args:
         table: sorted and disjoint, deposits RESERVED.

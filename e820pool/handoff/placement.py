@@ -157,9 +157,9 @@ _LOW_PAGES = ExtentSet([(0, LOW_LIMIT >> PAGE_SHIFT)])
 def validate_above_low_memory(ledger: DepositLedger) -> None:
     """Raise InputError for a deposit below 1 MiB.
 
-    Some of it is read whatever the table says; and where a table with fewer than
-    two entries left is refused, the map that kernels up to 7.0 make up instead calls
-    RAM there RAM, so that monotone safety would not hold.
+    Kernels read some of it whatever the table says. And the map that kernels up to 7.0
+    make up for a refused table (fewer than two entries) calls it RAM, so that monotone
+    safety would not hold.
     """
     low = ledger.extents & _LOW_PAGES
     if not low:

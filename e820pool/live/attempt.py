@@ -47,8 +47,8 @@ def attempt(
     """Ask the agent; where something is to be loaded, freeze it until that is done.
 
     Unless ``succeeded`` is set within, a kernel that was loaded before is unloaded (its
-    table is older than the newest deposit) and the agent goes on. That holds for a
-    refusal of the gates, too, of which the command line is the first.
+    table is older than the newest deposit) and the agent goes on. A refusal of
+    ``gates`` ends the same way.
 
     Args:
         agent: who keeps the deposits, None where nobody is asked.

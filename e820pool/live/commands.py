@@ -24,13 +24,8 @@ def load_argv(
 
     ``-c`` is kexec_load(2): kexec_file_load(2) takes the running kernel's own table.
     """
-    line = cmdline.decode("utf-8", "surrogateescape")
-    return (
-        *("unshare", "-m", "sh", "-c", _MOUNTED, str(tree)),
-        *(kexec, "-c", "-l", kernel),
-        *([f"--initrd={initrd}"] if initrd is not None else []),
-        f"--command-line={line}",
-    )
+    mounted = ("unshare", "-m", "sh", "-c", _MOUNTED, str(tree))
+    return (*mounted, kexec, "-c", "-l", kernel, *_options(initrd, cmdline))
 
 
 # The files are in a folder of ours, whose name is the shell's $0.
@@ -48,13 +43,13 @@ def panic_argv(
     They make the ELF headers of the dump from the two files in ``folder``, and take
     places from the tree there. By kexec_file_load(2) the kernel would make them itself.
     """
-    line = cmdline.decode("utf-8", "surrogateescape")
-    return (
-        *("unshare", "-m", "sh", "-c", _PANIC, str(folder)),
-        *(kexec, "-c", "-p", kernel),
-        *([f"--initrd={initrd}"] if initrd is not None else []),
-        f"--command-line={line}",
-    )
+    mounted = ("unshare", "-m", "sh", "-c", _PANIC, str(folder))
+    return (*mounted, kexec, "-c", "-p", kernel, *_options(initrd, cmdline))
+
+
+def _options(initrd: str | None, cmdline: bytes) -> tuple[str, ...]:
+    line = f"--command-line={cmdline.decode('utf-8', 'surrogateescape')}"
+    return (line,) if initrd is None else (f"--initrd={initrd}", line)
 
 
 def execute_argv(*, has_systemd: bool, kexec: str | None) -> tuple[str, ...]:

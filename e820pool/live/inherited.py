@@ -46,10 +46,8 @@ def inherited_pool(
 ) -> RebuildResult | None:
     """Return what the running kernel has of a pool, None where nothing says that.
 
-    A node of its own chain comes first. ``kept`` is of
-    :func:`~e820pool.live.kept.kept_for`: this kernel's table is the one that was
-    handed over, so that it was started by that very load, and neither by the firmware
-    nor by another.
+    A node of its own chain comes first. ``kept`` is the load that started this kernel,
+    as :func:`~e820pool.live.kept.kept_for` tells it.
     """
     record = machine.handoff.record_bytes() if machine.handoff is not None else None
     if record is not None:

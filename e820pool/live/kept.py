@@ -52,8 +52,8 @@ def kept_for(
 ) -> KeptHandoff | None:
     """Return the handoff that started the kernel with this table, None without one.
 
-    What was loaded since the boot has not been started yet, even where its table is
-    the same; of several the last is it.
+    What was loaded during this boot has not been started, even where its table is the
+    same. Of several the last counts.
     """
     for handoff in reversed(kept):
         if handoff.boot_id != boot_id and handoff.started(shown):

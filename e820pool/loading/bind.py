@@ -169,9 +169,9 @@ def _kernel_place(
     preferred = image.kernel_window(image.pref_address)
     start, size = preferred.start, max(preferred.size, file_bytes)
     at = start
-    wanted = handoff.kernel_window.start if handoff.kernel_window else start
-    if image.kernel_window(wanted).start == wanted and room.is_free(wanted, size):
-        at = wanted
+    built_at = handoff.kernel_window.start if handoff.kernel_window else start
+    if image.kernel_window(built_at).start == built_at and room.is_free(built_at, size):
+        at = built_at
     elif image.relocatable and not room.is_free(start, size):
         step = max(image.kernel_alignment, PAGE_SIZE)
         at = room.find("the kernel", size, align=step, low=start)

@@ -140,10 +140,10 @@ def dumped_by_tools(ranges: Sequence[NamedRange], text_bytes: int = 0) -> ByteRa
     """Return what is read of RAM after a load by kexec-tools and kexec_load(2).
 
     What the file that they take for /proc/iomem calls System RAM, but the crash
-    kernel's own. The lowest of it is read by their purgatory, which makes a copy; where
-    there is none below 640 KiB, all of them. And the kernel's own mapping,
-    ``text_bytes`` long, from /proc/kcore: it has a header of its own, and pages in it
-    that were freed after boot are anybody's.
+    kernel's own. Their purgatory copies the lowest of it; where no RAM is below
+    640 KiB, all that is there. And the kernel's own mapping, ``text_bytes`` long, from
+    /proc/kcore: it has a header of its own, and pages in it that were freed after boot
+    are anybody's.
     """
     text = [(start, start + text_bytes) for start in _code_starts(ranges)]
     backup = ByteRangeSet((addr, addr + size) for addr, size, _ in _backup(ranges))

@@ -60,8 +60,8 @@ def kept_table(rows: Iterable[Row], booted: E820Table | None = None) -> E820Tabl
     """Return the resolved table in which a deposit's type 3 is RESERVED, too.
 
     A kernel makes type 3 of its own memory where it replaces ACPI tables (6.1
-    drivers/acpi/tables.c acpi_table_upgrade()). So of type 3 only that counts for a
-    deposit's that holds a whole memory block, or that the kernel was booted with.
+    drivers/acpi/tables.c acpi_table_upgrade()). So type 3 counts only where it holds a
+    whole memory block, or was in the table that the kernel was booted with.
 
     Args:
         rows: the kernel's table.

@@ -123,30 +123,24 @@ def _region_doubts(claim: Claim, region: PmpoolOption) -> Iterator[Finding]:
 
 
 def _machine_doubts(claim: Claim, firmware_map: MemoryMap) -> Iterator[Finding]:
-    if claim.map_digest != _UNKNOWN_MAP and not _is_same_machine(claim, firmware_map):
-        message = (
-            f"the record is of the machine with map {claim.map_digest.hex()}, this one "
-            f"has {firmware_map.digest().hex()}"
-        )
-        yield refusal("record-other-machine", message)
-        return
+    digest = firmware_map.digest()
+    if claim.map_digest not in (_UNKNOWN_MAP, digest):
+        before = firmware_map_before(firmware_map, claim.ledger)
+        if before.digest() != claim.map_digest:
+            message = (
+                f"the record is of the machine with map {claim.map_digest.hex()}, this "
+                f"one has {digest.hex()}"
+            )
+            yield refusal("record-other-machine", message)
+            return
     wrong = mismatched_types(firmware_map, claim.ledger)
-    if not _is_firmware_map(claim, firmware_map):
+    if digest != claim.map_digest:
         # In the kernel's copy of the firmware's map deposits are RESERVED already.
         for kind in KEPT_TYPES:
             wrong -= firmware_map.bytes_of(kind).pages_inside()
     if wrong:
         text = "{pages} are not what the record says that they were to the firmware"
         yield finding_about("record-bad-extents", "degraded", wrong, text)
-
-
-def _is_firmware_map(claim: Claim, memory_map: MemoryMap) -> bool:
-    return memory_map.digest() == claim.map_digest
-
-
-def _is_same_machine(claim: Claim, memory_map: MemoryMap) -> bool:
-    before = firmware_map_before(memory_map, claim.ledger)
-    return _is_firmware_map(claim, memory_map) or _is_firmware_map(claim, before)
 
 
 def _ledger_of(record: PoolRecord) -> DepositLedger:

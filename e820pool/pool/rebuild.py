@@ -101,18 +101,20 @@ def rebuild(
         (None, 'extent-is-ram')
     """
     carrier = _carrier(record, firmware_map, region)
-    seen, table, findings = read_view(view)
+    kernel_view, table, findings = read_view(view)
     if table is None:
         return _refused(carrier, findings)
     claim: Claim | None = None
     findings = (_RECORD_MISSING,)
     if record is not None:
-        claim, findings = _recorded(record, firmware_map, region, expected_generation)
+        claim, findings = read_record(record)
+        if claim is not None:
+            findings += tuple(doubts(claim, firmware_map, region, expected_generation))
     elif firmware_map is not None:
-        claim, findings = infer_claim(seen, table, firmware_map)
+        claim, findings = infer_claim(kernel_view, table, firmware_map)
     if claim is None or _is_refused(findings):
         return _refused(carrier, findings, claim)
-    findings += tuple(disagreements(claim.ledger.extents, seen, table))
+    findings += tuple(disagreements(claim.ledger.extents, kernel_view, table))
     if _is_refused(findings):
         return _refused(carrier, findings, claim)
     if firmware_map is not None:
@@ -124,18 +126,6 @@ def rebuild(
         carrier=carrier,
         generation=claim.generation,
     )
-
-
-def _recorded(
-    record: bytes | PoolRecord,
-    firmware_map: MemoryMap | None,
-    region: PmpoolOption | None,
-    expected_generation: int | None,
-) -> tuple[Claim | None, tuple[Finding, ...]]:
-    claim, findings = read_record(record)
-    if claim is not None:
-        findings += tuple(doubts(claim, firmware_map, region, expected_generation))
-    return claim, findings
 
 
 def _carrier(

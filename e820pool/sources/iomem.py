@@ -127,8 +127,8 @@ class _Lines:
         return any(self._lasts)
 
     def called(self, holds: Callable[[str], bool]) -> Iterator[_Line]:
-        wanted = {name for name in self._known if holds(name)}
-        return (line for line in self if line.name in wanted)
+        names = {name for name in self._known if holds(name)}
+        return (line for line in self if line.name in names)
 
     def named(self) -> Iterator[_Line]:
         return self.called(lambda name: type_of_resource(name) is not None)
@@ -224,18 +224,18 @@ def _nearly_known(name: str) -> bool:
     # A driver's name in parentheses behind it is no damage; nor is a name that only
     # begins so ("Reserved Memory"); a name that ends early is.
     bare = _LETTERS.sub("", name.lower())
-    names = [_LETTERS.sub("", known.lower()) for known in RESOURCE_NAMES]
-    if any(known.startswith(name) for known in RESOURCE_NAMES):
+    names = [_LETTERS.sub("", word.lower()) for word in RESOURCE_NAMES]
+    if any(word.startswith(name) for word in RESOURCE_NAMES):
         return True
     return bare not in _ALIKE and any(
-        abs(len(bare) - len(known)) <= 1
-        and SequenceMatcher(None, bare, known).ratio() >= _LOST_SHARE
-        for known in names
+        abs(len(bare) - len(word)) <= 1
+        and SequenceMatcher(None, bare, word).ratio() >= _LOST_SHARE
+        for word in names
     )
 
 
 def _begins_nearly(name: str) -> bool:
-    lengths = {len(known) + more for known in RESOURCE_NAMES for more in (-1, 0, 1)}
+    lengths = {len(word) + more for word in RESOURCE_NAMES for more in (-1, 0, 1)}
     return any(_nearly_known(name[:length]) for length in lengths if length < len(name))
 
 

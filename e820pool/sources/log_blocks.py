@@ -384,10 +384,10 @@ class _Gather:
     # Among the entries of a map a line with their name is one, or was.
     def _was_entry(self, text: str, who: str, is_last: bool) -> bool:
         expected = self.header is not None and block_of_who(who) == self.header
-        named = expected or who == self.who or who.startswith("BIOS-")
+        is_named = expected or who == self.who or who.startswith("BIOS-")
         talks = who in ("e820", "Xen", "LGUEST")  # these begin other messages as well
         begun = is_last and begins_entry(text)
-        return bool(self.near) and (begun or (named and not talks))
+        return bool(self.near) and (begun or (is_named and not talks))
 
     # What a line starts, put together with what the next lines say of it.
     def _joined(self, text: str, prefix: str) -> _Joined | None:

@@ -185,9 +185,9 @@ def _edits(boot: Boot, block: LogBlock) -> Iterator[Finding]:
     if modified is not None and block.lines[-1] < modified.lines[0]:
         # Consoles leave the edits out, which are of level debug, and show their sum.
         before = _ram_of(user) if user is not None else ram
-        gone = before - _ram_of(modified) - _LOW_MEMORY
-        taken |= gone
-        lines += [modified.lines[0]] * bool(gone)
+        removed = before - _ram_of(modified) - _LOW_MEMORY
+        taken |= removed
+        lines += [modified.lines[0]] * bool(removed)
     pages = (taken & ram).pages_touched()
     if not pages:
         return

@@ -133,9 +133,9 @@ def _count_lines(block: bytes, start: int, end: int) -> int:
 
 # What is wanted of a block, in order and disjoint; a part may lie before or behind it.
 def _spans(
-    block: bytes, size: int, wanted: int, anchors: Sequence[bytes]
+    block: bytes, size: int, ahead: int, anchors: Sequence[bytes]
 ) -> list[tuple[int, int]]:
-    spans = [(0, wanted)] if wanted > 0 else []
+    spans = [(0, ahead)] if ahead > 0 else []
     for at in sorted(at for anchor in anchors for at in _places(block, size, anchor)):
         start, end = at - _BEFORE, at + 2 * _AFTER
         if spans and start <= spans[-1][1]:

@@ -168,22 +168,22 @@ def devices_of(devices: Pairs, regions: Pairs, where: str) -> MemoryDevices | No
 # Of a text of digits, brackets, commas and blanks, which JSON may refuse.
 def _rows_between(text: str, start: int, end: int) -> NDArray[Any]:
     table = np.empty(text.count("[", start, end), E820_DTYPE)
-    done = 0
-    while start < end and not (done and text[start:end].isspace()):
+    nr_rows = 0
+    while start < end and not (nr_rows and text[start:end].isspace()):
         stop = text.find("]", start + _CHARS, end) + 1 or end
         part = text[start:stop]
-        if done:
+        if nr_rows:
             comma, part = part[: (at := part.find(",") + 1)], part[at:]
             if comma.strip() != ",":
                 raise ValueError(part[:_SHOWN])
         rows = json.loads(f"[{part}]")
-        table[done : done + len(rows)] = table_of(rows)
-        done += len(rows)
-        if not rows or done > table.size:
+        table[nr_rows : nr_rows + len(rows)] = table_of(rows)
+        nr_rows += len(rows)
+        if not rows or nr_rows > table.size:
             raise ValueError(part[:_SHOWN])
         start = stop
-    if done != table.size:
-        raise ValueError(f"{done} of {table.size} rows")
+    if nr_rows != table.size:
+        raise ValueError(f"{nr_rows} of {table.size} rows")
     return table
 
 

@@ -207,10 +207,10 @@ def _goes_on(entry: _Entry, last: _Last, line: LogLine) -> bool:
 
 
 def _set(entry: _Entry, name: tuple[int, str], value: str, line: int) -> None:
-    known = entry.values.setdefault(name[1], value)
-    if known != value:
+    earlier = entry.values.setdefault(name[1], value)
+    if earlier != value:
         raise BadImageError(
-            f"{name[0]}/{name[1]} is {known!r} and, in line {line}, {value!r}: the "
+            f"{name[0]}/{name[1]} is {earlier!r} and, in line {line}, {value!r}: the "
             "text has the maps of two machines, give one"
         )
     entry.lines.append(line)

@@ -32,8 +32,7 @@ def check_machines(handoff: Handoff, args: argparse.Namespace, console: Console)
     if args.console is not None:
         results: list[Judgement | Verdict] = [_of_console(handoff, args.console)]
     else:
-        kernels = lab_kernels(args.kernel)
-        runs = run_boots(handoff, kernels, args, console)
+        runs = run_boots(handoff, lab_kernels(args.kernel), args, console)
         results = [_of_outcome(outcome, args, console) for outcome in runs]
     if args.format == "json":
         console.result(judgements_json(results))
@@ -76,5 +75,4 @@ def _of_console(handoff: Handoff, path: str) -> Judgement:
 
     text = decode_text(read_file(Path(path)), path)
     view = view_of_console(handoff, text)
-    record = SeenBoot(handoff=handoff, view=view)
-    return judge_boot(record, profile_for(view.kernel))
+    return judge_boot(SeenBoot(handoff=handoff, view=view), profile_for(view.kernel))

@@ -190,8 +190,7 @@ class Console:
     # Where nobody hears, the exit status is all that is left: it stays what it is.
     def _tell(self, text: str) -> None:
         with suppress(OSError, ValueError):
-            shown = _CONTROL.sub(_visible, text) + "\n"
-            self.err.write(_encodable(shown, self.err))
+            self.err.write(_encodable(_CONTROL.sub(_visible, text) + "\n", self.err))
 
 
 # What goes into a pipe stays as it is, one line a sentence, unless COLUMNS is set.

@@ -101,8 +101,7 @@ def measure(args: argparse.Namespace, console: Console) -> int:
             )
             lines = [json.dumps(row, sort_keys=True) + "\n" for row in (*before, *rows)]
             write_file(args.results, "".join(lines))
-    seeds = range(args.seed, args.seed + args.seeds)
-    curves = [compared(row, seeds) for row in rows]
+    curves = [compared(row, range(args.seed, args.seed + args.seeds)) for row in rows]
     if args.plot:
         from e820pool.report.stress_plot import write_plot  # noqa: PLC0415  an extra
 

@@ -103,8 +103,7 @@ def configured(target: Target, path: str | None) -> Target:
 
     if path is None or target.profile is None:
         return target
-    config = read_config(path)
-    return replace(target, profile=with_config(target.profile, config))
+    return replace(target, profile=with_config(target.profile, read_config(path)))
 
 
 def default_kernel(args: argparse.Namespace) -> str:

@@ -150,8 +150,7 @@ def _low_kaslr(case: _Judged) -> bool:
 
 
 def _kho(case: _Judged) -> bool:
-    nodes = case.inp.setup_data or ()
-    named = any(node.type == SETUP_KEXEC_KHO for node in nodes)
+    named = any(node.type == SETUP_KEXEC_KHO for node in case.inp.setup_data or ())
     return named and case.profile.has("kho-scratch-is-memory")
 
 

@@ -81,8 +81,7 @@ def _of_parts(deposits: ExtentSet, inp: BootInput) -> Iterator[Finding]:
     for part, span in _parts(inp):
         if not deposits.overlaps(*span.pages_touched()):
             continue
-        bounds = span.below(ByteRangeSet.LIMIT)
-        hit = deposits & ByteRangeSet([bounds]).pages_touched()
+        hit = deposits & ByteRangeSet([span.below(ByteRangeSet.LIMIT)]).pages_touched()
         if hit:
             text = f"the kernel reads its {part} at {span}, over "
             yield finding_about(
@@ -103,8 +102,7 @@ def _parts(inp: BootInput) -> Iterator[tuple[str, Span]]:
     if inp.boot_params_range is not None and inp.boot_params_range.start:
         yield "boot_params", inp.boot_params_range
     if inp.cmdline_range is not None:
-        copied = Span.at(inp.cmdline_range.start, COMMAND_LINE_SIZE)
-        yield "command line", copied
+        yield "command line", Span.at(inp.cmdline_range.start, COMMAND_LINE_SIZE)
     if inp.initrd is not None:
         yield "initrd", inp.initrd
     for at, node in enumerate(inp.setup_data or ()):

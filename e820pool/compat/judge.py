@@ -156,9 +156,8 @@ def judge_boot(record: BootedHandoff, profile: Profile) -> Judgement:
         for difference in differences
     ]
     findings = dict.fromkeys((*by_machine.findings, *by_model.findings))
-    verdict = verdict_of(machine.kernel, (*findings, *differing), machine)
     return Judgement(
-        verdict=replace(verdict, judged_on=judged_on),
+        verdict=verdict_of(machine.kernel, (*findings, *differing), machine, judged_on),
         model=by_model,
         machine=by_machine,
         differences=differences,
@@ -240,10 +239,8 @@ def _answer(
         else ()
     )
     findings = (*bare.findings, *more, *decides.values())
-    verdict = verdict_of(bare.kernel, findings, bare.view)
-    return replace(
-        verdict, judged_on=_judged_on(question, profile, tuple(decides), "model")
-    )
+    judged_on = _judged_on(question, profile, tuple(decides), "model")
+    return verdict_of(bare.kernel, findings, bare.view, judged_on)
 
 
 def _judged_on(

@@ -74,8 +74,7 @@ def _scratch(
     enabled = (
         case.has("kho-scratch-is-memory") and case.profile.config["KEXEC_HANDOVER"]
     )
-    nodes = inp.setup_data or ()
-    named = any(node.type == SETUP_KEXEC_KHO for node in nodes)
+    named = any(node.type == SETUP_KEXEC_KHO for node in inp.setup_data or ())
     if enabled and named and not inp.kho_scratch:
         message = (
             "the scratch areas that the kexec handover node names become memory, "

@@ -92,8 +92,7 @@ def _matrix(profiles: Sequence[Profile]) -> str:
     ids = (behaviour.id for behaviour in all_behaviours())
     rows = [[name, *("x" if p.has(name) else "" for p in profiles)] for name in ids]
     rows.append(["(table capacity)", *(str(profile.capacity) for profile in profiles)])
-    headers = ("behaviour", *(profile.release for profile in profiles))
-    return columns(rows, headers)
+    return columns(rows, ("behaviour", *(profile.release for profile in profiles)))
 
 
 def behaviours_json(releases: Sequence[str]) -> str:
@@ -124,8 +123,7 @@ def images_text(images: Sequence[KernelImage], width: int | None = None) -> str:
         (image.name or image.release, image.version, one_line(str(image.path)))
         for image in images
     ]
-    headers = ("kernel", "version", "image")
-    table = columns(rows, headers)
+    table = columns(rows, ("kernel", "version", "image"))
     if width is None or max(map(len, table.split("\n"))) <= width:
         return table
     return "\n".join(

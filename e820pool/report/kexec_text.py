@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from e820pool.live.plan import KexecPlan
+    from e820pool.loading.kexec_segments import KexecImage
 
 __all__ = (
     "FileLoadPart",
@@ -135,7 +136,7 @@ def plan_text(plan: KexecPlan, obstacles: Sequence[str] = ()) -> str:
     lines = [f"{name:{_WIDTH}} {value}" for name, value in facts]
     lines += ["", f"table of {counted(len(plan.table), 'entry')}", *_table(plan)]
     if plan.image is not None:
-        lines += ["", *_segments(plan)]
+        lines += ["", *_segments(plan.image)]
     lines += ["", *_commands(plan)]
     findings = plan.verdict.findings
     if findings:
@@ -258,17 +259,12 @@ def _table(plan: KexecPlan) -> Iterator[str]:
         yield f"  ... {len(plan.table) - _SHOWN} more (--format json has them)"
 
 
-def _segments(plan: KexecPlan) -> list[str]:
-    image = plan.image
-    if image is None:
-        return []
+def _segments(image: KexecImage) -> list[str]:
     rows = [
         (s.what, f"{s.addr:#x}", f"{s.end:#x}", f"{s.nr_bytes:#x}")
         for s in image.segments
     ]
-    headers = ("segment", "from", "to", "bytes")
-    table = columns(rows, headers)
-    return table.splitlines()
+    return columns(rows, ("segment", "from", "to", "bytes")).splitlines()
 
 
 def _commands(plan: KexecPlan) -> Iterator[str]:

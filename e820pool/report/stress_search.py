@@ -51,8 +51,7 @@ def search_text(shapes: Sequence[Mapping[str, Any]]) -> str:
                 for base, count in shape["reproducer"]
             )
             lines.append(f"{shape['kernel']}: {shape['failure']}: {deposits}")
-    failed = len(lines)
-    lines.append(f"{len(shapes)} shapes booted, {failed} not survived")
+    lines.append(f"{len(shapes)} shapes booted, {len(lines)} not survived")
     return "\n".join(lines)
 
 

@@ -83,8 +83,7 @@ def _row(band: Mapping[str, Any], group: Sequence[Mapping[str, Any]]) -> list[st
         return [*named, *["-"] * (len(_HEADERS) - len(named))]
     falls = [_cell(band["limits"][name]) for name in _SHOWN]
     sizes = [_sizes(band["given_up"]["128"]), _sizes(band["beside"])]
-    as_today = _range(band["as_scattered"])
-    return [*named, *falls, _range(band["most"]), *sizes, as_today]
+    return [*named, *falls, _range(band["most"]), *sizes, _range(band["as_scattered"])]
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -81,7 +81,6 @@ def device_lines(devices: MemoryDevices | None) -> Iterator[str]:
         *((span, "memory device") for span in devices.devices),
         *((span, "memory devices may lie in") for span in devices.regions),
     ):
-        size = human_size(end - start)
-        yield f"{label} {start:#014x} to {end - 1:#014x}, {size}"
+        yield f"{label} {start:#014x} to {end - 1:#014x}, {human_size(end - start)}"
     if not (devices.devices or devices.regions):
         yield "no memory devices"

@@ -144,8 +144,7 @@ def setup_data_chains(
     at = draw(st.integers(0, len(parts) - 1)) if damage != "none" else 0
     if damage != "none":
         parts[at] = (addrs[at], draw(_damaged(parts[at][1], damage, addrs[: at + 1])))
-    head = addrs[0] if addrs else 0
-    return Chain(head=head, parts=tuple(parts), damage=damage)
+    return Chain(head=addrs[0] if addrs else 0, parts=tuple(parts), damage=damage)
 
 
 @st.composite

@@ -46,5 +46,4 @@ def handoffs(
     where = draw(machines()) if memory_map is None else memory_map
     ledger = draw(deposit_ledgers(where, max_size=max_deposits))
     encoding = draw(st.sampled_from(tuple(encodings)))
-    options = BuildOptions(encoding=encoding, kernel=kernel)
-    return build_handoff(where, ledger, options)
+    return build_handoff(where, ledger, BuildOptions(encoding=encoding, kernel=kernel))

@@ -104,8 +104,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from e820pool.report.budget import budget_findings  # noqa: PLC0415
 
     memory_map = whole_map(args, console)
-    devices = known_devices(args, memory_map.devices)
-    memory_map = replace(memory_map, devices=devices)
+    memory_map = replace(memory_map, devices=known_devices(args, memory_map.devices))
     ledger = DepositLedger(deposits_of(args, console))
     handoff = build_handoff(memory_map, ledger, _options(args))
     console.findings(budget_findings(handoff))

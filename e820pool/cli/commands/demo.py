@@ -70,8 +70,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     else:
         _tell(memory_map, read_back, verdicts, result, console)
     safe = all(verdict.verdict == "safe" for verdict in verdicts)
-    same = result.ledger == handoff.ledger
-    return status.DONE if safe and same else status.NOT_SAFE
+    return status.DONE if safe and result.ledger == handoff.ledger else status.NOT_SAFE
 
 
 def _ledger() -> DepositLedger:

@@ -236,8 +236,7 @@ def _plan(args: argparse.Namespace, trial: Attempt, console: Console) -> KexecPl
     changes = trial.agent_changes or changes_of(args, console)
     request = request_of(trial.machine, args, changes)
     with both_names(args.kernel, Path(request.kernel.name)):
-        kept = read_kept(args.state or STATE_FOLDER)
-        return plan_kexec(trial.machine, request, kept)
+        return plan_kexec(trial.machine, request, read_kept(args.state or STATE_FOLDER))
 
 
 def _planned(

@@ -117,8 +117,7 @@ def _drawn(memory_map: MemoryMap, source: str) -> _Drawn:
     if source not in ("-", "live") and path.is_dir() and is_handoff_dir(path):
         handoff = read_handoff(path)
         if handoff.firmware_map is not None:
-            deposits = handoff.ledger.extents
-            return _Drawn(handoff.firmware_map, memory_map, deposits)
+            return _Drawn(handoff.firmware_map, memory_map, handoff.ledger.extents)
     return _Drawn(memory_map)
 
 

@@ -157,8 +157,7 @@ def _map_lines(
 
 def _deposit_lines(ledger: DepositLedger) -> Iterator[str]:
     for deposit in list(ledger)[:_DEPOSITS]:
-        size = human_size(deposit.nr_pages << PAGE_SHIFT)
-        yield from wrapped(f"{deposit}, {size}")
+        yield from wrapped(f"{deposit}, {human_size(deposit.nr_pages << PAGE_SHIFT)}")
     if len(ledger) > _DEPOSITS:
         yield f"and {len(ledger) - _DEPOSITS} more"
 

@@ -164,6 +164,7 @@ class MemOptions:
         gigantic_pages: 1 GiB pages that hugepages= asks for.
         rules: how numbers are read.
         last_counts: whether of several limits the last one counts, not the smallest.
+        has_limits: whether a size alone is a limit, not the end of the list.
     """
 
     limit: int
@@ -172,6 +173,7 @@ class MemOptions:
     too_many: bool = False
     gigantic_pages: int = 0
     last_counts: bool = False
+    has_limits: bool = True
 
     def take_limit(self, size: int) -> None:
         """Take a further limit of memory."""
@@ -208,7 +210,9 @@ def read_mem_options(cmdline: str, profile: Profile, limit: int) -> MemOptions:
     return found
 
 
+# Linux 4.12 arch/x86/boot/compressed/kaslr.c parse_memmap().
 def _read_last_memmap(found: MemOptions, cmdline: str) -> None:
+    found.has_limits = False
     values = [o.value for o in options(cmdline) if o.name == "memmap" and o.value]
     if values:
         _avoid(found, values[-1])
@@ -245,6 +249,8 @@ def _avoid(found: MemOptions, value: str | None, *, efi: bool = False) -> None:
         if region is None:
             return
         addr, size = region
+        if not addr and size and not found.has_limits:
+            return
         if not addr:
             if size:
                 found.take_limit(size)
@@ -401,7 +407,8 @@ def _request(inp: BootInput, profile: Profile, said: MemOptions, size: int) -> R
         limit=limit,
         step=step,
         avoided=(*_avoided(inp, profile), *said.avoided),
-        wraps=profile.has("kaslr-takes-wrapping-regions"),
+        wraps=profile.has("kaslr-takes-wrapping-regions")
+        or profile.has("kaslr-took-wrapping-regions"),
         # Where each slot is tried by itself room to the byte is room.
         exact_fits=low_only or profile.has("kaslr-fits-before-avoided"),
         max_areas=None if low_only else _MAX_SLOT_AREAS,

@@ -99,6 +99,7 @@ UNTOLD = {
     "kaslr-avoids-boot-params": (LANDED_INSIDE, ("4.19",)),
     "kaslr-skips-gigantic-pages": (LANDED_INSIDE, ("4.19",)),
     "kaslr-limit-is-smallest": (LANDED_INSIDE, DISTRIBUTED),
+    "kaslr-took-wrapping-regions": ("they take such regions anyway", DISTRIBUTED),
     "kaslr-final-check": ("regions that wrap are ignored anyway", ("4.19",)),
     "initrd-below-half-of-memory": (
         "with so little memory every case ends before that",

@@ -209,6 +209,7 @@ def test_the_decompressor_reads_options_its_own_way(line, limit, avoided, too_ma
         ("4.4", []),
         ("4.9", []),
         ("4.11", [(3 * M, 4 * M)]),
+        ("4.12", [(3 * M, 4 * M)]),
         ("4.14", [(M, 2 * M), (3 * M, 4 * M)]),
     ],
 )
@@ -217,6 +218,13 @@ def test_releases_read_the_options_differently(release, avoided):
     said = read_mem_options(line, profile_for(release), MAXMEM)
     assert said.avoided == avoided
     assert said.limit == (1 << 30 if release == "4.14" else (1 << 64) - 1)
+
+
+# 4.12.4: a size alone ends the list.
+@pytest.mark.parametrize("line", ["memmap=16M", "memmap=16M%300M-1+2"])
+def test_4_12_knows_no_limit(line):
+    said = read_mem_options(line, profile_for("4.12"), MAXMEM)
+    assert (said.avoided, said.limit) == ([], (1 << 64) - 1)
 
 
 def test_gigantic_pages_are_left_alone():

@@ -200,7 +200,14 @@ def test_options_that_change_nothing_are_ignored():
         ("sentinel-clears-ranges", "3.7", "3.10", "4.9.154", "4.9.229"),
         ("sentinel-keeps-list", "4.14.67", "4.14.177", "7.3", None),
         ("memmap-retype", "4.14", "4.19", "7.3", None),
-        ("setup-data-marked-for-kexec", "4.11", "4.14", "6.6", "6.12"),
+        ("setup-data-marked-for-kexec", "4.12", "4.14", "6.6", "6.12"),
+        # 4.12.4, 4.14.67.
+        ("kaslr-took-wrapping-regions", "4.4", "4.9", "4.12", "4.14"),
+        ("kaslr-reads-last-memmap", "4.9", "4.11", "4.12", "4.14"),
+        ("kaslr-reads-cmdline", "4.12", "4.14", "7.3", None),
+        ("setup-data-replaces-firmware-map", None, "2.6.32", "4.12", "4.14"),
+        ("ext-refreshes-firmware-map", "4.12", "4.14", "7.3", None),
+        ("kexec-file-passes-saved-map", "3.10", "4.4", "4.12", "4.14"),
         ("kho-scratch-is-memory", "6.12", "6.18", "7.3", None),
         # As read in 4.9.115, 4.10.17 and 4.11.0; 4.4.70 and 4.9.115.
         ("table-grows-only-with-efi", None, "2.6.32", "4.9", "4.10"),

@@ -30,7 +30,7 @@ def test_each_end_of_a_boot_is_in_the_table(end):
 
 
 def test_an_end_has_an_id_of_its_own():
-    assert len({end.id for end in ENDS}) == len(set(ENDS)) == 15
+    assert len({end.id for end in ENDS}) == len(set(ENDS)) >= 15
 
 
 @pytest.mark.parametrize("word", WARNED)

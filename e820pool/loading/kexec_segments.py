@@ -28,7 +28,9 @@ _ENTRY_64_OFFSET = 0x200
 
 # __BOOT_CS and __BOOT_DS: 64-bit code and flat data (Intel SDM volume 3, 3.4.5).
 _BOOT_CS, _BOOT_DS = 0x10, 0x18
-_GDT = (0, 0, 0x00AF_9A00_0000_FFFF, 0x00CF_9200_0000_FFFF)
+# Behind them a task state, which kernels before 3.8 load though nothing ever uses it
+# (2.6.32 arch/x86/boot/compressed/head_64.S startup_64).
+_GDT = (0, 0, 0x00AF_9A00_0000_FFFF, 0x00CF_9200_0000_FFFF, 0x0080_8900_0000_0000, 0)
 
 # The stack that the far return uses: the end of the stub's own page.
 _STACK_OFFSET = 0x1000

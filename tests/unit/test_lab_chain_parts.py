@@ -102,12 +102,14 @@ def test_the_stub_loads_its_own_gdt_and_jumps_to_the_64_bit_entry():
     stub = build_kexec_stub(addr=0x20_0000, entry=ENTRY)
     assert (0x300_0200).to_bytes(8, "little") in stub
     assert (0x10_0000).to_bytes(8, "little") in stub
-    # lgdt reads a limit and a base of 8 bytes: 4 descriptors, right before it.
+    # lgdt reads a limit and a base of 8 bytes: 6 descriptors, right before it.
+    # 2.6.32.69 loads the one at 0x20, a task state, and is lost without it.
     limit = int.from_bytes(stub[-10:-8], "little")
     base = int.from_bytes(stub[-8:], "little")
-    assert limit == 4 * 8 - 1
+    assert limit == 6 * 8 - 1
     gdt = stub[base - 0x20_0000 :][: limit + 1]
     assert gdt[16:24] == (0x00AF_9A00_0000_FFFF).to_bytes(8, "little")
+    assert gdt[0x20 + 5] == 0x89
     assert len(stub) < PAGE
 
 

@@ -139,12 +139,13 @@ def full(record, release):
 def pack(releases):
     found = {r: i for r, i in images().items() if not releases or r in releases}
     done = {release: kept(release) for release in found}
+    old = corpus_format.read_kernels()
     kernels = {
-        release: kernel_record(found[release], records)
+        release: known_record(old, found[release])
+        or kernel_record(found[release], records)
         for release, records in done.items()
         if records
     }
-    old = corpus_format.read_kernels()
     known = {r: kernels.get(r) or old[r] for r in sorted({*old, *kernels}, key=numbers)}
     before = kept_outcomes(old, kernels)
     corpus_format.write_lines("kernels.jsonl", known.values())
@@ -177,6 +178,13 @@ def kept_outcomes(old, kernels):
 
 def numbers(release):
     return [int(number) for number in release.split(".")]
+
+
+# The same image has the same record, which not every set of boots shows.
+def known_record(known, image):
+    record = known.get(image.release)
+    same = record is not None and record["image_sha256"] == image.image_sha256
+    return record if same else None
 
 
 def kernel_record(image, records):

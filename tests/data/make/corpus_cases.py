@@ -19,10 +19,17 @@ import corpus_format  # noqa: E402  found through the line above
 from corpus_cmdlines import cmdlines  # noqa: E402
 from corpus_kaslr import kaslr  # noqa: E402
 from corpus_nodes import nodes  # noqa: E402
+from corpus_old import FAMILY, old  # noqa: E402
 from corpus_tables import WORDS, tables  # noqa: E402
 
 SEED = 820
-GROUPS = {"tables": tables, "cmdline": cmdlines, "nodes": nodes, "kaslr": kaslr}
+GROUPS = {
+    "tables": tables,
+    "cmdline": cmdlines,
+    "nodes": nodes,
+    "kaslr": kaslr,
+    "old": old,
+}
 
 # Kernels between the main ones boot each family's first case, and every so many more.
 SUBSET_STEP = 6
@@ -46,7 +53,7 @@ def _case(ident, what, given, number):
     kept = {k: v for k, v in given.items() if k != "whole" and v != []}
     case |= {k: v for k, v in kept.items() if k not in case}
     case["cmdline"] = f"{WORDS} {given.get('cmdline', '')}".rstrip(" ")
-    if number % SUBSET_STEP == 1:
+    if number % SUBSET_STEP == 1 or ident.startswith(f"{FAMILY}-"):
         case["subset"] = True
     elif ident.rpartition("-")[0] in SHORT and "whole" not in given:
         case["until"] = "memory"

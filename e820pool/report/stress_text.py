@@ -86,10 +86,21 @@ def _row(band: Mapping[str, Any], group: Sequence[Mapping[str, Any]]) -> list[st
     return [*named, *falls, _range(band["most"]), *sizes, _range(band["as_scattered"])]
 
 
+# Seeds that follow each other are one run; of a thousand hosts some runs are enough.
+_MOST_RUNS = 6
+
+
 def _seeds(seeds: Sequence[int]) -> str:
-    if len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
-        return f"{seeds[0]}-{seeds[-1]}"
-    return ",".join(map(str, seeds))
+    runs: list[list[int]] = []
+    for seed in seeds:
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    ends = [(run[0], run[-1]) for run in runs[:_MOST_RUNS]]
+    named = [str(a) if a == b else f"{a}-{b}" for a, b in ends]
+    more = sum(map(len, runs[_MOST_RUNS:]))
+    return ",".join(named) + (f" and {more} more" if more else "")
 
 
 def _cell(falls: Mapping[str, Any]) -> str:

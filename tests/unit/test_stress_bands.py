@@ -84,3 +84,12 @@ def test_seeds_without_an_answer_are_named():
     text = stress_text([result(0), none, lost], Workload())
     assert "scattered on 8G (seed 2): cannot be had: no room" in text
     assert "scattered on 8G (seeds 0-1): no answer with seed 1; " in text
+
+
+def test_of_many_seeds_some_are_named_and_the_rest_is_counted():
+    results = [
+        result(seed) | {"failed_calls": 100 if seed % 7 == 3 else 0}
+        for seed in range(1000)
+    ]
+    text = stress_text(results, Workload())
+    assert "(seeds 0-999): no answer with seed 3,10,17,24,31,38 and 137 more; " in text

@@ -155,14 +155,14 @@ def predict_input(inp: BootInput, profile: Profile, take: Take = _take) -> Kerne
         take: takes each part; it may know the part from another kernel, and gives the
             same object then.
     """
-    inp = take("sentinel", 0, partial(after_sentinel, inp), profile)
+    inp = cleared = take("sentinel", 0, partial(after_sentinel, inp), profile)
     slots = None
     if inp.load_window is not None:
-        slots = take("kaslr", id(inp), partial(kaslr_slots, inp), profile)
+        slots = take("kaslr", id(cleared), partial(kaslr_slots, inp), profile)
     stays = slots is not None and slots.known and not slots.enabled
     if inp.kernel_range is None and stays:
         inp = replace(inp, kernel_range=inp.load_window)
-    reads = (id(inp.table), inp.cmdline_range, inp.kernel_range)
+    reads = (id(cleared), inp.kernel_range)
     boot = take("early boot", reads, partial(_booted, inp), profile)
 
     def same(part: str, key: Callable[[], Hashable]) -> EarlyBoot:

@@ -1,14 +1,18 @@
 """Judged together, kernels get the verdicts that each of them gets alone."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from e820pool.abi.e820 import table_of
 from e820pool.compat import check_input, judge_each, shared
 from e820pool.compat.shared import SharedChecks
 from e820pool.deposits import DepositLedger
+from e820pool.extents import ExtentSet, Span
 from e820pool.handoff.build import build_handoff
 from e820pool.kernel import early_boot
-from e820pool.kernel.boot_input import boot_input
+from e820pool.kernel.boot_input import BootInput, SetupDataSpan, boot_input
 from e820pool.kernel.profiles import assuming, known_releases, profile_for
 from e820pool.memory_map import MemoryMap
 from e820pool.strategies import handoffs
@@ -74,6 +78,33 @@ def test_the_order_of_the_kernels_changes_no_verdict(handoff, order):
     }
     for profile, verdict in zip(order, judge_each(handoff, order), strict=True):
         assert verdict == alone[id(profile)]
+
+
+def test_a_kernel_that_clears_an_address_shares_no_boot_with_one_that_does_not():
+    """An initrd above 4 GiB, and a sentinel: its address is lost, or it is not.
+
+    Where it is lost the initrd is in no RAM, and a node leaves no place for it.
+    """
+    high = Span.at((4 << 30) + (100 << 20), 400 << 20)
+    table = [(0, 0x9F000, 1), (1 << 20, 63 << 20, 1), (high.start, high.size, 1)]
+    node = SetupDataSpan(addr=high.start + (200 << 20), size=0x100, type=9)
+    reads = BootInput(
+        table=table_of(table),
+        sentinel=1,
+        initrd=high,
+        setup_data=(node,),
+        load_window=Span(16 << 20, 48 << 20),
+    )
+    clears = profile_for("6.1", {"RANDOMIZE_BASE": False})
+    keeps = replace(clears, behaviours=clears.behaviours - {"sentinel-keeps-list"})
+    deposits = ExtentSet([(0x8000, 0x8010)])
+    ends = [check_input(deposits, reads, one).view.fatal for one in (clears, keeps)]
+    assert ends == ["Cannot find place for new RAMDISK", None]
+    for order in ([clears, keeps], [keeps, clears]):
+        checks = SharedChecks(deposits, reads)
+        for profile in order:
+            view = checks.verdict(profile).view
+            assert view == check_input(deposits, reads, profile).view
 
 
 def test_most_steps_of_many_kernels_are_taken_once(monkeypatch):

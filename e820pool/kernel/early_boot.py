@@ -164,16 +164,8 @@ def predict_input(inp: BootInput, profile: Profile, take: Take = _take) -> Kerne
         inp = replace(inp, kernel_range=inp.load_window)
     reads = (id(cleared), inp.kernel_range)
     boot = take("early boot", reads, partial(_booted, inp), profile)
-
-    def same(part: str, key: Callable[[], Hashable]) -> EarlyBoot:
-        # Of one state the key is made once.
-        def first(_: Profile) -> EarlyBoot:
-            return take(part, key(), lambda _: boot, profile)
-
-        return take(f"{part} of", id(boot), first, profile)
-
-    boot = same("state", boot.state)
-    core = same("core", boot.core)
+    boot = take("state", boot.state(), lambda _: boot, profile)
+    core = take("core", boot.core(), lambda _: boot, profile)
     warnings, end = list(boot.warnings), boot.end
     for look in _LATER if boot.end is None else ():
         start = boot if look is register_firmware_map else core

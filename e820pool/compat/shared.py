@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from e820pool.compat.check import GROUPS
-from e820pool.compat.situation import entries_of, situation_of
+from e820pool.compat.situation import situation_of
 from e820pool.compat.verdict import verdict_of
 from e820pool.kernel.early_boot import predict_input
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
-    from e820pool.table import E820Table
 
     _Group = Callable[[Situation], Iterator[Finding]]
     _Ask = Callable[["_Question"], None]
@@ -53,7 +52,6 @@ class SharedChecks:
         self._numbers: dict[Hashable, int] = {}
         self._fields: dict[int, _FieldAnswers] = {}
         self._judged: dict[Profile, _Judged] = {}
-        self._tables: dict[int, E820Table] = {}
 
     def verdict(self, profile: Profile, like: Profile | None = None) -> Verdict:
         """Return what :func:`e820pool.compat.check.check_input` does.
@@ -120,19 +118,10 @@ class SharedChecks:
         view = predict_input(self._inp, profile, take)
 
         def situation(asking: Profile) -> Situation:
-            return situation_of(
-                self._deposits, view, self._inp, asking, self._entries_of
-            )
+            return situation_of(self._deposits, view, self._inp, asking)
 
         case = take("situation", id(view), situation, profile)
         return _Seen(view=view, case=case, options=tuple(asked))
-
-    # The same table of several kernels is one object, and is held by its views.
-    def _entries_of(self, source: KernelView | BootInput) -> E820Table:
-        key = id(source.table)
-        if key not in self._tables:
-            self._tables[key] = entries_of(source)
-        return self._tables[key]
 
     def _answers_of(self, whole: KernelView | Situation) -> _FieldAnswers:
         answers = self._fields.get(id(whole))

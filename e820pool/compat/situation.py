@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from e820pool.kernel.boot_input import BootInput
 from e820pool.kernel.kho import kho_preserved
 from e820pool.table import E820Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from e820pool.extents import ExtentSet
+    from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
 
-__all__ = ("Situation", "entries_of", "situation_of")
+__all__ = ("Situation", "situation_of")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,23 +49,14 @@ def situation_of(
     view: KernelView,
     inp: BootInput,
     profile: Profile,
-    table_of: Callable[[KernelView | BootInput], E820Table] | None = None,
 ) -> Situation:
-    """Return the situation of one kernel's view; ``table_of`` may know its tables."""
-    table_of = table_of or entries_of
+    """Return the situation of one kernel's view."""
     return Situation(
         deposits=deposits,
         view=view,
         inp=inp,
         profile=profile,
-        input_table=table_of(inp),
-        table=table_of(view),
+        input_table=inp.whole_table(),
+        table=E820Table.of(view.table),
         usable=view.usable_pages() - kho_preserved(inp, profile),
     )
-
-
-def entries_of(source: KernelView | BootInput) -> E820Table:
-    """Return the entries that are handed over, or that a kernel has in the end."""
-    if isinstance(source, BootInput):
-        return source.whole_table()
-    return E820Table.of(source.table)

@@ -79,6 +79,13 @@ class Span(NamedTuple):
         """Return what of it lies below ``limit``, of size 0 where nothing does."""
         return type(self)(min(self.start, limit), min(self.end, limit))
 
+    def without(self, other: tuple[int, int]) -> list[Self]:
+        """Return what of it lies below and above the other, where anything does."""
+        start, end = self
+        kind = type(self)
+        parts = (kind(start, min(end, other[0])), kind(max(start, other[1]), end))
+        return [part for part in parts if part.start < part.end]
+
     def pages_touched(self) -> Self:
         """Return the PFNs of the pages of which any byte lies in it."""
         return type(self)(self.start >> PAGE_SHIFT, -(-self.end >> PAGE_SHIFT))

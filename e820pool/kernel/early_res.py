@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.extents import PAGE_SIZE, Span
 from e820pool.kernel.view import BootEnd
+from e820pool.kernel.zero_page import chain_is_ignored
 
 if TYPE_CHECKING:
     from e820pool.kernel.state import EarlyBoot
@@ -25,7 +26,6 @@ RESERVATIONS_OVERLAP = BootEnd(
     source="2.6.32 arch/x86/kernel/e820.c __reserve_early()",
 )
 
-_PROTOCOL_2_09 = 0x0209
 _SLOTS = 20
 _FIRST_PAGE = Span(0, PAGE_SIZE)
 _TRAMPOLINE = Span(0x6000, 0x8000)
@@ -46,20 +46,13 @@ def find_early_reservations(boot: EarlyBoot) -> None:
     fixed = [_FIRST_PAGE, _TRAMPOLINE, inp.kernel_range, inp.initrd]
     taken = [span for span in fixed if span is not None]
     loose = [_BIOS]
-    nodes = inp.setup_data if inp.protocol >= _PROTOCOL_2_09 else ()
-    for node in nodes or ():
+    nodes = () if chain_is_ignored(boot) else inp.setup_data or ()
+    for node in nodes:
         if any(node.span.overlaps(span) for span in taken):
             boot.end_later(RESERVATIONS_OVERLAP)
             return
-        loose = [part for span in loose for part in _less(span, node.span)]
+        loose = [part for span in loose for part in span.without(node.span)]
         taken.append(node.span)
         if len(taken) + len(loose) >= _SLOTS:
             boot.end_later(RESERVATIONS_FULL)
             return
-
-
-def _less(span: Span, gone: Span) -> list[Span]:
-    if not span.overlaps(gone):
-        return [span]
-    parts = [Span(span.start, gone.start), Span(gone.end, span.end)]
-    return [part for part in parts if part.start < part.end]

@@ -272,15 +272,9 @@ class MemoryArray:
             for low, high in self.spans
             if low < _LIMIT
         ]
-        for low, high in self._reserved:
-            free = [piece for span in free for piece in _less(span, low, high)]
+        for taken in self._reserved:
+            free = [piece for span in free for piece in span.without(taken)]
         return free
-
-
-def _less(span: Span, low: int, high: int) -> list[Span]:
-    start, end = span
-    pieces = [Span(start, min(end, low)), Span(max(start, high), end)]
-    return [piece for piece in pieces if piece.start < piece.end]
 
 
 def array_bytes(slots: int) -> int:

@@ -14,6 +14,7 @@ from e820pool.abi.setup_data import (
     SETUP_RNG_SEED,
 )
 from e820pool.extents import Span
+from e820pool.kernel.zero_page import chain_is_ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ("mark_setup_data", "node_ranges")
 
-_PROTOCOL_2_09 = 0x0209
-
 
 def mark_setup_data(boot: EarlyBoot) -> None:
     """Turn RAM under each node into type 128, where this kernel does that.
@@ -34,8 +33,8 @@ def mark_setup_data(boot: EarlyBoot) -> None:
     e820_reserve_setup_data().
     """
     profile, spans = boot.profile, boot.inp.setup_data or ()
-    if profile.has("setup-data-needs-protocol-2-09"):
-        spans = spans if boot.inp.protocol >= _PROTOCOL_2_09 else ()
+    if chain_is_ignored(boot):
+        spans = ()
     if not profile.has("setup-data-marked") or not (spans or boot.extended):
         return
     for span in spans:

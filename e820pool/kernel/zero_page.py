@@ -28,6 +28,7 @@ __all__ = (
     "NODE_TOO_LARGE",
     "accepted_rows",
     "after_sentinel",
+    "chain_is_ignored",
     "read_extended",
     "read_zero_page",
 )
@@ -192,7 +193,7 @@ def read_extended(boot: EarlyBoot) -> None:
     Linux 6.1 arch/x86/kernel/e820.c e820__memory_setup_extended(); before 4.12
     parse_e820_ext().
     """
-    if not boot.extended or _chain_is_ignored(boot):
+    if not boot.extended or chain_is_ignored(boot):
         return
     places = [s.addr for s in boot.inp.setup_data or () if s.type == SETUP_E820_EXT]
     mapped_whole = boot.profile.has("ext-node-mapped-whole")
@@ -204,7 +205,11 @@ def read_extended(boot: EarlyBoot) -> None:
         _append(boot, entries)
 
 
-def _chain_is_ignored(boot: EarlyBoot) -> bool:
+def chain_is_ignored(boot: EarlyBoot) -> bool:
+    """Return whether hdr.version is too old for this kernel to look at any node.
+
+    Linux 2.6.32 arch/x86/kernel/setup.c parse_setup_data().
+    """
     gated = boot.profile.has("setup-data-needs-protocol-2-09")
     return gated and boot.inp.protocol < _PROTOCOL_2_09
 

@@ -16,7 +16,7 @@ from e820pool.lab.guest_ram import GuestRam, layout_for
 from e820pool.lab.guest_report import parse_guest_report
 from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
 from e820pool.lab.machine import run_vm
-from e820pool.lab.qemu import VmSpec
+from e820pool.lab.qemu import Accelerator, VmSpec
 from e820pool.loading.bind import backed_pages, bind_kernel, kernel_bytes
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from e820pool.handoff.model import Handoff
     from e820pool.lab.machine import Phase
+    from e820pool.loading.bind import BoundKernel
     from e820pool.loading.kernel_file import KernelFile
 
 __all__ = (
@@ -221,18 +222,8 @@ def measure_deposits(
     accelerator = options.accelerator
     if accelerator == "auto":
         accelerator = choose_accelerator(kernel.image)
-    ram = layout_for(backed_pages(bound))
-    spec = VmSpec(
-        ram=ram,
-        parts=bound.parts,
-        entry=bound.entry,
-        stub_addr=bound.stub_addr,
-        accelerator=accelerator,
-        cpu=_CPU if arenas else "",
-        nodes=nodes,
-        disk_bytes=ram.total_bytes,
-    )
-    with GuestRam(ram, options.ram_folder) as files:
+    spec = _spec(bound, accelerator, nodes, _CPU if arenas else "")
+    with GuestRam(spec.ram, options.ram_folder) as files:
         run = run_vm(spec, files, deadlines=options.deadlines, on_phase=on_phase)
     report = parse_guest_report(run.report)
     if not report.is_complete:
@@ -240,6 +231,20 @@ def measure_deposits(
         raise LabError(f"the guest ended before its deposits did: {''.join(last)}")
     steps = {name: report.text(name) for name in report.frames if "/" in name}
     return parse_deposit_run(report.text("deposit"), steps)
+
+
+def _spec(bound: BoundKernel, accelerator: Accelerator, nodes: int, cpu: str) -> VmSpec:
+    ram = layout_for(backed_pages(bound))
+    return VmSpec(
+        ram=ram,
+        parts=bound.parts,
+        entry=bound.entry,
+        stub_addr=bound.stub_addr,
+        accelerator=accelerator,
+        cpu=cpu,
+        nodes=nodes,
+        disk_bytes=ram.total_bytes,
+    )
 
 
 def parse_deposit_run(text: str, steps: dict[str, str] | None = None) -> DepositRun:

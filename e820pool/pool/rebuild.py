@@ -108,10 +108,10 @@ def rebuild(
     findings = (_RECORD_MISSING,)
     if record is not None:
         claim, findings = read_record(record)
-        if claim is not None:
-            findings += tuple(doubts(claim, firmware_map, region, expected_generation))
     elif firmware_map is not None:
         claim, findings = infer_claim(kernel_view, table, firmware_map)
+    if claim is not None and record is not None:
+        findings += tuple(doubts(claim, firmware_map, region, expected_generation))
     if claim is None or _is_refused(findings):
         return _refused(carrier, findings, claim)
     findings += tuple(disagreements(claim.ledger.extents, kernel_view, table))
@@ -119,6 +119,12 @@ def rebuild(
         return _refused(carrier, findings, claim)
     if firmware_map is not None:
         findings += tuple(_not_recorded(claim, table, firmware_map))
+    return _believed(carrier, findings, claim)
+
+
+def _believed(
+    carrier: Carrier, findings: tuple[Finding, ...], claim: Claim
+) -> RebuildResult:
     return RebuildResult(
         pool=Pool(claim.ledger),
         ledger=claim.ledger,

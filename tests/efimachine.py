@@ -7,8 +7,8 @@ its table of memory is made of what the firmware says. Deposits come later, at r
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from e820pool.lab.console_file import ConsoleFile
 from e820pool.lab.qemu import find_qemu
+from e820pool.lab.serial_ports import ConsoleFile
 from e820pool.lab.started_vm import StartedVm, _pair, _process
 
 OVMF = Path("/usr/share/ovmf/OVMF.fd")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from e820pool.cli.console import Console
     from e820pool.compat import Judgement, Verdict
     from e820pool.handoff.model import Handoff
-    from e820pool.lab.several import Outcome
+    from e820pool.lab.boot import Outcome
 
 __all__ = ("check_machines",)
 

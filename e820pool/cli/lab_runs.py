@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from e820pool.cli.console import Console
     from e820pool.compat import Verdict
     from e820pool.handoff.model import Handoff
-    from e820pool.lab.boot import BootOptions
-    from e820pool.lab.several import Outcome
+    from e820pool.lab.boot import BootOptions, Outcome
     from e820pool.loading.kernel_file import KernelFile
 
 __all__ = (
@@ -171,7 +170,7 @@ def run_pairs(
     Raises:
         InputError: a file of that name is there, and no boot was kept beside it.
     """
-    from e820pool.lab.several import boot_pairs  # noqa: PLC0415  numpy
+    from e820pool.lab.boot import boot_pairs  # noqa: PLC0415  numpy
 
     if args.keep is not None:
         for name in folders:

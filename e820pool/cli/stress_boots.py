@@ -22,7 +22,7 @@ from e820pool.experiments.deposit_runs import (
 )
 from e820pool.experiments.limit_boots import judge_boots, plan_boots
 from e820pool.experiments.shape_boots import search_shape
-from e820pool.lab.several import binder_of
+from e820pool.lab.boot import binder_of
 from e820pool.report.files import write_file
 from e820pool.report.stress_confirm import confirm_json, confirm_text
 from e820pool.report.stress_measure import measure_curves, measure_json, measure_text
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
     from e820pool.handoff.model import Handoff
-    from e820pool.lab.several import Outcome
+    from e820pool.lab.boot import Outcome
     from e820pool.loading.kernel_file import KernelFile
 
 __all__ = ("confirm", "measure", "search")

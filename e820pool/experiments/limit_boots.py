@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from e820pool.handoff.model import Handoff
-    from e820pool.lab.boot import BootOptions
-    from e820pool.lab.several import Outcome
+    from e820pool.lab.boot import BootOptions, Outcome
     from e820pool.loading.kernel_file import KernelFile
     from e820pool.stress.confirm import ConfirmCase, ObservableLimit
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from e820pool.handoff.model import Handoff
-    from e820pool.lab.several import Outcome
+    from e820pool.lab.boot import Outcome
     from e820pool.loading.kernel_file import KernelFile
 
     Extents = tuple[tuple[int, int], ...]

@@ -1,4 +1,4 @@
-"""Whether KVM works here: believed only after a kernel was seen to boot with it."""
+"""The machine for a boot, with KVM only where a kernel was seen to boot with it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import json
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from e820pool.abi.bzimage import parse_bzimage
 from e820pool.deposits import DepositLedger
 from e820pool.errors import E820PoolError, LabError
 from e820pool.handoff.build import build_handoff
 from e820pool.lab.cache import cache_folder, write_atomically
-from e820pool.lab.guest import LAB_CMDLINE, build_initramfs
+from e820pool.lab.guest import bind_guest
 from e820pool.lab.guest_ram import GuestRam, layout_for
 from e820pool.lab.guest_report import parse_guest_report
 from e820pool.lab.machine import Deadlines, run_vm
 from e820pool.lab.qemu import VmSpec, find_qemu
-from e820pool.loading.bind import backed_pages, bind_kernel, kernel_bytes
+from e820pool.loading.bind import backed_pages
 from e820pool.memory_map import MemoryMap
 
 if TYPE_CHECKING:
-    from e820pool.lab.qemu import Accelerator
+    from collections.abc import Sequence
 
-__all__ = ("choose_accelerator", "probe_kvm")
+    from e820pool.lab.qemu import Accelerator
+    from e820pool.loading.bind import BoundKernel
+
+__all__ = ("choose_accelerator", "probe_kvm", "vm_for")
 
 # Hardware that works needs a second in all; one that hangs must not hold us up.
 _PROBE_DEADLINES = Deadlines(firmware=5, kernel=15, report=10, pressure=10, end=5)
@@ -55,24 +57,39 @@ def choose_accelerator(image: bytes) -> Accelerator:
         return _known[key]
 
 
-def probe_kvm(image: bytes, deadlines: Deadlines = _PROBE_DEADLINES) -> bool:
-    """Return whether a kernel boots with KVM as far as user space."""
-    parsed = parse_bzimage(image)
-    handoff = build_handoff(MemoryMap.of(_PROBE_ROWS), DepositLedger())
-    bound = bind_kernel(
-        handoff,
-        parsed,
-        kernel_bytes(parsed, image),
-        initrd=build_initramfs(pressure=False),
-        extra_cmdline=LAB_CMDLINE,
-    )
-    spec = VmSpec(
-        ram=layout_for(backed_pages(bound)),
+def vm_for(
+    bound: BoundKernel,
+    image: bytes,
+    accelerator: Literal["auto", "kvm", "tcg"] = "auto",
+    devices: Sequence[tuple[int, int]] = (),
+    cpu: str = "",
+) -> VmSpec:
+    """Return the machine for one boot, with the memory that it needs.
+
+    Args:
+        bound: what is in that memory when the kernel is entered.
+        image: the kernel, for a probe.
+        accelerator: ``auto`` takes KVM only where it was seen to boot a kernel.
+        devices: ``[start, end)`` in bytes of each memory device.
+        cpu: see :class:`e820pool.lab.qemu.VmSpec`.
+
+    Raises:
+        LabError: QEMU's PC has no RAM, or no memory device, there.
+    """
+    return VmSpec(
+        ram=layout_for(backed_pages(bound), devices),
         parts=bound.parts,
         entry=bound.entry,
         stub_addr=bound.stub_addr,
-        accelerator="kvm",
+        accelerator=choose_accelerator(image) if accelerator == "auto" else accelerator,
+        cpu=cpu,
     )
+
+
+def probe_kvm(image: bytes, deadlines: Deadlines = _PROBE_DEADLINES) -> bool:
+    """Return whether a kernel boots with KVM as far as user space."""
+    handoff = build_handoff(MemoryMap.of(_PROBE_ROWS), DepositLedger())
+    spec = vm_for(bind_guest(handoff, image, pressure=False), image, "kvm")
     try:
         with GuestRam(spec.ram) as ram:
             run = run_vm(spec, ram, deadlines=deadlines)

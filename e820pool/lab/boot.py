@@ -1,38 +1,42 @@
-"""boot(handoff, image): what a real kernel makes of a handoff."""
+"""boot(handoff, image): what a real kernel makes of a handoff, or several of theirs."""
 
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from e820pool.abi.bzimage import parse_bzimage
 from e820pool.errors import LabError
 from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet
-from e820pool.lab.accel import choose_accelerator
-from e820pool.lab.guest import LAB_CMDLINE, build_initramfs
-from e820pool.lab.guest_ram import GuestRam, layout_for, validate_page_granularity
+from e820pool.lab.accel import vm_for
+from e820pool.lab.guest import bind_guest
+from e820pool.lab.guest_ram import GuestRam, validate_page_granularity
 from e820pool.lab.guest_report import GuestReport, parse_guest_report
 from e820pool.lab.machine import Deadlines, LostVmError, run_vm
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
 from e820pool.lab.qemu import VmSpec, write_dry_run
-from e820pool.loading.bind import backed_pages, bind_kernel, kernel_bytes
 from e820pool.sources.console_fatal import OUT_OF_MEMORY
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from e820pool.handoff.model import Handoff
     from e820pool.kernel.view import KernelView
     from e820pool.lab.machine import Phase, VmRun
     from e820pool.loading.bind import BoundKernel
+    from e820pool.loading.kernel_file import KernelFile
 
 __all__ = (
     "BootOptions",
     "BootRecord",
+    "Outcome",
+    "binder_of",
     "boot",
+    "boot_pairs",
     "dry_run",
     "validate_host_memory",
 )
@@ -42,8 +46,6 @@ _PATTERN = (b"e820pool deposit" * (PAGE_SIZE // 16))[:PAGE_SIZE]
 
 # A guest that fills its memory needs that memory here, and QEMU some of its own.
 _QEMU_BYTES = 256 << 20
-
-_SCRATCH_PAGE = b"\0" * PAGE_SIZE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,23 +115,31 @@ def boot(
         CapacityError: a part has no place in RAM.
     """
     options = options or BootOptions()
-    bound = _bound(handoff, image, options)
+    bound = bind_guest(handoff, image, pressure=options.pressure)
     validate_page_granularity(options.ram_folder)
-    spec = _spec(bound, image, options)
+    spec = vm_for(bound, image, options.accelerator, options.memory_devices)
     deposits = handoff.ledger.extents & spec.ram.pages()
+    firmware = ExtentSet()
     if options.pressure:
         validate_host_memory(spec)
     with GuestRam(spec.ram, options.ram_folder) as ram:
-        before = _Before(ram, deposits, options.pattern)
+        # Firmware is done, and no kernel has run.
+        def prepare() -> None:
+            nonlocal firmware
+            ram.clear(deposits)
+            if options.pattern:
+                ram.fill(deposits, _PATTERN)
+            firmware = ram.touched() - deposits
+
         run = run_vm(
             spec,
             ram,
             deadlines=options.deadlines,
-            on_ready=before.take,
+            on_ready=prepare,
             on_phase=on_phase,
             cancel=cancel,
         )
-        touched = _touched(ram, before, bound)
+        touched = _touched(ram, bound, deposits, firmware, pattern=options.pattern)
     report = parse_guest_report(run.report)
     console = run.console.decode("utf-8", "replace")
     view = view_of_machine(bound.handoff, console, report, touched)
@@ -152,66 +162,29 @@ def dry_run(
         as :func:`boot`, but nothing is started.
     """
     options = options or BootOptions()
-    bound = _bound(handoff, image, options)
-    return write_dry_run(_spec(bound, image, options), folder)
-
-
-class _Before:
-    """The RAM file as it is when firmware is done and no kernel has run."""
-
-    def __init__(self, ram: GuestRam, deposits: ExtentSet, pattern: bool) -> None:
-        self._ram = ram
-        self.deposits = deposits
-        self.content = _PATTERN if pattern else _SCRATCH_PAGE
-        self.pattern = pattern
-        self.firmware = ExtentSet()
-
-    def take(self) -> None:
-        self._ram.clear(self.deposits)
-        if self.pattern:
-            self._ram.fill(self.deposits, _PATTERN)
-        self.firmware = self._ram.touched() - self.deposits
-
-
-def _bound(handoff: Handoff, image: bytes, options: BootOptions) -> BoundKernel:
-    parsed = parse_bzimage(image)
-    return bind_kernel(
-        handoff,
-        parsed,
-        kernel_bytes(parsed, image),
-        initrd=build_initramfs(pressure=options.pressure),
-        extra_cmdline=LAB_CMDLINE,
-    )
-
-
-def _spec(bound: BoundKernel, image: bytes, options: BootOptions) -> VmSpec:
-    accelerator = options.accelerator
-    if accelerator == "auto":
-        accelerator = choose_accelerator(image)
-    return VmSpec(
-        ram=layout_for(backed_pages(bound), options.memory_devices),
-        parts=bound.parts,
-        entry=bound.entry,
-        stub_addr=bound.stub_addr,
-        accelerator=accelerator,
-    )
+    bound = bind_guest(handoff, image, pressure=options.pressure)
+    spec = vm_for(bound, image, options.accelerator, options.memory_devices)
+    return write_dry_run(spec, folder)
 
 
 # The pages that the loader filled count as the kernel's; those that only firmware
 # used do not. A firmware page that the kernel used too cannot be told from them.
-def _touched(ram: GuestRam, before: _Before, bound: BoundKernel) -> TouchedPages:
+def _touched(
+    ram: GuestRam,
+    bound: BoundKernel,
+    deposits: ExtentSet,
+    firmware: ExtentSet,
+    *,
+    pattern: bool,
+) -> TouchedPages:
     after = ram.touched()
-    changed = ram.differing(before.deposits & after, before.content)
-    parts = ByteRangeSet(
-        (part.addr, part.addr + len(part.data)) for part in bound.parts
-    ).pages_touched()
-    deposits = changed if before.pattern else after & before.deposits
-    others = (after - before.deposits) - (before.firmware - parts)
+    content = _PATTERN if pattern else bytes(PAGE_SIZE)
+    changed = ram.differing(deposits & after, content)
+    parts = ByteRangeSet((part.addr, part.end) for part in bound.parts).pages_touched()
+    seen = changed if pattern else after & deposits
+    others = (after - deposits) - (firmware - parts)
     return TouchedPages(
-        all=others | deposits,
-        deposits=deposits,
-        changed=changed,
-        pattern=before.pattern,
+        all=others | seen, deposits=seen, changed=changed, pattern=pattern
     )
 
 
@@ -238,3 +211,73 @@ def _validate_ended(view: KernelView, run: VmRun, report: GuestReport) -> None:
             report=run.report,
             phase=run.phase,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A boot, or the failure of the lab in its place; never both."""
+
+    kernel: KernelFile
+    record: BootRecord | None = None
+    failure: LabError | None = None
+
+
+def binder_of(kernel: KernelFile, *, pressure: bool) -> Callable[[Handoff], Handoff]:
+    """Return what completes a handoff as :func:`boot_pairs` does before it boots it.
+
+    Raises, when it is called:
+        BadImageError: it is no bzImage.
+        LabError: busybox is missing.
+    """
+    return lambda handoff: bind_guest(handoff, kernel.image, pressure=pressure).handoff
+
+
+def boot_pairs(
+    pairs: Sequence[tuple[Handoff, KernelFile]],
+    options: BootOptions | None = None,
+    *,
+    jobs: int = 1,
+    on_start: Callable[[KernelFile], None] = lambda _: None,
+    on_phase: Callable[[KernelFile, Phase], None] = lambda *_: None,
+) -> Iterator[Outcome]:
+    """Yield an outcome for each pair, in their order, ``jobs`` at a time.
+
+    When the caller stops iterating or is interrupted, machines that run are ended
+    and those that wait never start.
+
+    Args:
+        pairs: what to boot with what.
+        options: how.
+        jobs: machines at one time.
+        on_start: called when a machine starts, in any thread.
+        on_phase: called with each phase of a machine that is over, in any thread.
+
+    Raises:
+        BadImageError, CapacityError: as :func:`boot`.
+    """
+    cancel = threading.Event()
+
+    def one(pair: tuple[Handoff, KernelFile]) -> Outcome:
+        handoff, kernel = pair
+        if cancel.is_set():
+            return Outcome(kernel=kernel, failure=LabError("cancelled before it began"))
+        on_start(kernel)
+        try:
+            record = boot(
+                handoff,
+                kernel.image,
+                options or BootOptions(),
+                on_phase=partial(on_phase, kernel),
+                cancel=cancel,
+            )
+        except LabError as exc:
+            return Outcome(kernel=kernel, failure=exc)
+        return Outcome(kernel=kernel, record=record)
+
+    with ThreadPoolExecutor(max_workers=max(jobs, 1)) as pool:
+        futures = [pool.submit(one, pair) for pair in pairs]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            cancel.set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError, InputError, LabError
 from e820pool.kernel.profiles import profile_for
+from e820pool.lab.run_tool import run_tool
 from e820pool.sources.kernel_config import parse_config_text
 
 if TYPE_CHECKING:
@@ -165,25 +165,12 @@ def configure(tree: Path, out: Path, config: BuildConfig) -> Configured:
     fragment.write_text(config.text(), encoding="utf-8")
     script = "scripts/kconfig/merge_config.sh"
     argv = ["sh", script, "-n", "-O", str(out), str(fragment)]
-    try:
-        done = subprocess.run(  # noqa: S603  our own command line
-            argv,
-            cwd=tree,
-            env=make_environment() | {"KCONFIG_CONFIG": str(out / ".config")},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_MERGE_SECONDS,
-            check=False,
-        )
-        text = (
-            (out / ".config").read_text(encoding="utf-8") if not done.returncode else ""
-        )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise LabError(f"configuration: {exc}") from exc
+    env = make_environment() | {"KCONFIG_CONFIG": str(out / ".config")}
+    done = run_tool(argv, _MERGE_SECONDS, cwd=tree, env=env)
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
         raise LabError(f"{script} failed: {' '.join(said)}")
+    text = (out / ".config").read_text(encoding="utf-8")
     made = parse_config_text(text)
     lost = [
         name for name, value in config.wanted.items() if _differs(value, made, name)

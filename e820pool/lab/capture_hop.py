@@ -20,6 +20,7 @@ from e820pool.findings import counted
 from e820pool.kernel.view import KernelView
 from e820pool.lab.chain_hop import (
     HopFacts,
+    row_differences,
     seen_handoff,
     seen_rows,
     touched_pages,
@@ -68,9 +69,9 @@ def capture_hop_of(facts: HopFacts) -> Hop:
     handed = _handed_over(ranges, facts)
     view, rows = _view_and_rows(facts)
     whole = [*handed.table, *handed.ext] if handed is not None else None
-    differences = []
+    differences: list[Difference] = []
     if whole is not None and not facts.died:
-        differences += _row_differences(whole, _whole_crash_ram(rows, ranges))
+        differences += row_differences(whole, _whole_crash_ram(rows, ranges))
     # The machine's own rows: where headers lie in the crash kernel's RAM is its own.
     given_rows = whole if facts.died else rows
     verdict = None
@@ -187,17 +188,6 @@ def _whole_crash_ram(
         if row not in whole:
             whole.append(row)
     return whole
-
-
-def _row_differences(model: Sequence[Row], machine: Sequence[Row]) -> list[Difference]:
-    for at, (one, two) in enumerate(zip(model, machine, strict=False)):
-        if one != two:
-            field = f"handed-over[{at}]"
-            return [Difference(field=field, one=str(one), other=str(two))]
-    if len(model) == len(machine):
-        return []
-    lengths = f"{len(model)} rows", f"{len(machine)} rows"
-    return [Difference(field="handed-over", one=lengths[0], other=lengths[1])]
 
 
 def _dump(facts: HopFacts, ranges: Sequence[tuple[int, int, str]]) -> Dump:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError, CapacityError, InputError
 from e820pool.extents import PAGE_SIZE, ExtentSet
-from e820pool.lab.accel import choose_accelerator
+from e820pool.lab.accel import vm_for
 from e820pool.lab.boot import validate_host_memory
 from e820pool.lab.capture_hop import capture_hop_of
-from e820pool.lab.chain_guest import READY_MARK, build_chain_initramfs
 from e820pool.lab.chain_hop import (
     REGION_RECORD,
     HopFacts,
@@ -22,14 +21,12 @@ from e820pool.lab.chain_hop import (
 from e820pool.lab.chain_model import ChainOptions, ChainRecord, Hop, is_panic
 from e820pool.lab.chain_plan import ChainPlan
 from e820pool.lab.chain_port import AgentError, ChainPort, runs_of
-from e820pool.lab.guest_ram import GuestRam, layout_for, validate_page_granularity
+from e820pool.lab.guest import READY_MARK, build_chain_initramfs
+from e820pool.lab.guest_ram import GuestRam, validate_page_granularity
 from e820pool.lab.guest_report import parse_guest_report
 from e820pool.lab.hop_loaders import load_next
-from e820pool.lab.hop_mailbox import write_pages
-from e820pool.lab.qemu import VmSpec
 from e820pool.lab.serial_ports import LostVmError
 from e820pool.lab.started_vm import restore_parts, started_vm
-from e820pool.loading.bind import backed_pages
 from e820pool.loading.capture import CrashFiles, crash_files
 from e820pool.loading.multiboot_stub import STUB_READY, STUB_RESUME
 from e820pool.memory_devices import MemoryDevices
@@ -93,7 +90,13 @@ def run_chain(
         nr_kernels=len(kernels),
     )
     first = plan.next_kernel(kernels[0].image, options.inherited, generation=0)
-    spec = _spec(first, kernels[0].image, options)
+    spec = vm_for(
+        first.bound,
+        kernels[0].image,
+        options.accelerator,
+        options.memory_devices,
+        options.cpu,
+    )
     if options.pressure:
         validate_host_memory(spec)
     with (
@@ -128,7 +131,7 @@ class _Run:
         self._kernels = kernels
         self._on_hop = on_hop
         self._withdrawn = self._late = ExtentSet()
-        self._has_region = self._has_memfd = False
+        self._has_deposited = False
         self._left: GuestRam | None = None
         self._expected: tuple[Finding, ...] = ()
 
@@ -181,7 +184,7 @@ class _Run:
         seconds = time.monotonic() - begin
         seen = self._ram.touched()
         touched = seen & self._plan.clearable(started.bound.handoff.ledger.extents)
-        logs = self._port.cut()
+        console, report = self._port.cut()
         return (capture_hop_of if is_panic(entered) else hop_of)(
             HopFacts(
                 kernel=self._kernels[number],
@@ -190,8 +193,8 @@ class _Run:
                 region=self._plan.region_of(started.bound.handoff),
                 before=hops[-1] if hops else None,
                 starter=self._kernels[number - 1] if number else None,
-                report=parse_guest_report(logs.report),
-                console=logs.console,
+                report=parse_guest_report(report),
+                console=console,
                 touched=touched,
                 changed=self._ram.differing(touched, bytes(PAGE_SIZE)),
                 touched_withdrawn=seen & self._withdrawn,
@@ -229,12 +232,9 @@ class _Run:
         region = self._plan.region_of(started.bound.handoff)
         if region is None:
             return
-        count = self._plan.record_bytes // PAGE_SIZE
-        read = f"dd if=/dev/mem of={_RECORD} bs=4096 skip={region.base_pfn}"
-        self._port.command(
-            f"run busybox {read} count={count} && send {REGION_RECORD} {_RECORD}",
-            _COMMAND_SECONDS,
-        )
+        read = f"dd if=/dev/mem of={_RECORD} bs=4096 skip={region.base_pfn} count=1"
+        command = f"run busybox {read} && send {REGION_RECORD} {_RECORD}"
+        self._port.command(command, _COMMAND_SECONDS)
 
     # Deposit, build the next handoff from the rebuilt pool, load it, go.
     def _depart(
@@ -273,61 +273,56 @@ class _Run:
         count = "$(busybox od -A n -t u2 -j 56 -N 2 /proc/kcore)"
         read = f"head -c $((64 + 56 * {count})) /proc/kcore >{_KCORE}"
         self._port.command(f"run busybox {read}; send kcore {_KCORE}", _COMMAND_SECONDS)
-        kcore = parse_guest_report(self._port.report).frames.get("kcore", b"")
+        kcore = parse_guest_report(bytes(self._port.report)).frames.get("kcore", b"")
         return crash_files(hop.report.text("iomem"), kcore, ledger.extents)
 
     def _deposit(self) -> list[tuple[int, int]]:
-        options, made = self._options, []
+        options, first = self._options, not self._has_deposited
+        self._has_deposited = True
         if options.carrier == "pmpool":
             # The region, once; what is deposited later comes out of it.
-            return self._region()
-        if options.nr_preserved and not self._has_memfd:
-            self._has_memfd = True
-            command = f"preserve {options.nr_preserved}"
-            made += runs_of(self._port.command(command, _COMMAND_SECONDS))
-        if options.nr_pool:
-            command = f"pool {options.nr_pool}"
-            made += runs_of(self._port.command(command, _COMMAND_SECONDS))
-        if options.nr_pages:
-            command = f"pages {options.nr_pages} {options.step}"
-            made += runs_of(self._port.command(command, _COMMAND_SECONDS))
-        if options.nr_huge:
-            command = f"huge {options.nr_huge}"
-            made += runs_of(self._port.command(command, _COMMAND_SECONDS))
+            return self._runs("huge 1") if first else []
+        made = []
+        for number, command in (
+            # A memfd, once.
+            (first and options.nr_preserved, f"preserve {options.nr_preserved}"),
+            (options.nr_pool, f"pool {options.nr_pool}"),
+            (options.nr_pages, f"pages {options.nr_pages} {options.step}"),
+            (options.nr_huge, f"huge {options.nr_huge}"),
+        ):
+            made += self._runs(command) if number else []
         return made
+
+    def _runs(self, command: str) -> list[tuple[int, int]]:
+        return runs_of(self._port.command(command, _COMMAND_SECONDS))
 
     # What a hypervisor asks for between load and jump, whatever an agent has promised.
     def _deposit_late(self) -> ExtentSet:
         if not self._options.nr_late:
             return ExtentSet()
-        command = f"pages {self._options.nr_late} {self._options.step}"
-        return ExtentSet(runs_of(self._port.command(command, _COMMAND_SECONDS)))
+        return ExtentSet(
+            self._runs(f"pages {self._options.nr_late} {self._options.step}")
+        )
 
     # Asked after what it touched has been read: to see them is to touch them.
     def _returned(self) -> ExtentSet | None:
         try:
-            return ExtentSet(runs_of(self._port.command("returned", _COMMAND_SECONDS)))
+            return ExtentSet(self._runs("returned"))
         except AgentError:
             return None
-
-    def _region(self) -> list[tuple[int, int]]:
-        if self._has_region:
-            return []
-        self._has_region = True
-        return runs_of(self._port.command("huge 1", _COMMAND_SECONDS))
 
     def _write_region_record(self, following: NextKernel, generation: int) -> None:
         found = self._plan.region_record(following.bound.handoff, generation)
         if found is not None:
             region, record = found
-            write_pages(self._ram, region.base_pfn, record)
+            self._ram.write(region.base_pfn, record)
 
     # From the moment when the deposits are holes only the next kernel can fill them;
     # what the old one still does to them counts as well.
     def _hop(
         self, holes: ExtentSet, made: list[tuple[int, int]], command: bytes
     ) -> None:
-        held = runs_of(self._port.command("held", _COMMAND_SECONDS))
+        held = self._runs("held")
         if ExtentSet(held) & ExtentSet(made) != ExtentSet(made):
             raise AgentError("deposited pages are not where they were")
         self._port.send(command)
@@ -338,17 +333,3 @@ class _Run:
             self._left = self._ram.copy()
         self._ram.clear(holes)
         self._port.send(_RESUME)
-
-
-def _spec(first: NextKernel, image: bytes, options: ChainOptions) -> VmSpec:
-    accelerator = options.accelerator
-    if accelerator == "auto":
-        accelerator = choose_accelerator(image)
-    return VmSpec(
-        ram=layout_for(backed_pages(first.bound), options.memory_devices),
-        parts=first.bound.parts,
-        entry=first.bound.entry,
-        stub_addr=first.bound.stub_addr,
-        accelerator=accelerator,
-        cpu=options.cpu,
-    )

@@ -29,7 +29,7 @@ from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
 from e820pool.pool.rebuild import RebuildResult, rebuild
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from e820pool.extents import ExtentSet, Span
     from e820pool.findings import Finding
@@ -48,6 +48,7 @@ __all__ = (
     "HopFacts",
     "findings_of_pair",
     "hop_of",
+    "row_differences",
     "seen_handoff",
     "seen_rows",
     "touched_pages",
@@ -134,7 +135,8 @@ def hop_of(facts: HopFacts) -> Hop:
         verdict = judge_input(deposits, given, profile, notes)
         verdict = replace(verdict, kernel=facts.kernel.name)
         reading = diff(model_of_boot(given, profile, view), view)
-        differences = (*_table_differences(given, seen, facts), *reading)
+        model = [row for part in (given.table, *given.ext) for row in part.tolist()]
+        differences = (*row_differences(model, seen_rows(seen, facts)), *reading)
     return Hop(
         kernel=facts.kernel.name,
         entered=facts.entered,
@@ -266,16 +268,14 @@ def _segments(
     yield from findings_of_segments(file_load_of(deposits, running.kexec_map))
 
 
-def _table_differences(
-    given: BootInput, seen: Handoff, facts: HopFacts
+def row_differences(
+    model: Sequence[Row], machine: Sequence[Row]
 ) -> tuple[Difference, ...]:
-    model = [tuple(row) for part in (given.table, *given.ext) for row in part.tolist()]
-    machine = [tuple(row) for row in seen_rows(seen, facts)]
+    """Return how a table that was handed over is another than the model's."""
     for at, (one, two) in enumerate(zip(model, machine, strict=False)):
         if one != two:
-            return (
-                Difference(field=f"handed-over[{at}]", one=str(one), other=str(two)),
-            )
+            field = f"handed-over[{at}]"
+            return (Difference(field=field, one=str(one), other=str(two)),)
     if len(model) == len(machine):
         return ()
     lengths = f"{len(model)} rows", f"{len(machine)} rows"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from e820pool.abi.bzimage import parse_bzimage
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import PAGE_SIZE, ExtentSet
@@ -17,7 +16,7 @@ from e820pool.handoff.build import (
 from e820pool.lab.chain_model import BY_WORDS, is_panic
 from e820pool.lab.guest import LAB_CMDLINE
 from e820pool.lab.hop_loaders import NextKernel
-from e820pool.loading.bind import bind_kernel, kernel_bytes
+from e820pool.loading.bind import bind_kernel
 from e820pool.pool.option import PmpoolOption, find_pmpool_option
 from e820pool.pool.pool import Pool, region_ledger
 
@@ -40,11 +39,6 @@ class ChainPlan:
     initrd: bytes
     options: ChainOptions
     nr_kernels: int = 1
-
-    @property
-    def record_bytes(self) -> int:
-        """Return the bytes that a region keeps for its record: its first page."""
-        return PAGE_SIZE
 
     def next_kernel(
         self,
@@ -70,19 +64,13 @@ class ChainPlan:
             ledger,
             BuildOptions(
                 carrier="setup_data" if carrier == "setup_data" else "none",
-                cmdline=_joined(self.options.cmdline, region),
+                cmdline=" ".join(filter(None, (self.options.cmdline, region))),
                 encoding="memmap-list" if by_words else "guarded",
                 generation=generation,
             ),
         )
-        parsed = parse_bzimage(image)
-        bound = bind_kernel(
-            handoff,
-            parsed,
-            kernel_bytes(parsed, image),
-            initrd=self.initrd,
-            extra_cmdline=self._lab_line(generation),
-        )
+        words = self._lab_line(generation)
+        bound = bind_kernel(handoff, image, initrd=self.initrd, extra_cmdline=words)
         line = before.bound.handoff.cmdline if before is not None else None
         return NextKernel(
             bound=bound,
@@ -144,7 +132,7 @@ class ChainPlan:
         if self.options.carrier != "pmpool" or not pages:
             return pages
         first = int(pages.starts[0])
-        return pages - ExtentSet([(first, first + self.record_bytes // PAGE_SIZE)])
+        return pages - ExtentSet([(first, first + 1)])
 
     def region_of(self, handoff: Handoff) -> PmpoolOption | None:
         """Return the region of ours that a handoff's command line names.
@@ -168,26 +156,22 @@ class ChainPlan:
         if region is None:
             return None
         data = encode_pool_record(self.memory_map, handoff.ledger, generation)
-        if len(data) > self.record_bytes:
+        if len(data) > PAGE_SIZE:
             raise CapacityError(
                 f"record of {len(data):#x} bytes does not fit the region's first page"
             )
-        return region, data.ljust(self.record_bytes, b"\0")
+        return region, data.ljust(PAGE_SIZE, b"\0")
 
-    def _region(self, ledger: DepositLedger) -> PmpoolOption | None:
+    def _region(self, ledger: DepositLedger) -> str:
         if self.options.carrier != "pmpool" or not len(ledger):
-            return None
+            return ""
         (start, end), *more = ledger.extents
         if more:
             raise InputError(
                 f"a pool of {len(more) + 1} regions: pmpool= on the command line names "
                 "one"
             )
-        return PmpoolOption.of_pages(start, end - start)
-
-
-def _joined(cmdline: str, region: PmpoolOption | None) -> str:
-    return " ".join(filter(None, (cmdline, "" if region is None else str(region))))
+        return str(PmpoolOption.of_pages(start, end - start))
 
 
 # Every other page stays free, so that the record has something to tell.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from e820pool.errors import LabError
@@ -17,36 +15,19 @@ if TYPE_CHECKING:
 
     from e820pool.lab.started_vm import StartedVm
 
-__all__ = ("AgentError", "ChainPort", "HopLogs", "runs_of")
+__all__ = ("AgentError", "ChainPort", "runs_of")
 
 
 class AgentError(LabError):
     """The agent refused a command, or a system call of its failed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HopLogs:
-    """What one kernel of a chain wrote."""
-
-    console: bytes
-    report: bytes
-
-
-class ChainPort:
-    """Both serial ports of a machine, read; the second is written to, too."""
+class ChainPort(SerialPorts):
+    """Both serial ports of a machine, of which the second is the agent's."""
 
     def __init__(self, vm: StartedVm, cancel: threading.Event | None = None) -> None:
+        super().__init__(vm)
         self._cancel = cancel
-        self._ports = SerialPorts(vm)
-
-    def close(self) -> None:
-        """Give the selector back."""
-        self._ports.close()
-
-    @property
-    def report(self) -> bytes:
-        """Return what this kernel has written to the report port so far."""
-        return bytes(self._ports.report)
 
     def wait_for(self, what: str, seconds: float, seen: Callable[[], bool]) -> None:
         """Read until ``seen`` is true.
@@ -54,31 +35,21 @@ class ChainPort:
         Raises:
             LostVmError: the machine ended, halted, took too long, or was cancelled.
         """
-        limit = time.monotonic() + seconds
-        while not seen():
-            if self._cancel is not None and self._cancel.is_set():
-                raise self._ports.lost("VM lost: cancelled")
-            if not self._ports.is_open:
-                raise self._ports.lost(f"VM lost: it ended while waiting for {what}")
-            if self._ports.is_halted:
-                raise self._ports.lost(f"VM lost: its kernel died before {what}")
-            if time.monotonic() > limit:
-                raise self._ports.lost(f"VM lost: no {what} after {seconds:g} s")
-            self._ports.read()
+        ended = self.wait(seen, seconds, self._cancel)
+        if ended == "closed":
+            raise self.lost(f"VM lost: it ended while waiting for {what}")
+        if ended == "halted":
+            raise self.lost(f"VM lost: its kernel died before {what}")
+        if ended == "late":
+            raise self.lost(f"VM lost: no {what} after {seconds:g} s")
 
     def wait_for_mark(self, name: str, seconds: float) -> None:
         """Read until the guest has written a mark; LostVmError as above."""
-        self.wait_for(
-            f"mark {name}", seconds, lambda: has_mark(self._ports.report, name)
-        )
+        self.wait_for(f"mark {name}", seconds, lambda: has_mark(self.report, name))
 
     def wait_for_bytes(self, what: str, data: bytes, seconds: float) -> None:
         """Read until the report port has brought ``data``; LostVmError as above."""
-        self.wait_for(what, seconds, lambda: data in self._ports.report)
-
-    def send(self, data: bytes) -> None:
-        """Write to the report port; LostVmError when the machine is gone."""
-        self._ports.send(data)
+        self.wait_for(what, seconds, lambda: data in self.report)
 
     def command(self, line: str, seconds: float) -> list[str]:
         """Give the agent one command; return its lines before ``ok``.
@@ -87,24 +58,21 @@ class ChainPort:
             AgentError: it says that the command failed.
             LostVmError: there is no answer.
         """
-        start = len(self._ports.report)
+        start = len(self.report)
         self.send(line.encode() + b"\n")
         what = f"answer to {line.partition(chr(10))[0][:60]!r}"
-        self.wait_for(
-            what, seconds, lambda: _answer(self._ports.report, start) is not None
-        )
-        lines = _answer(self._ports.report, start) or [""]
+        self.wait_for(what, seconds, lambda: _answer(self.report, start) is not None)
+        lines = _answer(self.report, start) or [""]
         if lines[-1].startswith("error "):
             raise AgentError(f"agent: {lines[-1].removeprefix('error ')}")
         return lines[:-1]
 
-    def cut(self) -> HopLogs:
-        """Return what was written since the last cut, and begin anew."""
-        self._ports.read()
-        console, report = self._ports.console, self._ports.report
-        logs = HopLogs(console=bytes(console), report=bytes(report))
-        console.clear()
-        report.clear()
+    def cut(self) -> tuple[bytes, bytes]:
+        """Return what was written since the last cut, console and report; forget it."""
+        self.read()
+        logs = bytes(self.console), bytes(self.report)
+        self.console.clear()
+        self.report.clear()
         return logs
 
 

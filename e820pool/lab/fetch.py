@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 import tempfile
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,23 +17,80 @@ from e820pool.errors import LabError
 from e820pool.lab.apt import IsolatedApt
 from e820pool.lab.cache import cache_folder, write_atomically
 from e820pool.lab.images import NEWEST, KernelImage, cached_images, write_manifest
-from e820pool.lab.kernel_packages import PACKAGE_PATTERN, newest_by_release
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from e820pool.lab.kernel_packages import KernelPackage
 
-__all__ = ("DEFAULT_RELEASES", "fetch_images", "list_available")
+__all__ = (
+    "DEFAULT_RELEASES",
+    "KernelPackage",
+    "fetch_images",
+    "list_available",
+    "newest_by_release",
+)
 
 DEFAULT_RELEASES = ("5.10", "6.1", "6.12", "6.18", NEWEST)
 """What is fetched when nothing is asked for: the releases that differ most."""
+
+# For apt: the flavour for virtual machines, which is small and boots fast.
+_PACKAGES = r"^linux-(image|binary|base)-[0-9].*-cloud-amd64$"
+
+# From 6.19 on the image is in a package of its own, linux-binary, and the configuration
+# in linux-base, which the archive does not keep for every version.
+_PACKAGE_NAME = re.compile(
+    r"linux-(?P<kind>image|binary|base)-(?P<version>\d+\.\d+.*-cloud-amd64)"
+)
+_RELEASE = re.compile(r"\d+\.\d+")
 
 _IMAGE = re.compile(r"(?:.*/)?vmlinuz(?:-[^/]+)?")
 _CONFIG = re.compile(r"(?:.*/)?config(?:-[^/]+)?")
 
 # Twice what a stock image has; a member that claims more is refused.
 _MEMBER_LIMIT = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelPackage:
+    """One stock kernel.
+
+    Attributes:
+        release: ``6.1``.
+        version: as ``uname -r`` says it, ``6.1.0-50-cloud-amd64``.
+        packages: what to download, the one with the image first.
+    """
+
+    release: str
+    version: str
+    packages: tuple[str, ...]
+
+
+def newest_by_release(names: Iterable[str]) -> dict[str, KernelPackage]:
+    """Return the newest kernel of each release, oldest release first."""
+    newest: dict[str, KernelPackage] = {}
+    for kernel in sorted(_kernels(names), key=_sort_key):
+        newest[kernel.release] = kernel
+    return newest
+
+
+def _kernels(names: Iterable[str]) -> Iterable[KernelPackage]:
+    kinds: dict[str, set[str]] = {}
+    for match in filter(None, map(_PACKAGE_NAME.fullmatch, names)):
+        kinds.setdefault(match["version"], set()).add(match["kind"])
+    for version, found in kinds.items():
+        release = _RELEASE.match(version)
+        order = ("binary", "base") if "binary" in found else ("image",)
+        packages = [f"linux-{kind}-{version}" for kind in order if kind in found]
+        if packages and release:
+            yield KernelPackage(
+                release=release[0], version=version, packages=tuple(packages)
+            )
+
+
+# All numbers of 6.12.90+deb12.1-cloud-amd64 but those of the architecture's name.
+def _sort_key(kernel: KernelPackage) -> tuple[int, ...]:
+    name = kernel.version.removesuffix("-cloud-amd64")
+    return tuple(int(number) for number in re.findall(r"\d+", name))
 
 
 def list_available() -> tuple[KernelPackage, ...]:
@@ -43,7 +101,7 @@ def list_available() -> tuple[KernelPackage, ...]:
     """
     apt = IsolatedApt(cache_folder("apt"))
     apt.update()
-    return tuple(newest_by_release(apt.names(PACKAGE_PATTERN)).values())
+    return tuple(newest_by_release(apt.names(_PACKAGES)).values())
 
 
 def fetch_images(

@@ -1,14 +1,35 @@
-"""The guest's user space: a busybox, and an init that reports and fills memory."""
+"""The guest's user space: a busybox, and an init that reports and fills memory.
+
+In a chain init gives way to the agent, which obeys commands.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from e820pool.errors import LabError
+from e820pool.lab.depositor import guest_program
 from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
+from e820pool.lab.kexec_tools import kexec_tools_entries
+from e820pool.loading.bind import BoundKernel, bind_kernel
 
-__all__ = ("LAB_CMDLINE", "build_initramfs", "find_busybox", "init_script")
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from e820pool.handoff.model import Handoff
+    from e820pool.lab.initramfs import InitramfsEntry
+
+__all__ = (
+    "CHAIN_END",
+    "LAB_CMDLINE",
+    "READY_MARK",
+    "bind_guest",
+    "build_chain_initramfs",
+    "build_initramfs",
+    "find_busybox",
+    "init_script",
+)
 
 LAB_CMDLINE: Final = (
     # The edits of the e820 table are debug messages; overrides "quiet". First, since
@@ -140,6 +161,45 @@ busybox reboot -f
 """
 
 
+READY_MARK: Final = "done"
+"""The mark after which the agent waits for commands."""
+
+# Memory that was filled is given back, or the next kernel would have no room. A
+# locked page stays where it is only if compaction leaves locked pages alone
+# (Documentation/admin-guide/sysctl/vm.rst). The port is never closed: what the host
+# sends meanwhile would be lost.
+CHAIN_END: Final = r"""
+busybox umount /fill 2>/dev/null
+busybox rm -f /chunk /meminfo /tmp/devmem
+if [ -e /proc/vmcore ]; then
+    mark vmcore
+    # Elf64_Ehdr has 64 bytes, e_phnum is at 56, and an Elf64_Phdr has 56.
+    count=$(busybox od -A n -t u2 -j 56 -N 2 /proc/vmcore)
+    busybox head -c $((64 + 56 * count)) /proc/vmcore >/tmp/headers
+    send vmcore_headers /tmp/headers
+    agent /proc/vmcore >/tmp/size
+    send vmcore_size /tmp/size
+fi
+echo 0 >/proc/sys/vm/compact_unevictable_allowed
+echo 7 >/proc/sys/kernel/printk
+exec 3<>/dev/ttyS1
+mark done
+exec agent
+"""
+"""What it does in a chain: it obeys its agent after the mark ``done``."""
+
+# "send" for the agent's own commands: the same frames as init's.
+_SEND = r"""#!/bin/busybox sh
+busybox cat "$2" >/tmp/part 2>/dev/null || exit 1
+sum=$(busybox sha256sum </tmp/part)
+size=$(busybox wc -c </tmp/part)
+echo "begin $1 $size ${sum%% *}" >&3
+busybox base64 /tmp/part >&3
+echo "end $1" >&3
+busybox rm -f /tmp/part
+"""
+
+
 def init_script(*, pressure: bool = True, end: str = _END) -> str:
     """Return the text of the guest's /init.
 
@@ -165,20 +225,58 @@ def find_busybox() -> Path:
     )
 
 
-def build_initramfs(*, busybox: Path | None = None, pressure: bool = True) -> bytes:
+def build_initramfs(*, pressure: bool = True) -> bytes:
     """Return the guest's initramfs.
 
     Raises:
         LabError: no static busybox was found.
     """
-    program = (busybox or find_busybox()).read_bytes()
+    return _archive(init_script(pressure=pressure))
+
+
+def build_chain_initramfs(*, pressure: bool, kexec_tools: bool) -> bytes:
+    """Return the initramfs of every kernel of a chain.
+
+    Args:
+        pressure: whether memory is filled before the agent takes over.
+        kexec_tools: whether stock kexec-tools are needed.
+
+    Raises:
+        LabError: busybox, kexec-tools or a C compiler are missing.
+    """
+    more = (
+        regular("bin/agent", guest_program("agent")),
+        regular("bin/send", _SEND.encode()),
+        *(kexec_tools_entries() if kexec_tools else ()),
+    )
+    return _archive(init_script(pressure=pressure, end=CHAIN_END), more)
+
+
+def _archive(script: str, more: Iterable[InitramfsEntry] = ()) -> bytes:
     folders = ("bin", "dev", "fill", "proc", "sys", "tmp")
     return encode_newc(
         (
             *(directory(name) for name in folders),
             # init's own console, before devtmpfs is mounted.
             device_entry("dev/console", 5, 1),
-            regular("bin/busybox", program),
-            regular("init", init_script(pressure=pressure).encode()),
+            regular("bin/busybox", find_busybox().read_bytes()),
+            *more,
+            regular("init", script.encode()),
         )
     )
+
+
+def bind_guest(handoff: Handoff, image: bytes, *, pressure: bool) -> BoundKernel:
+    """Return a handoff as the lab boots it: with its initramfs and its own words.
+
+    Args:
+        handoff: what the kernel gets.
+        image: the whole bzImage file.
+        pressure: whether the guest fills its memory.
+
+    Raises:
+        LabError: no static busybox was found.
+        BadImageError, CapacityError: see :func:`e820pool.loading.bind.bind_kernel`.
+    """
+    initrd = build_initramfs(pressure=pressure)
+    return bind_kernel(handoff, image, initrd=initrd, extra_cmdline=LAB_CMDLINE)

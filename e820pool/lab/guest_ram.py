@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import mmap
 import os
 from contextlib import closing
@@ -12,7 +14,6 @@ import numpy as np
 
 from e820pool.errors import BadImageError, LabError
 from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ExtentSet, Span, round_up
-from e820pool.lab.touched import data_runs, punch_hole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ __all__ = (
     "FileRun",
     "GuestRam",
     "RamLayout",
+    "data_runs",
     "layout_for",
     "validate_page_granularity",
 )
@@ -50,6 +52,16 @@ _HUGE_PAGE = 2 * _MIB
 # Memory to compare at a time.
 _READ_BYTES = 4 * _MIB
 
+# fallocate(2): FALLOC_FL_PUNCH_HOLE, which must come with FALLOC_FL_KEEP_SIZE.
+_PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.fallocate.argtypes = (
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_int64,
+    ctypes.c_int64,
+)
 
 DEVICE_BLOCK_BYTES = 128 * _MIB
 """A memory device of which start or end is no multiple of this is added by no kernel:
@@ -244,7 +256,7 @@ class GuestRam:
     def clear(self, pages: ExtentSet) -> None:
         """Make pages holes again: untouched, and zero to whoever looks."""
         for file, offset, size, _ in self.layout.file_runs(pages):
-            punch_hole(self._fds[file], offset, size)
+            _punch_hole(self._fds[file], offset, size)
 
     def restore(self, addr: int, data: bytes) -> bool:
         """Write ``data`` at a guest-physical address unless it is there; return if so.
@@ -292,13 +304,20 @@ class GuestRam:
         )
         return b"".join(parts)[addr % PAGE_SIZE :][:size]
 
-    def write(self, start_pfn: int, data: bytes) -> int:
-        """Write bytes into consecutive pages; return how many the machine has."""
+    def write(self, start_pfn: int, data: bytes) -> None:
+        """Write bytes into consecutive pages.
+
+        Raises:
+            LabError: the machine has no RAM there.
+        """
         nr_pages = -(-len(data) // PAGE_SIZE)
         pages, done = ExtentSet([(start_pfn, start_pfn + nr_pages)]), 0
         for file, offset, size, _ in self.layout.file_runs(pages):
             done += os.pwrite(self._fds[file], data[done : done + size], offset)
-        return done
+        if done < len(data):
+            raise LabError(
+                f"PFN {start_pfn:#x} on: {len(data):#x} bytes are not all RAM"
+            )
 
     def fill(self, pages: ExtentSet, pattern: bytes) -> None:
         """Write a page-sized pattern to each page."""
@@ -362,3 +381,33 @@ def _sparse_file(size: int, folder: Path | None) -> int:
     except OSError as exc:
         raise LabError(f"guest RAM of {size:#x} bytes: {exc}") from exc
     return fd
+
+
+def data_runs(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield the half-open byte ranges of a file that are not holes, in order.
+
+    On tmpfs a page stops being a hole when it is first accessed through a shared
+    mapping, also for reading (lseek(2), SEEK_DATA and SEEK_HOLE).
+    """
+    position = 0
+    while position < size:
+        try:
+            start = os.lseek(fd, position, os.SEEK_DATA)
+        except OSError as exc:
+            # No data from here to the end.
+            if exc.errno == errno.ENXIO:
+                return
+            raise LabError(f"guest RAM at {position:#x}: {exc}") from exc
+        position = os.lseek(fd, start, os.SEEK_HOLE)
+        yield start, position
+
+
+def _punch_hole(fd: int, offset: int, size: int) -> None:
+    """Make a byte range of a file a hole.
+
+    Raises:
+        LabError: the file system refuses.
+    """
+    if _LIBC.fallocate(fd, _PUNCH_HOLE_KEEP_SIZE, offset, size) != 0:
+        reason = os.strerror(ctypes.get_errno())
+        raise LabError(f"guest RAM {Span(offset, offset + size)}: {reason}")

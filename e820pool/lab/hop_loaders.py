@@ -5,28 +5,41 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from e820pool.errors import CapacityError, InputError
-from e820pool.lab.chain_port import AgentError
-from e820pool.lab.hop_mailbox import deliver
+from e820pool.errors import CapacityError, InputError, LabError
+from e820pool.extents import PAGE_SIZE
+from e820pool.lab.chain_port import AgentError, runs_of
 from e820pool.lab.kexec_tools import KEXEC_PATH
+from e820pool.loading.kexec_loaders import memmap_archive
 from e820pool.loading.kexec_segments import kexec_image
-from e820pool.loading.kexec_tree import memmap_archive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from e820pool.lab.chain_port import ChainPort
     from e820pool.lab.guest_ram import GuestRam
     from e820pool.loading.bind import BoundKernel
     from e820pool.loading.capture import CrashFiles
 
-__all__ = ("NextKernel", "load_next")
+__all__ = ("NextKernel", "deliver", "load_next")
 
 _LOAD_SECONDS = 180
+_BUFFER_SECONDS = 120
 
 # A command line goes through two shells' worth of quoting: none of these may be in it.
 _NOT_QUOTABLE = "'\n"
 
+# Of kexec: by kexec_load(2) or kexec_file_load(2), to be started or for a crash.
+_OPTIONS = {
+    "kexec-load": "-c -l",
+    "kexec-file": "-s -l",
+    "kexec-file-memmap": "-s -l",
+    "panic-file": "-s -p",
+    "panic-load": "-c -p",
+    "panic-ours": "-c -p",
+}
+
+_KERNEL = "/tmp/kernel"  # noqa: S108  in the guest
+_INITRD = "/tmp/initrd"  # noqa: S108  in the guest
 _TREE = "/tmp/memmap"  # noqa: S108  in the guest
 _ARCHIVE = f"{_TREE}.tar"
 _IOMEM = "/tmp/iomem"  # noqa: S108  in the guest
@@ -64,78 +77,62 @@ def load_next(port: ChainPort, ram: GuestRam, following: NextKernel, how: str) -
         AgentError: the system call or kexec-tools refuse.
         InputError, CapacityError: the handoff cannot go this way.
     """
-    _LOADERS[how](port, ram, following)
+    if how == "ours":
+        image = kexec_image(following.bound)
+        deliver(port, ram, image.payload)
+        lines = [f"load {image.entry} {len(image.segments)}"]
+        lines += [f"{s.at} {s.nr_bytes} {s.addr} {s.size}" for s in image.segments]
+        port.command("\n".join(lines), _LOAD_SECONDS)
+        return
+    files = {_KERNEL: following.image, _INITRD: following.initrd}
+    if how == "kexec-load":
+        # The tree has the deposits of this kernel, too, so that kexec-tools put no
+        # segment there.
+        rows = following.bound.handoff.table.rows()
+        files[_ARCHIVE] = memmap_archive(rows)
+    elif how == "panic-ours":
+        crash = following.crash
+        if crash is None:
+            raise InputError("loader 'panic-ours' without files of the kernel to crash")
+        # From two files kexec-tools make the headers of the dump; the tree is where
+        # they may put what they load.
+        files |= {_IOMEM: crash.iomem.encode(), _KCORE: crash.kcore}
+        files[_ARCHIVE] = memmap_archive(crash.room)
+    _save(port, ram, files)
+    if _ARCHIVE in files:
+        _run(port, f"busybox mkdir -p {_TREE}")
+        _run(port, f"busybox tar -x -f {_ARCHIVE} -C {_TREE}")
+        _run(port, f"busybox mount --bind {_TREE} /sys/firmware/memmap")
+    for file, place in ((_IOMEM, "/proc/iomem"), (_KCORE, "/proc/kcore")):
+        if file in files:
+            _run(port, f"busybox mount --bind {file} {place}")
+    _run(port, f"{KEXEC_PATH} {_OPTIONS[how]} {_arguments(following)}")
 
 
-def _ours(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
-    image = kexec_image(following.bound)
-    deliver(port, ram, image.payload)
-    lines = [f"load {image.entry} {len(image.segments)}"]
-    lines += [f"{s.at} {s.nr_bytes} {s.addr} {s.size}" for s in image.segments]
-    port.command("\n".join(lines), _LOAD_SECONDS)
+def deliver(port: ChainPort, ram: GuestRam, payload: bytes) -> None:
+    """Put ``payload`` into a locked buffer of the agent.
 
+    A serial port would take minutes for a kernel; the pages of a locked buffer are
+    known by their frames, and the file that backs them is at hand.
 
-# The tree has the deposits of this kernel, too, so that kexec-tools put no segment
-# there.
-def _kexec_load(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
-    tree = memmap_archive(following.bound.handoff.table.rows())
-    _save(port, ram, _files(following) | {_ARCHIVE: tree})
-    _mount_tree(port)
-    _run(port, f"{KEXEC_PATH} -c -l {_arguments(following)}")
-
-
-def _mount_tree(port: ChainPort) -> None:
-    _run(port, f"busybox mkdir -p {_TREE}")
-    _run(port, f"busybox tar -x -f {_ARCHIVE} -C {_TREE}")
-    _run(port, f"busybox mount --bind {_TREE} /sys/firmware/memmap")
-
-
-def _kexec_file(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
-    _save(port, ram, _files(following))
-    _run(port, f"{KEXEC_PATH} -s -l {_arguments(following)}")
-
-
-def _panic_file(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
-    _save(port, ram, _files(following))
-    _run(port, f"{KEXEC_PATH} -s -p {_arguments(following)}")
-
-
-def _panic_load(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
-    _save(port, ram, _files(following))
-    _run(port, f"{KEXEC_PATH} -c -p {_arguments(following)}")
-
-
-# From these two files kexec-tools make the headers of the dump; the tree is where they
-# may put what they load.
-def _panic_ours(port: ChainPort, ram: GuestRam, following: NextKernel) -> None:
-    crash = following.crash
-    if crash is None:
-        raise InputError("loader 'panic-ours' without files of the kernel to crash")
-    files = {_IOMEM: crash.iomem.encode(), _KCORE: crash.kcore}
-    _save(port, ram, _files(following) | files | {_ARCHIVE: memmap_archive(crash.room)})
-    _mount_tree(port)
-    _run(port, f"busybox mount --bind {_IOMEM} /proc/iomem")
-    _run(port, f"busybox mount --bind {_KCORE} /proc/kcore")
-    _run(port, f"{KEXEC_PATH} -c -p {_arguments(following)}")
-
-
-_LOADERS: Mapping[str, Callable[[ChainPort, GuestRam, NextKernel], None]] = {
-    "ours": _ours,
-    "kexec-load": _kexec_load,
-    "kexec-file": _kexec_file,
-    "kexec-file-memmap": _kexec_file,
-    "panic-file": _panic_file,
-    "panic-load": _panic_load,
-    "panic-ours": _panic_ours,
-}
-
-
-def _files(following: NextKernel) -> dict[str, bytes]:
-    return {"/tmp/kernel": following.image, "/tmp/initrd": following.initrd}  # noqa: S108
+    Raises:
+        AgentError: the guest has no memory for it.
+        LabError: the buffer is not where a page table can be.
+    """
+    lines = port.command(f"buffer {len(payload)}", _BUFFER_SECONDS)
+    at = 0
+    for start_pfn, end_pfn in runs_of(lines):
+        size = (end_pfn - start_pfn) * PAGE_SIZE
+        ram.write(start_pfn, payload[at : at + size])
+        at += size
+    if at < len(payload):
+        raise LabError(
+            f"the agent's buffer has {at:#x} bytes, the payload {len(payload):#x}"
+        )
 
 
 def _arguments(following: NextKernel) -> str:
-    files = "/tmp/kernel --initrd=/tmp/initrd"  # noqa: S108  in the guest
+    files = f"{_KERNEL} --initrd={_INITRD}"
     if following.has_same_line:
         return f"{files} --reuse-cmdline"
     line = following.bound.handoff.cmdline.decode("latin-1")

@@ -22,6 +22,7 @@ from e820pool.lab.cache import cache_folder, write_atomically
 from e820pool.lab.images import BUILT, built_images, read_built, write_built
 from e820pool.lab.kernel_source import find_source
 from e820pool.lab.patch_file import apply_patch
+from e820pool.lab.run_tool import run_tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -138,7 +139,7 @@ def build_kernel(
 
     with _only_one():
         source = find_source(request.source, tell)
-        compiler = _compiler()
+        compiler = run_tool(["gcc", "--version"], 30).stdout.partition("\n")[0]
         key = build_key(source, request, compiler)
         known = _known(key, request.name)
         if known is not None:
@@ -280,17 +281,6 @@ def _make(tree: Path, out: Path, jobs: int, tell: Callable[..., None]) -> int:
         wrong = next((line for line in lines if _ERROR.search(line)), "make failed")
         raise LabError(f"it does not compile: {wrong.strip()}; the log is {log}")
     return steps
-
-
-def _compiler() -> str:
-    said = subprocess.run(
-        ["gcc", "--version"],  # noqa: S607  found on the path by missing_packages()
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    ).stdout
-    return said.partition("\n")[0]
 
 
 # Whoever holds the lock is alone: what lies in the work folder was left by the dead.

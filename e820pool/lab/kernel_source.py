@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from e820pool.errors import BadImageError, InputError, LabError
 from e820pool.lab.apt import IsolatedApt
 from e820pool.lab.cache import cache_folder
+from e820pool.lab.run_tool import run_tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -207,19 +207,7 @@ def _digest(files: Iterable[Path]) -> str:
 
 
 def _run(argv: Sequence[str], cwd: Path | None = None) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603  our own command line
-            argv,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            timeout=_TOOL_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise LabError(f"{argv[0]}: {exc}") from exc
+    done = run_tool(argv, _TOOL_SECONDS, cwd=cwd)
     if done.returncode:
         said = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
         raise LabError(f"{' '.join(argv[:4])}: {said[0]}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.errors import LabError
 from e820pool.lab.initramfs import directory, regular
+from e820pool.lab.run_tool import run_tool
 from e820pool.loading.kexec_loaders import find_kexec
 
 if TYPE_CHECKING:
@@ -65,16 +65,7 @@ def _folders(names: Sequence[str]) -> Iterator[str]:
 
 
 def _ldd(program: Path) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603  our own command line
-            ["ldd", str(program)],  # noqa: S607  a tool of the C library
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise LabError(f"ldd: {exc}") from exc
+    done = run_tool(["ldd", str(program)], 30)
     if done.returncode and "not a dynamic executable" not in done.stderr:
         raise LabError(f"ldd {program}: {done.stderr.strip()}")
     return done.stdout

@@ -6,9 +6,9 @@ import subprocess
 import time
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from e820pool.lab.guest_report import has_mark
 from e820pool.lab.serial_ports import LostVmError, SerialPorts
 from e820pool.lab.started_vm import restore_parts, started_vm
 from e820pool.loading.multiboot_stub import STUB_READY, STUB_RESUME
@@ -28,8 +28,13 @@ Phase = Literal["firmware", "kernel", "report", "pressure", "end"]
 PHASES: tuple[Phase, ...] = ("firmware", "kernel", "report", "pressure", "end")
 """What a machine goes through; each has a deadline of its own."""
 
-# The mark on the report channel that ends each phase.
-_PHASE_END = {"kernel": "hello", "report": "reported", "pressure": "done"}
+# What on the report channel ends each phase; the last one ends with the machine.
+_PHASE_END = {
+    "firmware": STUB_READY,
+    "kernel": b"mark hello\n",
+    "report": b"mark reported\n",
+    "pressure": b"mark done\n",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +86,7 @@ def run_vm(
     ram: GuestRam,
     *,
     deadlines: Deadlines | None = None,
-    on_ready: Callable[[], None] | None = None,
+    on_ready: Callable[[], None] = lambda: None,
     on_phase: Callable[[Phase], None] = lambda _: None,
     cancel: threading.Event | None = None,
 ) -> VmRun:
@@ -100,93 +105,49 @@ def run_vm(
         LostVmError: a deadline passed, or the run was cancelled.
         LabError: QEMU is missing or did not start.
     """
-
-    def ready() -> None:
-        restore_parts(spec, ram)
-        if on_ready is not None:
-            on_ready()
-
+    limits, seconds = deadlines or Deadlines(), dict[str, float]()
     with started_vm(spec, ram) as vm, closing(SerialPorts(vm)) as ports:
-        watch = _Watch(ports, deadlines or Deadlines(), ready, on_phase)
-        return watch.run(vm.process, cancel)
-
-
-class _Watch:
-    """One process and its two serial ports, as they are followed."""
-
-    def __init__(
-        self,
-        ports: SerialPorts,
-        deadlines: Deadlines,
-        on_ready: Callable[[], None],
-        on_phase: Callable[[Phase], None],
-    ) -> None:
-        self._ports = ports
-        self._deadlines = deadlines
-        self._on_ready = on_ready
-        self._on_phase = on_phase
-        self._phase: Phase = "firmware"
-        self._phase_start = time.monotonic()
-        self._seconds: dict[str, float] = {}
-
-    def run(
-        self, process: subprocess.Popen[bytes], cancel: threading.Event | None
-    ) -> VmRun:
-        ports = self._ports
-        while ports.is_open:
-            if cancel is not None and cancel.is_set():
-                raise ports.lost("VM lost: cancelled")
-            ports.read()
-            self._advance()
-            if ports.is_halted:
-                return self._outcome("halted")
-            self._check_deadline()
-        self._wait(process)
-        ports.read_console()
-        return self._outcome("exit")
-
-    def _advance(self) -> None:
-        report = self._ports.report
-        if self._phase == "firmware" and STUB_READY in report:
-            self._on_ready()
-            self._ports.send(STUB_RESUME)
-            report.clear()
-            self._next_phase()
-        while (mark := _PHASE_END.get(self._phase)) and has_mark(report, mark):
-            self._next_phase()
-
-    def _next_phase(self) -> None:
-        now = time.monotonic()
-        self._seconds[self._phase] = now - self._phase_start
-        self._phase_start = now
-        self._on_phase(self._phase)
-        self._phase = PHASES[PHASES.index(self._phase) + 1]
-
-    def _check_deadline(self) -> None:
-        limit = self._deadlines.seconds(self._phase)
-        if time.monotonic() - self._phase_start > limit:
-            raise self._ports.lost(
-                f"VM lost in phase {self._phase}: no end after {limit} s", self._phase
-            )
-
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        try:
-            status = process.wait(self._deadlines.end)
-        except subprocess.TimeoutExpired:
-            raise self._ports.lost(
-                "VM lost: QEMU closed its ports and lives on"
-            ) from None
-        if status != 0:
-            said = process.stderr.read() if process.stderr else b""
-            line = said.decode("utf-8", "replace").strip().splitlines()[-1:]
-            raise self._ports.lost(f"QEMU ended with status {status}: {''.join(line)}")
-
-    def _outcome(self, ended: Literal["exit", "halted"]) -> VmRun:
-        self._seconds[self._phase] = time.monotonic() - self._phase_start
+        for phase in PHASES:
+            begin, limit = time.monotonic(), limits.seconds(phase)
+            end = _PHASE_END.get(phase)
+            ended = ports.wait(partial(_is_in, end, ports.report), limit, cancel)
+            if ended == "late":
+                raise ports.lost(
+                    f"VM lost in phase {phase}: no end after {limit} s", phase
+                )
+            if ended == "closed":
+                _wait_for_exit(vm.process, ports, limits.end)
+            elif end == STUB_READY and ended == "seen":
+                restore_parts(spec, ram)
+                on_ready()
+                ports.send(STUB_RESUME)
+                ports.report.clear()
+            seconds[phase] = time.monotonic() - begin
+            if ended != "seen":
+                break
+            on_phase(phase)
         return VmRun(
-            console=bytes(self._ports.console),
-            report=bytes(self._ports.report),
-            ended=ended,
-            phase=self._phase,
-            seconds=self._seconds,
+            console=bytes(ports.console),
+            report=bytes(ports.report),
+            ended="halted" if ended == "halted" else "exit",
+            phase=phase,
+            seconds=seconds,
         )
+
+
+def _is_in(data: bytes | None, report: bytearray) -> bool:
+    return data is not None and data in report
+
+
+def _wait_for_exit(
+    process: subprocess.Popen[bytes], ports: SerialPorts, seconds: float
+) -> None:
+    try:
+        status = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        raise ports.lost("VM lost: QEMU closed its ports and lives on") from None
+    if status != 0:
+        said = process.stderr.read() if process.stderr else b""
+        line = said.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise ports.lost(f"QEMU ended with status {status}: {''.join(line)}")
+    ports.read_console()

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from e820pool.abi.bzimage import parse_bzimage
 from e820pool.errors import BadImageError, LabError
 from e820pool.lab.accel import choose_accelerator
 from e820pool.lab.boot import BootOptions
@@ -17,7 +16,7 @@ from e820pool.lab.guest_report import parse_guest_report
 from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
 from e820pool.lab.machine import run_vm
 from e820pool.lab.qemu import Accelerator, VmSpec
-from e820pool.loading.bind import backed_pages, bind_kernel, kernel_bytes
+from e820pool.loading.bind import backed_pages, bind_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -207,15 +206,13 @@ def measure_deposits(
             deposit.
     """
     options = options or BootOptions()
-    image = parse_bzimage(kernel.image)
     words = " ".join(map(str, (pages, calls, percent, nodes, *(arenas or ())[:3])))
     is_zone = arenas is not None and arenas.way == "zone"
     before = _LOOK.replace("{words}", words) + AGES[age]
     end = before + (_ZONE if is_zone else "") + _DEPOSIT
     bound = bind_kernel(
         handoff,
-        image,
-        kernel_bytes(image, kernel.image),
+        kernel.image,
         initrd=_initramfs(init_script(pressure=False, end=end)),
         extra_cmdline=f"{_CMDLINE} {arenas.cmdline if arenas else ''}".strip(),
     )

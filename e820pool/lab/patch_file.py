@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError, InputError
+from e820pool.lab.run_tool import run_tool
 from e820pool.sources.files import read_file
 
 if TYPE_CHECKING:
@@ -128,23 +128,12 @@ def apply_patch(patch: Patch, tree: Path) -> None:
 
     Raises:
         BadImageError: a hunk does not fit; names it.
-        InputError: patch(1) cannot be run.
+        LabError: patch(1) cannot be run.
     """
     refused = tree / ".e820pool-refused"
     argv = ["patch", "-p1", "--batch", "--forward", "--no-backup-if-mismatch"]
     argv += ["--reject-format=unified", f"--reject-file={refused}"]
-    try:
-        done = subprocess.run(  # noqa: S603  our own command line
-            argv,
-            cwd=tree,
-            input=patch.text,
-            capture_output=True,
-            text=True,
-            timeout=_PATCH_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise InputError(f"patch: {exc}") from exc
+    done = run_tool(argv, _PATCH_SECONDS, cwd=tree, text=patch.text)
     if done.returncode == 0:
         return
     what = f"patch {patch.number} ({patch.subject}) does not apply"

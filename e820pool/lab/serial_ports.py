@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from e820pool.errors import LabError
 
 if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
     from e820pool.lab.started_vm import StartedVm
 
-__all__ = ("LostVmError", "SerialPorts")
+__all__ = ("ConsoleFile", "LostVmError", "SerialPorts")
+
+_CHUNK_BYTES = 1 << 16
 
 _TICK_SECONDS = 0.1
 
@@ -42,6 +48,35 @@ class LostVmError(LabError):
         self.console = console
         self.report = report
         self.phase = phase
+
+
+class ConsoleFile:
+    """What a machine prints, as it is printed.
+
+    A file is never full: where a socket's buffer is, for a moment on a busy host, QEMU
+    drops what the guest prints (hw/char/serial.c, serial_xmit(): four tries).
+    """
+
+    def __init__(self) -> None:
+        self._fd = os.memfd_create("e820pool-console", os.MFD_CLOEXEC)
+        self._read_bytes = 0
+
+    @property
+    def fileno(self) -> int:
+        """Return the descriptor that the machine's process has to inherit."""
+        return self._fd
+
+    def read_new(self) -> bytes:
+        """Return what was printed since the last call, perhaps nothing."""
+        found = bytearray()
+        while data := os.pread(self._fd, _CHUNK_BYTES, self._read_bytes):
+            self._read_bytes += len(data)
+            found += data
+        return bytes(found)
+
+    def close(self) -> None:
+        """Give the file back."""
+        os.close(self._fd)
 
 
 class SerialPorts:
@@ -76,11 +111,35 @@ class SerialPorts:
         silent = time.monotonic() - self._last_output > _SILENCE_SECONDS
         return silent and any(words in self.console for words in _HALTED)
 
+    def wait(
+        self,
+        seen: Callable[[], bool],
+        seconds: float,
+        cancel: threading.Event | None = None,
+    ) -> Literal["seen", "closed", "halted", "late"]:
+        """Read until ``seen`` is true, or tell why it never was.
+
+        Raises:
+            LostVmError: ``cancel`` was set.
+        """
+        limit = time.monotonic() + seconds
+        while not seen():
+            if cancel is not None and cancel.is_set():
+                raise self.lost("VM lost: cancelled")
+            if not self.is_open:
+                return "closed"
+            if self.is_halted:
+                return "halted"
+            if time.monotonic() > limit:
+                return "late"
+            self.read()
+        return "seen"
+
     def read(self) -> None:
         """Wait a moment for a report, then take what is new on both ports."""
         if self._selector.select(_TICK_SECONDS):
             try:
-                data = self._report_port.recv(1 << 16)
+                data = self._report_port.recv(_CHUNK_BYTES)
             except ConnectionResetError:
                 data = b""
             self.report += data

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from e820pool.errors import LabError
-from e820pool.lab.console_file import ConsoleFile
 from e820pool.lab.qemu import VmChannels, find_qemu, qemu_argv
+from e820pool.lab.serial_ports import ConsoleFile
 from e820pool.loading.multiboot_stub import build_stub_elf
 
 if TYPE_CHECKING:

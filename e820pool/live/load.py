@@ -14,7 +14,7 @@ from e820pool.atomic import replace_file
 from e820pool.errors import MachineError
 from e820pool.live.kept import KEPT_FILE, encode_kept
 from e820pool.live.kexec_syscall import load_image, reboot_into_loaded, unload
-from e820pool.loading.kexec_tree import memmap_files
+from e820pool.loading.kexec_loaders import memmap_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -27,7 +27,7 @@ from e820pool.live.carried import findings_of_firmware, merged_ledger, with_plat
 from e820pool.live.commands import execute_argv, load_argv
 from e820pool.live.inherited import firmware_map_of, inherited_pool
 from e820pool.live.kept import KeptHandoff, kept_for
-from e820pool.loading.bind import bind_kernel, kernel_bytes
+from e820pool.loading.bind import bind_kernel
 from e820pool.loading.kernel_file import known_profile
 from e820pool.loading.kexec_loaders import by_kexec_tools
 from e820pool.loading.kexec_segments import kexec_image
@@ -239,10 +239,7 @@ def _bound(
             "use --loader kexec-load"
         )
     return bind_kernel(
-        with_platform(handoff, machine),
-        parsed,
-        kernel_bytes(parsed, request.kernel.image),
-        initrd=request.initrd,
+        with_platform(handoff, machine), request.kernel.image, initrd=request.initrd
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import CapacityError
 from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet, Span
@@ -12,7 +13,12 @@ from e820pool.handoff.model import COMMAND_LINE_SIZE, Segment
 from e820pool.handoff.placement import PLACEMENT_LIMIT, Room
 from e820pool.handoff.zero_page import bind_header
 from e820pool.loading.kernel_file import parse_image
-from e820pool.loading.multiboot_stub import STUB_BYTES, KernelEntry
+from e820pool.loading.multiboot_stub import (
+    STUB_BYTES,
+    KernelEntry,
+    build_image_elf,
+    image_bytes,
+)
 
 if TYPE_CHECKING:
     from e820pool.abi.bzimage import BzImage
@@ -24,7 +30,7 @@ __all__ = (
     "backed_pages",
     "bind",
     "bind_kernel",
-    "kernel_bytes",
+    "handoff_image",
     "room_of",
 )
 
@@ -52,9 +58,9 @@ class BoundKernel:
 
 def bind_kernel(
     handoff: Handoff,
-    image: BzImage,
     kernel: bytes,
     *,
+    image: BzImage | None = None,
     initrd: bytes = b"",
     extra_cmdline: str = "",
 ) -> BoundKernel:
@@ -66,17 +72,21 @@ def bind_kernel(
 
     Args:
         handoff: what the next kernel is to get.
-        image: what the kernel says of itself.
-        kernel: the protected-mode part of its file.
+        kernel: the whole bzImage file.
+        image: what is known of it, where that is more than it says of itself.
         initrd: an initial RAM file system, or nothing.
         extra_cmdline: words to add to the command line.
 
     Raises:
+        BadImageError: the kernel is no bzImage.
         CapacityError: command line, kernel, initrd or stub have no place.
     """
+    image = image or parse_bzimage(kernel)
+    # What is loaded at the load address: the file from its second part on.
+    code = kernel[image.protected_mode_offset :]
     cmdline = _longer_cmdline(handoff, image, extra_cmdline)
     room = room_of(handoff)
-    window = _kernel_place(handoff, image, len(kernel), room)
+    window = _kernel_place(handoff, image, len(code), room)
     start = window.start
     initrd_at = _initrd_place(handoff, image, len(initrd), room)
     stub_addr = room.find("the boot stub", STUB_BYTES)
@@ -95,7 +105,7 @@ def bind_kernel(
         initrd=Span.at(initrd_at, len(initrd)) if initrd else None,
     )
     parts = list(bound.segments())
-    parts.append(Segment(what="kernel", addr=start, data=kernel))
+    parts.append(Segment(what="kernel", addr=start, data=code))
     if initrd:
         parts.append(Segment(what="initrd", addr=initrd_at, data=initrd))
     entry = KernelEntry(kernel_addr=start, boot_params_addr=handoff.boot_params_addr)
@@ -112,12 +122,33 @@ def bind(handoff: Handoff, kernel: KernelFile) -> Handoff:
         CapacityError: it has no place in RAM outside deposits.
     """
     image = parse_image(kernel.image)
-    return bind_kernel(handoff, image, kernel_bytes(image, kernel.image)).handoff
+    return bind_kernel(handoff, kernel.image, image=image).handoff
 
 
-def kernel_bytes(image: BzImage, data: bytes) -> bytes:
-    """Return what is loaded at the load address: the file from its second part on."""
-    return data[image.protected_mode_offset :]
+def handoff_image(handoff: Handoff, kernel: bytes, initrd: bytes = b"") -> bytes:
+    """Return an ELF file that any Multiboot loader boots, with all that it needs.
+
+    It holds stub, boot_params, nodes, kernel and initrd.
+
+    Args:
+        handoff: what the kernel gets; its command line is left as it is.
+        kernel: the whole bzImage file.
+        initrd: put where the kernel accepts it, or nothing.
+
+    Raises:
+        BadImageError: the kernel is no bzImage.
+        CapacityError: the parts, or the file itself, have no place in RAM.
+    """
+    bound = bind_kernel(handoff, kernel, initrd=initrd)
+    parts = [(part.addr, part.data) for part in bound.parts]
+    room = room_of(handoff)
+    for part in bound.parts:
+        room.occupy(part.what, part.addr, len(part.data))
+    if window := bound.handoff.kernel_window:
+        room.occupy("the kernel", window.start, window.size)
+    # GRUB and QEMU load below 4 GiB, and below 1 MiB lies firmware.
+    addr = room.find("the image", image_bytes(parts))
+    return build_image_elf(parts, addr=addr, entry=bound.entry)
 
 
 def room_of(handoff: Handoff) -> Room:
@@ -144,7 +175,7 @@ def backed_pages(bound: BoundKernel) -> ExtentSet:
     table = handoff.table.where(~handoff.table.reaches_top)
     pages = table.bytes_of(E820_TYPE_RAM).pages_touched()
     page = handoff.boot_params
-    spans = [(part.addr, part.addr + len(part.data)) for part in bound.parts]
+    spans = [(part.addr, part.end) for part in bound.parts]
     spans += [w for w in (handoff.kernel_window,) if w]
     spans.append((bound.stub_addr, bound.stub_addr + STUB_BYTES))
     above = max(page.alt_mem_k, page.ext_mem_k)

@@ -1,8 +1,10 @@
-"""Stock kexec loaders: where kexec is, and the table that the next kernel is given."""
+"""Stock kexec loaders: where kexec is, the tree it reads, the table it hands on."""
 
 from __future__ import annotations
 
+import io
 import shutil
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +28,14 @@ if TYPE_CHECKING:
 
     from e820pool.kernel.view import KernelView, Row
 
-__all__ = ("HandedOver", "by_kexec_file", "by_kexec_tools", "find_kexec")
+__all__ = (
+    "HandedOver",
+    "by_kexec_file",
+    "by_kexec_tools",
+    "find_kexec",
+    "memmap_archive",
+    "memmap_files",
+)
 
 # kexec-tools 2.0.25 kexec/arch/i386/kexec-x86-common.c: what it has a number for;
 # everything else it writes as RESERVED.
@@ -134,3 +143,28 @@ def _without_interrupt_table(rows: list[Row]) -> list[Row]:
             left = (addr + size - _INTERRUPT_TABLE_BYTES) % (1 << 64)
             return [*rows[:at], (_INTERRUPT_TABLE_BYTES, left, kind), *rows[at + 1 :]]
     return rows
+
+
+def memmap_files(rows: Iterable[Row]) -> dict[str, bytes]:
+    """Return ``N/start``, ``N/end`` (inclusive) and ``N/type`` of every entry.
+
+    The form is that of drivers/firmware/memmap.c (2.6.27 to 7.3). It has no number
+    for a type without a name of its own.
+    """
+    files = {}
+    for at, (addr, size, kind) in enumerate(rows):
+        files[f"{at}/start"] = f"{addr:#x}\n".encode()
+        files[f"{at}/end"] = f"{(addr + size - 1) % (1 << 64):#x}\n".encode()
+        files[f"{at}/type"] = f"{resource_name(kind)}\n".encode()
+    return files
+
+
+def memmap_archive(rows: Iterable[Row]) -> bytes:
+    """Return the tree as a tar archive, which busybox tar unpacks in a guest."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, text in memmap_files(rows).items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text))
+    return out.getvalue()

@@ -11,7 +11,7 @@ from e820pool.pool.designs import contradiction
 if TYPE_CHECKING:
     from e820pool.compat import Difference, Verdict
     from e820pool.kernel.profiles import Profile
-    from e820pool.lab.several import Outcome
+    from e820pool.lab.boot import Outcome
     from e820pool.pool.designs import DesignCell
 
 __all__ = ("Booted", "CompareCell", "Comparison", "booted_of")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e820pool.loading.kexec_tree import memmap_files
+from e820pool.loading.kexec_loaders import memmap_files
 from e820pool.report.files import write_tree
 
 if TYPE_CHECKING:

@@ -15,27 +15,28 @@ from efimachine import OVMF, efi_machine
 from labbench import LOW, MIB, PATIENT
 from pythonguest import python_entries
 
-from e820pool.abi.bzimage import parse_bzimage
 from e820pool.deposits import DepositLedger
 from e820pool.errors import MachineError
 from e820pool.extents import ExtentSet
 from e820pool.handoff.build import BuildOptions, build_handoff
-from e820pool.lab.chain_guest import (
-    _SEND,
-    build_chain_initramfs,
-    chain_script,
-)
 from e820pool.lab.chain_port import ChainPort, runs_of
 from e820pool.lab.depositor import guest_program
-from e820pool.lab.guest import LAB_CMDLINE, find_busybox
+from e820pool.lab.guest import (
+    _SEND,
+    CHAIN_END,
+    LAB_CMDLINE,
+    build_chain_initramfs,
+    find_busybox,
+    init_script,
+)
 from e820pool.lab.guest_ram import GuestRam, RamLayout, layout_for
 from e820pool.lab.guest_report import has_mark, parse_guest_report
-from e820pool.lab.hop_mailbox import deliver
+from e820pool.lab.hop_loaders import deliver
 from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
 from e820pool.lab.kexec_tools import kexec_tools_entries
 from e820pool.lab.qemu import VmSpec
 from e820pool.lab.started_vm import started_vm
-from e820pool.loading.bind import backed_pages, bind_kernel, kernel_bytes
+from e820pool.loading.bind import backed_pages, bind_kernel
 from e820pool.loading.kexec_loaders import find_kexec
 from e820pool.loading.multiboot_stub import STUB_READY, STUB_RESUME
 from e820pool.memory_map import MemoryMap
@@ -94,7 +95,7 @@ def initrd(tmp_path_factory):
             regular("bin/kexec", KEXEC.encode()),
             *tools,
             *python_entries(tmp_path_factory.mktemp("pyc")),
-            regular("init", chain_script(pressure=True).encode()),
+            regular("init", init_script(end=CHAIN_END).encode()),
         )
     )
 
@@ -267,10 +268,8 @@ def with_efi(stack, image, initrd, folder):
 def bound_for(image, initrd, more):
     handoff = build_handoff(MACHINE, DepositLedger(), BuildOptions(carrier="none"))
     data = image.read()
-    parsed = parse_bzimage(data)
-    code = kernel_bytes(parsed, data)
     line = f"{LAB_CMDLINE} {more}".strip()
-    return bind_kernel(handoff, parsed, code, initrd=initrd, extra_cmdline=line)
+    return bind_kernel(handoff, data, initrd=initrd, extra_cmdline=line)
 
 
 def hop(guest, image, initrd, deposits, loader):

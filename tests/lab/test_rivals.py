@@ -11,8 +11,7 @@ from e820pool.abi.bzimage import parse_bzimage
 from e820pool.deposits import DepositLedger
 from e820pool.handoff.encodings import ENCODINGS
 from e820pool.kernel.profiles import profile_for
-from e820pool.lab.boot import BootOptions
-from e820pool.lab.several import boot_several
+from e820pool.lab.boot import BootOptions, boot_pairs
 from e820pool.loading.kernel_file import KernelFile
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.designs import design_cell
@@ -58,7 +57,7 @@ def booted(encoding, image):
     cell = design_cell(MACHINE, LEDGER, encoding, profile, parse_bzimage(data))
     file = KernelFile(name=image.version, image=data, config=config)
     options = BootOptions(accelerator="tcg", deadlines=PATIENT)
-    (outcome,) = boot_several(cell.handoff, [file], options)
+    (outcome,) = boot_pairs([(cell.handoff, file)], options)
     return cell, booted_of(cell, outcome, profile), outcome
 
 

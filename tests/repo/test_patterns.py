@@ -237,8 +237,8 @@ def test_every_pattern_of_the_package_is_read():
 
 #: Suspects by file, each with why its repeats never meet a long run.
 KNOWN = {
-    "apt_sources.py": "lines of this machine's own apt configuration",
-    "kernel_packages.py": "names of packages, of a signed list",
+    "apt.py": "lines of this machine's own apt configuration",
+    "fetch.py": "names of packages, of a signed list",
     "explanations.py": "a page of the package's own",
     "console.py": "a line of our own help, when it is printed",
     "patch_file.py": "the subject of a patch that is to be built",

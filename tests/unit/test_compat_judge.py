@@ -9,7 +9,6 @@ from compat_cases import check
 from rawhandoff import GIB, MIB
 
 from e820pool.abi.boot_params import encode_boot_params
-from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.e820 import table_of
 from e820pool.compat import (
     check_input,
@@ -26,13 +25,13 @@ from e820pool.handoff.placement import ASSUMED_WINDOW
 from e820pool.kernel.boot_input import BootInput, boot_input
 from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.profiles import known_releases, profile_for
+from e820pool.lab.boot import Outcome
 from e820pool.lab.chain_hop import HopFacts, hop_of
 from e820pool.lab.guest_ram import GuestRam, RamLayout
 from e820pool.lab.guest_report import GuestReport
 from e820pool.lab.hop_loaders import NextKernel
 from e820pool.lab.machine_view import SeenBoot
-from e820pool.lab.several import Outcome
-from e820pool.loading.bind import bind_kernel, kernel_bytes
+from e820pool.loading.bind import bind_kernel
 from e820pool.loading.kernel_file import KernelFile
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.designs import design_cell
@@ -178,8 +177,7 @@ def facts_with(config):
     )
     handoff = build_handoff(MACHINE, ledger, BuildOptions(encoding="memmap-args"))
     image = rawbytes.bzimage()
-    header = parse_bzimage(image)
-    bound = bind_kernel(handoff, header, kernel_bytes(header, image))
+    bound = bind_kernel(handoff, image)
     frames = {"boot_params": encode_boot_params(bound.handoff.boot_params)}
     return HopFacts(
         kernel=KernelFile(name="6.1", image=image, config=config),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from e820pool.lab.apt_sources import (
+from e820pool.lab.apt import (
     AptSource,
     parse_list,
     parse_sources,

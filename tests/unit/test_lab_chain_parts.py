@@ -17,18 +17,17 @@ from e820pool.deposits import DepositLedger
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ExtentSet
 from e820pool.handoff.model import Segment
-from e820pool.lab.chain_guest import chain_script
 from e820pool.lab.chain_model import ChainOptions, Hop
 from e820pool.lab.chain_plan import ChainPlan
 from e820pool.lab.chain_port import AgentError, ChainPort, runs_of
-from e820pool.lab.console_file import ConsoleFile
+from e820pool.lab.guest import CHAIN_END, init_script
 from e820pool.lab.guest_ram import GuestRam, RamLayout
-from e820pool.lab.hop_mailbox import write_pages
 from e820pool.lab.kexec_tools import loaded_libraries
 from e820pool.lab.machine import LostVmError
+from e820pool.lab.serial_ports import ConsoleFile
 from e820pool.loading.bind import BoundKernel
+from e820pool.loading.kexec_loaders import memmap_archive
 from e820pool.loading.kexec_segments import build_kexec_stub, kexec_image
-from e820pool.loading.kexec_tree import memmap_archive
 from e820pool.loading.multiboot_stub import KernelEntry
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.option import PmpoolOption
@@ -140,7 +139,7 @@ def test_libraries_are_found_in_what_ldd_says():
 
 
 def test_the_guest_keeps_its_port_open_between_init_and_agent():
-    script = chain_script(pressure=True)
+    script = init_script(end=CHAIN_END)
     assert script.index("exec 3<>/dev/ttyS1") < script.index("mark done")
     assert "exec 3>&-" not in script
     assert script.rstrip().endswith("exec agent")
@@ -188,8 +187,8 @@ def test_logs_are_cut_by_hop(port):
     far_console.write(b"first")
     far.sendall(b"mark hello\n")
     made.wait_for_mark("hello", 5)
-    logs = made.cut()
-    assert logs.report == b"mark hello\n"
+    _, report = made.cut()
+    assert report == b"mark hello\n"
     far.sendall(b"mark hello\n")
     made.wait_for_mark("hello", 5)
     assert made.report == b"mark hello\n"
@@ -203,8 +202,8 @@ def test_what_is_no_run_of_frames_is_refused(line):
 
 def test_pages_are_written_where_the_file_has_them():
     with GuestRam(RamLayout(low_bytes=MIB, high_bytes=MIB)) as ram:
-        write_pages(ram, 5, b"five" * 2000)
-        write_pages(ram, 0x10_0000, b"high")
+        ram.write(5, b"five" * 2000)
+        ram.write(0x10_0000, b"high")
         assert os.pread(ram.fileno, 8000, 5 * PAGE) == b"five" * 2000
         assert os.pread(ram.fileno, 4, MIB) == b"high"
         assert ram.touched() == ExtentSet([(5, 7), (0x10_0000, 0x10_0001)])

@@ -10,13 +10,13 @@ import pytest
 from e820pool.errors import LabError
 from e820pool.lab import fetch
 from e820pool.lab.cache import cache_folder, write_atomically
+from e820pool.lab.fetch import KernelPackage
 from e820pool.lab.images import (
     KernelImage,
     cached_images,
     find_image,
     write_manifest,
 )
-from e820pool.lab.kernel_packages import KernelPackage
 
 
 @pytest.fixture(autouse=True)

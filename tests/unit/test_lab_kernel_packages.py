@@ -1,6 +1,6 @@
 """Package names as the archive has them, in November 2026."""
 
-from e820pool.lab.kernel_packages import newest_by_release
+from e820pool.lab.fetch import newest_by_release
 
 NAMES = (
     "linux-image-5.10.0-30-cloud-amd64",

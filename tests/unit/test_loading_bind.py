@@ -10,7 +10,7 @@ from e820pool.deposits import DepositLedger
 from e820pool.errors import CapacityError
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.handoff.build import BuildOptions, build_handoff
-from e820pool.loading.bind import backed_pages, bind_kernel, kernel_bytes, room_of
+from e820pool.loading.bind import backed_pages, bind_kernel, room_of
 from e820pool.loading.multiboot_stub import STUB_BYTES
 from e820pool.memory_map import MemoryMap
 
@@ -23,9 +23,7 @@ EXTRA = "console=ttyS0 panic=-1"
 
 def bound(handoff, *, hdr=None, initrd=b"i" * 5000):
     data = rawbytes.bzimage(**(hdr or {}))
-    image = parse_bzimage(data)
-    code = kernel_bytes(image, data)
-    return bind_kernel(handoff, image, code, initrd=initrd, extra_cmdline=EXTRA)
+    return bind_kernel(handoff, data, initrd=initrd, extra_cmdline=EXTRA)
 
 
 def handoff_of(rows=ROWS, deposits=(), **options):

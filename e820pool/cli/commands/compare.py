@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from e820pool.cli.boot_progress import BootProgress
     from e820pool.cli.console import Console
     from e820pool.kernel.profiles import Profile
-    from e820pool.lab.several import Outcome
+    from e820pool.lab.boot import Outcome
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.designs import DesignCell
     from e820pool.report.compare_model import Booted
@@ -173,12 +173,11 @@ def _booted(
     args: argparse.Namespace,
     progress: BootProgress,
 ) -> Booted:
-    from e820pool.lab.several import boot_several  # noqa: PLC0415  numpy
+    from e820pool.lab.boot import boot_pairs  # noqa: PLC0415  numpy
 
     assert cell.handoff is not None  # noqa: S101  for the type checker
-    (outcome,) = boot_several(
-        cell.handoff,
-        [file],
+    (outcome,) = boot_pairs(
+        [(cell.handoff, file)],
         boot_options(args),
         on_start=lambda kernel: progress.started(kernel, f" with {cell.encoding}"),
         on_phase=progress.is_over,

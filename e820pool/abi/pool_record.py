@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, fields
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +14,6 @@ from e820pool.abi.binding import at, encode_value, parse_value, struct_of
 from e820pool.abi.layout import dtype_of
 from e820pool.errors import BadImageError, CapacityError, InputError
 from e820pool.findings import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = (
     "MAP_DIGEST_BYTES",
@@ -38,7 +34,6 @@ __all__ = (
     "PoolRecord",
     "RecordExtent",
     "encode_record",
-    "encode_record_rows",
     "parse_record",
 )
 
@@ -151,8 +146,8 @@ def parse_record(data: bytes) -> PoolRecord:
             of the ``RECORD_*`` finding ids.
 
     Example:
-        >>> one = RecordExtent(base_pfn=0x1000, nr_pages=16, owner=7, firmware_type=1)
-        >>> data = encode_record(PoolRecord(extents=(one,), generation=3))
+        >>> rows = np.array([(0x1000, 16, 7, 1, 0)], RECORD_EXTENT_DTYPE)
+        >>> data = encode_record(rows, generation=3)
         >>> len(data), parse_record(data).generation
         (96, 3)
     """
@@ -170,47 +165,40 @@ def parse_record(data: bytes) -> PoolRecord:
     rows = _rows_of(header, record)
     _validate_extents(rows)
     return PoolRecord(
-        extents=tuple(_extents_of(rows)),
+        extents=tuple(
+            RecordExtent(base_pfn=base, nr_pages=pages, owner=owner, firmware_type=kind)
+            for base, pages, owner, kind, _ in rows.tolist()
+        ),
         generation=header.generation,
         map_digest=header.map_digest,
         minor=header.minor,
     )
 
 
-def encode_record(record: PoolRecord) -> bytes:
-    """Return the record's bytes, in the one version that this writer knows.
-
-    Raises:
-        InputError: extents that a reader would refuse, numbers that do not fit
-            their fields, another minor version.
-        CapacityError: more extents than a setup_data node can hold.
-    """
-    _validate_writable(record)
-    return encode_record_rows(
-        _rows_from(record.extents),
-        generation=record.generation,
-        map_digest=record.map_digest,
-    )
-
-
-def encode_record_rows(
+def encode_record(
     rows: npt.NDArray[np.void],
     *,
     generation: int = 0,
     map_digest: bytes = bytes(MAP_DIGEST_BYTES),
 ) -> bytes:
-    """Return what :func:`encode_record` does, of extents in bulk.
+    """Return a record's bytes, in the one version that this writer knows.
 
     Args:
-        rows: ``RECORD_EXTENT_DTYPE``, one-dimensional.
+        rows: its extents, ``RECORD_EXTENT_DTYPE``, one-dimensional.
         generation: see :class:`PoolRecord`.
         map_digest: see :class:`PoolRecord`.
 
     Raises:
-        InputError: see :func:`encode_record`.
-        CapacityError: see :func:`encode_record`.
+        InputError: extents that a reader would refuse, numbers that do not fit
+            their fields.
+        CapacityError: more extents than a setup_data node can hold.
     """
-    _validate_length(rows.size)
+    need = _HEADER_BYTES + rows.size * _EXTENT_BYTES
+    if need >= _U32_LIMIT:
+        raise CapacityError(
+            f"pool record: {rows.size} extents need {need:#x} bytes, a"
+            f" setup_data node holds {_U32_LIMIT - 1:#x}",
+        )
     try:
         _validate_extents(rows)
     except BadRecordError as exc:
@@ -309,19 +297,6 @@ def _rows_of(header: _Header, record: bytes) -> npt.NDArray[np.void]:
     return np.frombuffer(known.tobytes(), dtype=RECORD_EXTENT_DTYPE)
 
 
-def _rows_from(extents: tuple[RecordExtent, ...]) -> npt.NDArray[np.void]:
-    values = list(map(attrgetter(*(f.name for f in fields(RecordExtent))), extents))
-    try:
-        rows = np.array(values, dtype=RECORD_EXTENT_DTYPE)
-    except (OverflowError, TypeError, ValueError):
-        rows = np.empty(0, dtype=RECORD_EXTENT_DTYPE)
-    if rows.tolist() != values:  # numpy 1 may wrap negative numbers instead
-        # construct is slower, and names the field that does not fit.
-        parts = (encode_value(extent, "pool record extent") for extent in extents)
-        rows = np.frombuffer(b"".join(parts), dtype=RECORD_EXTENT_DTYPE)
-    return rows
-
-
 def _validate_extents(rows: npt.NDArray[np.void]) -> None:
     base, pages = rows["base_pfn"], rows["nr_pages"]
     limit = np.uint64(RECORD_PFN_LIMIT)
@@ -343,31 +318,3 @@ def _refuse_first(rows: npt.NDArray[np.void], bad: Any, why: str) -> None:
         RECORD_BAD_EXTENTS,
         f"pool record: extent {index} of {pages:#x} pages at PFN {base:#x} {why}",
     )
-
-
-def _extents_of(rows: npt.NDArray[np.void]) -> Iterator[RecordExtent]:
-    for base_pfn, nr_pages, owner, firmware_type, _ in rows.tolist():
-        yield RecordExtent(
-            base_pfn=base_pfn,
-            nr_pages=nr_pages,
-            owner=owner,
-            firmware_type=firmware_type,
-        )
-
-
-def _validate_writable(record: PoolRecord) -> None:
-    if record.minor != RECORD_MINOR:
-        raise InputError(
-            f"pool record: minor version {record.minor:#x} cannot be written, only"
-            f" {RECORD_MINOR:#x}",
-        )
-    _validate_length(len(record.extents))
-
-
-def _validate_length(nr_extents: int) -> None:
-    need = _HEADER_BYTES + nr_extents * _EXTENT_BYTES
-    if need >= _U32_LIMIT:
-        raise CapacityError(
-            f"pool record: {nr_extents} extents need {need:#x} bytes, a"
-            f" setup_data node holds {_U32_LIMIT - 1:#x}",
-        )

@@ -19,7 +19,7 @@ from e820pool.abi.efi_map import efi_info_of
 from e820pool.abi.pool_record import (
     RECORD_EXTENT_DTYPE,
     SETUP_E820POOL,
-    encode_record_rows,
+    encode_record,
 )
 from e820pool.abi.setup_data import (
     NODE_HEADER_BYTES,
@@ -310,7 +310,7 @@ def encode_pool_record(
     rows["owner"] = deposits["owner"]
     rows["firmware_type"] = deposits["firmware_type"]
     machine = memory_map.with_devices_of(ledger.extents)
-    return encode_record_rows(rows, generation=generation, map_digest=machine.digest())
+    return encode_record(rows, generation=generation, map_digest=machine.digest())
 
 
 def _placed(

@@ -10,8 +10,7 @@ import rawbytes
 from e820pool.abi.boot_params import BOOT_PARAMS, encode_boot_params, parse_boot_params
 from e820pool.abi.e820 import E820_DTYPE, encode_table, parse_table
 from e820pool.abi.pool_record import (
-    PoolRecord,
-    RecordExtent,
+    RECORD_EXTENT_DTYPE,
     encode_record,
     parse_record,
 )
@@ -74,11 +73,10 @@ def test_follow_ten_thousand_nodes(benchmark):
 @pytest.mark.benchmark(group="a record of ten thousand extents")
 @pytest.mark.parametrize("way", ["parse", "encode"])
 def test_a_record_of_ten_thousand_extents(benchmark, way):
-    record = PoolRecord(
-        extents=tuple(RecordExtent(base_pfn=2 * i, nr_pages=1) for i in range(10_000)),
-    )
-    data = encode_record(record)
+    rows = np.zeros(10_000, RECORD_EXTENT_DTYPE)
+    rows["base_pfn"], rows["nr_pages"] = np.arange(0, 20_000, 2), 1
+    data = encode_record(rows)
     if way == "parse":
-        assert benchmark(parse_record, data) == record
+        assert len(benchmark(parse_record, data).extents) == 10_000
     else:
-        assert benchmark(encode_record, record) == data
+        assert benchmark(encode_record, rows) == data

@@ -85,7 +85,7 @@ def test_type_128_is_touched_up_to_6_12_and_not_later(release, cell_of):
 def test_the_series_node_is_exported_by_a_kernel_that_cannot_read_it(release, cell_of):
     """It is carried, shown to user space, and protects nothing."""
     pytest.importorskip("libfdt", reason="pip install pylibfdt")
-    from e820pool.abi.fdt import find_pmpool_node
+    from rivals.device_tree import find_pmpool_node
 
     _, seen, outcome = cell_of("series-v2", release)
     trees = [data for kind, data in outcome.record.report.setup_data() if kind == 2]

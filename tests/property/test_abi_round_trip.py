@@ -1,5 +1,8 @@
 """Nothing is lost between bytes and values, in either direction."""
 
+from dataclasses import astuple
+
+import numpy as np
 import rawbytes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,6 +16,7 @@ from e820pool.abi.boot_params import (
 )
 from e820pool.abi.e820 import encode_table, parse_table, table_of
 from e820pool.abi.pool_record import (
+    RECORD_EXTENT_DTYPE,
     PoolRecord,
     RecordExtent,
     encode_record,
@@ -120,9 +124,16 @@ def records(draw):
     )
 
 
+def encoded(record):
+    rows = np.array([astuple(one) for one in record.extents], RECORD_EXTENT_DTYPE)
+    return encode_record(
+        rows, generation=record.generation, map_digest=record.map_digest
+    )
+
+
 @given(records())
 def test_any_record_survives_and_is_what_the_independent_writer_writes(record):
-    data = encode_record(record)
+    data = encoded(record)
     rows = [
         (one.base_pfn, one.nr_pages, one.owner, one.firmware_type)
         for one in record.extents
@@ -136,7 +147,7 @@ def test_any_record_survives_and_is_what_the_independent_writer_writes(record):
 @given(records(), st.integers(0, 1 << 20), st.integers(1, 255))
 def test_no_changed_byte_of_a_record_goes_unseen(record, where, change):
     """One byte is within what a CRC-32 always finds."""
-    data = bytearray(encode_record(record))
+    data = bytearray(encoded(record))
     data[where % len(data)] ^= change
     try:
         parse_record(bytes(data))

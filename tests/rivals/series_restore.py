@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from e820pool.abi.fdt import find_pmpool_node
 from e820pool.errors import BadImageError, InputError
 from e820pool.extents import ExtentSet
+from rivals.device_tree import find_pmpool_node
 from rivals.region import PmpoolRegion
 
 if TYPE_CHECKING:

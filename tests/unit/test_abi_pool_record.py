@@ -4,11 +4,13 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rawbytes
 
 from e820pool.abi.pool_record import (
     RECORD_EXTENT,
+    RECORD_EXTENT_DTYPE,
     RECORD_HEADER,
     RECORD_PFN_LIMIT,
     SETUP_E820POOL,
@@ -32,6 +34,11 @@ RECORD = PoolRecord(
     generation=3,
     map_digest=DIGEST,
 )
+NAMES = {"generation": 3, "map_digest": DIGEST}
+
+
+def rows_of(rows):
+    return np.array([(*row[:4], 0) for row in rows], RECORD_EXTENT_DTYPE)
 
 
 def refusal(data):
@@ -48,7 +55,7 @@ def record(rows=ROWS, **changes):
 def test_the_example_of_the_specification_is_what_both_writers_write():
     lines = re.findall(r"\n {4}[0-9a-f]{4}  ((?:[0-9a-f]{2} ){16})", SPEC.read_text())
     example = bytes.fromhex("".join(lines))
-    assert example == record() == encode_record(RECORD)
+    assert example == record() == encode_record(rows_of(ROWS), **NAMES)
     assert parse_record(example) == RECORD
 
 
@@ -79,7 +86,7 @@ def test_the_writers_agree_on_the_crc_of_the_standard():
 
 def test_a_record_without_extents_is_an_emptied_pool():
     assert parse_record(record([])).extents == ()
-    assert encode_record(PoolRecord(extents=())) == rawbytes.pool_record()
+    assert encode_record(rows_of([])) == rawbytes.pool_record()
 
 
 def test_a_record_may_be_followed_by_anything():
@@ -192,40 +199,25 @@ def test_extents_that_cannot_be_are_refused(rows, message):
 
 @pytest.mark.parametrize(("rows", "message"), BAD_EXTENTS)
 def test_extents_that_would_be_refused_are_not_written(rows, message):
-    extents = tuple(RecordExtent(base_pfn=row[0], nr_pages=row[1]) for row in rows)
     with pytest.raises(InputError) as caught:
-        encode_record(PoolRecord(extents=extents))
+        encode_record(rows_of([(*row, 0, 0)[:4] for row in rows]))
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"generation": 1 << 64},
-        {"generation": -1},
-        {"map_digest": b"short"},
-        {"minor": 1},
-        {"extents": (RecordExtent(base_pfn=-1, nr_pages=1),)},
-        {"extents": (RecordExtent(base_pfn=1, nr_pages=1, owner=1 << 64),)},
-        {"extents": (RecordExtent(base_pfn=1, nr_pages=1, firmware_type=-2),)},
-    ],
+    "changes", [{"generation": 1 << 64}, {"generation": -1}, {"map_digest": b"short"}]
 )
 def test_a_number_that_does_not_fit_is_refused(changes):
     with pytest.raises(InputError, match=r"0x|5 bytes"):
-        encode_record(replace(RECORD, **changes))
+        encode_record(rows_of(ROWS), **changes)
 
 
 def test_more_extents_than_a_node_holds_are_refused_before_they_are_read():
-    class Many(tuple):
-        __slots__ = ()
-
-        def __len__(self):
-            return 1 << 27
-
+    many = np.broadcast_to(rows_of(ROWS)[:1], 1 << 27)
     with pytest.raises(
         CapacityError, match=r"134217728 extents need 0x100000040 bytes"
     ):
-        encode_record(PoolRecord(extents=Many()))
+        encode_record(many)
 
 
 def test_a_refusal_is_an_error_of_the_bytes():

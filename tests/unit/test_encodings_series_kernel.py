@@ -1,6 +1,7 @@
 """The series' own claims: what a kernel that has it makes of what it is given."""
 
 import pytest
+from rivals.device_tree import empty_tree
 from rivals.region import PmpoolRegion, bitmap_pages
 from rivals.series_restore import series_boot
 
@@ -14,7 +15,7 @@ from e820pool.pool.option import PmpoolOption
 
 pytest.importorskip("libfdt", reason="pip install pylibfdt")
 
-from e820pool.abi.fdt import PmpoolNode, empty_tree, pack_pmpool_tree
+from e820pool.abi.fdt import PmpoolNode, pack_pmpool_tree
 
 MIB = 1 << 20
 OPTION = PmpoolOption(base_addr=128 * MIB, size=64 * MIB)

@@ -5,10 +5,7 @@ import pytest
 
 from e820pool.abi.pool_record import (
     RECORD_EXTENT_DTYPE,
-    PoolRecord,
-    RecordExtent,
     encode_record,
-    encode_record_rows,
 )
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
@@ -32,21 +29,8 @@ def test_a_ledgers_rows_cannot_be_changed():
         ledger.rows["start"] = 0
 
 
-def test_rows_encode_as_the_record_of_the_same_extents_does():
-    extents = tuple(
-        RecordExtent(base_pfn=3 * at, nr_pages=2, owner=at, firmware_type=1)
-        for at in range(100)
-    )
-    rows = np.zeros(100, RECORD_EXTENT_DTYPE)
-    rows["base_pfn"], rows["nr_pages"] = np.arange(100) * 3, 2
-    rows["owner"], rows["firmware_type"] = np.arange(100), 1
-    record = PoolRecord(extents=extents, generation=4, map_digest=DIGEST)
-    made = encode_record_rows(rows, generation=4, map_digest=DIGEST)
-    assert made == encode_record(record)
-
-
 def test_rows_that_no_reader_would_believe_are_refused():
     rows = np.zeros(2, RECORD_EXTENT_DTYPE)
     rows["nr_pages"] = 1
     with pytest.raises(InputError, match="before the end of the one before"):
-        encode_record_rows(rows)
+        encode_record(rows)

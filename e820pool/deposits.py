@@ -102,9 +102,14 @@ class DepositLedger:
         self._extents = _extents_of(self._table)
 
     @classmethod
-    def _of(cls, table: NDArray[Any]) -> Self:
+    def of_rows(cls, rows: NDArray[Any]) -> Self:
+        """Return the ledger of rows in any order, with the fields of :attr:`rows`.
+
+        Raises:
+            InputError: two of them overlap.
+        """
         ledger = cls.__new__(cls)
-        ledger._table = _normalise(table)  # noqa: SLF001  own class
+        ledger._table = _normalise(rows)  # noqa: SLF001  own class
         ledger._extents = _extents_of(ledger._table)  # noqa: SLF001  own class
         return ledger
 
@@ -163,7 +168,7 @@ class DepositLedger:
         """Return the ledger with more deposits; InputError if any page is there."""
         more = type(self)(deposits)
         table = np.concatenate((self._table, more._table))  # noqa: SLF001  own class
-        return self._of(table)
+        return self.of_rows(table)
 
     def withdraw(self, extents: ExtentSet) -> Self:
         """Return the ledger without these pages.
@@ -175,14 +180,18 @@ class DepositLedger:
             raise InputError(
                 f"PFNs [{start:#x}, {end:#x}) are not deposited: nothing to withdraw"
             )
-        parts = []
-        for deposit in self:
-            whole = ExtentSet([(deposit.start_pfn, deposit.end_pfn)])
-            parts += [
-                (start, end, deposit.owner, deposit.firmware_type)
-                for start, end in whole - extents
-            ]
-        return self._of(np.array(parts, _DTYPE))
+        table, starts, ends = self._table, extents.starts, extents.ends
+        # Cut at every edge: each piece is of one deposit, and stays whole or goes.
+        edges = np.unique(np.concatenate((table["start"], table["end"], starts, ends)))
+        at, after = edges[:-1], edges[1:]
+        of = np.searchsorted(table["start"], at, side="right") - 1
+        kept = (of >= 0) & (at < table["end"][of])
+        kept &= np.searchsorted(starts, at, "right") == np.searchsorted(
+            ends, at, "right"
+        )
+        rows = table[of[kept]]
+        rows["start"], rows["end"] = at[kept], after[kept]
+        return self.of_rows(rows)
 
     def validate_inside(self, memory_map: MemoryMap) -> None:
         """Raise InputError for a deposit that is not wholly RAM in the map.

@@ -14,13 +14,13 @@ from e820pool.extents import PAGE_SHIFT
 from e820pool.handoff.build import build_handoff
 from e820pool.lab.measured_guest import AGES, Arenas, measure_deposits
 from e820pool.memory_map import MemoryMap
-from e820pool.pool.depositor import HV_DEPOSIT_MAX
 from e820pool.report.stress_measure import KeptGuest
 from e820pool.sources.buddyinfo import parse_free_blocks
 from e820pool.sources.files import read_file
 from e820pool.stress.host import PER_CPU
 from e820pool.stress.policies import parse_policy
 from e820pool.stress.replay import entries_of, simulated_entries, tenths
+from e820pool.stress.workload import HV_DEPOSIT_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

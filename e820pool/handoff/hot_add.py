@@ -20,7 +20,7 @@ import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_ACPI, E820_TYPE_RESERVED
 from e820pool.extents import ByteRangeSet
-from e820pool.handoff.encodings.carve import carved_table
+from e820pool.handoff.encodings.carved import carved_table
 from e820pool.memory_devices import NOT_BUSY_TYPES, addable_bytes
 from e820pool.memory_map import MemoryMap
 from e820pool.table import E820Table

@@ -4,36 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import InputError
 from e820pool.extents import ExtentSet
 from e820pool.pool.claims import FREE_OWNER, RECORD_OWNER, validate_owner
-from e820pool.pool.owned_runs import OwnedRuns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from e820pool.pool.option import PmpoolOption
 
 __all__ = ("Pool", "region_ledger")
 
 
-def region_ledger(option: PmpoolOption, nr_record_pages: int = 1) -> DepositLedger:
-    """Return the ledger of a new pool in one region, its record in the first pages.
-
-    Raises:
-        InputError: the record's pages do not fit the region.
-    """
-    if not 0 < nr_record_pages <= option.nr_pages:
-        raise InputError(
-            f"{nr_record_pages:#x} pages for the record of {option}: the limits are 1 "
-            f"and {option.nr_pages:#x}"
-        )
+def region_ledger(option: PmpoolOption) -> DepositLedger:
+    """Return the ledger of a new pool in one region, its record in the first page."""
     first, end = option.base_pfn, option.base_pfn + option.nr_pages
-    split = first + nr_record_pages
-    runs = [Deposit(start_pfn=first, end_pfn=split, owner=RECORD_OWNER)]
-    if split < end:
-        runs.append(Deposit(start_pfn=split, end_pfn=end, owner=FREE_OWNER))
+    runs = [Deposit(start_pfn=first, end_pfn=first + 1, owner=RECORD_OWNER)]
+    if first + 1 < end:
+        runs.append(Deposit(start_pfn=first + 1, end_pfn=end, owner=FREE_OWNER))
     return DepositLedger(runs)
 
 
@@ -68,24 +59,26 @@ class Pool:
         ExtentSet([0x1000, 0x1200))
     """
 
-    __slots__ = ("_runs",)
+    __slots__ = ("_ledger",)
 
     def __init__(self, ledger: DepositLedger | None = None) -> None:
-        self._runs = OwnedRuns(ledger or ())
+        self._ledger = DepositLedger() if ledger is None else ledger
 
     def ledger(self) -> DepositLedger:
         """Return all that the pool holds, with owners: the next handoff's ledger."""
-        return DepositLedger(self._runs)
+        return self._ledger
 
     @property
     def extents(self) -> ExtentSet:
         """Return all pages of the pool."""
-        return ExtentSet((run.start_pfn, run.end_pfn) for run in self._runs)
+        return self._ledger.extents
 
     @property
     def free(self) -> ExtentSet:
         """Return the pages that the pool holds and nobody uses."""
-        return ExtentSet(self._free_runs())
+        rows = self._ledger.rows
+        rows = rows[rows["owner"] == FREE_OWNER]
+        return ExtentSet.from_bounds(rows["start"], rows["end"])
 
     @property
     def used(self) -> ExtentSet:
@@ -94,26 +87,19 @@ class Pool:
 
     def copy(self) -> Pool:
         """Return an independent pool in the same state."""
-        pool = Pool()
-        pool._runs = OwnedRuns(self._runs)
-        return pool
+        return Pool(self._ledger)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Pool):
             return NotImplemented
-        return list(self._runs) == list(other._runs)
+        return self._ledger == other._ledger
 
     # Mutable, so it cannot be a dictionary's key.
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         used, free = self.used.nr_pages, self.free.nr_pages
-        return f"Pool({len(self._runs)} runs, {used} pages used, {free} free)"
-
-    def owner_of(self, pfn: int) -> int | None:
-        """Return who has a page: ``FREE_OWNER`` nobody, None not of the pool."""
-        inside = self._runs.within(pfn, pfn + 1)
-        return inside[0].owner if inside else None
+        return f"Pool({len(self._ledger)} runs, {used} pages used, {free} free)"
 
     def alloc(
         self, nr_pages: int, align_order: int = 0, *, owner: int = 0
@@ -132,16 +118,12 @@ class Pool:
         if nr_pages <= 0:
             return None
         mask = (1 << align_order) - 1
-        for start_pfn, end_pfn in self._free_runs():
+        for start_pfn, end_pfn in self.free:
             first = (start_pfn + mask) & ~mask
             if first + nr_pages <= end_pfn:
-                self._runs.assign(first, first + nr_pages, owner)
+                self._assign(first, first + nr_pages, owner)
                 return first
         return None
-
-    def alloc_order(self, order: int, owner: int = 0) -> int | None:
-        """Return ``2^order`` pages, not aligned: as the proposal's depositor asks."""
-        return self.alloc(1 << order, owner=owner)
 
     def release(self, base_pfn: int, nr_pages: int) -> bool:
         """Take pages back from their owners; False when not all are the pool's.
@@ -150,23 +132,17 @@ class Pool:
             InputError: a page is free already, or holds the pool's record.
         """
         end_pfn = base_pfn + nr_pages
-        if not self._runs.covers(base_pfn, end_pfn):
+        # A call for no pages is about the first one all the same.
+        last = max(end_pfn, base_pfn + 1)
+        if min(base_pfn, nr_pages) < 0 or not self.extents.contains(base_pfn, last):
             return False
-        for run in self._runs.within(base_pfn, end_pfn):
+        for run in self._within(base_pfn, end_pfn):
             if run.owner == FREE_OWNER:
                 raise InputError(f"{_pages(run)} are free already: nothing to release")
             if run.owner == RECORD_OWNER:
                 raise InputError(f"{_pages(run)} hold the pool's record: not released")
-        self._runs.assign(base_pfn, end_pfn, FREE_OWNER)
+        self._assign(base_pfn, end_pfn, FREE_OWNER)
         return True
-
-    def is_held(self, base_pfn: int, nr_pages: int) -> bool:
-        """Return whether these pages are all the pool's and in an owner's hands."""
-        end_pfn = base_pfn + nr_pages
-        inside = self._runs.within(base_pfn, end_pfn)
-        return self._runs.covers(base_pfn, end_pfn) and all(
-            run.owner not in (FREE_OWNER, RECORD_OWNER) for run in inside
-        )
 
     def deposit(self, deposits: Iterable[Deposit]) -> None:
         """Bring pages in: free where the owner is ``FREE_OWNER``, else used.
@@ -175,10 +151,13 @@ class Pool:
             InputError: a page is in the pool already, or named twice.
         """
         more = DepositLedger(deposits)
-        for deposit in more:
-            for run in self._runs.overlapping(deposit.start_pfn, deposit.end_pfn)[:1]:
-                raise InputError(f"{deposit} overlaps the pool: {run}")
-        self._runs = OwnedRuns([*self._runs, *more])
+        for start_pfn, _ in more.extents & self.extents:
+            deposit, run = (
+                next(d for d in ledger if d.end_pfn > start_pfn)
+                for ledger in (more, self._ledger)
+            )
+            raise InputError(f"{deposit} overlaps the pool: {run}")
+        self._ledger = self._ledger.deposit(more)
 
     def withdraw(self, extents: ExtentSet) -> tuple[Deposit, ...]:
         """Let free pages go; return them with the types that they go back to.
@@ -188,36 +167,35 @@ class Pool:
         """
         leaving: list[Deposit] = []
         for start_pfn, end_pfn in extents:
-            inside = self._runs.within(start_pfn, end_pfn)
-            if not self._runs.covers(start_pfn, end_pfn):
+            if not self.extents.contains(start_pfn, end_pfn):
                 raise InputError(
                     f"PFNs [{start_pfn:#x}, {end_pfn:#x}) are not all in the pool: "
                     "nothing to withdraw"
                 )
-            leaving += inside
+            leaving += self._within(start_pfn, end_pfn)
         for run in leaving:
             if run.owner != FREE_OWNER:
                 raise InputError(
                     f"{_pages(run)} are used by owner {run.owner:#x}: release them "
                     "before they are withdrawn"
                 )
-        for run in leaving:
-            self._runs.remove(run.start_pfn, run.end_pfn)
+        self._ledger = self._ledger.withdraw(extents)
         return tuple(leaving)
 
-    def _free_runs(self) -> Iterator[tuple[int, int]]:
-        # Free runs that touch are one, whatever their pages were to the firmware.
-        start = end = 0
-        for run in self._runs:
-            if run.owner != FREE_OWNER:
-                continue
-            if run.start_pfn != end:
-                if start < end:
-                    yield start, end
-                start = run.start_pfn
-            end = run.end_pfn
-        if start < end:
-            yield start, end
+    def _within(self, start_pfn: int, end_pfn: int) -> DepositLedger:
+        # What lies in the range, cut to it.
+        rows = self._ledger.rows.copy()
+        rows["start"] = np.maximum(rows["start"], np.uint64(start_pfn))
+        rows["end"] = np.minimum(rows["end"], np.uint64(end_pfn))
+        return DepositLedger.of_rows(rows[rows["start"] < rows["end"]])
+
+    def _assign(self, start_pfn: int, end_pfn: int, owner: int) -> None:
+        # What the pages were to the firmware stays.
+        inside = self._within(start_pfn, end_pfn)
+        rows = inside.rows.copy()
+        rows["owner"] = owner
+        outside = self._ledger.withdraw(inside.extents)
+        self._ledger = outside.deposit(DepositLedger.of_rows(rows))
 
 
 def _pages(run: Deposit) -> str:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 from e820pool.deposits import parse_size
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import PAGE_SHIFT, PAGE_SIZE
-from e820pool.pool.depositor import HV_DEPOSIT_MAX
 from e820pool.stress.buddy import MAX_ORDER, Buddy
 from e820pool.stress.grown import GrownArenas, MovableZone
 from e820pool.stress.ordered import AddressOrdered
+from e820pool.stress.workload import HV_DEPOSIT_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from e820pool.errors import CapacityError, InputError
-from e820pool.pool.depositor import HV_DEPOSIT_MAX
 from e820pool.stress.buddy import MAX_ORDER
 from e820pool.stress.draws import Draws
 from e820pool.stress.entries import EntryCount
@@ -15,7 +14,7 @@ from e820pool.stress.host import HostPages, zones_of
 from e820pool.stress.outcome import Outcome, Sample
 from e820pool.stress.policies import deposit_extents, parse_policy
 from e820pool.stress.watch import LimitWatch
-from e820pool.stress.workload import calls_of, events, guest_blocks
+from e820pool.stress.workload import HV_DEPOSIT_MAX, calls_of, events, guest_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from e820pool.errors import InputError
-from e820pool.pool.depositor import HV_DEPOSIT_MAX, PAGES_BEFORE_VP, split_calls
+from e820pool.extents import PAGE_SIZE
 from e820pool.stress.buddy import MAX_ORDER
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = (
     "DRIVERS",
+    "HV_DEPOSIT_MAX",
+    "PAGES_BEFORE_VP",
     "Driver",
     "Event",
     "EventKind",
@@ -24,7 +26,17 @@ __all__ = (
     "calls_of",
     "events",
     "guest_blocks",
+    "split_calls",
 )
+
+# The sizes in which the hypervisor's driver deposits: hv_call_deposit_pages() and
+# hv_call_create_vp(), arch/x86/hyperv/hv_proc.c, 6.1.
+
+#: A hypercall's input is one page of u64s, of which the first is the partition id.
+HV_DEPOSIT_MAX = PAGE_SIZE // 8 - 1
+
+PAGES_BEFORE_VP = 90
+"""Deposited to a child partition before a virtual processor is made (6.1)."""
 
 EventKind = Literal["create", "device", "grow", "trim", "destroy"]
 """What happens to a guest."""
@@ -198,6 +210,13 @@ def calls_of(
         yield from (1 for _ in range(1 + draws.geometric(workload.retries)))
     elif kind == "grow":
         yield driver.mapping or HV_DEPOSIT_MAX
+
+
+def split_calls(nr_pages: int) -> Iterator[int]:
+    """Yield how many pages each call deposits: the maximum, then what remains."""
+    while nr_pages > 0:
+        yield min(nr_pages, HV_DEPOSIT_MAX)
+        nr_pages -= HV_DEPOSIT_MAX
 
 
 def guest_blocks(workload: Workload, host_pages: int, draws: Draws) -> int:

@@ -13,7 +13,7 @@ from rawhandoff import ROWS
 
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.handoff.build import BuildOptions, build_handoff
-from e820pool.handoff.encodings.split import split_table
+from e820pool.handoff.encodings.carved import split_table
 from e820pool.handoff.strict import validate_handoff
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from e820pool.abi.e820 import table_of
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.extents import ExtentSet, Span
-from e820pool.handoff.encodings.split import split_table
+from e820pool.handoff.encodings.carved import split_table
 from e820pool.kernel.boot_input import BootInput, SetupDataSpan
 from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.profiles import known_releases, profile_for

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from e820pool.deposits import Deposit
+from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import CapacityError, E820PoolError, InputError
-from e820pool.pool.claims import validate_owner
-from e820pool.pool.depositor import HV_DEPOSIT_MAX, split_calls
+from e820pool.pool.claims import FREE_OWNER, RECORD_OWNER, validate_owner
+from e820pool.pool.pool import Pool
+from e820pool.stress.workload import HV_DEPOSIT_MAX, split_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,14 +34,20 @@ __all__ = (
 class PageAllocator(Protocol):
     """What a depositor needs of an allocator: a pool, a region, a kernel's zones."""
 
-    def alloc_order(self, order: int, owner: int) -> int | None:
-        """Return the first PFN of ``2^order`` pages for ``owner``; None if none."""
+    def alloc(self, nr_pages: int, *, owner: int) -> int | None:
+        """Return the first PFN of so many pages for ``owner``; None if none."""
 
     def release(self, base_pfn: int, nr_pages: int) -> bool:
         """Take pages back; False when they are not this allocator's."""
 
-    def is_held(self, base_pfn: int, nr_pages: int) -> bool:
-        """Return whether these pages are all allocated from here."""
+
+# Pages that are all allocated from here, by a pool's owners or a region's bitmap.
+def is_held(allocator: PageAllocator, base_pfn: int, nr_pages: int) -> bool:
+    if not isinstance(allocator, Pool):
+        return allocator.is_held(base_pfn, nr_pages)
+    own = (FREE_OWNER, RECORD_OWNER)
+    held = [one for one in allocator.ledger() if one.owner not in own]
+    return DepositLedger(held).extents.contains(base_pfn, base_pfn + nr_pages)
 
 
 def deposit_call(
@@ -162,7 +169,7 @@ def withdraw_pages(allocator: PageAllocator, extents: ExtentSet) -> int:
         InputError: one of them is not allocated from here; nothing was given back.
     """
     for start_pfn, end_pfn in extents:
-        if not allocator.is_held(start_pfn, end_pfn - start_pfn):
+        if not is_held(allocator, start_pfn, end_pfn - start_pfn):
             raise InputError(
                 f"PFNs [{start_pfn:#x}, {end_pfn:#x}) are not all in use here: "
                 "nothing to give back"
@@ -175,7 +182,7 @@ def withdraw_pages(allocator: PageAllocator, extents: ExtentSet) -> int:
 
 def _largest_block(allocator: PageAllocator, nr_pages: int, owner: int) -> Deposit:
     for order in reversed(range(nr_pages.bit_length())):
-        base_pfn = allocator.alloc_order(order, owner)
+        base_pfn = allocator.alloc(1 << order, owner=owner)
         if base_pfn is not None:
             return Deposit(
                 start_pfn=base_pfn, end_pfn=base_pfn + (1 << order), owner=owner

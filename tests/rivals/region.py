@@ -64,7 +64,13 @@ class PmpoolRegion:
         """Return the bitmap as it lies in memory from the region's base on."""
         return self._bitmap.encode()
 
-    def alloc(self, nr_pages: int, align_order: int = 0) -> int | None:
+    def alloc(
+        self,
+        nr_pages: int,
+        align_order: int = 0,
+        *,
+        owner: int = 0,  # noqa: ARG002  a bitmap knows no owners
+    ) -> int | None:
         """Return the first PFN of ``nr_pages`` that were free, None if none fit.
 
         The lowest fit of which the PFN is a multiple of ``2^align_order``; as
@@ -85,10 +91,6 @@ class PmpoolRegion:
             return None
         self._bitmap.set_run(first, nr_pages)
         return self.option.base_pfn + first
-
-    def alloc_order(self, order: int, owner: int = 0) -> int | None:  # noqa: ARG002  a bitmap knows no owners
-        """Return ``2^order`` pages, not aligned: as the proposal's depositor asks."""
-        return self.alloc(1 << order)
 
     def release(self, base_pfn: int, nr_pages: int) -> bool:
         """Free pages; False when they are not all within the region.

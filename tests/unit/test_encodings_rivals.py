@@ -8,8 +8,8 @@ from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.handoff.encodings import ENCODINGS
-from e820pool.handoff.encodings.memmap_words import joined_to
-from e820pool.handoff.encodings.retyped import E820_TYPE_POOL
+from e820pool.handoff.encodings.carved import E820_TYPE_POOL
+from e820pool.handoff.encodings.whole_ram import joined_to
 from e820pool.kernel.profiles import profile_for
 from e820pool.memory_map import MemoryMap
 

@@ -9,7 +9,7 @@ from e820pool.deposits import DepositLedger
 from e820pool.errors import BadImageError, CapacityError, InputError
 from e820pool.extents import ExtentSet
 from e820pool.handoff.build import BuildOptions, build_handoff
-from e820pool.handoff.encodings.series_v2 import pool_region
+from e820pool.handoff.encodings.whole_ram import pool_region
 from e820pool.memory_map import MemoryMap
 
 pytest.importorskip("libfdt", reason="pip install pylibfdt")

@@ -7,7 +7,7 @@ from rivals.series_restore import series_boot
 
 from e820pool.deposits import DepositLedger
 from e820pool.extents import ExtentSet
-from e820pool.handoff.encodings.series_v2 import pool_region
+from e820pool.handoff.encodings.whole_ram import pool_region
 from e820pool.kernel.profiles import profile_for
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.designs import design_cell

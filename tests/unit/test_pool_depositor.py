@@ -8,9 +8,9 @@ from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ExtentSet
 from e820pool.pool.claims import FREE_OWNER
-from e820pool.pool.depositor import HV_DEPOSIT_MAX, PAGES_BEFORE_VP, split_calls
 from e820pool.pool.option import PmpoolOption
 from e820pool.pool.pool import Pool
+from e820pool.stress.workload import HV_DEPOSIT_MAX, PAGES_BEFORE_VP, split_calls
 
 
 class Orders:
@@ -23,7 +23,8 @@ class Orders:
         self.asked = []
         self.back = []
 
-    def alloc_order(self, order, owner):  # noqa: ARG002  the protocol has it
+    def alloc(self, nr_pages, *, owner):  # noqa: ARG002  the protocol has it
+        order = nr_pages.bit_length() - 1
         self.asked.append(order)
         if order > self.max_order or 1 << order > self.left:
             return None

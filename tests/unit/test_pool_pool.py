@@ -52,9 +52,6 @@ def test_pages_of_a_ledger_are_used_unless_it_says_they_are_free():
     pool = pool_of(used(0x100, 0x110, owner=0), free(0x110, 0x118))
     assert pool.used == ExtentSet([(0x100, 0x110)])
     assert pool.free == ExtentSet([(0x110, 0x118)])
-    assert (pool.owner_of(0xFF), pool.owner_of(0x100)) == (None, 0)
-    assert pool.owner_of(0x117) == FREE_OWNER
-    assert pool.owner_of(0x118) is None
 
 
 def test_allocation_is_first_fit_in_address_order_over_all_extents():
@@ -147,7 +144,6 @@ def test_pages_of_several_owners_are_released_at_once():
 def test_release_is_false_unless_every_page_is_the_pools(base_pfn, nr_pages):
     pool = pool_of(used(0x100, 0x110), used(0x111, 0x120))
     before = pool.copy()
-    assert not pool.is_held(base_pfn, nr_pages)
     assert pool.release(base_pfn, nr_pages) is False
     assert pool == before
 
@@ -155,8 +151,6 @@ def test_release_is_false_unless_every_page_is_the_pools(base_pfn, nr_pages):
 def test_pages_that_are_free_are_not_released_again():
     pool = pool_of(used(0x100, 0x104), free(0x104, 0x108))
     check_unchanged(pool, lambda: pool.release(0x103, 2), "are free already")
-    assert not pool.is_held(0x103, 2)
-    assert pool.is_held(0x100, 4)
 
 
 def test_a_pool_grows_by_deposits_of_either_kind():
@@ -204,26 +198,18 @@ def test_pages_that_are_not_the_pools_are_not_withdrawn():
     check_unchanged(pool, lambda: pool.withdraw(two), message)
 
 
-def test_a_new_region_is_free_but_for_the_pages_of_its_record():
-    pool = Pool(region_ledger(PmpoolOption.of_pages(0x1000, 16), 2))
-    assert pool.alloc(15) is None
-    assert pool.alloc(1) == 0x1002
+def test_a_new_region_is_free_but_for_the_page_of_its_record():
+    pool = Pool(region_ledger(PmpoolOption.of_pages(0x1000, 16)))
+    assert pool.alloc(16) is None
+    assert pool.alloc(1) == 0x1001
     record = "hold the pool's record"
-    check_unchanged(pool, lambda: pool.release(0x1001, 1), record)
-    assert not pool.is_held(0x1001, 2)
+    check_unchanged(pool, lambda: pool.release(0x1000, 1), record)
     whole = ExtentSet([(0x1000, 0x1001)])
     check_unchanged(pool, lambda: pool.withdraw(whole), "are used by owner 0x6174656d")
 
 
-@pytest.mark.parametrize(("nr_record_pages", "fits"), [(0, 0), (1, 1), (4, 1), (5, 0)])
-def test_the_record_of_a_region_must_fit_it(nr_record_pages, fits):
-    option = PmpoolOption.of_pages(0x1000, 4)
-    if fits:
-        pool = Pool(region_ledger(option, nr_record_pages))
-        assert pool.free.nr_pages == 4 - nr_record_pages
-    else:
-        with pytest.raises(InputError, match="limits are 1 and 0x4"):
-            region_ledger(option, nr_record_pages)
+def test_a_region_of_one_page_holds_its_record_alone():
+    assert not Pool(region_ledger(PmpoolOption.of_pages(0x1000, 1))).free
 
 
 def test_a_pool_is_told_apart_from_other_things():

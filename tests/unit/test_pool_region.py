@@ -109,7 +109,7 @@ def test_the_highest_order_is_only_met_by_page_zero():
 
 def test_the_proposals_depositor_asks_for_an_order_without_alignment():
     region = region_of(0x1000, 16)
-    assert region.alloc_order(2, owner=7) == 0x1001
+    assert region.alloc(4, owner=7) == 0x1001
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,9 @@ from e820pool.abi.efi_map import (
 )
 from e820pool.abi.setup_data import NODE_HEADER_BYTES, SETUP_NONE, SetupDataNode
 from e820pool.extents import PAGE_SHIFT
+from e820pool.handoff.encodings.carved import split_table
 from e820pool.handoff.encodings.model import Encoding
-from e820pool.handoff.encodings.overlaid import whole_ram
-from e820pool.handoff.encodings.split import split_table
+from e820pool.handoff.encodings.whole_ram import whole_ram
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from e820pool.deposits import DepositLedger
     from e820pool.memory_map import MemoryMap
 
-__all__ = ("EFI_MAP", "EFI_MAP_ADDED")
+__all__ = ("EFI_MAPS",)
 
 # EFI_UNUSABLE_MEMORY, EFI_ACPI_RECLAIM_MEMORY and so on; all others are reserved.
 _KINDS = {
@@ -81,16 +81,16 @@ def _encoding(name: str, words: str, meaning: str) -> Encoding:
     )
 
 
-EFI_MAP = _encoding(
-    "efi-map",
-    "noefi",
-    "RAM as it was, deposits reserved in an EFI memory map that goes with it",
+EFI_MAPS = (
+    _encoding(
+        "efi-map",
+        "noefi",
+        "RAM as it was, deposits reserved in an EFI memory map that goes with it",
+    ),
+    _encoding(
+        "efi-map-added",
+        "add_efi_memmap noefi",
+        "the same, and add_efi_memmap has the kernel read that map, too",
+    ),
 )
-"""Deposits are reserved in an EFI memory map, which KASLR alone reads."""
-
-EFI_MAP_ADDED = _encoding(
-    "efi-map-added",
-    "add_efi_memmap noefi",
-    "the same, and add_efi_memmap has the kernel read that map, too",
-)
-"""The same, with ``add_efi_memmap`` on the command line."""
+"""Deposits in an EFI memory map, which KASLR alone reads, or the kernel as well."""

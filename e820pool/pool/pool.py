@@ -117,13 +117,15 @@ class Pool:
         validate_owner(owner)
         if nr_pages <= 0:
             return None
-        mask = (1 << align_order) - 1
-        for start_pfn, end_pfn in self.free:
-            first = (start_pfn + mask) & ~mask
-            if first + nr_pages <= end_pfn:
-                self._assign(first, first + nr_pages, owner)
-                return first
-        return None
+        mask = np.uint64((1 << align_order) - 1)
+        free = self.free
+        firsts = (free.starts + mask) & ~mask
+        fitting = firsts[firsts + np.uint64(nr_pages) <= free.ends]
+        if not fitting.size:
+            return None
+        first = int(fitting[0])
+        self._assign(first, first + nr_pages, owner)
+        return first
 
     def release(self, base_pfn: int, nr_pages: int) -> bool:
         """Take pages back from their owners; False when not all are the pool's.
@@ -184,18 +186,23 @@ class Pool:
 
     def _within(self, start_pfn: int, end_pfn: int) -> DepositLedger:
         # What lies in the range, cut to it.
-        rows = self._ledger.rows.copy()
-        rows["start"] = np.maximum(rows["start"], np.uint64(start_pfn))
-        rows["end"] = np.minimum(rows["end"], np.uint64(end_pfn))
+        start, end = np.uint64(start_pfn), np.uint64(end_pfn)
+        rows = self._ledger.rows
+        rows = rows[(rows["end"] > start) & (rows["start"] < end)]
+        rows["start"] = np.maximum(rows["start"], start)
+        rows["end"] = np.minimum(rows["end"], end)
         return DepositLedger.of_rows(rows[rows["start"] < rows["end"]])
 
     def _assign(self, start_pfn: int, end_pfn: int, owner: int) -> None:
         # What the pages were to the firmware stays.
-        inside = self._within(start_pfn, end_pfn)
-        rows = inside.rows.copy()
-        rows["owner"] = owner
-        outside = self._ledger.withdraw(inside.extents)
-        self._ledger = outside.deposit(DepositLedger.of_rows(rows))
+        start, end = np.uint64(start_pfn), np.uint64(end_pfn)
+        inside = self._within(start_pfn, end_pfn).rows.copy()
+        inside["owner"] = owner
+        rows = self._ledger.rows
+        below, above = rows[rows["start"] < start], rows[rows["end"] > end]
+        below["end"] = np.minimum(below["end"], start)
+        above["start"] = np.maximum(above["start"], end)
+        self._ledger = DepositLedger.of_rows(np.concatenate((below, inside, above)))
 
 
 def _pages(run: Deposit) -> str:

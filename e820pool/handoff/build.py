@@ -32,9 +32,13 @@ from e820pool.extents import ByteRangeSet, Span
 from e820pool.handoff.budget import fit_table
 from e820pool.handoff.encodings import encoding_named
 from e820pool.handoff.hot_add import hold_blocks
-from e820pool.handoff.kernel_window import place_kernel
 from e820pool.handoff.model import COMMAND_LINE_SIZE, Handoff, PlacedNode
-from e820pool.handoff.placement import PLACEMENT_LIMIT, Room, validate_above_low_memory
+from e820pool.handoff.placement import (
+    PLACEMENT_LIMIT,
+    Room,
+    place_kernel,
+    validate_above_low_memory,
+)
 from e820pool.handoff.strict import validate_handoff
 from e820pool.handoff.zero_page import zero_page
 from e820pool.table import E820Table

@@ -1,7 +1,8 @@
 """Addresses for the parts of a handoff: in RAM, outside deposits, not overlapping.
 
-And two places that a handoff cannot choose: where a kernel is taken to be loaded when
-no image says it, and memory below 1 MiB, which no table keeps a kernel from reading.
+The kernel's is what its decompressor overwrites. And two places that a handoff cannot
+choose: where a kernel is taken to be loaded when no image says it, and memory below
+1 MiB, which no table keeps a kernel from reading.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from e820pool.extents import (
 )
 
 if TYPE_CHECKING:
+    from e820pool.abi.bzimage import BzImage
     from e820pool.deposits import DepositLedger
     from e820pool.table import E820Table
 
@@ -32,6 +34,7 @@ __all__ = (
     "SCAN_SOURCE",
     "Room",
     "assumed_window",
+    "place_kernel",
     "validate_above_low_memory",
 )
 
@@ -137,6 +140,61 @@ class Room:
             f"no place for {part}: {size:#x} bytes aligned to {align:#x} in RAM within "
             f"{Span(low, high)}, the largest free run has {largest:#x}"
         )
+
+
+_WHAT = "the kernel window [P, P + init_size)"
+
+
+def place_kernel(image: BzImage, room: Room, addr: int | None) -> Span:
+    """Take the bytes in which the decompressor of ``image`` works.
+
+    P is where head_64.S moves the image before it reads any map
+    (arch/x86/boot/compressed/head_64.S); a deposit under it would be overwritten,
+    and later e820_add_kernel_range() would make it RAM.
+
+    Args:
+        image: the next kernel.
+        room: RAM that is still free.
+        addr: the load address the user wants, None to choose one: the kernel's
+            preferred address, else the lowest place above it that fits.
+
+    Returns:
+        ``(P, P + init_size)`` in bytes.
+
+    Raises:
+        InputError: the window would cover a deposit, what is not RAM, or another
+            part.
+        CapacityError: no place is large enough.
+    """
+    load_addr = image.pref_address if addr is None else addr
+    start, end = image.kernel_window(load_addr)
+    size = max(end - start, image.protected_mode_size)
+    if addr is not None and start != addr:
+        raise InputError(
+            f"the kernel loaded at {addr:#x} would run at {start:#x}: load it there "
+            f"(alignment {image.kernel_alignment:#x})"
+        )
+    if addr is None and image.relocatable:
+        start = _near(room, start, size, max(image.kernel_alignment, PAGE_SIZE))
+    else:
+        _claim(room, start, size)
+    return Span.at(start, size)
+
+
+def _near(room: Room, start: int, size: int, align: int) -> int:
+    try:
+        return _claim(room, start, size)
+    except InputError:
+        return room.find(_WHAT, size, align=align, low=start)
+
+
+def _claim(room: Room, start: int, size: int) -> int:
+    if start + size > PLACEMENT_LIMIT:
+        raise InputError(
+            f"{_WHAT} at {Span(start, start + size)}: the 32-bit protocol's limit "
+            f"is {PLACEMENT_LIMIT:#x}"
+        )
+    return room.claim(_WHAT, start, size)
 
 
 SCANNED_PAGES = ExtentSet([(0x0, 0x1), (0x80, 0xA0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import stat
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING
 from e820pool.atomic import replace_file
 from e820pool.errors import MachineError
 from e820pool.live.kept import KEPT_FILE, encode_kept
-from e820pool.live.kexec_syscall import load_image, reboot_into_loaded, unload
 from e820pool.loading.kexec_loaders import memmap_files
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from e820pool.live.panic import PanicPlan
     from e820pool.live.plan import KexecPlan
+    from e820pool.loading.kexec_segments import KexecImage
 
 __all__ = (
     "execute_loaded",
@@ -29,6 +30,18 @@ __all__ = (
     "load_planned",
     "unload_loaded",
 )
+
+# arch/x86/entry/syscalls/syscall_64.tbl
+_SYS_REBOOT = 169
+_SYS_KEXEC_LOAD = 246
+
+# KEXEC_ON_CRASH, include/uapi/linux/kexec.h
+_ON_CRASH = 1
+
+# include/uapi/linux/reboot.h
+_MAGIC1 = 0xFEE1_DEAD
+_MAGIC2 = 672_274_793
+_CMD_KEXEC = 0x4558_4543
 
 _SECONDS = 600
 _LOADED = Path("/sys/kernel/kexec_loaded")
@@ -49,7 +62,7 @@ def load_planned(plan: KexecPlan) -> str:
     """
     try:
         if plan.image is not None:
-            load_image(plan.image)
+            _load_image(plan.image)
             return ""
         with _folder(plan.tree, memmap_files(plan.tree_rows)):
             return _run(plan.load)
@@ -82,7 +95,7 @@ def unload_loaded(*, panic: bool = False) -> None:
         MachineError: a kernel is loaded, and stays so.
     """
     try:
-        unload(panic=panic)
+        _kexec_load(0, 0, 0, _ON_CRASH if panic else 0)
     except MachineError as exc:
         if _is_loaded(_CRASH_LOADED if panic else _LOADED):
             raise MachineError(
@@ -130,7 +143,46 @@ def execute_loaded(plan: KexecPlan) -> None:
     if plan.execute:
         _run(plan.execute)
     else:
-        reboot_into_loaded()
+        # At once, without stopping anything that runs.
+        os.sync()
+        _call("reboot", _SYS_REBOOT, _MAGIC1, _MAGIC2, _CMD_KEXEC, 0)
+
+
+class _Segment(ctypes.Structure):
+    # struct kexec_segment (include/uapi/linux/kexec.h).
+    _fields_ = (
+        ("buf", ctypes.c_void_p),
+        ("bufsz", ctypes.c_size_t),
+        ("mem", ctypes.c_void_p),
+        ("memsz", ctypes.c_size_t),
+    )
+
+
+# A kernel that was loaded before is replaced.
+def _load_image(image: KexecImage) -> None:
+    # Where the bytes lie already: a copy would need as much memory once more.
+    payload = ctypes.c_char_p(image.payload)
+    first = ctypes.cast(payload, ctypes.c_void_p).value or 0
+    segments = (_Segment * len(image.segments))(
+        *(
+            _Segment(buf=first + s.at, bufsz=s.nr_bytes, mem=s.addr, memsz=s.size)
+            for s in image.segments
+        )
+    )
+    _kexec_load(image.entry, len(image.segments), ctypes.addressof(segments))
+
+
+def _kexec_load(entry: int, nr_segments: int, segments: int, flags: int = 0) -> None:
+    # KEXEC_ARCH_DEFAULT; without a flag a kernel that is started on request.
+    _call("kexec_load", _SYS_KEXEC_LOAD, entry, nr_segments, segments, flags)
+
+
+def _call(name: str, number: int, *words: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    result = libc.syscall(ctypes.c_long(number), *map(ctypes.c_ulong, words))
+    if result:
+        raise MachineError(f"{name}(2): {os.strerror(ctypes.get_errno()).lower()}")
 
 
 # Only root writes to the folder, so that nobody puts another tree in its place.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,10 +17,9 @@ from e820pool.errors import MachineError
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.findings import LISTED, Finding
 from e820pool.live.carried import merged_ledger
-from e820pool.live.commands import panic_argv
 from e820pool.live.inherited import inherited_pool
 from e820pool.live.kept import kept_for
-from e820pool.live.plan import KEXEC, parsed_image
+from e820pool.live.plan import load_argv, parsed_image
 from e820pool.loading.capture import (
     CrashFiles,
     capture_by_tools,
@@ -127,13 +125,7 @@ def plan_panic(
         verdict=_verdict(
             request, ledger, handed, own, findings, devices=machine.table.devices
         ),
-        load=panic_argv(
-            shutil.which("kexec") or KEXEC,
-            request.work / "panic",
-            kernel=request.kernel.name,
-            initrd=request.initrd_name,
-            cmdline=request.cmdline,
-        ),
+        load=load_argv(request, panic=True),
     )
 
 

@@ -24,7 +24,6 @@ from e820pool.findings import LISTED, Finding
 from e820pool.handoff.build import BuildOptions, build_handoff, encode_pool_record
 from e820pool.kernel.boot_input import boot_input
 from e820pool.live.carried import findings_of_firmware, merged_ledger, with_platform
-from e820pool.live.commands import execute_argv, load_argv
 from e820pool.live.inherited import firmware_map_of, inherited_pool
 from e820pool.live.kept import KeptHandoff, kept_for
 from e820pool.loading.bind import bind_kernel
@@ -51,10 +50,11 @@ if TYPE_CHECKING:
     from e820pool.sources.live_machine import KexecGates, LiveMachine
 
 __all__ = (
-    "KEXEC",
     "KexecPlan",
     "KexecRequest",
     "LiveLoader",
+    "execute_argv",
+    "load_argv",
     "parsed_image",
     "plan_kexec",
 )
@@ -62,8 +62,8 @@ __all__ = (
 LiveLoader = Literal["ours", "kexec-load"]
 """kexec_load(2) with exactly our parts; stock kexec-tools that read a tree of ours."""
 
-KEXEC = "/sbin/kexec"
-"""Where kexec is said to be on a machine that has none."""
+# Where kexec is said to be on a machine that has none.
+_KEXEC = "/sbin/kexec"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,8 +188,10 @@ def plan_kexec(
         verdict=_verdict(request.kernel, ledger, inp, findings),
         generation=generation,
         image=kexec_image(bound) if bound is not None else None,
-        load=() if is_ours else _load_command(request),
-        execute=_execute_command(machine),
+        load=() if is_ours else load_argv(request),
+        execute=execute_argv(
+            has_systemd=machine.gates.has_systemd, kexec=shutil.which("kexec")
+        ),
         kept=(loaded,) if ours is None else (ours, loaded),
         gates=machine.gates,
         file_load=_file_load(machine, ledger.extents),
@@ -315,17 +317,38 @@ def _of_capture_kernel(
         yield finding_about("capture-kernel-loaded", "note", new_pages, text, source)
 
 
-def _load_command(request: KexecRequest) -> tuple[str, ...]:
-    return load_argv(
-        shutil.which("kexec") or KEXEC,
-        request.work / "memmap",
-        kernel=request.kernel.name,
-        initrd=request.initrd_name,
-        cmdline=request.cmdline,
+# In a mount namespace of its own, which ends with the process: nobody else ever sees
+# the files, and nothing stays mounted, whatever becomes of kexec. Their folder is ours,
+# and its name is the shell's $0.
+_MOUNTED = 'mount --bind "$0" /sys/firmware/memmap && exec "$@"'
+_MOUNTED_PANIC = (
+    'mount --bind "$0/iomem" /proc/iomem && mount --bind "$0/kcore" /proc/kcore '
+    '&& mount --bind "$0/memmap" /sys/firmware/memmap && exec "$@"'
+)
+
+
+def load_argv(request: KexecRequest, *, panic: bool = False) -> tuple[str, ...]:
+    """Return the command that makes kexec-tools load a kernel with our table.
+
+    ``-c`` is kexec_load(2): kexec_file_load(2) takes the running kernel's own table.
+    With ``panic`` it is a capture kernel: they make the ELF headers of the dump from
+    the two files in the folder, and take places from the tree there; by
+    kexec_file_load(2) the kernel would make them itself.
+    """
+    folder = request.work / ("panic" if panic else "memmap")
+    script = _MOUNTED_PANIC if panic else _MOUNTED
+    initrd = () if request.initrd_name is None else (f"--initrd={request.initrd_name}",)
+    return (
+        *("unshare", "-m", "sh", "-c", script, str(folder)),
+        *(shutil.which("kexec") or _KEXEC, "-c", "-p" if panic else "-l"),
+        request.kernel.name,
+        *initrd,
+        f"--command-line={request.cmdline.decode('utf-8', 'surrogateescape')}",
     )
 
 
-def _execute_command(machine: LiveMachine) -> tuple[str, ...]:
-    return execute_argv(
-        has_systemd=machine.gates.has_systemd, kexec=shutil.which("kexec")
-    )
+def execute_argv(*, has_systemd: bool, kexec: str | None) -> tuple[str, ...]:
+    """Return the command that starts what is loaded; empty for reboot(2) itself."""
+    if has_systemd:
+        return ("systemctl", "kexec")
+    return (kexec, "-e") if kexec is not None else ()

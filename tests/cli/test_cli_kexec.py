@@ -13,7 +13,7 @@ from rawlive import RawLive
 
 from e820pool.errors import BadImageError, LabError
 from e820pool.lab.images import find_image
-from e820pool.live import kexec_syscall
+from e820pool.live import load
 from e820pool.loading.kernel_file import read_kernel_file
 
 
@@ -22,7 +22,7 @@ def _no_system_call(monkeypatch):
     def never(name, *_):
         raise AssertionError(name)
 
-    monkeypatch.setattr(kexec_syscall, "_call", never)
+    monkeypatch.setattr(load, "_call", never)
 
 
 @pytest.fixture
@@ -317,7 +317,7 @@ class TestActing:
         monkeypatch.setattr(kexec, "read_live_machine", lambda _: read(recorded))
         monkeypatch.setattr(gates, "running_as_root", lambda: True)
         monkeypatch.setattr(
-            kexec_syscall, "_call", lambda name, *words: done.append((name, words[2]))
+            load, "_call", lambda name, *words: done.append((name, words[2]))
         )
         return done
 

@@ -8,7 +8,7 @@ import pytest
 import rawbytes
 from rawlive import RawAcpi, RawLive
 
-from e820pool.live import gates, kexec_syscall, load
+from e820pool.live import gates, load
 from e820pool.sources import live_machine
 from e820pool.sources.recognise import read_map
 
@@ -130,9 +130,7 @@ class TestLoading:
             monkeypatch.setattr(live_machine, name, lambda _, read=read: read(recorded))
         monkeypatch.setattr(gates, "running_as_root", lambda: True)
         monkeypatch.setattr(gates, "find_kexec", lambda: Path("/sbin/kexec"))
-        monkeypatch.setattr(
-            kexec_syscall, "_call", lambda *words: done.append(words[3:])
-        )
+        monkeypatch.setattr(load, "_call", lambda *words: done.append(words[3:]))
 
         def ran(argv):
             folder = Path(argv[5])

@@ -6,8 +6,7 @@ import rawbytes
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ByteRangeSet
-from e820pool.handoff.kernel_window import place_kernel
-from e820pool.handoff.placement import LOW_LIMIT, PLACEMENT_LIMIT, Room
+from e820pool.handoff.placement import LOW_LIMIT, PLACEMENT_LIMIT, Room, place_kernel
 from e820pool.table import E820Table
 
 MIB = 1 << 20

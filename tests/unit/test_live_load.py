@@ -12,12 +12,11 @@ from rawlive import RawLive
 from e820pool.deposits import Deposit
 from e820pool.errors import E820PoolError, InputError, MachineError
 from e820pool.live import attempt as attempt_module
-from e820pool.live import gates, kexec_syscall, load
+from e820pool.live import gates, load
 from e820pool.live.attempt import attempt
-from e820pool.live.commands import execute_argv
 from e820pool.live.gates import obstacles, validate_can_load, validate_machine
 from e820pool.live.inherited import read_kept
-from e820pool.live.plan import KexecRequest, plan_kexec
+from e820pool.live.plan import KexecRequest, execute_argv, plan_kexec
 from e820pool.loading.kernel_file import KernelFile
 from e820pool.sources.deposits_file import DepositChanges
 from e820pool.sources.live_machine import (
@@ -30,7 +29,7 @@ from e820pool.sources.live_machine import (
 def calls(monkeypatch):
     """Keep every system call from this machine, and say which there were."""
     seen = []
-    monkeypatch.setattr(kexec_syscall, "_call", lambda *words: seen.append(words))
+    monkeypatch.setattr(load, "_call", lambda *words: seen.append(words))
     return seen
 
 
@@ -101,7 +100,7 @@ def test_a_kernel_that_refuses_the_segments_is_quoted(machine, tmp_path, monkeyp
     def refuse(name, *_):
         raise MachineError(f"{name}(2): operation not permitted")
 
-    monkeypatch.setattr(kexec_syscall, "_call", refuse)
+    monkeypatch.setattr(load, "_call", refuse)
     with pytest.raises(MachineError, match=r"kexec_load\(2\): operation not permitted"):
         load.load_planned(plan_for(machine, tmp_path, "ours"))
 
@@ -228,7 +227,7 @@ class TestAttempt:
         def refuse(name, *_):
             raise MachineError(f"{name}(2): operation not permitted")
 
-        monkeypatch.setattr(kexec_syscall, "_call", refuse)
+        monkeypatch.setattr(load, "_call", refuse)
         monkeypatch.setattr(load, "_LOADED", tmp_path / "kexec_loaded")
         load._LOADED.write_text("1\n")
 

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from e820pool.deposits import DepositLedger
-    from e820pool.handoff.encodings.model import WordMaker
     from e820pool.memory_map import MemoryMap
 
 __all__ = ("HANDED_ON", "LAID_OVER", "joined_to", "pool_region", "whole_ram")
@@ -104,7 +103,9 @@ def _four(ledger: DepositLedger) -> str:
     return " ".join(f"memmap={item}" for item in _items(ranges))
 
 
-def _by_words(name: str, make_words: WordMaker, meaning: str) -> Encoding:
+def _by_words(
+    name: str, make_words: Callable[[DepositLedger], str], meaning: str
+) -> Encoding:
     return Encoding(
         name=name,
         meaning=meaning,

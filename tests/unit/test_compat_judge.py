@@ -17,6 +17,7 @@ from e820pool.compat import (
     judge_each,
     judge_machine,
 )
+from e820pool.compat.documents import VerdictDocument
 from e820pool.compat.jsonl import check_record
 from e820pool.deposits import DepositLedger
 from e820pool.extents import ExtentSet, Span
@@ -35,7 +36,7 @@ from e820pool.loading.bind import bind_kernel
 from e820pool.loading.kernel_file import KernelFile
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.designs import design_cell
-from e820pool.report.compare_model import booted_of
+from e820pool.report.compare import booted_of
 
 MACHINE = MemoryMap.of(
     ((0, 0x9_F000, 1), (0x9_F000, 0x6_1000, 2), (MIB, 2047 * MIB, 1))
@@ -76,8 +77,8 @@ class TestBoots:
         cell = design_cell(MACHINE, LEDGER, "overlaid", PROFILE)
         kernel = KernelFile(name="6.1", image=rawbytes.bzimage())
         seen = booted_of(cell, Outcome(kernel=kernel, record=record), PROFILE)
-        assert seen.differences == judge_boot(record, PROFILE).differences == ()
-        assert seen.verdict == judge_boot(record, PROFILE).machine
+        assert seen.reasons == judge_boot(record, PROFILE).differences == ()
+        assert seen.verdict == VerdictDocument.of(judge_boot(record, PROFILE).machine)
         assert seen.agrees
         alone = judge_machine(record, PROFILE)
         assert alone == judge_boot(record, PROFILE).machine

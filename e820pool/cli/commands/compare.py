@@ -18,12 +18,13 @@ from e820pool.cli.inputs import (
 from e820pool.cli.lab_runs import add_lab_options, boot_options, lab_kernels
 from e820pool.cli.targets import targets
 from e820pool.deposits import DepositLedger
+from e820pool.documents import document_text
 from e820pool.errors import InputError
 from e820pool.handoff.encodings import ENCODINGS, encoding_named
 from e820pool.loading.kernel_file import KernelFile, profile_of
 from e820pool.pool.designs import design_cell
-from e820pool.report.compare_model import CompareCell, Comparison, booted_of
-from e820pool.report.compare_text import compare_json, compare_text
+from e820pool.report.chapters import ComparisonDocument, EncodingDocument
+from e820pool.report.compare import booted_of, cell_of, compare_svg, compare_text
 from e820pool.report.files import write_file
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from e820pool.lab.boot import Outcome
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.designs import DesignCell
-    from e820pool.report.compare_model import Booted
+    from e820pool.report.chapters import BootedDocument, CellDocument
 
     Candidate = tuple[str, Profile, KernelFile | None]
 
@@ -75,8 +76,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Compare; 1 when a real kernel contradicts the model, 4 when one was lost."""
-    from e820pool.report.compare_svg import compare_svg  # noqa: PLC0415
-
     memory_map = source_map(args, console)
     ledger = DepositLedger(deposits_of(args, console))
     if not len(ledger):
@@ -85,7 +84,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.format == "table":
         console.result(compare_text(comparison, console.width))
     else:
-        render = {"json": compare_json, "svg": compare_svg}[args.format]
+        render = {"json": document_text, "svg": compare_svg}[args.format]
         console.result(render(comparison))
     return _status(comparison)
 
@@ -95,22 +94,25 @@ def _comparison(
     ledger: DepositLedger,
     args: argparse.Namespace,
     console: Console,
-) -> Comparison:
+) -> ComparisonDocument:
     names = _encodings(args.encoding)
     kernels = _candidates(args)
-    cells: list[CompareCell] = []
+    cells: list[CellDocument] = []
     nr_cells = len(names) * len(kernels)
     with boot_progress(nr_cells, console, "asking the models") as progress:
         for name in names:
             row = _modelled(memory_map, ledger, name, kernels)
             cells += _row(row, kernels, args, progress)
-    return Comparison(
-        encodings=tuple(names),
+    return ComparisonDocument(
         kernels=tuple(name for name, _, _ in kernels),
-        cells=tuple(cells),
-        meanings={name: ENCODINGS[name].meaning for name in names},
-        nr_deposited=ledger.extents.nr_pages,
+        encodings=tuple(
+            EncodingDocument(name=name, meaning=ENCODINGS[name].meaning)
+            for name in names
+        ),
         nr_deposits=len(ledger),
+        nr_deposited_pages=ledger.extents.nr_pages,
+        cells=tuple(cells),
+        model_foresaw_all=all(cell.is_foreseen for cell in cells),
     )
 
 
@@ -157,13 +159,13 @@ def _row(
     kernels: list[Candidate],
     args: argparse.Namespace,
     progress: BootProgress,
-) -> Iterator[CompareCell]:
+) -> Iterator[CellDocument]:
     for cell, (_, profile, file) in zip(row, kernels, strict=True):
         booted = None
         if args.boot and cell.handoff is not None and file is not None:
             booted = _booted(cell, profile, file, args, progress)
         progress.ended(cell.kernel)
-        yield CompareCell(model=cell, booted=booted)
+        yield cell_of(cell, booted)
 
 
 def _booted(
@@ -172,7 +174,7 @@ def _booted(
     file: KernelFile,
     args: argparse.Namespace,
     progress: BootProgress,
-) -> Booted:
+) -> BootedDocument:
     from e820pool.lab.boot import boot_pairs  # noqa: PLC0415  numpy
 
     assert cell.handoff is not None  # noqa: S101  for the type checker
@@ -197,9 +199,9 @@ def _keep(outcome: Outcome, cell: DesignCell, keep: str | None) -> None:
     write_file(folder / f"{Path(outcome.kernel.name).name}.log", console)
 
 
-def _status(comparison: Comparison) -> int:
-    cells = comparison.disagreements
-    lost = [cell for cell in cells if cell.booted and cell.booted.failure]
-    if len(cells) > len(lost):
+def _status(comparison: ComparisonDocument) -> int:
+    booted = [cell.booted for cell in comparison.cells if cell.booted]
+    if any(not boot.agrees and boot.verdict is not None for boot in booted):
         return status.NOT_SAFE
-    return status.NO_VERDICT if lost else status.DONE
+    is_lost = any(boot.verdict is None for boot in booted)
+    return status.NO_VERDICT if is_lost else status.DONE

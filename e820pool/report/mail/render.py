@@ -17,7 +17,7 @@ from e820pool.report.chapters import (
     HandoffChapter,
     VerdictsDocument,
 )
-from e820pool.report.costs import cost_table, loaders_of
+from e820pool.report.compare import cost_table, loaders_of
 from e820pool.report.grouped import findings_of_comparison, findings_of_judged
 from e820pool.report.mail.findings import (
     difference_lines,

@@ -14,7 +14,7 @@ from e820pool.report.chapters import (
     HandoffChapter,
     VerdictsDocument,
 )
-from e820pool.report.costs import costs_of, loaders_of
+from e820pool.report.compare import costs_of, loaders_of
 from e820pool.report.grouped import findings_of_comparison, findings_of_judged
 from e820pool.report.page.curves import charts_of
 from e820pool.report.page.ranges import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from e820pool.memory_map import MemoryMap
     from e820pool.report.chapters import Chapter, Content
-    from e820pool.report.costs import EncodingCost
+    from e820pool.report.compare import EncodingCost
     from e820pool.report.grouped import GroupedFinding
     from e820pool.report.page.curves import Chart
     from e820pool.report.page.ranges import Layer

@@ -93,6 +93,13 @@ _D = TypeVar("_D", bound="Document")
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """An object within a document; its fields are the keys, in their order."""
 
+    @classmethod
+    def of_attributes(cls, source: object, **others: Any) -> Self:
+        """Return the part whose fields are the attributes of ``source``, and others."""
+        names = (name for name in cls.__struct_fields__ if name not in others)
+        same = {name: getattr(source, name) for name in names if hasattr(source, name)}
+        return cls(**same, **others)
+
 
 class Document(Part, frozen=True, kw_only=True, tag_field="kind"):
     """A document, whose tag is the ``kind`` that stands in it after ``schema``."""
@@ -110,13 +117,8 @@ class FindingDocument(Part, frozen=True, kw_only=True):
     @classmethod
     def of(cls, finding: Finding) -> Self:
         """Return the document of a finding."""
-        return cls(
-            id=finding.id,
-            level=finding.level,
-            message=finding.message,
-            source=finding.source,
-            extents=tuple((start, end - start) for start, end in finding.extents),
-        )
+        pages = tuple((start, end - start) for start, end in finding.extents)
+        return cls.of_attributes(finding, extents=pages)
 
     def __post_init__(self) -> None:
         for start, count in self.extents:

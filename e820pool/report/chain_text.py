@@ -19,7 +19,6 @@ from e820pool.report.verdicts import finding_line, judged_on_lines
 
 if TYPE_CHECKING:
     from e820pool.lab.chain_model import ChainRecord, Dump, Hop
-    from e820pool.pool.rebuild import RebuildResult
 
 __all__ = ("chain_json", "chain_text", "hop_line")
 
@@ -151,46 +150,30 @@ def _end(record: ChainRecord) -> str:
 
 def _hop_document(hop: Hop) -> HopDocument:
     predicted = hop.predicted
-    return HopDocument(
-        kernel=hop.kernel,
-        entered=hop.entered,
-        nr_entries=hop.nr_entries,
+    return HopDocument.of_attributes(
+        hop,
         deposits=hop.given.extents,
         touched_deposits=hop.touched,
         table=tuple(hop.view.table),
-        pool=None if hop.rebuilt is None else _pool_document(hop, hop.rebuilt),
+        pool=None
+        if hop.rebuilt is None
+        else PoolDocument.of_attributes(
+            hop.rebuilt,
+            equal=hop.is_rebuilt_equal,
+            extents=None if hop.rebuilt.ledger is None else hop.rebuilt.ledger.extents,
+            findings=FindingDocument.all_of(hop.rebuilt.findings),
+        ),
         predicted=None if predicted is None else VerdictDocument.of(predicted),
         differences=tuple(
-            SidesDocument(
-                field=difference.field, one=difference.one, other=difference.other
-            )
-            for difference in hop.differences
+            SidesDocument.of_attributes(difference) for difference in hop.differences
         ),
-        dump=None if hop.dump is None else _dump_document(hop.dump),
+        dump=None
+        if hop.dump is None
+        else DumpDocument(
+            pages=hop.dump.held.pages_touched(),
+            expected_pages=hop.dump.expected.pages_touched(),
+            nr_bytes=hop.dump.nr_bytes,
+        ),
         fatal=hop.view.fatal,
-        made=hop.made,
-        withdrawn=hop.withdrawn,
-        used_again=hop.used_again,
-        late=hop.late,
-        touched_late=hop.touched_late,
-        returned=hop.returned,
         seconds=round(hop.seconds, 3),
-    )
-
-
-def _pool_document(hop: Hop, rebuilt: RebuildResult) -> PoolDocument:
-    return PoolDocument(
-        carrier=rebuilt.carrier,
-        generation=rebuilt.generation,
-        equal=hop.is_rebuilt_equal,
-        extents=None if rebuilt.ledger is None else rebuilt.ledger.extents,
-        findings=FindingDocument.all_of(rebuilt.findings),
-    )
-
-
-def _dump_document(dump: Dump) -> DumpDocument:
-    return DumpDocument(
-        pages=dump.held.pages_touched(),
-        expected_pages=dump.expected.pages_touched(),
-        nr_bytes=dump.nr_bytes,
     )

@@ -79,16 +79,11 @@ def booted_of(cell: DesignCell, outcome: Outcome, profile: Profile) -> BootedDoc
 def cell_of(model: DesignCell, booted: BootedDocument | None) -> CellDocument:
     """Return one encoding on one kernel; ``booted`` is None where none was asked."""
     verdict = model.verdict
-    return CellDocument(
-        encoding=model.encoding,
-        kernel=model.kernel,
+    return CellDocument.of_attributes(
+        model,
         verdict=None if verdict is None else VerdictDocument.of(verdict),
         reason=model.reason or None,
-        nr_entries=model.nr_entries,
-        nr_words_bytes=model.nr_words_bytes,
-        wasted_bytes=model.wasted_bytes,
         rebuildable=model.is_rebuildable,
-        survives=dict(model.survives),
         booted=booted,
     )
 

@@ -102,12 +102,10 @@ def behaviours_json(releases: Sequence[str]) -> str:
         KernelsDocument(
             behaviours=all_behaviours(),
             releases=tuple(
-                ReleasePart(
-                    release=profile.release,
+                ReleasePart.of_attributes(
+                    profile,
                     behaviours=tuple(sorted(profile.behaviours)),
                     config=dict(profile.config),
-                    capacity=profile.capacity,
-                    checked=profile.checked,
                 )
                 for profile in profiles
             ),

@@ -175,8 +175,7 @@ def plan_json(
             segments=None
             if image is None
             else tuple(
-                SegmentPart(what=s.what, addr=s.addr, size=s.size, nr_bytes=s.nr_bytes)
-                for s in image.segments
+                SegmentPart.of_attributes(segment) for segment in image.segments
             ),
             load=plan.load or None,
             execute=plan.execute or None,
@@ -204,21 +203,10 @@ def _system_call(plan: KexecPlan) -> Iterator[tuple[str, str]]:
 
 def _system_call_part(plan: KexecPlan) -> SystemCallPart:
     gates, load = plan.gates, plan.file_load
-    return SystemCallPart(
+    return SystemCallPart.of_attributes(
+        gates,
         kexec_load=gates.allows_kexec_load,
-        lockdown=gates.lockdown,
-        secure_boot=gates.secure_boot,
-        load_disabled=gates.load_disabled,
-        file_load=None
-        if load is None
-        else FileLoadPart(
-            row=load.row,
-            exposed=load.exposed,
-            nr_entries=load.nr_entries,
-            lost_bytes=load.lost_bytes,
-            meaning=load.meaning,
-            cost=load.cost,
-        ),
+        file_load=None if load is None else FileLoadPart.of_attributes(load),
     )
 
 
@@ -281,8 +269,5 @@ def _inherited_part(plan: KexecPlan) -> InheritedPart | None:
     pool = plan.inherited
     if pool is None:
         return None
-    return InheritedPart(
-        carrier=pool.carrier,
-        generation=pool.generation,
-        extents=None if pool.ledger is None else pool.ledger.extents,
-    )
+    extents = None if pool.ledger is None else pool.ledger.extents
+    return InheritedPart.of_attributes(pool, extents=extents)

@@ -78,32 +78,11 @@ class ViewDocument(Document, frozen=True, kw_only=True, tag="kernel-view"):
 
 def view_document(view: KernelView, verdict: Verdict | None = None) -> ViewDocument:
     """Return the document of a view, with the verdict on it if there is one."""
-    slots = view.kaslr
-    return ViewDocument(
-        kernel=view.kernel,
-        engine=view.engine,
-        map_source=view.map_source,
-        bios_map=view.bios_map,
-        extended_map=view.extended_map,
-        user_map=view.user_map,
+    return ViewDocument.of_attributes(
+        view,
         memory=tuple((span.start, span.size) for span in view.memory),
-        firmware_map=view.firmware_map,
-        dropped=view.dropped,
-        fatal=view.fatal,
-        warnings=tuple(view.warnings),
-        kernel_range=view.kernel_range,
-        load_window=view.load_window,
         findings=FindingDocument.all_of(view.findings),
-        kaslr=UNSET
-        if slots is None
-        else KaslrPart(
-            enabled=slots.enabled,
-            reason=slots.reason,
-            step=slots.step,
-            image_size=slots.image_size,
-            areas=slots.areas,
-            nr_slots=slots.nr_slots,
-        ),
+        kaslr=UNSET if view.kaslr is None else KaslrPart.of_attributes(view.kaslr),
         touched=UNSET if view.touched is None else view.touched,
         touched_deposits=UNSET
         if view.touched_deposits is None

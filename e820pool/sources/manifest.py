@@ -75,12 +75,7 @@ class DepositDocument(Part, frozen=True, kw_only=True):
     @classmethod
     def of(cls, deposit: Deposit) -> Self:
         """Return the document of a deposit."""
-        return cls(
-            base_pfn=deposit.start_pfn,
-            nr_pages=deposit.nr_pages,
-            owner=deposit.owner,
-            firmware_type=deposit.firmware_type,
-        )
+        return cls.of_attributes(deposit, base_pfn=deposit.start_pfn)
 
     @classmethod
     def all_of(cls, ledger: DepositLedger) -> tuple[Self, ...]:

@@ -1,9 +1,9 @@
-"""The plan of a kexec on this machine, as text and as JSON."""
+"""The plan of a kexec on this machine, or of a capture kernel, as text and as JSON."""
 
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, UnsetType
 
@@ -13,12 +13,14 @@ from e820pool.documents import (
     Count,
     Document,
     FindingDocument,
+    Pair,
     Part,
     Row,
     document_text,
 )
 from e820pool.extents import ExtentSet
 from e820pool.findings import counted
+from e820pool.live.panic import PanicPlan
 from e820pool.report.columns import columns
 from e820pool.report.verdicts import finding_line, judged_on_lines
 from e820pool.report.view import mem_range
@@ -35,6 +37,7 @@ __all__ = (
     "FileLoadPart",
     "InheritedPart",
     "KexecPlanDocument",
+    "PanicPlanDocument",
     "PlanDocument",
     "SegmentPart",
     "SystemCallPart",
@@ -45,6 +48,8 @@ __all__ = (
 # A table of thousands of entries is in the JSON twin.
 _SHOWN = 24
 _WIDTH = 13
+
+_FactsAndLines = tuple[list[tuple[str, str]], list[str]]
 
 
 class SegmentPart(Part, frozen=True, kw_only=True):
@@ -119,68 +124,116 @@ class KexecPlanDocument(PlanDocument, frozen=True, kw_only=True, tag="kexec-plan
     system_call: SystemCallPart
 
 
-def plan_text(plan: KexecPlan, obstacles: Sequence[str] = ()) -> str:
-    """Return the verdict, the pool, the table, the segments and the commands.
+class PanicPlanDocument(PlanDocument, frozen=True, kw_only=True, tag="panic-plan"):
+    """A capture kernel: ``crash_memory`` is its own, ``dumped`` what it would read."""
+
+    crash_memory: tuple[Pair, ...]
+    nr_entries: Count
+    extents: ExtentSet
+    deposits: tuple[DepositDocument, ...]
+    dumped: ExtentSet
+    load: tuple[str, ...]
+
+
+def plan_text(plan: KexecPlan | PanicPlan, obstacles: Sequence[str] = ()) -> str:
+    """Return the verdict and the pool, the table or the dump, and the commands.
 
     ``obstacles`` are the reasons why this machine would not load it.
     """
-    facts = [
+    if isinstance(plan, PanicPlan):
+        facts, lines = _panic_lines(plan)
+    else:
+        facts, lines = _kexec_lines(plan)
+    head = (
         ("kernel", f"{plan.request.kernel.name} ({plan.release or 'no version'})"),
         ("verdict", plan.verdict.verdict),
+    )
+    lines = [*(f"{name:{_WIDTH}} {value}" for name, value in (*head, *facts)), *lines]
+    if plan.verdict.findings:
+        lines += ["", *map(finding_line, plan.verdict.findings)]
+    lines += ["", *judged_on_lines([plan.verdict])]
+    lines += [f"would be refused here: {obstacle}" for obstacle in obstacles]
+    return "\n".join(lines)
+
+
+def _kexec_lines(plan: KexecPlan) -> _FactsAndLines:
+    facts = [
         ("inherited", _inherited(plan)),
         ("pool", _pool(plan)),
         ("command line", plan.request.cmdline.decode("utf-8", "replace") or "-"),
         ("record", _carrier(plan)),
         *_system_call(plan),
     ]
-    lines = [f"{name:{_WIDTH}} {value}" for name, value in facts]
-    lines += ["", f"table of {counted(len(plan.table), 'entry')}", *_table(plan)]
+    lines = ["", f"table of {counted(len(plan.table), 'entry')}", *_table(plan)]
     if plan.image is not None:
         lines += ["", *_segments(plan.image)]
-    lines += ["", *_commands(plan)]
-    findings = plan.verdict.findings
-    if findings:
-        lines += ["", *(finding_line(finding) for finding in findings)]
-    lines += ["", *judged_on_lines([plan.verdict])]
-    lines += [f"would be refused here: {obstacle}" for obstacle in obstacles]
-    return "\n".join(lines)
+    return facts, [*lines, "", *_commands(plan)]
+
+
+def _panic_lines(plan: PanicPlan) -> _FactsAndLines:
+    deposits, dumped = plan.ledger.extents, plan.dumped.pages_touched()
+    nr_read = (dumped & deposits).nr_pages
+    held = f"{counted(dumped.nr_pages, 'page')} of RAM, {nr_read} of them deposited"
+    facts = [
+        ("runs in", ", ".join(mem_range(span.start, span.size) for span in plan.own)),
+        ("table", counted(plan.nr_entries, "entry")),
+        ("deposited", _pages(deposits)),
+        ("dump", held),
+        ("command line", plan.request.cmdline.decode("utf-8", "replace") or "-"),
+    ]
+    return facts, ["", f"load   {shlex.join(plan.load)}"]
 
 
 def plan_json(
-    plan: KexecPlan, obstacles: Sequence[str] = (), *, done: str = "planned"
+    plan: KexecPlan | PanicPlan, obstacles: Sequence[str] = (), *, done: str = "planned"
 ) -> str:
-    """Return the JSON twin, kind ``kexec-plan``.
+    """Return the JSON twin, kind ``kexec-plan`` or ``panic-plan``.
 
     ``done`` says how far it came: ``planned``, ``refused``, ``loaded``.
     """
+    common = {
+        "done": done,
+        "kernel": plan.request.kernel.name,
+        "release": plan.release,
+        "cmdline": plan.request.cmdline.decode("latin-1"),
+        "verdict": plan.verdict.verdict,
+        "findings": FindingDocument.all_of(plan.verdict.findings),
+        "judged_on": plan.verdict.judged_on,
+        "obstacles": tuple(obstacles),
+        "extents": plan.ledger.extents,
+        "deposits": DepositDocument.all_of(plan.ledger),
+    }
+    if isinstance(plan, PanicPlan):
+        return document_text(_panic_document(plan, common))
+    return document_text(_kexec_document(plan, common))
+
+
+def _kexec_document(plan: KexecPlan, common: dict[str, Any]) -> KexecPlanDocument:
     image = plan.image
-    return document_text(
-        KexecPlanDocument(
-            done=done,
-            kernel=plan.request.kernel.name,
-            release=plan.release,
-            loader=plan.request.loader,
-            cmdline=plan.request.cmdline.decode("latin-1"),
-            verdict=plan.verdict.verdict,
-            findings=FindingDocument.all_of(plan.verdict.findings),
-            judged_on=plan.verdict.judged_on,
-            obstacles=tuple(obstacles),
-            generation=plan.generation,
-            inherited=_inherited_part(plan),
-            withdrawn=plan.request.changes.withdrawn,
-            extents=plan.ledger.extents,
-            deposits=DepositDocument.all_of(plan.ledger),
-            table=plan.table,
-            entry=None if image is None else image.entry,
-            segments=None
-            if image is None
-            else tuple(
-                SegmentPart.of_attributes(segment) for segment in image.segments
-            ),
-            load=plan.load or None,
-            execute=plan.execute or None,
-            system_call=_system_call_part(plan),
-        )
+    return KexecPlanDocument(
+        **common,
+        loader=plan.request.loader,
+        generation=plan.generation,
+        inherited=_inherited_part(plan),
+        withdrawn=plan.request.changes.withdrawn,
+        table=plan.table,
+        entry=None if image is None else image.entry,
+        segments=None
+        if image is None
+        else tuple(map(SegmentPart.of_attributes, image.segments)),
+        load=plan.load or None,
+        execute=plan.execute or None,
+        system_call=_system_call_part(plan),
+    )
+
+
+def _panic_document(plan: PanicPlan, common: dict[str, Any]) -> PanicPlanDocument:
+    return PanicPlanDocument(
+        **common,
+        crash_memory=tuple((span.start, span.size) for span in plan.own),
+        nr_entries=plan.nr_entries,
+        dumped=plan.dumped.pages_touched(),
+        load=plan.load,
     )
 
 

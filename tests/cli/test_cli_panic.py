@@ -8,6 +8,7 @@ import pytest
 import rawbytes
 from rawlive import RawAcpi, RawLive
 
+from e820pool.cli.commands import kexec
 from e820pool.live import gates, load
 from e820pool.sources import live_machine
 from e820pool.sources.recognise import read_map
@@ -127,7 +128,7 @@ class TestLoading:
         recorded = shown.write(tmp_path / "here")
         for name in ("read_live_machine", "read_crash_sources"):
             read = getattr(live_machine, name)
-            monkeypatch.setattr(live_machine, name, lambda _, read=read: read(recorded))
+            monkeypatch.setattr(kexec, name, lambda _, read=read: read(recorded))
         monkeypatch.setattr(gates, "running_as_root", lambda: True)
         monkeypatch.setattr(gates, "find_kexec", lambda: Path("/sbin/kexec"))
         monkeypatch.setattr(load, "_call", lambda *words: done.append(words[3:]))

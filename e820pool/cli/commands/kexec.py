@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from e820pool.cli import status
-from e820pool.cli.inputs import add_deposit_options
-from e820pool.cli.kexec_request import both_names, changes_of, request_of
-from e820pool.cli.panic import run_panic
+from e820pool.cli.inputs import add_deposit_options, deposits_of, say_how_taken
 from e820pool.cli.status import UsageError
-from e820pool.errors import E820PoolError
+from e820pool.cli.targets import image_path
+from e820pool.deposits import Deposit, parse_range
+from e820pool.errors import E820PoolError, InputError
+from e820pool.extents import ExtentSet
 from e820pool.live.attempt import attempt, give_up
 from e820pool.live.gates import (
     obstacles,
@@ -21,18 +24,30 @@ from e820pool.live.inherited import STATE_FOLDER, read_kept
 from e820pool.live.load import (
     execute_loaded,
     keep_handoff,
+    load_panic,
     load_planned,
 )
-from e820pool.live.plan import plan_kexec
+from e820pool.live.panic import PanicPlan, plan_panic
+from e820pool.live.plan import KexecRequest, plan_kexec
+from e820pool.loading.kernel_file import read_kernel_file
 from e820pool.report.kexec_text import plan_json, plan_text
-from e820pool.sources.live_machine import read_live_machine
+from e820pool.sources.deposits_file import DepositChanges, parse_changes
+from e820pool.sources.files import read_file, read_large_file
+from e820pool.sources.installed_kernels import find_installed, own_cmdline
+from e820pool.sources.live_machine import (
+    read_crash_sources,
+    read_live_machine,
+    reusable_cmdline,
+)
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator, Sequence
 
     from e820pool.cli.console import Console
     from e820pool.live.attempt import Attempt
     from e820pool.live.plan import KexecPlan
+    from e820pool.sources.installed_kernels import InstalledKernel
     from e820pool.sources.live_machine import LiveMachine
 
 __all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
@@ -47,6 +62,22 @@ what is said is which memory its dump holds.
 """
 
 _LONGEST_WAIT = 3600
+_ROOT = Path("/")
+_PANIC_LOADER: Literal["kexec-load"] = "kexec-load"
+# Python and its libraries alone make an initrd of more than other inputs may have.
+_INITRD_LIMIT = 2 << 30
+
+# What is said last, by how far it came.
+_ENDS = {
+    "planned": "dry run: nothing was touched; --load loads, --execute starts it",
+    "refused": "refused: the verdict is {}; nothing is loaded (--force goes on)",
+    "loaded": "",
+}
+_PANIC_ENDS = {
+    "planned": "dry run: nothing was touched; --load loads it",
+    "refused": "refused: no capture kernel is loaded (--force goes on)",
+    "loaded": "loaded: a deposit made from now on is in the dump; load it again then",
+}
 
 EXAMPLE = "e820pool kexec --kernel newest --reuse-cmdline --deposit 1G+2M"
 
@@ -172,23 +203,27 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Plan, check, and where asked load and start; 1 when the verdict forbids it."""
     if args.unload:
         return _unloaded(args)
-    if args.panic:
-        return run_panic(args, console, _validate)
     acts = (args.load or args.execute) and not _is_elsewhere(args)
+    loader = _PANIC_LOADER if args.panic else args.loader
 
     def gates() -> LiveMachine:
         _validate(args)
-        machine = read_live_machine(args.root or Path("/"))
+        machine = read_live_machine(args.root or _ROOT)
         if acts:
-            validate_can_load(machine.gates, args.loader)
+            validate_can_load(machine.gates, loader)
         return machine
 
     wait = args.agent_wait
-    with attempt(args.agent, acts=acts, gates=gates, wait=wait) as trial:
+    with attempt(
+        args.agent, acts=acts, gates=gates, panic=args.panic, wait=wait
+    ) as trial:
         plan = _plan(args, trial, console)
-        if not acts or (plan.verdict.verdict != "safe" and not args.force):
-            return _planned(plan, trial.machine, args, console)
-        return _loaded(plan, trial, args, console)
+        if acts and (plan.verdict.verdict == "safe" or args.force):
+            return _loaded(plan, trial, args, console)
+    reasons = () if args.root else tuple(obstacles(trial.machine.gates, loader))
+    done = "refused" if args.load or args.execute else "planned"
+    _show(plan, reasons, done, args, console)
+    return status.status_of_verdicts([plan.verdict.verdict])
 
 
 def _unloaded(args: argparse.Namespace) -> int:
@@ -232,52 +267,148 @@ def _is_elsewhere(args: argparse.Namespace) -> bool:
     return args.dry_run or args.root is not None
 
 
-def _plan(args: argparse.Namespace, trial: Attempt, console: Console) -> KexecPlan:
-    changes = trial.agent_changes or changes_of(args, console)
-    request = request_of(trial.machine, args, changes)
-    with both_names(args.kernel, Path(request.kernel.name)):
-        return plan_kexec(trial.machine, request, read_kept(args.state or STATE_FOLDER))
+def _plan(
+    args: argparse.Namespace, trial: Attempt, console: Console
+) -> KexecPlan | PanicPlan:
+    changes = trial.agent_changes or _changes(args, console)
+    request = _request(trial.machine, args, changes)
+    kept_in = args.state or STATE_FOLDER
+    if not args.panic:
+        with _both_names(args.kernel, Path(request.kernel.name)):
+            return plan_kexec(trial.machine, request, read_kept(kept_in))
+    # A capture kernel has nothing to keep for another.
+    words = request.cmdline.split(b" ")
+    if args.append is None:
+        words = [word for word in words if not word.startswith(b"crashkernel=")]
+    request = replace(request, cmdline=b" ".join(words), loader=_PANIC_LOADER)
+    sources = read_crash_sources(args.root or _ROOT)
+    with _both_names(args.kernel, Path(request.kernel.name)):
+        return plan_panic(trial.machine, request, sources, read_kept(kept_in))
 
 
-def _planned(
-    plan: KexecPlan, machine: LiveMachine, args: argparse.Namespace, console: Console
-) -> int:
-    refused = args.load or args.execute
-    reasons = (
-        () if args.root is not None else tuple(obstacles(machine.gates, args.loader))
-    )
+def _show(
+    plan: KexecPlan | PanicPlan,
+    reasons: Sequence[str],
+    done: str,
+    args: argparse.Namespace,
+    console: Console,
+) -> None:
     if args.format == "json":
-        done = "refused" if refused else "planned"
         console.result(plan_json(plan, reasons, done=done))
-    else:
-        console.result(plan_text(plan, reasons))
-        end = "dry run: nothing was touched; --load loads, --execute starts it"
-        if refused:
-            end = (
-                f"refused: the verdict is {plan.verdict.verdict}; nothing is loaded "
-                "(--force goes on)"
-            )
-        console.note(end)
-    return status.status_of_verdicts([plan.verdict.verdict])
+        return
+    console.result(plan_text(plan, reasons))
+    end = (_PANIC_ENDS if isinstance(plan, PanicPlan) else _ENDS)[done]
+    if end:
+        console.note(end.format(plan.verdict.verdict))
 
 
 def _loaded(
-    plan: KexecPlan, trial: Attempt, args: argparse.Namespace, console: Console
+    plan: KexecPlan | PanicPlan,
+    trial: Attempt,
+    args: argparse.Namespace,
+    console: Console,
 ) -> int:
-    keep_handoff(plan, args.state or STATE_FOLDER)
-    output = load_planned(plan)
-    as_json = args.format == "json"
-    console.result(plan_json(plan, done="loaded") if as_json else plan_text(plan))
+    if isinstance(plan, PanicPlan):
+        output = load_panic(plan)
+    else:
+        keep_handoff(plan, args.state or STATE_FOLDER)
+        output = load_planned(plan)
+    _show(plan, (), "loaded", args, console)
     for line in output.splitlines():
         console.note(line)
     # Whoever starts it gets to see why; where that fails nothing stays loaded.
     console.out.flush()
     # From here on a signal, which is what a shutdown sends, must not unload it.
     trial.succeeded = True
-    if args.execute:
+    if args.execute and not isinstance(plan, PanicPlan):
         try:
             execute_loaded(plan)
         except E820PoolError:
             trial.succeeded = False
             raise
     return status.DONE
+
+
+def _changes(args: argparse.Namespace, console: Console) -> DepositChanges:
+    """Return what the options name as deposited and withdrawn since the boot.
+
+    Raises:
+        InputError, BadImageError: a range or the file of --deposits is none.
+    """
+    if args.deposits is not None:
+        changes = parse_changes(read_file(Path(args.deposits)), args.deposits)
+        say_how_taken(changes.readings, console)
+        return changes
+    withdrawn = [Deposit.from_bytes(*parse_range(text)) for text in args.withdraw]
+    return DepositChanges(
+        deposits=tuple(deposits_of(args, console)),
+        withdrawn=ExtentSet(
+            (deposit.start_pfn, deposit.end_pfn) for deposit in withdrawn
+        ),
+    )
+
+
+def _request(
+    machine: LiveMachine, args: argparse.Namespace, changes: DepositChanges
+) -> KexecRequest:
+    """Return which kernel is asked for, with its files read.
+
+    A kernel that is named by its version brings its own initrd, configuration and
+    command line; what the options say comes first.
+
+    Raises:
+        InputError, BadImageError: a file cannot be read, or the image is none.
+    """
+    named = _installed(args)
+    image = image_path(args.kernel) if named is None else named.image
+    initrd = _initrd_name(args, named)
+    with _both_names(args.kernel, image):
+        line = args.append or ""
+        if args.reuse_cmdline:
+            cmdline = reusable_cmdline(machine.cmdline)
+        else:
+            if named is not None and args.append is None:
+                line = own_cmdline(named, args.root or _ROOT)
+            cmdline = line.encode("utf-8", "surrogateescape")
+        return KexecRequest(
+            kernel=read_kernel_file(image),
+            initrd_name=initrd,
+            initrd=read_large_file(Path(initrd), _INITRD_LIMIT) if initrd else b"",
+            cmdline=cmdline,
+            changes=changes,
+            loader=args.loader,
+            carries_record=args.carrier != "file",
+        )
+
+
+@contextmanager
+def _both_names(name: str, image: Path) -> Iterator[None]:
+    """Let an error say what was asked for and which file that is."""
+    try:
+        yield
+    except E820PoolError as exc:
+        real = str(image.resolve())
+        if name != real:
+            exc.add_note(f"--kernel {name} is {real}")
+        raise
+
+
+def _installed(args: argparse.Namespace) -> InstalledKernel | None:
+
+    if "/" in args.kernel or image_path(args.kernel).is_file():
+        return None
+    return find_installed(args.kernel, args.root or _ROOT)
+
+
+def _initrd_name(
+    args: argparse.Namespace, kernel: InstalledKernel | None
+) -> str | None:
+    initrd: str | None = args.initrd
+    if initrd is not None or kernel is None:
+        return initrd
+    if kernel.initrd is None:
+        raise InputError(
+            f"kernel {args.kernel!r}: no initrd lies beside {str(kernel.image)!r}: say "
+            "--initrd FILE, or --kernel with its path if it needs none"
+        )
+    return str(kernel.initrd)

@@ -15,7 +15,7 @@ from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from e820pool.errors import MachineError, missing_package
-from e820pool.report.scratch import STOPPING, undisturbed
+from e820pool.report.files import STOPPING, undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator

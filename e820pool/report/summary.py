@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import singledispatch
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from e820pool.extents import PAGE_SHIFT
 from e820pool.findings import counted
@@ -18,12 +18,22 @@ from e820pool.report.chapters import (
 from e820pool.report.table import human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from e820pool.compat.documents import VerdictDocument
-    from e820pool.report.chapters import Chapter, Content, RunDocument
+    from e820pool.documents import FindingDocument
+    from e820pool.report.chapters import CellDocument, Chapter, Content, RunDocument
 
-__all__ = ("curve_sentence", "heading", "pages_text", "summary")
+
+__all__ = (
+    "GroupedFinding",
+    "curve_sentence",
+    "findings_of_comparison",
+    "findings_of_judged",
+    "heading",
+    "pages_text",
+    "summary",
+)
 
 # More names than this are counted: the verdicts themselves follow.
 _NAMED = 6
@@ -175,3 +185,66 @@ def _on(word: str, names: Sequence[str], nr_asked: int) -> str:
     if len(names) > _NAMED:
         return f"{word} on {len(names)} of {nr_asked} kernels"
     return f"{word} on {', '.join(names)}"
+
+
+_T = TypeVar("_T")
+
+GroupedFinding = tuple["FindingDocument", str]
+"""A finding and the words for those that it is for."""
+
+_WORST_FIRST = ("unsafe", "degraded", "note")
+# More names than this are counted, and the first ones given.
+_MOST_NAMES = 12
+
+
+def findings_of_judged(judged: Sequence[VerdictDocument]) -> list[GroupedFinding]:
+    """Return each different finding, the worst first, with its kernels."""
+    kernels = [verdict.kernel for verdict in judged]
+    pairs = (
+        (verdict.kernel, finding) for verdict in judged for finding in verdict.findings
+    )
+    return _grouped(pairs, lambda names: _kernels(names, kernels))
+
+
+def findings_of_comparison(chapter: ComparisonDocument) -> list[GroupedFinding]:
+    """Return each different finding, the worst first, encoding by encoding."""
+    pairs = (
+        (cell, finding)
+        for cell in chapter.cells
+        if cell.verdict is not None
+        for finding in cell.verdict.findings
+    )
+    return _grouped(pairs, lambda cells: _cells(cells, chapter.kernels))
+
+
+def _grouped(
+    pairs: Iterable[tuple[_T, FindingDocument]], words: Callable[[list[_T]], str]
+) -> list[GroupedFinding]:
+    groups: dict[FindingDocument, list[_T]] = {}
+    for who, finding in pairs:
+        group = groups.setdefault(finding, [])
+        if who not in group:
+            group.append(who)
+    ordered = sorted(groups, key=lambda finding: _WORST_FIRST.index(finding.level))
+    return [(finding, words(groups[finding])) for finding in ordered]
+
+
+def _kernels(names: Sequence[str], kernels: Sequence[str]) -> str:
+    if len(names) == len(kernels) > 1:
+        return f"all {len(kernels)} kernels"
+    shown = ", ".join(names[:_MOST_NAMES])
+    more = len(names) - _MOST_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _cells(cells: Sequence[CellDocument], all_kernels: Sequence[str]) -> str:
+    kernels: dict[str, list[str]] = {}
+    for cell in cells:
+        kernels.setdefault(cell.encoding, []).append(cell.kernel)
+    encodings: dict[tuple[str, ...], list[str]] = {}
+    for name, group in kernels.items():
+        encodings.setdefault(tuple(group), []).append(name)
+    return "; ".join(
+        f"{', '.join(names)} on {_kernels(group, all_kernels)}"
+        for group, names in encodings.items()
+    )

@@ -8,20 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import BadImageError, InputError
+from e820pool.kernel.view import KernelView
 from e820pool.sources.elf_core import headers_size
 from e820pool.sources.files import read_attribute, read_file
-from e820pool.sources.handoff_dir import read_handoff
-from e820pool.sources.handoff_parts import read_line
-from e820pool.sources.iomem import named_ranges
-from e820pool.sources.live_view import read_live_view
+from e820pool.sources.handoff_dir import read_handoff, read_line
+from e820pool.sources.iomem import named_ranges, read_iomem
 from e820pool.sources.log_text import decode_text
 from e820pool.sources.recognise import read_live
 
 if TYPE_CHECKING:
+    from e820pool.extents import ByteRangeSet
     from e820pool.handoff.model import Handoff
-    from e820pool.kernel.view import KernelView
     from e820pool.memory_map import MemoryMap
+
 
 __all__ = (
     "KexecGates",
@@ -29,6 +30,7 @@ __all__ = (
     "read_crash_sources",
     "read_live_machine",
     "read_live_processor",
+    "read_live_view",
     "reusable_cmdline",
     "running_as_root",
     "running_machine",
@@ -270,3 +272,47 @@ def running_release() -> str:
 def running_machine() -> str:
     """Return the processor's architecture, ``x86_64``."""
     return os.uname().machine
+
+
+_RELEASE = "proc/sys/kernel/osrelease"
+
+
+def read_live_view(root: Path = _ROOT) -> KernelView:
+    """Return the view of the kernel that runs here.
+
+    Its table is what /sys/firmware/memmap shows (the table before mem= and memmap=);
+    its memory is the System RAM of /proc/iomem, which needs root, else the RAM of
+    the table. Which pages it touched is not known.
+
+    Args:
+        root: where /proc and /sys are; another folder is a copy of a machine's.
+
+    Raises:
+        InputError: this machine shows no map.
+    """
+    table = read_live(root)
+    memory = _system_ram(root / _IOMEM) or table.bytes_of(E820_TYPE_RAM)
+    return KernelView(
+        kernel=_release(root),
+        engine="machine",
+        bios_map=tuple(table.rows()),
+        table=tuple(table.rows()),
+        firmware_map=tuple(table.rows()),
+        memory=tuple(memory),
+    )
+
+
+def _release(root: Path) -> str:
+    try:
+        return read_attribute(root / _RELEASE)
+    except (InputError, BadImageError):
+        return os.uname().release
+
+
+def _system_ram(iomem: Path) -> ByteRangeSet | None:
+    # Not root: all addresses are zero, and the reader refuses the file.
+    try:
+        text = decode_text(read_file(iomem), str(iomem))
+        return read_iomem(text, origin=str(iomem)).bytes_of(E820_TYPE_RAM)
+    except (InputError, BadImageError):
+        return None

@@ -41,12 +41,12 @@ def machine(monkeypatch):
         return run_pairs([(handoff, kernel) for kernel in kernels], kernels)
 
     kernel = KernelFile(name="6.1", image=rawbytes.bzimage())
-    monkeypatch.setattr("e820pool.cli.stress_boots.run_pairs", run_pairs)
-    monkeypatch.setattr("e820pool.cli.stress_boots.run_boots", run_boots)
+    monkeypatch.setattr("e820pool.cli.commands.stress.run_pairs", run_pairs)
+    monkeypatch.setattr("e820pool.cli.commands.stress.run_boots", run_boots)
     monkeypatch.setattr(
-        "e820pool.cli.stress_boots.binder_of", lambda *_, **__: lambda one: one
+        "e820pool.cli.commands.stress.binder_of", lambda *_, **__: lambda one: one
     )
-    monkeypatch.setattr("e820pool.cli.stress_boots.lab_kernels", lambda _: [kernel])
+    monkeypatch.setattr("e820pool.cli.commands.stress.lab_kernels", lambda _: [kernel])
     # A crash is no boot: tests/lab/test_crash.py has real ones.
     monkeypatch.setattr("e820pool.experiments.limit_boots._crashed_row", crashed_row)
     for module in ("limit_boots", "shape_boots"):

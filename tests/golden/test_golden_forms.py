@@ -9,10 +9,7 @@ import pytest
 
 from e820pool.extents import ExtentSet
 from e820pool.memory_map import MemoryMap
-from e820pool.report.c_source import c_source
-from e820pool.report.cmdline import memmap_option
-from e820pool.report.dmesg import dmesg_text
-from e820pool.report.iomem import iomem_text
+from e820pool.report.forms import c_source, dmesg_text, iomem_text, memmap_option
 from e820pool.report.picture import picture
 from e820pool.report.svg import svg_picture
 from e820pool.report.table import map_lines

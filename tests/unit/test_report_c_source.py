@@ -8,7 +8,7 @@ import pytest
 
 from e820pool.errors import InputError
 from e820pool.memory_map import MemoryMap
-from e820pool.report.c_source import c_source
+from e820pool.report.forms import c_source
 
 ROWS = [
     (0, 0x9FC00, 1),

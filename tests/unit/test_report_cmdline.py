@@ -3,7 +3,7 @@
 import pytest
 
 from e820pool.memory_map import MemoryMap
-from e820pool.report.cmdline import memmap_notes, memmap_option
+from e820pool.report.forms import memmap_notes, memmap_option
 
 
 def ids(rows):

@@ -11,12 +11,9 @@ from strategies import any_rows, sorted_rows
 
 from e820pool.documents import document_line, document_text
 from e820pool.memory_map import MemoryMap
-from e820pool.report.blob import boot_params_blob, split_blob
-from e820pool.report.dmesg import dmesg_text
+from e820pool.report.blob import boot_params_blob, split_blob, write_memmap_tree
 from e820pool.report.files import write_tree
-from e820pool.report.iomem import iomem_text
-from e820pool.report.losses import as_read_back, losses
-from e820pool.report.memmap_tree import write_memmap_tree
+from e820pool.report.forms import as_read_back, dmesg_text, iomem_text, losses
 from e820pool.sources.dmesg import BLOCKS
 from e820pool.sources.map_json import MemoryMapDocument
 from e820pool.sources.recognise import read_map

@@ -8,8 +8,7 @@ import threading
 
 import pytest
 
-from e820pool.report.files import write_tree
-from e820pool.report.scratch import scratch_folder, undisturbed
+from e820pool.report.files import scratch_folder, undisturbed, write_tree
 
 
 def interrupted_in(monkeypatch, module, name, *, after=False):

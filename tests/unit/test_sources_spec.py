@@ -26,6 +26,6 @@ def test_every_note_is_in_the_table_and_the_table_has_no_other():
 
 
 def test_the_losses_are_named():
-    source = (PACKAGE / "report/losses.py").read_text(encoding="utf-8")
+    source = (PACKAGE / "report/forms.py").read_text(encoding="utf-8")
     for id_ in set(re.findall(r'"([a-z]+-lost)"', source)):
         assert f"`{id_}`" in SPEC

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
 from e820pool.cli.bulk import check_jsonl
-from e820pool.cli.check_machines import check_machines
 from e820pool.cli.console import add_color_option
 from e820pool.cli.inputs import add_deposit_options, handoff_with_deposits
-from e820pool.cli.lab_runs import add_lab_options
+from e820pool.cli.lab_runs import add_lab_options, keep_unsafe, lab_kernels, run_boots
 from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
 from e820pool.cli.targets import (
@@ -24,7 +24,7 @@ from e820pool.cli.targets import (
 )
 from e820pool.compat import judge, verdict_unknown
 from e820pool.compat.paging import RunningKernel, findings_of_start, running_kernel
-from e820pool.errors import CapacityError
+from e820pool.errors import CapacityError, InputError
 from e820pool.report.verdicts import verdicts_text
 
 if TYPE_CHECKING:
@@ -32,10 +32,19 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
     from e820pool.cli.targets import Target
-    from e820pool.compat import Verdict
+    from e820pool.compat import Judgement, Verdict
     from e820pool.handoff.model import Handoff
+    from e820pool.lab.boot import Outcome
 
-__all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run", "verdict_for")
+
+__all__ = (
+    "DESCRIPTION",
+    "EXAMPLE",
+    "check_machines",
+    "configure",
+    "run",
+    "verdict_for",
+)
 
 DESCRIPTION = """\
 Print a verdict for each kernel: safe, degraded (RAM or the pool is lost, but no
@@ -168,3 +177,61 @@ def verdict_for(
         pair = findings_of_start(running, target.profile, image, line)
         handed = replace(handed, notes=(*handed.notes, *pair))
     return judge(handed, target.profile, kernel=target.name)
+
+
+def check_machines(handoff: Handoff, args: argparse.Namespace, console: Console) -> int:
+    """Judge booted kernels, or a saved console, against the model."""
+    from e820pool.report.judgements import (  # noqa: PLC0415  numpy
+        judgements_json,
+        judgements_text,
+    )
+
+    if args.boot and args.console is not None:
+        raise InputError("check takes either --boot or --console, and not both")
+    if args.console is not None:
+        results: list[Judgement | Verdict] = [_of_console(handoff, args.console)]
+    else:
+        runs = run_boots(handoff, lab_kernels(args.kernel), args, console)
+        results = [_of_outcome(outcome, args, console) for outcome in runs]
+    if args.format == "json":
+        console.result(judgements_json(results))
+    else:
+        console.result(
+            judgements_text(results, paint=console.paint, width=console.width)
+        )
+    return status.status_of_verdicts(map(_word, results), args.fail_on)
+
+
+def _word(judgement: Judgement | Verdict) -> str:
+    verdict = judgement.verdict
+    return verdict if isinstance(verdict, str) else verdict.verdict
+
+
+def _of_outcome(
+    outcome: Outcome, args: argparse.Namespace, console: Console
+) -> Judgement | Verdict:
+    from e820pool.compat import judge_boot, verdict_unknown  # noqa: PLC0415  numpy
+    from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415
+
+    name, record = outcome.kernel.name, outcome.record
+    if record is None:
+        return verdict_unknown(name, f"VM lost: {outcome.failure}")
+    try:
+        profile = profile_of(outcome.kernel)
+    except InputError as exc:
+        return verdict_unknown(name, str(exc))
+    judgement = judge_boot(record, profile)
+    keep_unsafe(outcome, judgement.verdict, args, console)
+    return judgement
+
+
+def _of_console(handoff: Handoff, path: str) -> Judgement:
+    from e820pool.compat import judge_boot  # noqa: PLC0415  numpy
+    from e820pool.kernel.profiles import profile_for  # noqa: PLC0415
+    from e820pool.lab.machine_view import SeenBoot, view_of_console  # noqa: PLC0415
+    from e820pool.sources.files import read_file  # noqa: PLC0415
+    from e820pool.sources.log_text import decode_text  # noqa: PLC0415
+
+    text = decode_text(read_file(Path(path)), path)
+    view = view_of_console(handoff, text)
+    return judge_boot(SeenBoot(handoff=handoff, view=view), profile_for(view.kernel))

@@ -9,8 +9,7 @@ from e820pool.cli import status
 from e820pool.cli.console import add_color_option
 from e820pool.cli.inputs import add_block_option, map_of
 from e820pool.cli.status import UsageError
-from e820pool.report.diff_text import diff_json, diff_text
-from e820pool.report.map_diff import diff_maps
+from e820pool.report.map_diff import diff_json, diff_maps, diff_text
 
 if TYPE_CHECKING:
     import argparse

@@ -102,7 +102,7 @@ def _of_this_machine(
         STATE_FOLDER,
         pool_of_kept,
     )
-    from e820pool.sources.live_view import read_live_view  # noqa: PLC0415
+    from e820pool.sources.live_machine import read_live_view  # noqa: PLC0415
 
     record = handoff.record_bytes()
     if record is None and firmware is None:

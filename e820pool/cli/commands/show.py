@@ -5,25 +5,31 @@ from __future__ import annotations
 import shutil
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from e820pool.cli import status
 from e820pool.cli.console import add_color_option
 from e820pool.cli.inputs import add_source_argument, source_map
 from e820pool.cli.status import UsageError
 from e820pool.findings import counted
-from e820pool.report.losses import losses
+from e820pool.report.files import write_file
+from e820pool.report.forms import (
+    c_source,
+    dmesg_text,
+    iomem_text,
+    losses,
+    memmap_notes,
+    memmap_option,
+)
 from e820pool.report.table import device_lines, map_lines
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from e820pool.cli.console import Console
-    from e820pool.extents import ExtentSet
-    from e820pool.findings import Finding
     from e820pool.memory_map import MemoryMap
-    from e820pool.report.losses import Form
+    from e820pool.report.forms import Form
     from e820pool.type_words import LogDialect
 
 __all__ = ("DESCRIPTION", "EXAMPLE", "configure", "run")
@@ -59,13 +65,6 @@ _LOSSY: dict[str, Form] = {**_LOGS, "iomem": "iomem", "memmap-tree": "memmap"}
 _FORMS = ("table", "picture", "json", *_LOGS, "iomem", "memmap", "c", "svg", "blob")
 
 
-class _Drawn(NamedTuple):
-    # In the order of the arguments of what draws them.
-    before: MemoryMap
-    after: MemoryMap | None = None
-    deposits: ExtentSet | None = None
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``show``."""
     add_source_argument(parser)
@@ -83,7 +82,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.output is not None and console.color == "auto":
         console.color = "never"
     memory_map = source_map(args, console)
-    console.findings(_losses(memory_map, args.format))
+    if lossy := _LOSSY.get(args.format):
+        console.findings(losses(memory_map, lossy))
     if args.format in _TREES:
         _write_tree(memory_map, args)
     elif args.format == "blob":
@@ -91,69 +91,28 @@ def run(args: argparse.Namespace, console: Console) -> int:
     elif args.output is None and (lines := _lines(memory_map, args.format)):
         console.lines(lines)
     else:
-        _write_text(_text(memory_map, args, console), args.output, console)
+        text = _text(memory_map, args, console)
+        if args.output is None:
+            console.result(text)
+        else:
+            write_file(args.output, text)
     return status.DONE
 
 
 def _text(memory_map: MemoryMap, args: argparse.Namespace, console: Console) -> str:
-    form: str = args.format
-    if form in _LOGS:
-        return _log(memory_map, form, args.block or "bios")
-    if form in _DRAWN:
-        return _DRAWN[form](_drawn(memory_map, args.source), console)
-    if lines := _lines(memory_map, form):
+    if lines := _lines(memory_map, args.format):
         return "\n".join(lines)
-    return _MAKERS[form](memory_map, console)
-
-
-# What a picture shows: a map or, of a handoff, what became of the firmware's.
-def _drawn(memory_map: MemoryMap, source: str) -> _Drawn:
-    from e820pool.sources.handoff_dir import (  # noqa: PLC0415  construct
-        is_handoff_dir,
-        read_handoff,
-    )
-
-    path = Path(source)
-    if source not in ("-", "live") and path.is_dir() and is_handoff_dir(path):
-        handoff = read_handoff(path)
-        if handoff.firmware_map is not None:
-            return _Drawn(handoff.firmware_map, memory_map, handoff.ledger.extents)
-    return _Drawn(memory_map)
-
-
-def _log(memory_map: MemoryMap, form: str, block: str) -> str:
-    from e820pool.report.dmesg import dmesg_text  # noqa: PLC0415  numpy
-
-    return dmesg_text(memory_map, _LOGS[form], block)
-
-
-def _picture(drawn: _Drawn, console: Console) -> str:
-    from e820pool.report.picture import picture  # noqa: PLC0415  numpy
-
-    return picture(
-        *drawn,
-        width=shutil.get_terminal_size().columns,
-        ascii_only=not console.unicode,
-        paint=console.paint,
-    )
-
-
-def _svg(drawn: _Drawn, _console: Console) -> str:
-    from e820pool.report.svg import svg_picture  # noqa: PLC0415  numpy
-
-    title = drawn.before.origin
-    if drawn.after is not None:
-        counts = (
-            f"{counted(len(drawn.before), 'entry')} before, {len(drawn.after)} after"
-        )
-        title = f"{drawn.after.origin}: {counts}"
-    return svg_picture(*drawn, title=title)
-
-
-_DRAWN: dict[str, Callable[[_Drawn, Console], str]] = {
-    "picture": _picture,
-    "svg": _svg,
-}
+    match args.format:
+        case "picture" | "svg":
+            return _drawn(memory_map, args, console)
+        case "iomem":
+            return iomem_text(memory_map)
+        case "c":
+            return c_source(memory_map)
+        case "memmap":
+            console.findings(memmap_notes(memory_map))
+            return memmap_option(memory_map)
+    return dmesg_text(memory_map, _LOGS[args.format], args.block or "bios")
 
 
 # Long ones are written as they are made.
@@ -168,54 +127,37 @@ def _lines(memory_map: MemoryMap, form: str) -> Iterator[str] | None:
     return None
 
 
-def _iomem(memory_map: MemoryMap, _console: Console) -> str:
-    from e820pool.report.iomem import iomem_text  # noqa: PLC0415  numpy
+# A map or, of a handoff, what became of the firmware's.
+def _drawn(memory_map: MemoryMap, args: argparse.Namespace, console: Console) -> str:
+    from e820pool.report.picture import picture  # noqa: PLC0415  construct
+    from e820pool.report.svg import svg_picture  # noqa: PLC0415
+    from e820pool.sources.handoff_dir import is_handoff_dir, read_handoff  # noqa: PLC0415
 
-    return iomem_text(memory_map)
-
-
-def _memmap(memory_map: MemoryMap, console: Console) -> str:
-    from e820pool.report.cmdline import (  # noqa: PLC0415  numpy
-        memmap_notes,
-        memmap_option,
+    before, after, deposits = memory_map, None, None
+    path, title = Path(args.source), memory_map.origin
+    if args.source not in ("-", "live") and path.is_dir() and is_handoff_dir(path):
+        handoff = read_handoff(path)
+        if handoff.firmware_map is not None:
+            before, after = handoff.firmware_map, memory_map
+            deposits = handoff.ledger.extents
+            counts = f"{counted(len(before), 'entry')} before, {len(after)} after"
+            title = f"{after.origin}: {counts}"
+    if args.format == "svg":
+        return svg_picture(before, after, deposits, title=title)
+    return picture(
+        before,
+        after,
+        deposits,
+        width=shutil.get_terminal_size().columns,
+        ascii_only=not console.unicode,
+        paint=console.paint,
     )
-
-    console.findings(memmap_notes(memory_map))
-    return memmap_option(memory_map)
-
-
-def _c(memory_map: MemoryMap, _console: Console) -> str:
-    from e820pool.report.c_source import c_source  # noqa: PLC0415  numpy
-
-    return c_source(memory_map)
-
-
-_MAKERS: dict[str, Callable[[MemoryMap, Console], str]] = {
-    "iomem": _iomem,
-    "memmap": _memmap,
-    "c": _c,
-}
-
-
-def _losses(memory_map: MemoryMap, form: str) -> tuple[Finding, ...]:
-    lossy: Form | None = _LOSSY.get(form)
-    return losses(memory_map, lossy) if lossy else ()
-
-
-def _write_text(text: str, path: str | None, console: Console) -> None:
-    from e820pool.report.files import write_file  # noqa: PLC0415  numpy
-
-    if path is None:
-        console.result(text)
-    else:
-        write_file(path, text)
 
 
 def _write_blob(
     memory_map: MemoryMap, args: argparse.Namespace, console: Console
 ) -> None:
-    from e820pool.report.blob import boot_params_blob  # noqa: PLC0415  numpy
-    from e820pool.report.files import write_file  # noqa: PLC0415
+    from e820pool.report.blob import boot_params_blob  # noqa: PLC0415  construct
 
     blob = boot_params_blob(memory_map)
     if args.output is not None:
@@ -227,12 +169,12 @@ def _write_blob(
 
 
 def _write_tree(memory_map: MemoryMap, args: argparse.Namespace) -> None:
-    from e820pool.report.blob import write_boot_params_tree  # noqa: PLC0415  numpy
-    from e820pool.report.memmap_tree import write_memmap_tree  # noqa: PLC0415
+    from e820pool.report.blob import (  # noqa: PLC0415  construct
+        write_boot_params_tree,
+        write_memmap_tree,
+    )
 
     if args.output is None:
         raise UsageError(f"--format {args.format} makes a directory: give -o DIR")
-    write = write_memmap_tree
-    if args.format == "boot-params-tree":
-        write = write_boot_params_tree
-    write(memory_map, args.output)
+    is_page = args.format == "boot-params-tree"
+    (write_boot_params_tree if is_page else write_memmap_tree)(memory_map, args.output)

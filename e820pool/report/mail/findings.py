@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from e820pool.compat.documents import VerdictDocument
     from e820pool.documents import FindingDocument
     from e820pool.report.chapters import SidesDocument
-    from e820pool.report.grouped import GroupedFinding
+    from e820pool.report.summary import GroupedFinding
 
 __all__ = ("difference_lines", "finding_lines", "lines_of_findings", "verdict_lines")
 

@@ -18,7 +18,6 @@ from e820pool.report.chapters import (
     VerdictsDocument,
 )
 from e820pool.report.compare import cost_table, loaders_of
-from e820pool.report.grouped import findings_of_comparison, findings_of_judged
 from e820pool.report.mail.findings import (
     difference_lines,
     finding_lines,
@@ -27,7 +26,14 @@ from e820pool.report.mail.findings import (
 )
 from e820pool.report.mail.lines import WIDTH, headline, section, table, wrapped
 from e820pool.report.picture import picture
-from e820pool.report.summary import curve_sentence, heading, pages_text, summary
+from e820pool.report.summary import (
+    curve_sentence,
+    findings_of_comparison,
+    findings_of_judged,
+    heading,
+    pages_text,
+    summary,
+)
 from e820pool.report.table import human_size
 from e820pool.report.verdicts import judged_on_lines
 
@@ -46,7 +52,7 @@ if TYPE_CHECKING:
         FallsDocument,
         HopDocument,
     )
-    from e820pool.report.grouped import GroupedFinding
+    from e820pool.report.summary import GroupedFinding
 
 __all__ = ("mail_report",)
 

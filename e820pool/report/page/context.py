@@ -15,7 +15,6 @@ from e820pool.report.chapters import (
     VerdictsDocument,
 )
 from e820pool.report.compare import costs_of, loaders_of
-from e820pool.report.grouped import findings_of_comparison, findings_of_judged
 from e820pool.report.page.curves import charts_of
 from e820pool.report.page.ranges import (
     NO_ENTRY,
@@ -25,7 +24,12 @@ from e820pool.report.page.ranges import (
     segments,
 )
 from e820pool.report.page.views import views_of
-from e820pool.report.summary import heading, summary
+from e820pool.report.summary import (
+    findings_of_comparison,
+    findings_of_judged,
+    heading,
+    summary,
+)
 from e820pool.report.table import human_size
 
 if TYPE_CHECKING:
@@ -34,10 +38,10 @@ if TYPE_CHECKING:
     from e820pool.memory_map import MemoryMap
     from e820pool.report.chapters import Chapter, Content
     from e820pool.report.compare import EncodingCost
-    from e820pool.report.grouped import GroupedFinding
     from e820pool.report.page.curves import Chart
     from e820pool.report.page.ranges import Layer
     from e820pool.report.page.views import View
+    from e820pool.report.summary import GroupedFinding
 
 __all__ = ("MapRow", "MapShown", "Shown", "finding_ids", "shown")
 

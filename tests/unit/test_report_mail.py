@@ -10,8 +10,7 @@ from test_report_page import every_chapter, handoff, judged
 
 from e820pool.compat.documents import VerdictDocument
 from e820pool.report.chapters import read_result
-from e820pool.report.mail import mail_report
-from e820pool.report.mail.lines import WIDTH, table, wrapped
+from e820pool.report.mail import WIDTH, mail_report, table, wrapped
 
 
 def check_mail(text):

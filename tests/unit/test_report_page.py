@@ -17,15 +17,17 @@ from e820pool.extents import ExtentSet
 from e820pool.memory_map import MemoryMap
 from e820pool.report.chapters import Chapter, HandoffChapter, read_result
 from e820pool.report.page import html_report
-from e820pool.report.page.bars import LEAST, bar_of
-from e820pool.report.page.ranges import (
+from e820pool.report.page.maps import (
+    CLOSE_UPS,
+    LEAST,
     MapRange,
+    bar_of,
     extent_layer,
     ledger_layer,
     map_layer,
     ranges_of,
+    views_of,
 )
-from e820pool.report.page.views import CLOSE_UPS, views_of
 from e820pool.report.zones import Look, Zone
 
 MIB = 1 << 20

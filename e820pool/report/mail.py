@@ -1,30 +1,27 @@
-"""Write the chapters of a report as a mail."""
+"""A report as plain text, to be pasted into a reply on a mailing list."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from functools import singledispatch
 from typing import TYPE_CHECKING
 
 from e820pool import __version__
+from e820pool.documents import printable
 from e820pool.errors import InputError
 from e820pool.extents import PAGE_SHIFT
 from e820pool.findings import counted
 from e820pool.report.chapters import (
+    WORDS,
     ChainDocument,
     ComparisonDocument,
     ExhaustionDocument,
     HandoffChapter,
     VerdictsDocument,
 )
+from e820pool.report.columns import columns
 from e820pool.report.compare import cost_table, loaders_of
-from e820pool.report.mail.findings import (
-    difference_lines,
-    finding_lines,
-    lines_of_findings,
-    verdict_lines,
-)
-from e820pool.report.mail.lines import WIDTH, headline, section, table, wrapped
 from e820pool.report.picture import picture
 from e820pool.report.summary import (
     curve_sentence,
@@ -38,10 +35,12 @@ from e820pool.report.table import human_size
 from e820pool.report.verdicts import judged_on_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from e820pool.compat import Difference
     from e820pool.compat.documents import VerdictDocument
     from e820pool.deposits import DepositLedger
+    from e820pool.documents import FindingDocument
     from e820pool.extents import ExtentSet
     from e820pool.memory_map import MemoryMap
     from e820pool.report.chapters import (
@@ -51,10 +50,15 @@ if TYPE_CHECKING:
         FallDocument,
         FallsDocument,
         HopDocument,
+        SidesDocument,
     )
     from e820pool.report.summary import GroupedFinding
 
-__all__ = ("mail_report",)
+
+__all__ = ("WIDTH", "mail_report", "table", "wrapped")
+
+WIDTH = 72
+"""Columns; a reply quotes them twice within 80."""
 
 # A mail is read, not scrolled: the page has all of them.
 _DEPOSITS = 24
@@ -82,7 +86,7 @@ def mail_report(chapters: Sequence[Chapter], *, title: str = "") -> str:
     """Return ASCII lines of at most 72 columns; the same chapters give the same."""
     lines = wrapped(title) if title else []
     for chapter in chapters:
-        lines += [*([""] * 2 if lines else []), *headline(heading(chapter))]
+        lines += [*([""] * 2 if lines else []), *_headline(heading(chapter))]
         lines += ["", *wrapped(summary(chapter.content)), *_body(chapter.content)]
     end = "`e820pool explain ID` says what a finding means. Written by e820pool"
     lines += ["", *wrapped(f"{end} {__version__}.")]
@@ -97,10 +101,10 @@ def _body(content: Content) -> Iterator[str]:
 @_body.register
 def _(content: HandoffChapter) -> Iterator[str]:
     before, after = content.before, content.after
-    yield from section("Map", _map_lines(before, after, content.ledger.extents))
-    yield from section("Deposits", _deposit_lines(content.ledger))
+    yield from _section("Map", _map_lines(before, after, content.ledger.extents))
+    yield from _section("Deposits", _deposit_lines(content.ledger))
     yield from _verdicts(content.verdicts)
-    yield from section("Handed over", _part_lines(content))
+    yield from _section("Handed over", _part_lines(content))
 
 
 @_body.register
@@ -118,8 +122,10 @@ def _(content: ComparisonDocument) -> Iterator[str]:
     ]
     legend = wrapped(_BOOTED_LEGEND if booted else _LEGEND)
     judged_on = _judged_on([cell.verdict for cell in content.cells if cell.verdict])
-    yield from section("Verdicts", [*legend, "", *table(headers, rows), "", *judged_on])
-    yield from section("Costs, at most, and what is kept", _cost_lines(content))
+    yield from _section(
+        "Verdicts", [*legend, "", *table(headers, rows), "", *judged_on]
+    )
+    yield from _section("Costs, at most, and what is kept", _cost_lines(content))
     yield from _remarks(content)
     yield from _findings(findings_of_comparison(content))
 
@@ -127,12 +133,12 @@ def _(content: ComparisonDocument) -> Iterator[str]:
 @_body.register
 def _(content: ExhaustionDocument) -> Iterator[str]:
     facts = (f"{name.replace('_', ' ')} {value}" for name, value in content.facts)
-    yield from section("Workload", wrapped(", ".join(facts)))
-    yield from section("Deposit call at which each limit falls", _fall_lines(content))
+    yield from _section("Workload", wrapped(", ".join(facts)))
+    yield from _section("Deposit call at which each limit falls", _fall_lines(content))
     sentences = (curve_sentence(run, content) for run in content.results)
     lines = (line for text in sentences for line in wrapped(text, "* "))
-    yield from section("In words", lines)
-    yield from section("Limits", _limit_lines(content))
+    yield from _section("In words", lines)
+    yield from _section("Limits", _limit_lines(content))
 
 
 @_body.register
@@ -142,10 +148,10 @@ def _(content: ChainDocument) -> Iterator[str]:
         line for at, hop in enumerate(content.hops) for line in _hop_lines(at + 1, hop)
     ]
     judged_on = _judged_on([hop.predicted for hop in content.hops if hop.predicted])
-    yield from section("Timeline", [*wrapped(carried), *hops, *judged_on])
+    yield from _section("Timeline", [*wrapped(carried), *hops, *judged_on])
     first, last = content.hops[0], content.hops[-1]
     lines = _map_lines(first.memory_map, last.memory_map, last.deposits)
-    yield from section("Map, first kernel and last kernel", lines)
+    yield from _section("Map, first kernel and last kernel", lines)
 
 
 def _map_lines(
@@ -176,13 +182,13 @@ def _part_lines(content: HandoffChapter) -> Iterator[str]:
 
 
 def _verdicts(judged: Sequence[VerdictDocument]) -> Iterator[str]:
-    yield from section("Verdicts", verdict_lines(judged))
+    yield from _section("Verdicts", _verdict_lines(judged))
     yield from _findings(findings_of_judged(judged))
 
 
 def _findings(findings: Sequence[GroupedFinding]) -> Iterator[str]:
     if findings:
-        yield from section("Findings", lines_of_findings(findings))
+        yield from _section("Findings", _lines_of_findings(findings))
 
 
 def _judged_on(verdicts: Sequence[VerdictDocument]) -> Iterator[str]:
@@ -216,7 +222,7 @@ def _remarks(content: ComparisonDocument) -> Iterator[str]:
             for line in wrapped(f"{cell.encoding} on {cell.kernel}: {why}", "", "    ")
         )
         if pairs:
-            yield from section(title, lines)
+            yield from _section(title, lines)
 
 
 def _fall_lines(content: ExhaustionDocument) -> list[str]:
@@ -274,6 +280,119 @@ def _hop_lines(number: int, hop: HopDocument) -> Iterator[str]:
         yield from wrapped(
             f"{hop.late.nr_pages} deposited after it was loaded, {touched}", "   "
         )
-    yield from difference_lines(hop.kernel, hop.differences)
+    yield from _difference_lines(hop.kernel, hop.differences)
     for finding in hop.findings:
-        yield from finding_lines(finding, hop.kernel)
+        yield from _finding_lines(finding, hop.kernel)
+
+
+# A line a verdict with the kernels that have it, and what was booted.
+def _verdict_lines(judged: Sequence[VerdictDocument]) -> Iterator[str]:
+    for word in reversed(WORDS):
+        names = [verdict.kernel for verdict in judged if verdict.verdict == word]
+        if names:
+            yield from wrapped(", ".join(names), f"{word:<9} ")
+    for verdict in judged:
+        if verdict.machine:
+            sides = f"model {verdict.model}, machine {verdict.machine}"
+            yield from wrapped(f"{verdict.kernel}: booted: {sides}")
+        yield from _difference_lines(verdict.kernel, verdict.differences or ())
+    for line in judged_on_lines(judged):
+        yield from wrapped(line, "", "    ")
+
+
+def _difference_lines(
+    kernel: str, differences: Iterable[Difference | SidesDocument]
+) -> Iterator[str]:
+    for difference in differences:
+        text = f"{kernel}: model and machine differ in {difference.field}: "
+        text += f"model {difference.one}; machine {difference.other}"
+        yield from wrapped(text, "", "    ")
+
+
+# Different findings, each with those that it is for.
+def _lines_of_findings(findings: Sequence[GroupedFinding]) -> Iterator[str]:
+    for at, (finding, who) in enumerate(findings):
+        yield from [""] if at else []
+        yield from _finding_lines(finding, who)
+
+
+def _finding_lines(finding: FindingDocument, who: str) -> Iterator[str]:
+    yield from wrapped(f"[{finding.level}] {finding.id} ({who})", "", "    ")
+    yield from wrapped(finding.message, "    ")
+    if finding.source:
+        yield from wrapped(f"source: {finding.source}", "    ", "            ")
+
+
+# ASCII on one line; other letters are written as escapes.
+def _plain(text: str) -> str:
+    return printable(text).encode("ascii", "backslashreplace").decode("ascii")
+
+
+def wrapped(text: str, first: str = "", further: str | None = None) -> list[str]:
+    """Return a text as lines; ``first`` and ``further`` stand before them."""
+    return textwrap.wrap(
+        _plain(text),
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=" " * len(first) if further is None else further,
+        break_on_hyphens=False,
+    ) or [first.rstrip()]
+
+
+# Underlined.
+def _headline(text: str) -> list[str]:
+    lines = wrapped(text)
+    return [*lines, "=" * max(len(line) for line in lines)]
+
+
+def _section(title: str, lines: Iterable[str]) -> list[str]:
+    return ["", title, "-" * len(title), *lines]
+
+
+def table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, keys: int = 1
+) -> list[str]:
+    """Return a table; where it is too wide, several under each other.
+
+    Args:
+        headers: of the columns.
+        rows: as many cells each.
+        keys: so many first columns stand in each of the tables. A column that does
+            not fit beside them has a paragraph a row instead.
+    """
+    cells = [[_plain(cell) for cell in row] for row in (headers, *rows)]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(headers))]
+    lines: list[str] = []
+    for group in _groups(widths, keys):
+        picked = [*range(keys), *group]
+        shown = [[row[at] for at in picked] for row in cells]
+        if _width(widths[at] for at in picked) <= WIDTH:
+            block = columns(shown).split("\n")
+        else:
+            block = list(_paragraphs(shown[0], shown[1:]))
+        lines += ["", *block] if lines else block
+    return lines
+
+
+def _groups(widths: Sequence[int], keys: int) -> Iterator[list[int]]:
+    # As many columns as fit beside the keys.
+    group: list[int] = []
+    for at in range(keys, len(widths)):
+        picked = [*range(keys), *group, at]
+        if group and _width(widths[column] for column in picked) > WIDTH:
+            yield group
+            group = []
+        group.append(at)
+    yield group
+
+
+# Two blanks stand between columns.
+def _width(widths: Iterable[int]) -> int:
+    return sum(width + 2 for width in widths) - 2
+
+
+def _paragraphs(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    for row in rows:
+        yield from wrapped(row[0])
+        cells = (f"{head} {cell}" for head, cell in zip(headers, row, strict=True))
+        yield from wrapped("; ".join(list(cells)[1:]), "    ")

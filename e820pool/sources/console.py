@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
 from e820pool.extents import Span
-from e820pool.sources.console_fatal import FatalScan
-from e820pool.sources.console_memory import MemoryScan
+from e820pool.kernel.early_memory import (
+    INITRD_TOO_LARGE,
+    NO_FREE_MEMORY,
+    NO_PLACE_FOR_INITRD,
+    NO_ROOM_FOR_SECTIONS,
+    NO_TRAMPOLINE,
+    RESERVED_ARRAY_STUCK,
+)
+from e820pool.kernel.early_res import RESERVATIONS_FULL, RESERVATIONS_OVERLAP
+from e820pool.kernel.resources import ENDS_AT_2_64
+from e820pool.kernel.table_edits import (
+    KERNEL_UNMAPPED,
+    TYPE_INTO_ITSELF,
+    USER_MAP_EMPTY,
+)
+from e820pool.kernel.view import BootEnd
+from e820pool.kernel.zero_page import COUNT_TOO_HIGH
 from e820pool.sources.log_blocks import boots_of
 from e820pool.sources.log_text import clean_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from e820pool.kernel.view import BootEnd
     from e820pool.sources.log_blocks import Boot
     from e820pool.sources.log_entry import BlockName
     from e820pool.sources.log_text import LogLine
 
-__all__ = ("ConsoleFacts", "FirstMap", "Row", "read_console")
+__all__ = ("OUT_OF_MEMORY", "ConsoleFacts", "FirstMap", "Row", "read_console")
 
 Row = tuple[int, int, int]
 """``(addr, size, type)``; bytes, bytes, e820 type."""
@@ -54,6 +68,84 @@ _MARKED = re.compile(
     r"e820: update \[mem 0x([0-9a-f]{1,16})-0x([0-9a-f]{1,16})\] usable ==> usable"
 )
 _INIT = re.compile(r"Run /init as init process|Run /sbin/init as init process")
+
+
+_HEX = "0x([0-9a-f]{1,16})"
+
+# free_area_init() (mm/mm_init.c, before 6.2 mm/page_alloc.c) prints every region of
+# memblock.memory, rounded to pages; of memory that belongs to no node as node -1.
+_NODE_HEADLINE = re.compile(r"Early memory node ranges")
+_NODE_RANGE = re.compile(rf"  node +-?\d{{1,4}}: \[mem {_HEX}-{_HEX}\]")
+
+# memblock_dump() (mm/memblock.c), with memblock=debug: once at the end of
+# e820__memblock_setup(), later again.
+_DUMP_HEADLINE = re.compile(r"MEMBLOCK configuration:")
+_DUMP_REGION = re.compile(
+    rf"(memory|reserved)\[0x[0-9a-f]{{1,8}}\]\s+\[{_HEX}-{_HEX}\], "
+)
+
+# e820_add_kernel_range() (arch/x86/kernel/setup.c): a complaint, then the debug
+# message of the removal, of every type, which names [_text, _end).
+_NOT_RAM = re.compile(r"are not marked as E820_(?:TYPE_)?RAM!")
+_REMOVED = re.compile(rf"e820: remove \[mem {_HEX}-{_HEX}\] *$")
+
+# A line without any of these is of no interest; looking for them is cheap.
+_HINTS = ("mem", "MEMBLOCK", "reserved[", "marked as E820_")
+
+_PANIC = re.compile(r"(?<!end )Kernel panic - not syncing: (.*)")
+_BUG = re.compile(r"kernel BUG at (\S+?)!")
+_OOPS = re.compile(r"BUG: ((?:unable to handle|kernel NULL pointer)[^,]*)")
+# early_fixup_exception() (arch/x86/mm/extable.c): the CPU is halted after it; up to
+# 4.5 early_idt_handler, which names the function in a line of its own.
+_EARLY = re.compile(r"PANIC: early exception (?:0x)?([0-9a-f]{1,4})")
+# do_pf_error() of the decompressor (arch/x86/boot/compressed/ident_map_64.c): it tells
+# the address, then more, and stops as error() does.
+_PAGE_FAULT = re.compile(r"^CR2: 0x([0-9a-f]{16})$")
+# error() of the decompressor (arch/x86/boot/compressed/error.c): its words, then
+# this line.
+_DECOMPRESSOR = re.compile(r"^ *-- System halted")
+# Up to 4.10 the address stands before the name, twice.
+_FUNCTION = re.compile(
+    r"^(?:.*RIP: [0-9a-f]{1,4}:(?:\[<[0-9a-f]{16}>\] +){0,2}|RIP )([A-Za-z_][\w]*)"
+)
+_UPTIME = re.compile(r"^(?:<\d{1,2}>)?\[ *\d{1,7}\.\d{6}\] ")
+
+# Panics that only say that an oops, which was told before, hit the wrong task.
+_HOLLOW = re.compile(r"Attempted to kill|Fatal exception")
+
+#: What a guest that fills its memory may end with, whatever it was handed.
+OUT_OF_MEMORY = BootEnd(
+    id="out-of-memory",
+    words="System is deadlocked on memory",
+    source="6.1 mm/oom_kill.c out_of_memory()",
+)
+# By what a reason shows an end of the model: a panic's words, or where it crashed.
+_KNOWN = tuple(
+    (re.compile(pattern), end)
+    for pattern, end in (
+        (r"^Invalid user supplied memory map", USER_MAP_EMPTY),
+        (r"^Real mode trampoline was not allocated", NO_TRAMPOLINE),
+        # Up to 4.8, where the place is reserved.
+        (r"^Cannot allocate trampoline", NO_TRAMPOLINE),
+        # Up to 4.14 it "ran out of" memory where nothing is mapped yet.
+        (r"^alloc_low_pages?: (?:can not alloc|ran out of) memory", NO_FREE_MEMORY),
+        # 2.6.32
+        (r"^Cannot find space for the kernel page tables", NO_FREE_MEMORY),
+        (r"^Cannot find place for new RAMDISK", NO_PLACE_FOR_INITRD),
+        (r"^initrd too large to handle", INITRD_TOO_LARGE),
+        # 2.6.32
+        (r"^Out of memory$", NO_ROOM_FOR_SECTIONS),
+        (r"^Too many early reservations", RESERVATIONS_FULL),
+        (r"^Overlapping early reservations", RESERVATIONS_OVERLAP),
+        (r"^System is deadlocked on memory", OUT_OF_MEMORY),
+        (r" in extend_brk$", RESERVED_ARRAY_STUCK),
+        (r" in firmware_map_add_entry$", ENDS_AT_2_64),
+        (r" in __?e820_+range_update$", TYPE_INTO_ITSELF),
+        (r" in sanitize_e820_map$", COUNT_TOO_HIGH),
+        # Up to 3.8.
+        (r"^early exception 0x0e in init_memory_mapping$", KERNEL_UNMAPPED),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +197,7 @@ def read_console(text: str) -> ConsoleFacts:
     lines = _last_boot(list(clean_lines(text)))
     texts = [line.text for line in lines]
     boot = next(iter(reversed(boots_of(lines))), None)
-    memory, fatal = MemoryScan(), FatalScan()
-    for line in texts:
-        memory.take(line)
-        fatal.take(line)
+    memory, fatal = _memory_of(texts), _fatal_reason(texts)
     marked = _spans(_MARKED, texts)
     return ConsoleFacts(
         kernel=_first(_BANNER, texts),
@@ -124,10 +213,87 @@ def read_console(text: str) -> ConsoleFacts:
         lost_messages=sum(int(m[1]) for m in map(_LOST.search, texts) if m),
         warnings=_warnings(texts, boot),
         kernel_range=memory.kernel_range,
-        fatal=fatal.reason,
-        end=fatal.end,
+        fatal=fatal,
+        end=next((end for form, end in _KNOWN if fatal and form.search(fatal)), None),
         reached_init=any(map(_INIT.search, texts)),
     )
+
+
+class _Memory(NamedTuple):
+    # memblock.memory, empty when never shown; memblock.reserved of the first dump, None
+    # without one; the bytes of the image, where the kernel says.
+    memory: tuple[Span, ...]
+    reserved: tuple[Span, ...] | None
+    kernel_range: Span | None
+
+
+def _memory_of(texts: Sequence[str]) -> _Memory:
+    nodes: list[Span] = []
+    dump: dict[str, list[Span]] = {}
+    dumps, removal_is_kernel, kernel_range = 0, False, None
+    for line in texts:
+        if not any(hint in line for hint in _HINTS):
+            continue
+        if _DUMP_HEADLINE.search(line):
+            dumps += 1
+        elif dumps == 1 and (region := _DUMP_REGION.search(line)):
+            dump.setdefault(region[1], []).append(_span(region[2], region[3]))
+        elif node := _NODE_RANGE.search(line):
+            span = _span(node[1], node[2])
+            # A region whose pages have a flag, as scratch areas of a handover have, is
+            # one of its own, though the memory goes on.
+            if nodes and nodes[-1].end == span.start:
+                span = Span(nodes.pop().start, span.end)
+            nodes.append(span)
+        elif _NODE_HEADLINE.search(line):
+            nodes.clear()
+        elif _NOT_RAM.search(line):
+            removal_is_kernel = True
+        elif removal_is_kernel and (removed := _REMOVED.search(line)):
+            kernel_range, removal_is_kernel = _span(removed[1], removed[2]), False
+    # A dump is whole; the list of nodes is cut where a boot ends in it.
+    reserved = tuple(dump.get("reserved", ())) if dumps else None
+    return _Memory(tuple(dump.get("memory") or nodes), reserved, kernel_range)
+
+
+def _span(first: str, last: str) -> Span:
+    start = int(first, 16)
+    return Span(start, max(int(last, 16) + 1, start))
+
+
+# Why the boot ended, None when nothing says that it had to.
+def _fatal_reason(texts: Sequence[str]) -> str | None:
+    panic = crash = place = early = None
+    for line in texts:
+        if match := _PANIC.search(line):
+            panic = panic or match[1].strip()
+        elif match := _BUG.search(line):
+            crash = crash or f"kernel BUG at {match[1]}"
+        elif match := _OOPS.search(line):
+            crash = crash or match[1].strip()
+        elif match := _EARLY.search(line):
+            early = early or f"early exception 0x{match[1]}"
+        elif match := _FUNCTION.search(line):
+            place = place or match[1]
+    if panic and not _HOLLOW.search(panic):
+        return panic
+    # An oops alone may be survived; a panic or a halt after it is not.
+    if crash and (panic or early):
+        return f"{crash} in {place}"
+    # So early a BUG may have no words of its own.
+    words = f"{early} in {place}" if early and place else early
+    return panic or words or _decompressor_halt(texts)
+
+
+def _decompressor_halt(texts: Sequence[str]) -> str | None:
+    halt, last = None, ""
+    for line in texts:
+        if (match := _PAGE_FAULT.search(line)) and "Error Code:" in last:
+            halt = f"page fault at {int(match[1], 16):#x} in the decompressor"
+        elif _DECOMPRESSOR.search(line):
+            halt = halt or last or "System halted"
+        last = _UPTIME.sub("", line).strip() or last
+    return halt
 
 
 # The lines from the last banner on, and those of its decompressor before it.

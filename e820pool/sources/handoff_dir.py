@@ -27,9 +27,9 @@ from e820pool.findings import LISTED, Finding, counted
 from e820pool.handoff.model import COMMAND_LINE_SIZE, Handoff, PlacedNode
 from e820pool.sources.boot_params import read_sysfs_nodes
 from e820pool.sources.files import is_directory, list_names, read_file, read_inside
+from e820pool.sources.firmware_memmap import read_memmap_tree
 from e820pool.sources.manifest import Manifest, SegmentDocument, parse_manifest
 from e820pool.sources.map_json import read_map_json
-from e820pool.sources.memmap_tree import read_memmap_tree
 from e820pool.type_words import resource_name
 
 if TYPE_CHECKING:

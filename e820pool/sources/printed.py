@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError
 from e820pool.sources.efi_text import EFI_FORMS, as_e820
+from e820pool.sources.firmware_memmap import MEMMAP_SCRIPT
 from e820pool.sources.kexec_debug import KEXEC, kexec_maps
 from e820pool.sources.loader_maps import COREBOOT, FREEBSD, GRUB, SEABIOS
 from e820pool.sources.log_text import clean_lines
-from e820pool.sources.memmap_text import MEMMAP_SCRIPT
 from e820pool.sources.oddities import note
 from e820pool.sources.printed_map import choose_map, map_of_printed, printed_maps
 from e820pool.sources.xen_log import SUSE_BIOS, XEN

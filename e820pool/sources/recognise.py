@@ -29,6 +29,7 @@ from e820pool.sources.files import (
     read_file,
     read_stream,
 )
+from e820pool.sources.firmware_memmap import looks_like_memmap_text, read_memmap_text
 from e820pool.sources.foreign import name_of_foreign
 from e820pool.sources.log_text import (
     Piece,
@@ -38,7 +39,6 @@ from e820pool.sources.log_text import (
     messages_of_json,
 )
 from e820pool.sources.log_windows import ANCHORS, chunks_of, log_windows
-from e820pool.sources.memmap_text import looks_like_memmap_text, read_memmap_text
 from e820pool.sources.oddities import note, oddities
 from e820pool.sources.packed import name_of_archive, unpacked
 from e820pool.sources.printed import printed_lists
@@ -146,13 +146,13 @@ def _map_of_path(path: Path, choice: _Choice = _ANY) -> MemoryMap:
 
 def _map_of_directory(path: Path) -> MemoryMap:
     from e820pool.sources.boot_params import is_boot_params_dir  # noqa: PLC0415
+    from e820pool.sources.firmware_memmap import (  # noqa: PLC0415
+        is_memmap_tree,
+        read_memmap_tree,
+    )
     from e820pool.sources.handoff_dir import (  # noqa: PLC0415
         is_handoff_dir,
         read_handoff,
-    )
-    from e820pool.sources.memmap_tree import (  # noqa: PLC0415
-        is_memmap_tree,
-        read_memmap_tree,
     )
 
     origin = str(path)

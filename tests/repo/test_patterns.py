@@ -245,7 +245,7 @@ KNOWN = {
     "hexdump.py": "blanks before an address are 40 at most, its digits 16",
     "iomem.py": "a line's blanks are one by then",
     "log_entry.py": "blanks of a log are one by then (log_text)",
-    "memmap_text.py": "a line of more than some 100 letters is no value",
+    "firmware_memmap.py": "a line of more than some 100 letters is no value",
     "printed_map.py": "no more than 120 letters before the word",
     "type_words.py": "what follows a range, blanks joined, cut at the next",
 }

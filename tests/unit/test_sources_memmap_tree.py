@@ -3,7 +3,7 @@
 import pytest
 
 from e820pool.errors import BadImageError, InputError
-from e820pool.sources.memmap_tree import is_memmap_tree, read_memmap_tree
+from e820pool.sources.firmware_memmap import is_memmap_tree, read_memmap_tree
 from e820pool.type_words import TYPE_WITHOUT_NUMBER
 
 

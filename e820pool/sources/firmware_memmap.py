@@ -1,4 +1,4 @@
-"""Read /sys/firmware/memmap as text: what grep and head print of it, and a script."""
+"""Read /sys/firmware/memmap: the tree, and what grep, head or a script print of it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from e820pool.abi.e820 import table_of
 from e820pool.errors import BadImageError
 from e820pool.findings import counted
 from e820pool.memory_map import MemoryMap
+from e820pool.sources.files import numbered_entries, parse_hex_attribute, read_attribute
 from e820pool.sources.log_text import LogLine, Piece, clean_lines
 from e820pool.sources.oddities import note
 from e820pool.sources.printed_map import PrintedForm, begun_pattern, cut_lines, rests_of
@@ -18,10 +19,21 @@ from e820pool.type_words import TYPE_WITHOUT_NUMBER, type_of_resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from numpy.typing import NDArray
 
     from e820pool.findings import Finding
 
-__all__ = ("MEMMAP_SCRIPT", "looks_like_memmap_text", "read_memmap_text")
+
+__all__ = (
+    "MEMMAP_SCRIPT",
+    "is_memmap_tree",
+    "looks_like_memmap_text",
+    "read_memmap_text",
+    "read_memmap_tree",
+)
 
 _WRAP = 1 << 64
 _DIGITS = re.compile("[0-9a-fA-F]{1,15}")
@@ -122,16 +134,11 @@ def read_memmap_text(text: str | Sequence[Piece], *, origin: str = "") -> Memory
             'end and type: give the output of grep "" /sys/firmware/memmap/*/*'
         )
     names = [whole[at].values["type"] for at in sorted(whole)]
-    kinds = [type_of_resource(name) for name in names]
     ranges = [_range_of(at, whole[at], origin) for at in sorted(whole)]
-    rows = [
-        (addr, size, TYPE_WITHOUT_NUMBER if kind is None else kind)
-        for (addr, size), kind in zip(ranges, kinds, strict=True)
-    ]
     return MemoryMap(
-        entries=table_of(rows),
+        entries=_table_of(ranges, names),
         origin=f"{origin} (text of /sys/firmware/memmap)",
-        notes=(*cut_lines(sorted(cut)), *_notes(entries, names)),
+        notes=(*cut_lines(sorted(cut)), *_notes("text", list(entries), names)),
     )
 
 
@@ -226,14 +233,21 @@ def _range_of(at: int, entry: _Entry, origin: str) -> tuple[int, int]:
     return start, (end + 1 - start) % _WRAP
 
 
-def _notes(entries: dict[int, _Entry], names: list[str]) -> Iterator[Finding]:
-    missing = sorted(set(range(min(max(entries) + 1, 1 << 16))) - set(entries))
+def _table_of(ranges: list[tuple[int, int]], names: list[str]) -> NDArray[Any]:
+    kinds = [type_of_resource(name) for name in names]
+    return table_of(
+        (addr, size, TYPE_WITHOUT_NUMBER if kind is None else kind)
+        for (addr, size), kind in zip(ranges, kinds, strict=True)
+    )
+
+
+def _notes(form: str, numbers: list[int], names: list[str]) -> Iterator[Finding]:
+    missing = sorted(set(range(len(numbers))) - set(numbers))
     if missing:
         yield note(
             "entries-missing",
-            f"the text has {counted(len(entries), 'entry')} and no number "
-            f"{missing[0]}: some "
-            "are missing",
+            f"the {form} has {counted(len(numbers), 'entry')} and no number "
+            f"{missing[0]}: some are missing",
         )
     odd = [name for name in names if type_of_resource(name) is None]
     if odd:
@@ -242,3 +256,40 @@ def _notes(entries: dict[int, _Entry], names: list[str]) -> Iterator[Finding]:
             f"{counted(len(odd), 'entry')} with a type name that no kernel has: first "
             f"{odd[0][:40]!r}; they are not taken for RAM",
         )
+
+
+def is_memmap_tree(path: Path) -> bool:
+    """Return whether a directory holds ``N/start`` for some number N."""
+    return any((entry / "start").exists() for _, entry in numbered_entries(path)[:1])
+
+
+def read_memmap_tree(path: Path, *, origin: str = "") -> MemoryMap:
+    """Return the map of ``N/{start,end,type}``, in the numeric order of N.
+
+    ``end`` is inclusive (drivers/firmware/memmap.c, 2.6.27 to 7.3). The names are
+    those of /proc/iomem; one that is unknown gives ``TYPE_WITHOUT_NUMBER``.
+
+    Raises:
+        InputError: a file cannot be read.
+        BadImageError: there is no numbered entry, or one is not a whole range.
+    """
+    numbered = numbered_entries(path)
+    if not numbered:
+        raise BadImageError(f"{origin!r} has no entry 0/ with start, end and type")
+    names = [read_attribute(entry / "type") for _, entry in numbered]
+    ranges = [_range_in(entry) for _, entry in numbered]
+    return MemoryMap(
+        entries=_table_of(ranges, names),
+        origin=f"{origin} (firmware memmap tree)",
+        notes=tuple(_notes("tree", [number for number, _ in numbered], names)),
+    )
+
+
+def _range_in(entry: Path) -> tuple[int, int]:
+    start = parse_hex_attribute(entry / "start")
+    end = parse_hex_attribute(entry / "end")
+    # An empty range ends one byte before it starts; anything else that is reversed
+    # is no range.
+    if end + 1 < start:
+        raise BadImageError(f"{str(entry)!r} ends at {end:#x}, before its {start:#x}")
+    return start, (end + 1 - start) % _WRAP

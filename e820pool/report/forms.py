@@ -14,6 +14,7 @@ from e820pool.abi.e820 import (
 )
 from e820pool.errors import InputError
 from e820pool.findings import Finding, counted
+from e820pool.sources.oddities import note
 from e820pool.sweep import distinct
 from e820pool.type_words import (
     TYPE_WITHOUT_NUMBER,
@@ -227,24 +228,22 @@ def as_read_back(kind: int, form: Form) -> int:
 
 def losses(memory_map: MemoryMap, form: Form) -> tuple[Finding, ...]:
     """Return as notes what is lost when the map is written in ``form``."""
-    return tuple(
-        Finding(id=id_, level="note", message=message)
-        for id_, message in (*_types(memory_map, form), *_shape(memory_map, form))
-    )
+    return (*_types(memory_map, form), *_shape(memory_map, form))
 
 
-def _types(memory_map: MemoryMap, form: Form) -> Iterator[tuple[str, str]]:
+def _types(memory_map: MemoryMap, form: Form) -> Iterator[Finding]:
     kinds = distinct(memory_map.entries["type"]).tolist()
     lost = [kind for kind in kinds if as_read_back(kind, form) != kind]
     for kind in lost[:_TYPES_SHOWN]:
         word = _word(kind, form)
         count = int((memory_map.entries["type"] == kind).sum())
-        yield (
+        yield note(
             "type-lost",
             f"{counted(count, 'entry')} ({type_text(kind)}) written as {word!r}",
         )
     if len(lost) > _TYPES_SHOWN:
-        yield "type-lost", f"and so are those of {len(lost) - _TYPES_SHOWN} more types"
+        more = len(lost) - _TYPES_SHOWN
+        yield note("type-lost", f"and so are those of {more} more types")
 
 
 def _word(kind: int, form: Form) -> str:
@@ -253,15 +252,17 @@ def _word(kind: int, form: Form) -> str:
     return log_words(kind, form)
 
 
-def _shape(memory_map: MemoryMap, form: Form) -> Iterator[tuple[str, str]]:
+def _shape(memory_map: MemoryMap, form: Form) -> Iterator[Finding]:
     # Only a tree of resources has a shape of its own.
     if form != "iomem":
         return
     empty = int((memory_map.entries["size"] == 0).sum())
     if empty:
-        yield "empty-lost", f"{counted(empty, 'entry')} of size 0 left out"
+        yield note("empty-lost", f"{counted(empty, 'entry')} of size 0 left out")
     ordered = _sorted_rows(memory_map)
     if [row for row in memory_map.rows() if row[1]] != ordered:
-        yield "order-lost", "the entries are written sorted by address"
+        yield note("order-lost", "the entries are written sorted by address")
     if _has_overlap(ordered):
-        yield "overlap-lost", "overlaps are resolved: where two meet, the higher type"
+        yield note(
+            "overlap-lost", "overlaps are resolved: where two meet, the higher type"
+        )

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from construct import Array, Bytes, Int8ul, Int32ul, Int64ul, Struct
 
@@ -13,14 +13,12 @@ from e820pool.abi.binding import at, encode_value, parse_value, struct_of
 from e820pool.abi.e820 import (
     E820_ENTRY_BYTES,
     E820_MAX_ENTRIES_ZEROPAGE,
+    E820Array,
     encode_table,
     parse_table,
 )
 from e820pool.abi.setup_header import SetupHeader
 from e820pool.errors import BadImageError, CapacityError
-
-if TYPE_CHECKING:
-    from e820pool.abi.e820 import E820Array
 
 __all__ = (
     "BOOT_PARAMS",

@@ -12,7 +12,7 @@ from e820pool.documents import parse_object, value_of, value_to
 from e820pool.errors import BadImageError, InputError
 from e820pool.extents import PAGE_SHIFT
 from e820pool.handoff.build import build_handoff
-from e820pool.lab.measured_guest import AGES, Arenas, measure_deposits
+from e820pool.lab.measured_guest import AGES, Arenas, DepositRun, measure_deposits
 from e820pool.memory_map import MemoryMap
 from e820pool.report.stress_measure import KeptGuest
 from e820pool.sources.buddyinfo import parse_free_blocks
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from e820pool.lab.boot import BootOptions
     from e820pool.lab.machine import Phase
-    from e820pool.lab.measured_guest import DepositRun
     from e820pool.loading.kernel_file import KernelFile
 
 __all__ = ("arenas_of", "compared", "guest_map", "measured_row", "read_rows")

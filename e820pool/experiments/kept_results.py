@@ -13,12 +13,11 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from e820pool.documents import SCHEMA, json_line
 from e820pool.errors import BadImageError, InputError
-from e820pool.experiments.jobs import results_of
+from e820pool.experiments.jobs import JobOptions, results_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from e820pool.experiments.jobs import JobOptions
 
 __all__ = ("KeptResults", "finished_results")
 

@@ -9,8 +9,14 @@ from e820pool.compat import judge_boot
 from e820pool.errors import E820PoolError, LabError
 from e820pool.lab.chain import run_chain
 from e820pool.lab.chain_model import ChainOptions
-from e820pool.loading.kernel_file import profile_of
-from e820pool.stress.confirm import cases_for, loss_ids, losses_of
+from e820pool.loading.kernel_file import KernelFile, profile_of
+from e820pool.stress.confirm import (
+    ConfirmCase,
+    ObservableLimit,
+    cases_for,
+    loss_ids,
+    losses_of,
+)
 from e820pool.stress.limit_handoffs import CRASH_MACHINE
 
 if TYPE_CHECKING:
@@ -18,8 +24,6 @@ if TYPE_CHECKING:
 
     from e820pool.handoff.model import Handoff
     from e820pool.lab.boot import BootOptions, Outcome
-    from e820pool.loading.kernel_file import KernelFile
-    from e820pool.stress.confirm import ConfirmCase, ObservableLimit
 
 __all__ = ("PlannedBoot", "judge_boots", "plan_boots")
 

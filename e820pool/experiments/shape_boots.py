@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from e820pool.compat import judge_boot
-from e820pool.loading.kernel_file import profile_of
+from e820pool.loading.kernel_file import KernelFile, profile_of
 from e820pool.stress.confirm import loss_ids
 from e820pool.stress.draws import Draws
 from e820pool.stress.search import draw_shape, extents_of, handoff_of, minimise
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from e820pool.handoff.model import Handoff
     from e820pool.lab.boot import Outcome
-    from e820pool.loading.kernel_file import KernelFile
 
     Extents = tuple[tuple[int, int], ...]
 

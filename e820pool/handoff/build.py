@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from e820pool.abi.boot_params import BOOT_PARAMS_BYTES
+from e820pool.abi.boot_params import BOOT_PARAMS_BYTES, EfiInfo
 from e820pool.abi.e820 import (
     E820_MAX_ENTRIES_ZEROPAGE,
     E820_TYPE_RAM,
@@ -26,11 +26,11 @@ from e820pool.abi.setup_data import (
     SETUP_E820_EXT,
     SetupDataNode,
 )
-from e820pool.deposits import Deposit
+from e820pool.deposits import Deposit, DepositLedger
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.handoff.budget import fit_table
-from e820pool.handoff.encodings import encoding_named
+from e820pool.handoff.encodings import Encoding, encoding_named
 from e820pool.handoff.hot_add import hold_blocks
 from e820pool.handoff.model import COMMAND_LINE_SIZE, Handoff, PlacedNode
 from e820pool.handoff.placement import (
@@ -49,10 +49,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from e820pool.abi.boot_params import EfiInfo
     from e820pool.abi.bzimage import BzImage
-    from e820pool.deposits import DepositLedger
-    from e820pool.handoff.encodings import Encoding
     from e820pool.memory_map import MemoryMap
 
     NodesAt = Callable[[Callable[[int], int]], list[SetupDataNode]]

@@ -14,19 +14,14 @@ kexec-tools hand on as it is and capture kernels get, too: specs/handoff.md.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from e820pool.abi.e820 import E820_TYPE_ACPI, E820_TYPE_RESERVED
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.handoff.encodings.carved import carved_table
 from e820pool.memory_devices import NOT_BUSY_TYPES, addable_bytes
 from e820pool.memory_map import MemoryMap
 from e820pool.table import E820Table
-
-if TYPE_CHECKING:
-    from e820pool.extents import ExtentSet
 
 __all__ = ("KEPT_TYPES", "held_bytes", "hold_blocks", "not_busy", "pages_at_risk")
 

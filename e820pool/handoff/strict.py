@@ -10,9 +10,9 @@ import numpy as np
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet, Span
-from e820pool.handoff.encodings import encoding_named
+from e820pool.handoff.encodings import Encoding, encoding_named
 from e820pool.handoff.hot_add import held_bytes, pages_at_risk
-from e820pool.handoff.model import COMMAND_LINE_SIZE
+from e820pool.handoff.model import COMMAND_LINE_SIZE, Handoff
 from e820pool.handoff.placement import LOW_LIMIT
 from e820pool.type_words import type_text
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from e820pool.handoff.encodings import Encoding
-    from e820pool.handoff.model import Handoff
 
 __all__ = ("validate_handoff",)
 

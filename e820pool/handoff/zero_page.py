@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from e820pool.abi.boot_params import (
     BOOT_PARAMS_BYTES,
     BootParams,
+    EfiInfo,
     parse_boot_params,
 )
 from e820pool.abi.setup_header import (
@@ -20,7 +21,6 @@ from e820pool.abi.setup_header import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from e820pool.abi.boot_params import EfiInfo
     from e820pool.abi.bzimage import BzImage
     from e820pool.extents import Span
 

@@ -16,15 +16,13 @@ from e820pool.lab.guest import bind_guest
 from e820pool.lab.guest_ram import GuestRam, layout_for
 from e820pool.lab.guest_report import parse_guest_report
 from e820pool.lab.machine import Deadlines, run_vm
-from e820pool.lab.qemu import VmSpec, find_qemu
-from e820pool.loading.bind import backed_pages
+from e820pool.lab.qemu import Accelerator, VmSpec, find_qemu
+from e820pool.loading.bind import BoundKernel, backed_pages
 from e820pool.memory_map import MemoryMap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from e820pool.lab.qemu import Accelerator
-    from e820pool.loading.bind import BoundKernel
 
 __all__ = ("choose_accelerator", "probe_kvm", "vm_for")
 

@@ -15,7 +15,7 @@ from e820pool.lab.accel import vm_for
 from e820pool.lab.guest import bind_guest
 from e820pool.lab.guest_ram import GuestRam, validate_page_granularity
 from e820pool.lab.guest_report import GuestReport, parse_guest_report
-from e820pool.lab.machine import Deadlines, LostVmError, run_vm
+from e820pool.lab.machine import Deadlines, LostVmError, Phase, VmRun, run_vm
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
 from e820pool.lab.qemu import VmSpec, write_dry_run
 from e820pool.sources.console import OUT_OF_MEMORY
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from e820pool.handoff.model import Handoff
     from e820pool.kernel.view import KernelView
-    from e820pool.lab.machine import Phase, VmRun
     from e820pool.loading.bind import BoundKernel
     from e820pool.loading.kernel_file import KernelFile
 

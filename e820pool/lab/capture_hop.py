@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE, E820_TYPE_RAM
-from e820pool.compat import Difference, diff
+from e820pool.compat import Difference, Verdict, diff
 from e820pool.compat.capture import (
     findings_of_dump,
     findings_of_handed_over,
@@ -17,7 +17,7 @@ from e820pool.compat.judge import judge_input, model_of_boot
 from e820pool.compat.verdict import verdict_of
 from e820pool.extents import ByteRangeSet
 from e820pool.findings import counted
-from e820pool.kernel.view import KernelView
+from e820pool.kernel.view import KernelView, Row
 from e820pool.lab.chain_hop import (
     HopFacts,
     row_differences,
@@ -44,10 +44,8 @@ from e820pool.sources.iomem import named_ranges
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from e820pool.compat import Verdict
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
-    from e820pool.kernel.view import Row
 
 __all__ = ("capture_hop_of",)
 

@@ -24,7 +24,7 @@ from e820pool.lab.chain_port import AgentError, ChainPort, runs_of
 from e820pool.lab.guest import READY_MARK, build_chain_initramfs
 from e820pool.lab.guest_ram import GuestRam, validate_page_granularity
 from e820pool.lab.guest_report import parse_guest_report
-from e820pool.lab.hop_loaders import load_next
+from e820pool.lab.hop_loaders import NextKernel, load_next
 from e820pool.lab.serial_ports import LostVmError
 from e820pool.lab.started_vm import restore_parts, started_vm
 from e820pool.loading.capture import CrashFiles, crash_files
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from e820pool.deposits import DepositLedger
     from e820pool.findings import Finding
-    from e820pool.lab.hop_loaders import NextKernel
     from e820pool.loading.kernel_file import KernelFile
     from e820pool.memory_map import MemoryMap
 

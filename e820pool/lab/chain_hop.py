@@ -18,28 +18,24 @@ from e820pool.compat.paging import (
     findings_of_start,
 )
 from e820pool.errors import LabError
-from e820pool.extents import ByteRangeSet
+from e820pool.extents import ByteRangeSet, ExtentSet, Span
 from e820pool.handoff.model import Handoff
-from e820pool.kernel.boot_input import boot_input
+from e820pool.kernel.boot_input import BootInput, boot_input
 from e820pool.kernel.kho import reads_kho
 from e820pool.lab.chain_model import BY_FILE, Hop
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
-from e820pool.loading.kernel_file import known_profile
-from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
+from e820pool.loading.kernel_file import KernelFile, known_profile
+from e820pool.loading.kexec_loaders import HandedOver, by_kexec_file, by_kexec_tools
 from e820pool.pool.rebuild import RebuildResult, rebuild
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from e820pool.extents import ExtentSet, Span
     from e820pool.findings import Finding
-    from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.view import KernelView, Row
     from e820pool.lab.guest_ram import GuestRam
     from e820pool.lab.guest_report import GuestReport
     from e820pool.lab.hop_loaders import NextKernel
-    from e820pool.loading.kernel_file import KernelFile
-    from e820pool.loading.kexec_loaders import HandedOver
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.option import PmpoolOption
 

@@ -13,7 +13,7 @@ from e820pool.handoff.build import (
     build_handoff,
     encode_pool_record,
 )
-from e820pool.lab.chain_model import BY_WORDS, is_panic
+from e820pool.lab.chain_model import BY_WORDS, ChainOptions, Hop, is_panic
 from e820pool.lab.guest import LAB_CMDLINE
 from e820pool.lab.hop_loaders import NextKernel
 from e820pool.loading.bind import bind_kernel
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from e820pool.handoff.model import Handoff
-    from e820pool.lab.chain_model import ChainOptions, Hop
     from e820pool.loading.capture import CrashFiles
     from e820pool.memory_map import MemoryMap
 

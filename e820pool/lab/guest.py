@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from e820pool.errors import LabError
 from e820pool.lab.depositor import guest_program
-from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
+from e820pool.lab.initramfs import (
+    InitramfsEntry,
+    device_entry,
+    directory,
+    encode_newc,
+    regular,
+)
 from e820pool.lab.kexec_tools import kexec_tools_entries
 from e820pool.loading.bind import BoundKernel, bind_kernel
 
@@ -18,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from e820pool.handoff.model import Handoff
-    from e820pool.lab.initramfs import InitramfsEntry
 
 __all__ = (
     "CHAIN_END",

@@ -17,20 +17,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.errors import InputError, LabError
-from e820pool.lab.build_config import configure, make_environment
+from e820pool.lab.build_config import BuildConfig, configure, make_environment
 from e820pool.lab.cache import cache_folder, write_atomically
-from e820pool.lab.images import BUILT, built_images, read_built, write_built
-from e820pool.lab.kernel_source import find_source
-from e820pool.lab.patch_file import apply_patch
+from e820pool.lab.images import (
+    BUILT,
+    KernelImage,
+    built_images,
+    read_built,
+    write_built,
+)
+from e820pool.lab.kernel_source import KernelSource, find_source
+from e820pool.lab.patch_file import Patch, apply_patch
 from e820pool.lab.run_tool import run_tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from e820pool.lab.build_config import BuildConfig
-    from e820pool.lab.images import KernelImage
-    from e820pool.lab.kernel_source import KernelSource
-    from e820pool.lab.patch_file import Patch
 
 __all__ = ("BuildRequest", "Built", "build_kernel", "missing_packages", "prune")
 

@@ -7,19 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError
-from e820pool.extents import Span
+from e820pool.extents import ExtentSet, Span
 from e820pool.findings import Finding
-from e820pool.kernel.view import KernelView
-from e820pool.sources.console import read_console
+from e820pool.kernel.view import KernelView, Row
+from e820pool.sources.console import ConsoleFacts, read_console
 from e820pool.sources.iomem import read_iomem
 from e820pool.type_words import TYPE_WITHOUT_NUMBER, type_of_resource
 
 if TYPE_CHECKING:
-    from e820pool.extents import ExtentSet
     from e820pool.handoff.model import Handoff
-    from e820pool.kernel.view import Row
     from e820pool.lab.guest_report import GuestReport
-    from e820pool.sources.console import ConsoleFacts
 
 __all__ = ("SeenBoot", "TouchedPages", "view_of_console", "view_of_machine")
 

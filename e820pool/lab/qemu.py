@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from e820pool.errors import LabError
 from e820pool.extents import round_up
-from e820pool.loading.multiboot_stub import build_stub_elf
+from e820pool.loading.multiboot_stub import KernelEntry, build_stub_elf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from e820pool.handoff.model import Segment
     from e820pool.lab.guest_ram import RamLayout
-    from e820pool.loading.multiboot_stub import KernelEntry
 
 __all__ = (
     "Accelerator",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from e820pool.errors import LabError
-from e820pool.lab.qemu import VmChannels, find_qemu, qemu_argv
+from e820pool.lab.qemu import VmChannels, VmSpec, find_qemu, qemu_argv
 from e820pool.lab.serial_ports import ConsoleFile
 from e820pool.loading.multiboot_stub import build_stub_elf
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from e820pool.lab.guest_ram import GuestRam
-    from e820pool.lab.qemu import VmSpec
 
 __all__ = ("StartedVm", "restore_parts", "started_vm")
 

@@ -27,14 +27,11 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal, cast
+from typing import IO, Literal, cast
 
 from e820pool.errors import MachineError
-from e820pool.sources.deposits_file import parse_changes
+from e820pool.sources.deposits_file import DepositChanges, parse_changes
 from e820pool.sources.files import INPUT_LIMIT
-
-if TYPE_CHECKING:
-    from e820pool.sources.deposits_file import DepositChanges
 
 __all__ = ("AgentRequest", "ask_agent")
 

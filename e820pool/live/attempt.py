@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from e820pool.errors import E820PoolError, MachineError
-from e820pool.live.agent import ask_agent
+from e820pool.live.agent import AgentRequest, ask_agent
 from e820pool.live.load import unload_loaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from e820pool.live.agent import AgentRequest
     from e820pool.sources.deposits_file import DepositChanges
     from e820pool.sources.live_machine import LiveMachine
 

@@ -10,11 +10,10 @@ from e820pool.live.kept import KEPT_FILE, KeptHandoff, kept_for, parse_kept
 from e820pool.pool.firmware import firmware_map_before
 from e820pool.pool.rebuild import RebuildResult, rebuild
 from e820pool.sources.files import read_file
-from e820pool.sources.live_machine import read_live_machine
+from e820pool.sources.live_machine import LiveMachine, read_live_machine
 
 if TYPE_CHECKING:
     from e820pool.memory_map import MemoryMap
-    from e820pool.sources.live_machine import LiveMachine
 
 __all__ = (
     "STATE_FOLDER",

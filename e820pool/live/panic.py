@@ -11,15 +11,15 @@ from e820pool.compat.capture import (
     of_capture_kernel,
 )
 from e820pool.compat.judge import judge_input
-from e820pool.compat.verdict import verdict_of, verdict_unknown
+from e820pool.compat.verdict import Verdict, verdict_of, verdict_unknown
 from e820pool.deposits import DepositLedger
 from e820pool.errors import MachineError
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.findings import LISTED, Finding
 from e820pool.live.carried import merged_ledger
 from e820pool.live.inherited import inherited_pool
-from e820pool.live.kept import kept_for
-from e820pool.live.plan import load_argv, parsed_image
+from e820pool.live.kept import KeptHandoff, kept_for
+from e820pool.live.plan import KexecRequest, load_argv, parsed_image
 from e820pool.loading.capture import (
     CrashFiles,
     capture_by_tools,
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from e820pool.compat.verdict import Verdict
-    from e820pool.live.kept import KeptHandoff
-    from e820pool.live.plan import KexecRequest
     from e820pool.loading.kexec_loaders import HandedOver
     from e820pool.memory_devices import MemoryDevices
     from e820pool.sources.live_machine import LiveMachine

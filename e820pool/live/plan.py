@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from e820pool.abi.bzimage import parse_bzimage
+from e820pool.abi.bzimage import BzImage, parse_bzimage
 from e820pool.abi.setup_header import XLF_KERNEL_64
-from e820pool.compat import judge_input, verdict_of, verdict_unknown
-from e820pool.compat.file_load import file_load_of
+from e820pool.compat import Verdict, judge_input, verdict_of, verdict_unknown
+from e820pool.compat.file_load import FileLoad, file_load_of
 from e820pool.compat.next_kexec import without_file_load
 from e820pool.compat.paging import (
     findings_of_start,
@@ -19,32 +19,24 @@ from e820pool.compat.paging import (
 from e820pool.compat.verdict import finding_about
 from e820pool.deposits import DepositLedger
 from e820pool.errors import BadImageError
-from e820pool.extents import PAGE_SHIFT, ByteRangeSet, Span
+from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet, Span
 from e820pool.findings import LISTED, Finding
 from e820pool.handoff.build import BuildOptions, build_handoff, encode_pool_record
-from e820pool.kernel.boot_input import boot_input
+from e820pool.kernel.boot_input import BootInput, boot_input
 from e820pool.live.carried import findings_of_firmware, merged_ledger, with_platform
 from e820pool.live.inherited import firmware_map_of, inherited_pool
 from e820pool.live.kept import KeptHandoff, kept_for
-from e820pool.loading.bind import bind_kernel
-from e820pool.loading.kernel_file import known_profile
+from e820pool.loading.bind import BoundKernel, bind_kernel
+from e820pool.loading.kernel_file import KernelFile, known_profile
 from e820pool.loading.kexec_loaders import by_kexec_tools
-from e820pool.loading.kexec_segments import kexec_image
+from e820pool.loading.kexec_segments import KexecImage, kexec_image
 from e820pool.sources.deposits_file import DepositChanges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from e820pool.abi.bzimage import BzImage
-    from e820pool.compat import Verdict
-    from e820pool.compat.file_load import FileLoad
-    from e820pool.extents import ExtentSet
     from e820pool.handoff.model import Handoff
-    from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.view import Row
-    from e820pool.loading.bind import BoundKernel
-    from e820pool.loading.kernel_file import KernelFile
-    from e820pool.loading.kexec_segments import KexecImage
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.rebuild import RebuildResult
     from e820pool.sources.live_machine import KexecGates, LiveMachine

@@ -15,7 +15,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RAM,
     E820_TYPE_RESERVED,
 )
-from e820pool.extents import ByteRangeSet, Span
+from e820pool.extents import ByteRangeSet, ExtentSet, Span
 from e820pool.loading.kexec_loaders import HandedOver
 from e820pool.sources.elf_core import kcore_with_text, kernel_text
 from e820pool.type_words import resource_name, type_of_resource
@@ -23,7 +23,6 @@ from e820pool.type_words import resource_name, type_of_resource
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from e820pool.extents import ExtentSet
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import Row
 

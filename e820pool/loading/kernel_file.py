@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from e820pool.abi.bzimage import parse_bzimage
+from e820pool.abi.bzimage import BzImage, parse_bzimage
 from e820pool.errors import BadImageError, InputError, MachineError
 from e820pool.findings import one_line
 from e820pool.kernel.kernel_data import parse_release, stable_update
-from e820pool.kernel.profiles import ConfigFrom, profile_for, with_config
+from e820pool.kernel.profiles import ConfigFrom, Profile, profile_for, with_config
 from e820pool.sources.files import read_file
 from e820pool.sources.kernel_config import parse_config_text
 from e820pool.sources.kernel_payload import embedded_config
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from e820pool.abi.bzimage import BzImage
-    from e820pool.kernel.profiles import Profile
 
 __all__ = (
     "KernelFile",

@@ -12,7 +12,7 @@ from e820pool.extents import PAGE_SHIFT
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.table_edits import TRIMMED_PAGES
-from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
+from e820pool.loading.kexec_loaders import HandedOver, by_kexec_file, by_kexec_tools
 from e820pool.pool.rebuild import rebuild
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
-    from e820pool.loading.kexec_loaders import HandedOver
     from e820pool.memory_map import MemoryMap
 
 __all__ = (

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from hypothesis import strategies as st
 
-from e820pool.abi.e820 import table_of
+from e820pool.abi.e820 import E820Array, table_of
 from e820pool.extents import PAGE_SIZE
-
-if TYPE_CHECKING:
-    from e820pool.abi.e820 import E820Array
 
 __all__ = ("Row", "any_rows", "e820_tables", "e820_types", "sorted_rows")
 

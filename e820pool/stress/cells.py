@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from e820pool import __version__
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.deposits import DepositLedger
-from e820pool.handoff.budget import budget_curve
+from e820pool.handoff.budget import BudgetCurve, budget_curve
 from e820pool.handoff.encodings import encoding_named
 from e820pool.memory_map import MemoryMap
 from e820pool.stress.limits import LIMITS
@@ -20,7 +20,6 @@ from e820pool.stress.simulate import simulate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from e820pool.handoff.budget import BudgetCurve
     from e820pool.sources.buddyinfo import ZoneFree
     from e820pool.stress.outcome import Fall, Outcome, Sample
     from e820pool.stress.workload import Workload

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e820pool import __version__
-from e820pool.compat import judge_each
+from e820pool.compat import Verdict, judge_each
 from e820pool.deposits import DepositLedger
 from e820pool.documents import value_of
 from e820pool.errors import E820PoolError
@@ -22,7 +22,6 @@ from e820pool.memory_map import MemoryMap
 from e820pool.stress.draws import Draws
 
 if TYPE_CHECKING:
-    from e820pool.compat import Verdict
     from e820pool.handoff.model import Handoff
     from e820pool.memory_devices import MemoryDevices
 

@@ -12,17 +12,22 @@ from e820pool.stress.draws import Draws
 from e820pool.stress.entries import EntryCount
 from e820pool.stress.host import HostPages, zones_of
 from e820pool.stress.outcome import Outcome, Sample
-from e820pool.stress.policies import deposit_extents, parse_policy
+from e820pool.stress.policies import PageSource, Policy, deposit_extents, parse_policy
 from e820pool.stress.watch import LimitWatch
-from e820pool.stress.workload import HV_DEPOSIT_MAX, calls_of, events, guest_blocks
+from e820pool.stress.workload import (
+    HV_DEPOSIT_MAX,
+    Event,
+    Workload,
+    calls_of,
+    events,
+    guest_blocks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from e820pool.memory_map import MemoryMap
     from e820pool.sources.buddyinfo import ZoneFree
-    from e820pool.stress.policies import PageSource, Policy
-    from e820pool.stress.workload import Event, Workload
 
 __all__ = ("ENCODINGS", "simulate")
 

@@ -253,6 +253,13 @@ class _Definition:
         elif word == "select":
             self.selects.append(rest.partition(" ")[0])
 
+    def all_of(self) -> str:
+        """Return what all it depends on."""
+        return " && ".join(
+            f"({part})" if "||" in part and len(self.depends) > 1 else part
+            for part in self.depends
+        )
+
 
 class _Questions:
     """What the Kconfig files of a tree say of options, to explain a refusal.
@@ -286,9 +293,7 @@ class _Questions:
                 "it is no question of its own; it is selected by "
                 f"{', '.join(selects) or 'nothing'}"
             )
-        depends = " or ".join(
-            filter(None, (" && ".join(_in_brackets(one.depends)) for one in known))
-        )
+        depends = " or ".join(filter(None, (one.all_of() for one in known)))
         if not depends:
             return f"it is {made.get(name, 'n')}: its range or choice wants that"
         words = dict.fromkeys(re.findall(r"\b[A-Z][A-Z0-9_]+\b", depends))
@@ -302,11 +307,6 @@ class _Questions:
             for other, definitions in self._known.items()
             if any(name in one.selects for one in definitions)
         )
-
-
-def _in_brackets(parts: Sequence[str]) -> Iterator[str]:
-    for part in parts:
-        yield f"({part})" if "||" in part and len(parts) > 1 else part
 
 
 # Kconfig's grammar as far as dependencies go: Documentation/kbuild/kconfig-language.rst

@@ -63,7 +63,11 @@ def capture_hop_of(facts: HopFacts) -> Hop:
         LabError: the guest did not send its zero page.
         BadImageError: a part of its report is not what a kernel writes.
     """
-    ranges = named_ranges(_iomem_of(facts))
+    if facts.started.crash is not None:
+        iomem = facts.started.crash.iomem
+    else:
+        iomem = facts.before.report.text("iomem") if facts.before is not None else ""
+    ranges = named_ranges(iomem)
     handed = _handed_over(ranges, facts)
     view, rows = _view_and_rows(facts)
     whole = [*handed.table, *handed.ext] if handed is not None else None
@@ -123,12 +127,6 @@ def _verdict(
         found += findings_of_handed_over(handed)
     found += findings_of_dump(deposits, _expected(ranges, facts))
     return verdict_of(facts.kernel.name, found, judged.view, judged.judged_on)
-
-
-def _iomem_of(facts: HopFacts) -> str:
-    if facts.started.crash is not None:
-        return facts.started.crash.iomem
-    return facts.before.report.text("iomem") if facts.before is not None else ""
 
 
 def _handed_over(

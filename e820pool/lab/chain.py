@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -152,7 +152,9 @@ class _Run:
             try:
                 hop = self._arrived(number, following, hops)
                 if number == 1 and self._options.nr_preserved:
-                    hop = replace(hop, returned=self._returned())
+                    # Asked after what it touched has been read: to see is to touch.
+                    with suppress(AgentError):
+                        hop = replace(hop, returned=ExtentSet(self._runs("returned")))
                 if not last:
                     hop, following = self._depart(number, hop, following)
             except (AgentError, InputError, CapacityError, BadImageError) as exc:
@@ -258,7 +260,9 @@ class _Run:
             self._kernels[number + 1],
             following.bound.handoff.cmdline,
         )
-        self._write_region_record(following, number + 1)
+        record = self._plan.region_record(following.bound.handoff, number + 1)
+        if record is not None:
+            self._ram.write(record[0].base_pfn, record[1])
         load_next(self._port, self._ram, following, loader)
         self._late = self._deposit_late()
         holes = self._plan.clearable(ledger.extents | gone) | self._late
@@ -302,19 +306,6 @@ class _Run:
         return ExtentSet(
             self._runs(f"pages {self._options.nr_late} {self._options.step}")
         )
-
-    # Asked after what it touched has been read: to see them is to touch them.
-    def _returned(self) -> ExtentSet | None:
-        try:
-            return ExtentSet(self._runs("returned"))
-        except AgentError:
-            return None
-
-    def _write_region_record(self, following: NextKernel, generation: int) -> None:
-        found = self._plan.region_record(following.bound.handoff, generation)
-        if found is not None:
-            region, record = found
-            self._ram.write(region.base_pfn, record)
 
     # From the moment when the deposits are holes only the next kernel can fill them;
     # what the old one still does to them counts as well.

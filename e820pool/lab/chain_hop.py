@@ -25,7 +25,7 @@ from e820pool.kernel.kho import reads_kho
 from e820pool.lab.chain_model import BY_FILE, Hop
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
 from e820pool.loading.kernel_file import KernelFile, known_profile
-from e820pool.loading.kexec_loaders import HandedOver, by_kexec_file, by_kexec_tools
+from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
 from e820pool.pool.rebuild import RebuildResult, rebuild
 
 if TYPE_CHECKING:
@@ -195,9 +195,14 @@ def _given(facts: HopFacts) -> BootInput | None:
     handoff = facts.started.bound.handoff
     if facts.entered in {"boot", "ours"}:
         return boot_input(handoff)
-    handed = _handed_over(facts)
-    if handed is None:
-        return None
+    if facts.entered == "kexec-load":
+        handed = by_kexec_tools(handoff.table.rows())
+    else:
+        before = facts.before.model if facts.before else None
+        from_file = None if before is None else by_kexec_file(before)
+        if from_file is None:
+            return None
+        handed = from_file
     given = handed.boot_input(handoff.cmdline.decode("latin-1"))
     profile = known_profile(facts.kernel)
     # To any other the list of scratch areas is memory like the rest, and overwritten.
@@ -240,13 +245,6 @@ def with_handover(
         kho_preserved=handover.preserved,
         kho_compatible=handover.compatible,
     )
-
-
-def _handed_over(facts: HopFacts) -> HandedOver | None:
-    if facts.entered == "kexec-load":
-        return by_kexec_tools(facts.started.bound.handoff.table.rows())
-    before = facts.before.model if facts.before else None
-    return None if before is None else by_kexec_file(before)
 
 
 # With a handover on they are put into its scratch areas and nowhere else (7.3

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 from e820pool.errors import LabError
 from e820pool.lab.apt import IsolatedApt
 from e820pool.lab.cache import cache_folder, write_atomically
-from e820pool.lab.images import NEWEST, KernelImage, cached_images, write_manifest
+from e820pool.lab.images import (
+    NEWEST,
+    KernelImage,
+    cached_images,
+    numbers_in,
+    write_manifest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -68,7 +74,11 @@ class KernelPackage:
 def newest_by_release(names: Iterable[str]) -> dict[str, KernelPackage]:
     """Return the newest kernel of each release, oldest release first."""
     newest: dict[str, KernelPackage] = {}
-    for kernel in sorted(_kernels(names), key=_sort_key):
+    # By all numbers of 6.12.90+deb12.1-cloud-amd64 but those of the architecture.
+    for kernel in sorted(
+        _kernels(names),
+        key=lambda one: numbers_in(one.version.removesuffix("-cloud-amd64")),
+    ):
         newest[kernel.release] = kernel
     return newest
 
@@ -85,12 +95,6 @@ def _kernels(names: Iterable[str]) -> Iterable[KernelPackage]:
             yield KernelPackage(
                 release=release[0], version=version, packages=tuple(packages)
             )
-
-
-# All numbers of 6.12.90+deb12.1-cloud-amd64 but those of the architecture's name.
-def _sort_key(kernel: KernelPackage) -> tuple[int, ...]:
-    name = kernel.version.removesuffix("-cloud-amd64")
-    return tuple(int(number) for number in re.findall(r"\d+", name))
 
 
 def list_available() -> tuple[KernelPackage, ...]:

@@ -258,23 +258,15 @@ class GuestRam:
         for file, offset, size, _ in self.layout.file_runs(pages):
             _punch_hole(self._fds[file], offset, size)
 
-    def restore(self, addr: int, data: bytes) -> bool:
-        """Write ``data`` at a guest-physical address unless it is there; return if so.
+    def restore(self, addr: int, data: bytes) -> None:
+        """Write ``data`` at a guest-physical address unless it is there.
 
         The machine's firmware may have used that memory before.
         """
-        was_there = True
-        end_pfn = (addr + len(data) + PAGE_SIZE - 1) >> PAGE_SHIFT
-        pages = ExtentSet([(addr >> PAGE_SHIFT, end_pfn)] if data else [])
-        for file, offset, size, start_pfn in self.layout.file_runs(pages):
-            first = max(addr, start_pfn << PAGE_SHIFT)
-            last = min(addr + len(data), (start_pfn << PAGE_SHIFT) + size)
-            at = offset + first - (start_pfn << PAGE_SHIFT)
-            part = data[first - addr : last - addr]
-            if os.pread(self._fds[file], len(part), at) != part:
-                was_there = False
-                os.pwrite(self._fds[file], part, at)
-        return was_there
+        for fd, offset, at, size in self._places(addr, len(data)):
+            part = data[at : at + size]
+            if os.pread(fd, size, offset) != part:
+                os.pwrite(fd, part, offset)
 
     def copy(self) -> GuestRam:
         """Return files of their own with what is in memory now; holes stay holes."""
@@ -294,15 +286,11 @@ class GuestRam:
         Raises:
             BadImageError: the machine has no memory there.
         """
-        end_pfn = (addr + size + PAGE_SIZE - 1) >> PAGE_SHIFT
-        pages = ExtentSet([(addr >> PAGE_SHIFT, end_pfn)])
-        if not self.layout.pages().covers(pages):
+        parts = [os.pread(fd, n, at) for fd, at, _, n in self._places(addr, size)]
+        data = b"".join(parts)
+        if len(data) < size:
             raise BadImageError(f"no memory at {Span.at(addr, size)}")
-        parts = (
-            os.pread(self._fds[file], nr_bytes, offset)
-            for file, offset, nr_bytes, _ in self.layout.file_runs(pages)
-        )
-        return b"".join(parts)[addr % PAGE_SIZE :][:size]
+        return data
 
     def write(self, start_pfn: int, data: bytes) -> None:
         """Write bytes into consecutive pages.
@@ -310,14 +298,23 @@ class GuestRam:
         Raises:
             LabError: the machine has no RAM there.
         """
-        nr_pages = -(-len(data) // PAGE_SIZE)
-        pages, done = ExtentSet([(start_pfn, start_pfn + nr_pages)]), 0
-        for file, offset, size, _ in self.layout.file_runs(pages):
-            done += os.pwrite(self._fds[file], data[done : done + size], offset)
+        done = 0
+        for fd, offset, at, size in self._places(start_pfn << PAGE_SHIFT, len(data)):
+            done += os.pwrite(fd, data[at : at + size], offset)
         if done < len(data):
             raise LabError(
                 f"PFN {start_pfn:#x} on: {len(data):#x} bytes are not all RAM"
             )
+
+    # Of the bytes from an address on those that the machine has memory for: file,
+    # offset in it, place among the bytes, how many.
+    def _places(self, addr: int, size: int) -> Iterator[tuple[int, int, int, int]]:
+        end_pfn = (addr + size + PAGE_SIZE - 1) >> PAGE_SHIFT
+        pages = ExtentSet([(addr >> PAGE_SHIFT, end_pfn)] if size else [])
+        for file, offset, run_bytes, start_pfn in self.layout.file_runs(pages):
+            start = start_pfn << PAGE_SHIFT
+            first, last = max(addr, start), min(addr + size, start + run_bytes)
+            yield self._fds[file], offset + first - start, first - addr, last - first
 
     def fill(self, pages: ExtentSet, pattern: bytes) -> None:
         """Write a page-sized pattern to each page."""

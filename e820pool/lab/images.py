@@ -24,6 +24,7 @@ __all__ = (
     "built_images",
     "cached_images",
     "find_image",
+    "numbers_in",
     "read_built",
     "write_built",
     "write_manifest",
@@ -103,7 +104,7 @@ def cached_images() -> tuple[KernelImage, ...]:
             f"manifest of kernel images {path} is damaged ({exc}): remove it and fetch "
             "the images again"
         ) from exc
-    return tuple(sorted(images, key=lambda image: _numbers(image.release)))
+    return tuple(sorted(images, key=lambda image: numbers_in(image.release)))
 
 
 def find_image(name: str) -> KernelImage:
@@ -225,5 +226,6 @@ def _damaged(path: Path, why: Exception) -> LabError:
     )
 
 
-def _numbers(release: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", release))
+def numbers_in(text: str) -> tuple[int, ...]:
+    """Return the numbers in a release or a version, by which they are sorted."""
+    return tuple(int(number) for number in re.findall(r"\d+", text))

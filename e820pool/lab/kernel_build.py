@@ -134,7 +134,9 @@ def build_kernel(
             f"to build a kernel this machine lacks {', '.join(missing)}: "
             f"apt-get install {' '.join(missing)}"
         )
-    steps = _usual_steps()
+    known_steps = [read_built(one.name).get("nr_steps", 0) for one in built_images()]
+    steps = max((n for n in known_steps if isinstance(n, int)), default=0)
+    steps = steps or _USUAL_STEPS
 
     def tell(what: str, done: float = 0) -> None:
         progress(what, done, max(steps, done))
@@ -190,11 +192,6 @@ def _validate_name(name: str) -> None:
             f"name {name!r}: a letter, then letters, digits, '.', '_', '+' and '-', 64 "
             "at most; not all, newest, running or live"
         )
-
-
-def _usual_steps() -> int:
-    known = [read_built(one.name).get("nr_steps", 0) for one in built_images()]
-    return max((n for n in known if isinstance(n, int)), default=0) or _USUAL_STEPS
 
 
 # The same kernel under another name is copied: names come and go on their own.

@@ -23,7 +23,6 @@ _PACKAGE = re.compile(r"linux-source-\d+\.\d+")
 _TOOL_SECONDS = 1800
 # What every kernel tree has at its root, and what a build needs of it.
 _AT_ROOT = ("Makefile", "Kconfig", "arch/x86", "scripts/kconfig/merge_config.sh")
-_CHUNK = 1 << 20
 _FORMS = (
     "a Debian source package (linux-source-6.1), a tree, TREE@REVISION of a git tree, "
     "or a tarball"
@@ -90,7 +89,10 @@ def _package(name: str) -> KernelSource:
             scratch = folder.with_name(folder.name + "-package")
             scratch.mkdir()
             (file,) = apt.download((name,), scratch)
-            _validate_digest(file, digest)
+            if _digest(file) != digest:
+                raise LabError(
+                    f"{file.name} is not what the archive's lists say: {digest}"
+                )
             file.replace(kept)
             scratch.rmdir()
         inner = folder.with_name(folder.name + "-inner")
@@ -127,16 +129,10 @@ def _listed(path: Path) -> list[str]:
         argv = ["git", "-C", str(path), "ls-files", "-z", "--cached", "--others"]
         said = _run([*argv, "--exclude-standard"])
         names = sorted(set(said.split("\0")) - {""})
-        return [
-            name
-            for name in names
-            if (path / name).is_symlink() or (path / name).is_file()
-        ]
-    return sorted(
-        str(one.relative_to(path))
-        for one in path.rglob("*")
-        if one.is_symlink() or one.is_file()
-    )
+    else:
+        names = sorted(str(one.relative_to(path)) for one in path.rglob("*"))
+    files = ((name, path / name) for name in names)
+    return [name for name, one in files if one.is_symlink() or one.is_file()]
 
 
 def _revision(path: Path, revision: str) -> KernelSource:
@@ -160,7 +156,7 @@ def _revision(path: Path, revision: str) -> KernelSource:
 def _tarball(path: Path) -> KernelSource:
     return KernelSource(
         name=str(path),
-        digest=_digest([path]),
+        digest=_digest(path),
         unpack=lambda folder: _untar(path, folder),
     )
 
@@ -177,11 +173,6 @@ def _validate_tree(path: Path, name: str) -> None:
         raise BadImageError(f"{name!r} is no kernel source: it has no {lacking[0]}")
 
 
-def _validate_digest(file: Path, digest: str) -> None:
-    if _digest([file]) != digest:
-        raise LabError(f"{file.name} is not what the archive's lists say: {digest}")
-
-
 def _digest_of_tree(path: Path, files: Iterable[str]) -> str:
     whole = hashlib.sha256()
     for name in files:
@@ -189,21 +180,17 @@ def _digest_of_tree(path: Path, files: Iterable[str]) -> str:
         if one.is_symlink():
             content = str(one.readlink())
         else:
-            content = _digest([one]) + ("x" if one.stat().st_mode & 0o100 else "")
+            content = _digest(one) + ("x" if one.stat().st_mode & 0o100 else "")
         whole.update(f"{name}\0{content}\0".encode("utf-8", "surrogateescape"))
     return whole.hexdigest()
 
 
-def _digest(files: Iterable[Path]) -> str:
-    whole = hashlib.sha256()
+def _digest(path: Path) -> str:
     try:
-        for path in files:
-            with path.open("rb") as stream:
-                while part := stream.read(_CHUNK):
-                    whole.update(part)
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as exc:
         raise InputError(f"source: {exc}") from exc
-    return whole.hexdigest()
 
 
 def _run(argv: Sequence[str], cwd: Path | None = None) -> str:

@@ -25,15 +25,18 @@ KEXEC_PATH = "/bin/kexec"
 _LIBRARY = re.compile(r"\s(?P<path>/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 
 
-def kexec_tools_entries(kexec: Path | None = None) -> tuple[InitramfsEntry, ...]:
+def kexec_tools_entries() -> tuple[InitramfsEntry, ...]:
     """Return kexec at :data:`KEXEC_PATH`, with its libraries at their own paths.
 
     Raises:
         MachineError: it is not installed.
         LabError: its libraries cannot be found.
     """
-    program = kexec or find_kexec()
-    libraries = loaded_libraries(_ldd(program))
+    program = find_kexec()
+    ldd = run_tool(["ldd", str(program)], 30)
+    if ldd.returncode and "not a dynamic executable" not in ldd.stderr:
+        raise LabError(f"ldd {program}: {ldd.stderr.strip()}")
+    libraries = loaded_libraries(ldd.stdout)
     try:
         files = [(KEXEC_PATH, program.read_bytes())]
         files += [(path, Path(path).read_bytes()) for path in libraries]
@@ -61,10 +64,3 @@ def _folders(names: Sequence[str]) -> Iterator[str]:
             if folder != "." and folder not in made:
                 made.add(folder)
                 yield folder
-
-
-def _ldd(program: Path) -> str:
-    done = run_tool(["ldd", str(program)], 30)
-    if done.returncode and "not a dynamic executable" not in done.stderr:
-        raise LabError(f"ldd {program}: {done.stderr.strip()}")
-    return done.stdout

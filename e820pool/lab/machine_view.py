@@ -12,7 +12,8 @@ from e820pool.findings import Finding
 from e820pool.kernel.view import KernelView, Row
 from e820pool.sources.console import ConsoleFacts, read_console
 from e820pool.sources.iomem import read_iomem
-from e820pool.type_words import TYPE_WITHOUT_NUMBER, type_of_resource
+from e820pool.type_words import TYPE_WITHOUT_NUMBER as _NO_TYPE
+from e820pool.type_words import type_of_resource
 
 if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
@@ -80,24 +81,52 @@ def _view(
     report: GuestReport | None,
     touched: TouchedPages | None,
 ) -> KernelView:
-    firmware = _firmware_map(report)
+    release, parts, iomem, memmap = None, [], None, None
+    if report is not None:
+        release = _RELEASE.search(report.text("version"))
+        memmap = report.firmware_memmap()
+        if "iomem" in report.frames:
+            iomem = report.text("iomem")
+            parts = _KERNEL_PART.findall(iomem)
+    firmware: tuple[Row, ...] | None = None
+    if memmap is not None:
+        firmware = tuple((addr, size, _type_of(name)) for addr, size, name in memmap)
+    extended = facts.extended_map
+    if facts.lost_messages and extended is not None and firmware is not None:
+        # If the map is long, its first messages are overwritten before the console is
+        # registered; this shows the table as it was after SETUP_E820_EXT.
+        extended = firmware
+    if iomem is not None:
+        table = tuple(read_iomem(iomem, origin="/proc/iomem").rows())
+    else:
+        # The last table that was printed is the nearest to the final one.
+        printed = (facts.user_map, facts.setup_data_map, facts.extended_map)
+        found = (rows for rows in printed if rows is not None)
+        table = next(found, facts.bios_map or ())
+    # The kernel names a range only; the type is what the handoff says of it.
+    types = {(addr, size): kind for addr, size, kind in handoff.table.rows()}
+    image = [int(number, 16) for part in parts for number in part]
     ended = report is not None and report.is_complete
     return KernelView(
-        kernel=facts.kernel or _release(report),
+        kernel=facts.kernel or (release[1] if release else "unknown"),
         engine="machine",
         map_source=facts.map_source or "BIOS-e820",
         bios_map=facts.bios_map or (),
-        extended_map=_extended(facts, firmware),
+        extended_map=extended,
         setup_data_map=facts.setup_data_map,
         user_map=facts.user_map,
-        table=_table(facts, report),
+        table=table,
         memory=facts.memory,
         firmware_map=firmware,
-        dropped=_dropped(handoff, facts),
+        dropped=tuple(
+            (span.start, span.size, types.get((span.start, span.size), _NO_TYPE))
+            for span in facts.ignored
+        ),
         warnings=facts.warnings,
         fatal=None if ended else facts.fatal,
         end=None if ended else facts.end,
-        kernel_range=facts.kernel_range or _kernel_range(report),
+        kernel_range=facts.kernel_range
+        or (Span(min(image), max(image) + 1) if image else None),
         load_window=handoff.kernel_window,
         touched=touched.all if touched else None,
         touched_deposits=touched.deposits if touched else None,
@@ -105,56 +134,9 @@ def _view(
     )
 
 
-def _release(report: GuestReport | None) -> str:
-    found = _RELEASE.search(report.text("version")) if report else None
-    return found[1] if found else "unknown"
-
-
-# If the map is long, its first messages are overwritten before the console is
-# registered; /sys/firmware/memmap shows the table as it was after SETUP_E820_EXT.
-def _extended(
-    facts: ConsoleFacts, firmware: tuple[Row, ...] | None
-) -> tuple[Row, ...] | None:
-    if facts.lost_messages and facts.extended_map is not None:
-        return firmware if firmware is not None else facts.extended_map
-    return facts.extended_map
-
-
-def _firmware_map(report: GuestReport | None) -> tuple[Row, ...] | None:
-    rows = report.firmware_memmap() if report else None
-    if rows is None:
-        return None
-    return tuple((addr, size, _type_of(name)) for addr, size, name in rows)
-
-
 def _type_of(name: str) -> int:
     kind = type_of_resource(name)
-    return TYPE_WITHOUT_NUMBER if kind is None else kind
-
-
-# /proc/iomem shows the final table; without it the last one printed is the nearest.
-def _table(facts: ConsoleFacts, report: GuestReport | None) -> tuple[Row, ...]:
-    if report and "iomem" in report.frames:
-        return tuple(read_iomem(report.text("iomem"), origin="/proc/iomem").rows())
-    printed = (facts.user_map, facts.setup_data_map, facts.extended_map)
-    return next((rows for rows in printed if rows is not None), facts.bios_map or ())
-
-
-# The kernel names the range only; the type is what the handoff says of it.
-def _dropped(handoff: Handoff, facts: ConsoleFacts) -> tuple[Row, ...]:
-    types = {(addr, size): kind for addr, size, kind in handoff.table.rows()}
-    return tuple(
-        (one.start, one.size, types.get((one.start, one.size), TYPE_WITHOUT_NUMBER))
-        for one in facts.ignored
-    )
-
-
-def _kernel_range(report: GuestReport | None) -> Span | None:
-    parts = _KERNEL_PART.findall(report.text("iomem")) if report else []
-    if not parts:
-        return None
-    starts, lasts = zip(*((int(a, 16), int(b, 16)) for a, b in parts), strict=True)
-    return Span(min(starts), max(lasts) + 1)
+    return _NO_TYPE if kind is None else kind
 
 
 def _findings(touched: TouchedPages | None) -> tuple[Finding, ...]:

@@ -184,11 +184,6 @@ def _disk_options(path: str) -> list[str]:
     return ["-blockdev", backend, "-device", "nvme,drive=disk,serial=0"]
 
 
-def _shell_command(argv: Sequence[str]) -> str:
-    """Return a command line that can be pasted into a shell."""
-    return shlex.join(argv)
-
-
 def write_dry_run(spec: VmSpec, folder: Path) -> str:
     """Write the machine's parts into a folder; return the command that boots them.
 
@@ -219,7 +214,7 @@ def write_dry_run(spec: VmSpec, folder: Path) -> str:
             for number in range(len(spec.ram.devices))
         ),
     )
-    return _shell_command(qemu_argv(spec, channels))
+    return shlex.join(qemu_argv(spec, channels))
 
 
 # QEMU splits option values at commas; a doubled one is a comma.

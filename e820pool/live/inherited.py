@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.live.kept import KEPT_FILE, KeptHandoff, kept_for, parse_kept
-from e820pool.pool.firmware import firmware_map_before
+from e820pool.pool.claims import firmware_map_before
 from e820pool.pool.rebuild import RebuildResult, rebuild
 from e820pool.sources.files import read_file
 from e820pool.sources.live_machine import LiveMachine, read_live_machine

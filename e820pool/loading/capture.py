@@ -233,19 +233,17 @@ def _around(ranges: Sequence[NamedRange], cut: ByteRangeSet) -> Iterator[Span]:
         if start >= _MIB
         and (_RAM in name or type_of_resource(name) == E820_TYPE_RESERVED)
     )
-    cut_out = ByteRangeSet((a, b) for a, b, name in ranges if name in _CUT_OUT)
-    for piece in plain - cut_out - _passed_otherwise(ranges):
+    # And what the tools hand over as something else than RESERVED.
+    others = _TOOLS_PASS - {E820_TYPE_RESERVED}
+    cut_out = ByteRangeSet(
+        (start, end)
+        for start, end, name in ranges
+        if name in _CUT_OUT or type_of_resource(name) in others
+    )
+    for piece in plain - cut_out:
         hit = list(ByteRangeSet([piece]) & cut)
         if len(hit) > 1:
             yield Span(hit[0][0], hit[-1][1])
-
-
-# What the tools hand over as something else than RESERVED.
-def _passed_otherwise(ranges: Iterable[NamedRange]) -> ByteRangeSet:
-    kinds = _TOOLS_PASS - {E820_TYPE_RESERVED}
-    return ByteRangeSet(
-        (start, end) for start, end, name in ranges if type_of_resource(name) in kinds
-    )
 
 
 def _line(start: int, end: int, name: str, indent: str = "") -> str:
@@ -277,7 +275,10 @@ def entries_before_own_ram(ranges: Sequence[NamedRange], profile: Profile) -> in
 
 
 def _before_own_ram(ranges: Sequence[NamedRange], profile: Profile) -> list[Row]:
-    rows = _low_ram(ranges, profile)
+    if profile.has("capture-table-whole-first-mib"):
+        rows = _walked(ranges, E820_TYPE_RAM, _MIB)
+    else:
+        rows = _walked(ranges, E820_TYPE_RAM, _BACKUP_END)[:1]
     for kind in _FROM_IOMEM:
         if kind != E820_TYPE_RESERVED or profile.has("capture-table-has-reserved"):
             rows += _walked(ranges, kind)
@@ -294,12 +295,6 @@ def _walked(ranges: Sequence[NamedRange], kind: int, limit: int = 1 << 64) -> li
             rows.append((first, after - first, kind))
             at = after
     return rows
-
-
-def _low_ram(ranges: Sequence[NamedRange], profile: Profile) -> list[Row]:
-    if profile.has("capture-table-whole-first-mib"):
-        return _walked(ranges, E820_TYPE_RAM, _MIB)
-    return _walked(ranges, E820_TYPE_RAM, _BACKUP_END)[:1]
 
 
 def _backup(ranges: Sequence[NamedRange]) -> list[Row]:

@@ -12,8 +12,6 @@ from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet, round_up
 from e820pool.handoff.model import Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from e820pool.loading.bind import BoundKernel
     from e820pool.loading.multiboot_stub import KernelEntry
 
@@ -100,56 +98,47 @@ def kexec_image(bound: BoundKernel) -> KexecImage:
     """
     stub = build_kexec_stub(addr=bound.stub_addr, entry=bound.entry)
     parts = [*bound.parts, Segment(what="stub", addr=bound.stub_addr, data=stub)]
+    window = bound.handoff.kernel_window
     if len(parts) > _MAX_SEGMENTS:
         raise CapacityError(
             f"{len(parts)} segments do not fit: the limit is {_MAX_SEGMENTS}"
         )
     at, segments, pieces = 0, [], []
     for part in sorted(parts, key=lambda part: part.addr):
-        segments.append(_segment(part, at, _size(part, bound)))
+        if part.addr % PAGE_SIZE:
+            raise InputError(
+                f"{part.what} at {part.addr:#x}: kexec_load(2) wants a multiple of "
+                f"{PAGE_SIZE:#x}"
+            )
+        nr_bytes = size = len(part.data)
+        if part.what == "kernel" and window is not None:
+            size = max(window[1] - window[0], size)
+        segments.append(
+            KexecSegment(
+                what=part.what,
+                at=at,
+                nr_bytes=nr_bytes,
+                addr=part.addr,
+                size=round_up(size, PAGE_SIZE),
+            )
+        )
         # Joined once: an initrd may fill much of the memory that there is.
-        pieces += [part.data, bytes(-len(part.data) % PAGE_SIZE)]
-        at += _pages(len(part.data))
+        pieces += [part.data, bytes(-nr_bytes % PAGE_SIZE)]
+        at += round_up(nr_bytes, PAGE_SIZE)
+    for one, two in pairwise(segments):
+        if two.addr < one.end:
+            raise InputError(
+                f"{one.what} ends at {one.end:#x}, over {two.what} at {two.addr:#x}"
+            )
     image = KexecImage(
         payload=b"".join(pieces), segments=tuple(segments), entry=bound.stub_addr
     )
-    _validate_apart(image.segments)
     for start, end in image.pages() & bound.handoff.ledger.extents:
         raise InputError(
             f"kexec segments cover deposited PFNs [{start:#x}, {end:#x}): the old "
             "kernel would overwrite them"
         )
     return image
-
-
-def _size(part: Segment, bound: BoundKernel) -> int:
-    window = bound.handoff.kernel_window
-    if part.what == "kernel" and window is not None:
-        return _pages(max(window[1] - window[0], len(part.data)))
-    return _pages(len(part.data))
-
-
-def _segment(part: Segment, at: int, size: int) -> KexecSegment:
-    if part.addr % PAGE_SIZE:
-        raise InputError(
-            f"{part.what} at {part.addr:#x}: kexec_load(2) wants a multiple of "
-            f"{PAGE_SIZE:#x}"
-        )
-    return KexecSegment(
-        what=part.what, at=at, nr_bytes=len(part.data), addr=part.addr, size=size
-    )
-
-
-def _validate_apart(segments: Sequence[KexecSegment]) -> None:
-    for one, two in pairwise(segments):
-        if two.addr < one.end:
-            raise InputError(
-                f"{one.what} ends at {one.end:#x}, over {two.what} at {two.addr:#x}"
-            )
-
-
-def _pages(size: int) -> int:
-    return round_up(size, PAGE_SIZE)
 
 
 def build_kexec_stub(*, addr: int, entry: KernelEntry) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from e820pool.abi.pool_record import (
@@ -20,13 +20,12 @@ from e820pool.errors import InputError
 from e820pool.extents import PAGE_SIZE, ExtentSet
 from e820pool.findings import Finding
 from e820pool.handoff.hot_add import KEPT_TYPES
+from e820pool.memory_map import MemoryMap
 from e820pool.pool.agreement import finding_about, refusal
-from e820pool.pool.firmware import firmware_map_before, mismatched_types
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from e820pool.memory_map import MemoryMap
     from e820pool.pool.option import PmpoolOption
 
 __all__ = (
@@ -34,6 +33,7 @@ __all__ = (
     "RECORD_OWNER",
     "Claim",
     "doubts",
+    "firmware_map_before",
     "read_record",
     "validate_owner",
 )
@@ -133,7 +133,7 @@ def _machine_doubts(claim: Claim, firmware_map: MemoryMap) -> Iterator[Finding]:
             )
             yield refusal("record-other-machine", message)
             return
-    wrong = mismatched_types(firmware_map, claim.ledger)
+    wrong = _mismatched(firmware_map, claim.ledger)
     if digest != claim.map_digest:
         # In the kernel's copy of the firmware's map deposits are RESERVED already.
         for kind in KEPT_TYPES:
@@ -141,6 +141,41 @@ def _machine_doubts(claim: Claim, firmware_map: MemoryMap) -> Iterator[Finding]:
     if wrong:
         text = "{pages} are not what the record says that they were to the firmware"
         yield finding_about("record-bad-extents", "degraded", wrong, text)
+
+
+def firmware_map_before(memory_map: MemoryMap, ledger: DepositLedger) -> MemoryMap:
+    """Return the map with the ledger's pages turned back to their firmware types.
+
+    For a map that an earlier handoff carved, as /sys/firmware/memmap shows it
+    after a kexec; of the firmware's own map the flattened form comes back.
+
+    Raises:
+        InputError: an entry reaches 2^64.
+    """
+    flat = memory_map.flatten()
+    pages = ledger.extents.to_bytes()
+    rows = [
+        (start, end - start, kind)
+        for kind in sorted(set(flat.entries["type"].tolist()))
+        for start, end in flat.bytes_of(kind) - pages
+    ]
+    rows += [
+        (d.start_pfn * PAGE_SIZE, d.nr_pages * PAGE_SIZE, d.firmware_type)
+        for d in ledger
+    ]
+    before = MemoryMap.of(rows, origin=memory_map.origin)
+    return replace(before, devices=memory_map.devices).flatten()
+
+
+# The pages of a ledger that are not of their firmware type in the map.
+def _mismatched(memory_map: MemoryMap, ledger: DepositLedger) -> ExtentSet:
+    wrong = ExtentSet()
+    for kind in sorted({d.firmware_type for d in ledger}):
+        claimed = ExtentSet(
+            (d.start_pfn, d.end_pfn) for d in ledger if d.firmware_type == kind
+        )
+        wrong = wrong | (claimed - memory_map.bytes_of(kind).pages_inside())
+    return wrong
 
 
 def _ledger_of(record: PoolRecord) -> DepositLedger:

@@ -100,64 +100,37 @@ def rebuild(
         >>> refused.pool, refused.findings[0].id
         (None, 'extent-is-ram')
     """
-    carrier = _carrier(record, firmware_map, region)
+    carrier: Carrier = "setup_data" if region is None else "pmpool"
+    if record is None and firmware_map is not None:
+        carrier = "inference"
     kernel_view, table, findings = read_view(view)
-    if table is None:
-        return _refused(carrier, findings)
     claim: Claim | None = None
-    findings = (_RECORD_MISSING,)
-    if record is not None:
-        claim, findings = read_record(record)
-    elif firmware_map is not None:
-        claim, findings = infer_claim(kernel_view, table, firmware_map)
+    if table is not None:
+        findings = (_RECORD_MISSING,)
+        if record is not None:
+            claim, findings = read_record(record)
+        elif firmware_map is not None:
+            claim, findings = infer_claim(kernel_view, table, firmware_map)
     if claim is not None and record is not None:
         findings += tuple(doubts(claim, firmware_map, region, expected_generation))
-    if claim is None or _is_refused(findings):
-        return _refused(carrier, findings, claim)
-    findings += tuple(disagreements(claim.ledger.extents, kernel_view, table))
-    if _is_refused(findings):
-        return _refused(carrier, findings, claim)
-    if firmware_map is not None:
-        findings += tuple(_not_recorded(claim, table, firmware_map))
-    return _believed(carrier, findings, claim)
-
-
-def _believed(
-    carrier: Carrier, findings: tuple[Finding, ...], claim: Claim
-) -> RebuildResult:
+    believed = claim is not None and _are_notes(findings)
+    if claim is not None and table is not None and believed:
+        findings += tuple(disagreements(claim.ledger.extents, kernel_view, table))
+        believed = _are_notes(findings)
+        if believed and firmware_map is not None:
+            findings += tuple(_not_recorded(claim, table, firmware_map))
+    ledger = claim.ledger if claim is not None and believed else None
     return RebuildResult(
-        pool=Pool(claim.ledger),
-        ledger=claim.ledger,
+        pool=None if ledger is None else Pool(ledger),
+        ledger=ledger,
         findings=findings,
         carrier=carrier,
-        generation=claim.generation,
+        generation=0 if claim is None else claim.generation,
     )
 
 
-def _carrier(
-    record: bytes | PoolRecord | None,
-    firmware_map: MemoryMap | None,
-    region: PmpoolOption | None,
-) -> Carrier:
-    if record is None and firmware_map is not None:
-        return "inference"
-    return "setup_data" if region is None else "pmpool"
-
-
-def _is_refused(findings: tuple[Finding, ...]) -> bool:
-    return any(finding.level != "note" for finding in findings)
-
-
-def _refused(
-    carrier: Carrier, findings: tuple[Finding, ...], claim: Claim | None = None
-) -> RebuildResult:
-    return RebuildResult(
-        pool=None,
-        ledger=None,
-        findings=findings,
-        carrier=carrier,
-        generation=claim.generation if claim else 0,
-    )
+def _are_notes(findings: tuple[Finding, ...]) -> bool:
+    return all(finding.level == "note" for finding in findings)
 
 
 def _not_recorded(

@@ -212,12 +212,10 @@ def limits_named(text: str) -> tuple[str, ...]:
     return names
 
 
-def _as_it_is(handoff: Handoff) -> Handoff:
-    return handoff
-
-
 def cases_for(
-    name: str, profile: Profile, bind: Callable[[Handoff], Handoff] = _as_it_is
+    name: str,
+    profile: Profile,
+    bind: Callable[[Handoff], Handoff] = lambda handoff: handoff,
 ) -> Iterator[ConfirmCase]:
     """Yield the handoffs around a kernel's limit: one below, at and above it.
 

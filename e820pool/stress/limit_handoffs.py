@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "CRASH_MACHINE",
+    "SMALL_PC",
     "cleared_handoff",
     "crash_handoff",
     "fragment_handoff",
@@ -39,7 +40,7 @@ _MOST_ENTRIES = 6000
 _MIB = 1 << 20
 _HIGH = 1 << 32
 _LOW_RAM = (0x0, 0x9F000, E820_TYPE_RAM)
-# A small PC, as a lab can build it: half a GiB below 4 GiB and as much above.
+# The rest of it.
 _PC = (
     (0x9F000, 0x1000, E820_TYPE_RESERVED),
     (0xF0000, 0x10000, E820_TYPE_RESERVED),
@@ -47,6 +48,8 @@ _PC = (
     (0xFEC0_0000, 0x140_0000, E820_TYPE_RESERVED),
     (_HIGH, 512 * _MIB, E820_TYPE_RAM),
 )
+SMALL_PC = (_LOW_RAM, *_PC)
+"""A small PC, as a lab can build it: half a GiB below 4 GiB and as much above."""
 # Room for the real-mode trampoline, and for memblock's array up to 1024 regions: it is
 # doubled in the highest place that fits, 8, 12 and 24 KiB, and 48 KiB are nowhere.
 _SCANT_LOW_RAM = (
@@ -112,9 +115,8 @@ def run_handoff(entries: int) -> Handoff:
 
 def cleared_handoff(entries: int) -> Handoff:
     """Return runs of RAM with low RAM to spare; the kernel clears what it frees."""
-    rows = (_LOW_RAM, *_PC)
-    deposits = _deposits_in_a_row((entries - len(rows)) // 2)
-    return _built(rows, deposits, cmdline="init_on_free=1")
+    deposits = _deposits_in_a_row((entries - len(SMALL_PC)) // 2)
+    return _built(SMALL_PC, deposits, cmdline="init_on_free=1")
 
 
 def trampoline_handoff(entries: int) -> Handoff:

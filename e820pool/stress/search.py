@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
 from e820pool.deposits import DepositLedger
 from e820pool.extents import PAGE_SHIFT
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.memory_map import MemoryMap
+from e820pool.stress.limit_handoffs import SMALL_PC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,18 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ("Shape", "draw_shape", "extents_of", "handoff_of", "minimise")
 
-_MIB = 1 << 20
-# A small PC, as a lab can build it: half a GiB below 4 GiB and as much above.
+# Of the small PC, half a GiB below 4 GiB and as much above.
 _LOW = (256, 1 << 17)
 _HIGH = (1 << 20, (1 << 20) + (1 << 17))
-_ROWS = (
-    (0x0, 0x9F000, E820_TYPE_RAM),
-    (0x9F000, 0x1000, E820_TYPE_RESERVED),
-    (0xF0000, 0x10000, E820_TYPE_RESERVED),
-    (_MIB, 511 * _MIB, E820_TYPE_RAM),
-    (0xFEC0_0000, 0x140_0000, E820_TYPE_RESERVED),
-    (1 << 32, 512 * _MIB, E820_TYPE_RAM),
-)
 # Below 64 MiB a kernel is loaded; what is deposited there has nothing to do with it.
 _KERNEL_END = 1 << 14
 _MOST = 600
@@ -81,7 +72,7 @@ def handoff_of(extents: Extents) -> Handoff:
     ledger = DepositLedger.of_ranges(
         (start << PAGE_SHIFT, end << PAGE_SHIFT) for start, end in extents
     )
-    memory_map = MemoryMap.of(_ROWS, origin="made for a search")
+    memory_map = MemoryMap.of(SMALL_PC, origin="made for a search")
     return build_handoff(memory_map, ledger, BuildOptions())
 
 

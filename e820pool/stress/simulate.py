@@ -71,7 +71,10 @@ def simulate(
         InputError: the policy or the encoding is none, or ``info`` names more free
             pages than the host has.
     """
-    _validate_encoding(encoding)
+    if encoding not in ENCODINGS:
+        raise InputError(
+            f"encoding {encoding[:40]!r} is not one of: {', '.join(ENCODINGS)}"
+        )
     chosen = parse_policy(policy)
     draws = Draws(seed)
     zones = zones_of(memory_map, nr_nodes)
@@ -99,13 +102,6 @@ def simulate(
         if run.calls >= workload.max_calls:
             break
     return run.outcome(seed, encoding)
-
-
-def _validate_encoding(encoding: str) -> None:
-    if encoding not in ENCODINGS:
-        raise InputError(
-            f"encoding {encoding[:40]!r} is not one of: {', '.join(ENCODINGS)}"
-        )
 
 
 @dataclass(slots=True)

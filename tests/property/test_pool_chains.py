@@ -16,8 +16,7 @@ from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
 from e820pool.memory_map import MemoryMap
-from e820pool.pool.claims import FREE_OWNER
-from e820pool.pool.firmware import firmware_map_before
+from e820pool.pool.claims import FREE_OWNER, firmware_map_before
 from e820pool.pool.pool import Pool
 from e820pool.pool.rebuild import rebuild
 

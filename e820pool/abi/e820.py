@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from e820pool.errors import BadImageError, InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = (
     "E820_DTYPE",

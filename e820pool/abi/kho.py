@@ -12,17 +12,14 @@ kernel/liveupdate/kexec_handover.c kho_radix_walk_tree().
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from e820pool.abi.fdt import kho_root, parse_kho_root
 from e820pool.errors import BadImageError, CapacityError
 from e820pool.extents import PAGE_SHIFT, ExtentSet, Span
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ("KHO_V1", "KHO_V4", "KhoNode", "encode_kho_payload", "parse_kho_payload")
 

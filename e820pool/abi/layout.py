@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import struct as packing
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from construct import (
@@ -19,9 +20,6 @@ from construct import (
 )
 
 from e820pool.errors import BadImageError, InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = (
     "FieldLayout",

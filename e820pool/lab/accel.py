@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from e820pool.deposits import DepositLedger
 from e820pool.errors import E820PoolError, LabError
@@ -19,10 +20,6 @@ from e820pool.lab.machine import Deadlines, run_vm
 from e820pool.lab.qemu import Accelerator, VmSpec, find_qemu
 from e820pool.loading.bind import BoundKernel, backed_pages
 from e820pool.memory_map import MemoryMap
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 __all__ = ("choose_accelerator", "probe_kvm", "vm_for")
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from e820pool.errors import LabError
 from e820pool.lab.initramfs import InitramfsEntry, directory, regular
 from e820pool.lab.run_tool import run_tool
 from e820pool.loading.kexec_loaders import find_kexec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
 
 __all__ = ("KEXEC_PATH", "kexec_tools_entries", "loaded_libraries")
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from e820pool.documents import Document, Part, Row, document_text, read_kind
 from e820pool.memory_map import MemoryMap
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 __all__ = (
     "KEPT_FILE",

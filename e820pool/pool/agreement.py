@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
 from e820pool.abi.e820 import (
     E820_TYPE_ACPI,
@@ -18,14 +18,10 @@ from e820pool.kernel.view import KernelView, Row
 from e820pool.memory_devices import addable_bytes
 from e820pool.table import E820Table
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-
 __all__ = (
     "disagreements",
-    "finding_about",
     "kept_table",
+    "pool_finding",
     "read_view",
     "refusal",
 )
@@ -95,7 +91,7 @@ def disagreements(
     yield from _not_reserved(extents, table)
 
 
-def finding_about(
+def pool_finding(
     ident: str, level: Level, extents: ExtentSet, message: str, source: str = ""
 ) -> Finding:
     """Return a finding of which the message has ``{pages}`` where they are named."""
@@ -129,10 +125,10 @@ def _in_use(
     for ident, pages, clause, source in cases:
         if hit := extents & pages:
             text = f"{{pages}} {clause}: the kernel may be using them"
-            yield finding_about(ident, "unsafe", hit, text, source)
+            yield pool_finding(ident, "unsafe", hit, text, source)
     for pages in filter(None, (view.touched, view.touched_deposits)):
         if hit := extents & pages:
-            yield finding_about(
+            yield pool_finding(
                 "extent-touched", "unsafe", hit, "{pages} were read or written"
             )
             return
@@ -151,4 +147,4 @@ def _not_reserved(extents: ExtentSet, table: E820Table) -> Iterator[Finding]:
     for ident, pages, clause in cases:
         if pages:
             text = f"{{pages}} {clause}: nothing says that they were kept"
-            yield finding_about(ident, "degraded", pages, text)
+            yield pool_finding(ident, "degraded", pages, text)

@@ -21,7 +21,7 @@ from e820pool.extents import PAGE_SIZE, ExtentSet
 from e820pool.findings import Finding
 from e820pool.handoff.hot_add import KEPT_TYPES
 from e820pool.memory_map import MemoryMap
-from e820pool.pool.agreement import finding_about, refusal
+from e820pool.pool.agreement import pool_finding, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +111,7 @@ def _region_doubts(claim: Claim, region: PmpoolOption) -> Iterator[Finding]:
     whole = ExtentSet([(region.base_pfn, region.base_pfn + region.nr_pages)])
     if different := (claim.ledger.extents - whole) | (whole - claim.ledger.extents):
         text = f"{{pages}} are only in one of the record and {region}"
-        yield finding_about("record-bad-extents", "degraded", different, text)
+        yield pool_finding("record-bad-extents", "degraded", different, text)
     nr_pages = -(-claim.nr_bytes // PAGE_SIZE)
     own = ExtentSet([(region.base_pfn, region.base_pfn + nr_pages)])
     marked = ExtentSet(
@@ -119,7 +119,7 @@ def _region_doubts(claim: Claim, region: PmpoolOption) -> Iterator[Finding]:
     )
     if unmarked := own - marked:
         text = "{pages} hold the record, which says that they are somebody's"
-        yield finding_about("record-bad-extents", "degraded", unmarked, text)
+        yield pool_finding("record-bad-extents", "degraded", unmarked, text)
 
 
 def _machine_doubts(claim: Claim, firmware_map: MemoryMap) -> Iterator[Finding]:
@@ -140,7 +140,7 @@ def _machine_doubts(claim: Claim, firmware_map: MemoryMap) -> Iterator[Finding]:
             wrong -= firmware_map.bytes_of(kind).pages_inside()
     if wrong:
         text = "{pages} are not what the record says that they were to the firmware"
-        yield finding_about("record-bad-extents", "degraded", wrong, text)
+        yield pool_finding("record-bad-extents", "degraded", wrong, text)
 
 
 def firmware_map_before(memory_map: MemoryMap, ledger: DepositLedger) -> MemoryMap:

@@ -10,7 +10,7 @@ from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.handoff.hot_add import held_bytes
 from e820pool.kernel.table_edits import TRIMMED_PAGES
-from e820pool.pool.agreement import finding_about, refusal
+from e820pool.pool.agreement import pool_finding, refusal
 from e820pool.pool.claims import Claim
 from e820pool.table import E820Table
 
@@ -50,7 +50,7 @@ def infer_claim(
         message = "no page is RESERVED that was RAM to the firmware: nothing to infer"
         return None, (refusal("inference-empty", message),)
     notes = [
-        finding_about(
+        pool_finding(
             "inferred",
             "note",
             inferred,
@@ -60,7 +60,7 @@ def infer_claim(
     ]
     if parts := both.pages_touched() - both.pages_inside() - TRIMMED_PAGES:
         text = "{pages} are RESERVED in part: no deposit, left out"
-        notes.append(finding_about("inference-partial-page", "note", parts, text))
+        notes.append(pool_finding("inference-partial-page", "note", parts, text))
     deposits = (Deposit(start_pfn=start, end_pfn=end) for start, end in inferred)
     return Claim(ledger=DepositLedger(deposits)), tuple(notes)
 
@@ -68,7 +68,7 @@ def infer_claim(
 def _missing(ram: ByteRangeSet, table: E820Table) -> Iterator[Finding]:
     # Entries that a kernel dropped, or that never arrived, may have been deposits.
     if gone := (ram - table.covered).pages_inside() - TRIMMED_PAGES:
-        yield finding_about(
+        yield pool_finding(
             "inference-incomplete",
             "degraded",
             gone,
@@ -89,7 +89,7 @@ def _not_as_given(inferred: ExtentSet, view: KernelView) -> Iterator[Finding]:
     except InputError:
         arrived = ExtentSet()
     if late := inferred - arrived:
-        yield finding_about(
+        yield pool_finding(
             "inference-ambiguous",
             "degraded",
             late,

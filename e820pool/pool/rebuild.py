@@ -10,7 +10,7 @@ from e820pool.findings import Finding, Level, worst_level
 from e820pool.kernel.table_edits import TRIMMED_PAGES
 from e820pool.pool.agreement import (
     disagreements,
-    finding_about,
+    pool_finding,
     read_view,
     refusal,
 )
@@ -146,4 +146,4 @@ def _not_recorded(
         text = (
             "{pages} were RAM to the firmware, are RESERVED now and not in the record"
         )
-        yield finding_about("reserved-not-recorded", "note", more, text)
+        yield pool_finding("reserved-not-recorded", "note", more, text)

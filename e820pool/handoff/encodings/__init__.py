@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from e820pool.errors import InputError
 from e820pool.handoff.encodings.carved import CARVED
 from e820pool.handoff.encodings.efi_map import EFI_MAPS
 from e820pool.handoff.encodings.model import Encoding
 from e820pool.handoff.encodings.whole_ram import HANDED_ON, LAID_OVER
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ("ENCODINGS", "Encoding", "encoding_named")
 

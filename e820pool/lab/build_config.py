@@ -16,7 +16,6 @@ from e820pool.sources.kernel_config import parse_config_text
 
 __all__ = (
     "BuildConfig",
-    "Configured",
     "base_options",
     "configure",
     "like_options",
@@ -70,20 +69,6 @@ class BuildConfig:
         """Return all of them as one fragment, the last word of each option alone."""
         options = {**self.base, **self.like, **self.wanted}
         return "".join(map(_line, sorted(options), map(options.get, sorted(options))))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configured:
-    """What Kconfig made of a configuration.
-
-    Attributes:
-        text: of the whole ``.config``.
-        left_out: options of ``base`` and ``like`` that the source has, and that did
-            not stick.
-    """
-
-    text: str
-    left_out: tuple[str, ...]
 
 
 def base_options(wanted: Mapping[str, str]) -> dict[str, str]:
@@ -149,10 +134,14 @@ def parse_settings(words: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def configure(tree: Path, out: Path, config: BuildConfig) -> Configured:
+def configure(tree: Path, out: Path, config: BuildConfig) -> tuple[str, list[str]]:
     """Let Kconfig make ``out/.config``; everything not asked for is off.
 
     The kernel's scripts/kconfig/merge_config.sh does it.
+
+    Returns:
+        The text of the whole ``.config``, and the options of ``base`` and ``like`` that
+        the source has, and that did not stick.
 
     Raises:
         InputError: an option that was asked for did not stick; says what it depends on.
@@ -187,9 +176,10 @@ def configure(tree: Path, out: Path, config: BuildConfig) -> Configured:
         for name, value in others.items()
         if name not in config.wanted and _differs(value, made, name)
     ]
-    known = _Questions(tree) if missing else None
-    left_out = sorted(name for name in missing if known is not None and known.has(name))
-    return Configured(text=text, left_out=tuple(left_out))
+    if missing:
+        known = _Questions(tree)
+        missing = sorted(filter(known.has, missing))
+    return text, missing
 
 
 def make_environment() -> dict[str, str]:

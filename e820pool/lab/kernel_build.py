@@ -222,7 +222,7 @@ def _built(
             apply_patch(patch, tree)
         try:
             tell("configuring")
-            configured = configure(tree, out, request.config)
+            text, left_out = configure(tree, out, request.config)
             nr_steps = _make(tree, out, request.jobs, tell)
             image = (out / "arch/x86/boot/bzImage").read_bytes()
         finally:
@@ -238,8 +238,8 @@ def _built(
         "nr_steps": nr_steps,
         "seconds": round(time.monotonic() - began),
     }
-    kept = write_built(request.name, image, configured.text, record)
-    return Built(image=kept, is_new=True, left_out=configured.left_out)
+    kept = write_built(request.name, image, text, record)
+    return Built(image=kept, is_new=True, left_out=tuple(left_out))
 
 
 def _make(tree: Path, out: Path, jobs: int, tell: Callable[..., None]) -> int:

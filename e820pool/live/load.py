@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from e820pool.atomic import replace_file
 from e820pool.errors import MachineError
-from e820pool.live.kept import KEPT_FILE, encode_kept
+from e820pool.live.inherited import KEPT_FILE, encode_kept
 from e820pool.loading.kexec_loaders import memmap_files
 
 if TYPE_CHECKING:

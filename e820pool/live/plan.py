@@ -24,8 +24,12 @@ from e820pool.findings import LISTED, Finding
 from e820pool.handoff.build import BuildOptions, build_handoff, encode_pool_record
 from e820pool.kernel.boot_input import BootInput, boot_input
 from e820pool.live.carried import findings_of_firmware, merged_ledger, with_platform
-from e820pool.live.inherited import firmware_map_of, inherited_pool
-from e820pool.live.kept import KeptHandoff, kept_for
+from e820pool.live.inherited import (
+    KeptHandoff,
+    firmware_map_of,
+    inherited_pool,
+    kept_for,
+)
 from e820pool.loading.bind import BoundKernel, bind_kernel
 from e820pool.loading.kernel_file import KernelFile, known_profile
 from e820pool.loading.kexec_loaders import by_kexec_tools

@@ -291,7 +291,7 @@ def hop(guest, image, initrd, deposits, loader):
         f"{words} --execute", lambda plan: extents_of(plan["extents"]) | gone
     )
     guest.wait_until_up()
-    console = guest.port.cut().console.decode("latin-1")
+    console = guest.port.cut()[0].decode("latin-1")
     given = extents_of(plan["extents"])
     seen = guest.ram.touched()
     guest.run("busybox mkdir -p /var/lib/e820pool")

@@ -14,7 +14,9 @@ PARTS = ("Cause", "Consequence", "Remedy", "Source")
 ONE_WORD = "decorated|inferred|overlap|touched|truncated|unaligned"
 IDENT = re.compile(rf"[a-z]+(-[a-z0-9]+)+|{ONE_WORD}")
 # Functions that make a finding of the id that they are given first.
-MAKERS = re.compile(r"(.*\.)?(Finding|note|_note|_?finding_about|pool_finding|_degraded|refusal)$")
+MAKERS = re.compile(
+    r"(.*\.)?(Finding|note|_note|_?finding_about|pool_finding|_degraded|refusal)$"
+)
 # Rooms in which ids also stand in rows and constants of a module.
 TOLD_IN_ROWS = {"pool/agreement.py", "abi/pool_record.py"}
 

@@ -11,7 +11,7 @@ from rawlive import FIRMWARE, RawAcpi, RawLive, digest
 from e820pool.deposits import Deposit
 from e820pool.errors import BadImageError, InputError
 from e820pool.extents import ExtentSet
-from e820pool.live.kept import KeptHandoff, encode_kept, parse_kept
+from e820pool.live.inherited import KeptHandoff, encode_kept, parse_kept
 from e820pool.live.plan import KexecRequest, plan_kexec
 from e820pool.loading.kernel_file import KernelFile
 from e820pool.memory_devices import MemoryDevices

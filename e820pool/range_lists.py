@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    Lists = tuple[list[int], list[int]]
-
 __all__ = (
+    "Lists",
     "coalesce_lists",
     "intersect_lists",
     "merge_lists",
     "subtract_lists",
 )
+
+Lists = tuple[list[int], list[int]]
+"""The starts of a set's ranges, and their ends."""
 
 
 def coalesce_lists(ranges: Iterable[tuple[int, int]]) -> Lists:

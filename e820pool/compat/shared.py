@@ -1,21 +1,22 @@
 """One input judged for many kernels: what they agree on is worked out once.
 
-A kernel comes into a judgement only by what is asked of its profile. The questions
-and their answers are kept beside each result, and a kernel that gives the same answers
-has the same result: most of what 5.10 and 6.1 make of a handoff is the same.
+A kernel comes into a judgement only by what is asked of its profile. What was asked and
+answered is kept beside each result, and a kernel that gives the same answers has the
+same result: most of what 5.10 and 6.1 make of a handoff is the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from e820pool.compat.check import GROUPS
 from e820pool.compat.situation import situation_of
 from e820pool.compat.verdict import verdict_of
 from e820pool.kernel.early_boot import predict_input
+from e820pool.kernel.profiles import all_behaviours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -28,14 +29,10 @@ if TYPE_CHECKING:
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
 
-    _Group = Callable[[Situation], Iterator[Finding]]
-    _Ask = Callable[["_Question"], None]
-    # Who is asked: profile, view or situation; each has answers of its own.
-    _Answers = Mapping[str, Mapping["_Question", Hashable]]
-
 __all__ = ("SharedChecks",)
 
 _T = TypeVar("_T")
+# Of whom what is asked: of a profile an option, of a view or a situation a field.
 _Question = tuple[str, str]
 # Kinds of questions about a profile's options, and not about its behaviours.
 _OPTIONS = ("holds", "config", "profile")
@@ -46,7 +43,7 @@ class SharedChecks:
 
     def __init__(self, deposits: ExtentSet, inp: BootInput) -> None:
         self._deposits, self._inp = deposits, inp
-        self._parts: dict[tuple[str, Hashable], _Shared[Any]] = {}
+        self._parts = _Parts()
         self._groups: list[_Shared[tuple[Finding, ...]]] = [_Shared() for _ in GROUPS]
         # The values of views by number, so that each is compared once.
         self._numbers: dict[Hashable, int] = {}
@@ -68,60 +65,54 @@ class SharedChecks:
         return judged.verdict
 
     def _judge(self, profile: Profile, base: _Judged | None) -> _Judged:
-        mine = _profile_answers(profile)
-        if base is not None and base.seen.holds_for(mine, base.mine):
+        mine = _answers_of(profile)
+        if base is not None and mine.have(base.options):
+            return base
+        if base is not None and mine.have(base.seen.options):
             seen, view = base.seen, base.verdict.view
         else:
             base = None
-            seen = self._seen(profile)
+            seen = self._seen(profile, mine)
             view = replace(seen.view, kernel=profile.release)
         # Pages and tables are what the view's own values and the profile make them.
-        answers = {
-            **mine,
-            "view": self._answers_of(seen.view),
-            "case": self._answers_of(seen.case),
-        }
+        answers = mine.beside(
+            view=self._answers_of(seen.view), case=self._answers_of(seen.case)
+        )
         parts = []
         for at, group in enumerate(GROUPS):
             part = base.parts[at] if base is not None else None
-            if base is None or part is None or not part.holds_for(mine, base.mine):
-
-                def run(ask: _Ask, group: _Group = group) -> tuple[Finding, ...]:
-                    case = _AskedCase(seen.case, seen.view, profile, ask)
-                    return tuple(group(cast("Situation", case)))
-
-                part = self._groups[at].of(answers, run)
+            if part is None or not mine.have(part.options):
+                part = self._group(at, group, answers, seen, profile)
             parts.append(part)
         findings = [finding for part in parts for finding in part.result]
+        options = seen.options.copy()
+        for part in parts:
+            options |= part.options
         verdict = verdict_of(profile.release, findings, view)
-        return _Judged(mine=mine, seen=seen, parts=parts, verdict=verdict)
+        return _Judged(options=options, seen=seen, parts=parts, verdict=verdict)
 
-    def _seen(self, profile: Profile) -> _Seen:
-        asked: set[_Question] = set()
+    def _group(
+        self,
+        at: int,
+        group: Callable[[Situation], Iterator[Finding]],
+        answers: _Answers,
+        seen: _Seen,
+        profile: Profile,
+    ) -> _Done[tuple[Finding, ...]]:
+        shared = self._groups[at]
+        done = shared.known_for(answers)
+        if done is None:
+            asked = _Asked(answers)
+            case = _AskedCase(seen.case, seen.view, profile, asked)
+            done = shared.keep(tuple(group(cast("Situation", case))), asked)
+        return done
 
-        def take(
-            part: str,
-            of: Hashable,
-            make: Callable[[Profile], _T],
-            profile: Profile,
-            /,
-        ) -> _T:
-            shared = self._parts.get((part, of))
-            if shared is None:
-                shared = self._parts[part, of] = _Shared()
-            done: _Done[_T] = shared.of(
-                _profile_answers(profile), lambda ask: make(_asking(profile, ask))
-            )
-            asked.update(done.options)
-            return done.result
-
-        view = predict_input(self._inp, profile, take)
-
-        def situation(asking: Profile) -> Situation:
-            return situation_of(self._deposits, view, self._inp, asking)
-
-        case = take("situation", id(view), situation, profile)
-        return _Seen(view=view, case=case, options=tuple(asked))
+    def _seen(self, profile: Profile, mine: _Answers) -> _Seen:
+        parts = self._parts
+        parts.begin(mine)
+        view = predict_input(self._inp, profile, parts)
+        case = situation_of(self._deposits, view, self._inp, profile, parts)
+        return _Seen(view=view, case=case, options=parts.options)
 
     def _answers_of(self, whole: KernelView | Situation) -> _FieldAnswers:
         answers = self._fields.get(id(whole))
@@ -130,74 +121,138 @@ class SharedChecks:
         return answers
 
 
-class _OfOptions:
-    # What was made by asking a profile; ``options`` are those questions that kernels
-    # with the same behaviours may answer otherwise.
-    options: tuple[_Question, ...]
+class _Parts:
+    # Parts of predictions, of a kernel at a time; see kernel.early_boot.Parts. Those
+    # options of it that any part rests on are in ``options``.
 
-    def holds_for(self, mine: _Answers, theirs: _Answers) -> bool:
-        ours, others = mine["config"], theirs["config"]
-        return all(ours[question] == others[question] for question in self.options)
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, Hashable], _Shared[Any]] = {}
+        self._first: dict[tuple[str, Hashable], Any] = {}
+
+    def begin(self, answers: _Answers) -> None:
+        self._answers = answers
+        self.options: dict[_Question, Hashable] = {}
+
+    def take(
+        self, part: str, of: Hashable, make: Callable[[Profile], _T], profile: Profile
+    ) -> _T:
+        shared: _Shared[_T] | None = self._known.get((part, of))
+        if shared is None:
+            shared = self._known[part, of] = _Shared()
+        done = shared.known_for(self._answers)
+        if done is None:
+            asked = _Asked(self._answers)
+            made = make(cast("Profile", _AskedProfile(profile, asked)))
+            done = shared.keep(made, asked)
+        if done.options:
+            self.options |= done.options
+        return done.result
+
+    def same(self, part: str, key: Hashable, value: _T) -> _T:
+        first: _T = self._first.setdefault((part, key), value)
+        return first
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Seen(_OfOptions):
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Seen:
     view: KernelView
     case: Situation
-    options: tuple[_Question, ...]
+    options: dict[_Question, Hashable]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Done(_OfOptions, Generic[_T]):
-    result: _T
-    options: tuple[_Question, ...]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Judged:
     # A kernel's verdict, and what it was made from.
-    mine: _Answers
+    options: dict[_Question, Hashable]
     seen: _Seen
     parts: list[_Done[tuple[Finding, ...]]]
     verdict: Verdict
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Done(Generic[_T]):
+    # A result and the answers that it rests on: of the behaviours that were asked about
+    # those that are shown, as bits, and all other answers. Those in ``options`` may
+    # differ among kernels with the same behaviours.
+    result: _T
+    asked: int
+    shown: int
+    others: tuple[tuple[_Question, Hashable], ...]
+    options: dict[_Question, Hashable]
+
+
 class _Shared(Generic[_T]):
-    # The results of a function, at the leaves of a tree: a node is what the function
-    # asks next, which follows from the answers so far, with a branch for each answer.
+    # The results of one function. What it asks first is always the same, and what it
+    # asks next follows from the answers: only one result can fit.
 
     def __init__(self) -> None:
-        self._root: _Node[_T] = _Node()
+        self._done: list[_Done[_T]] = []
 
-    def of(self, answers: _Answers, make: Callable[[_Ask], _T]) -> _Done[_T]:
-        node: _Node[_T] | None = self._root
-        while node is not None and (question := node.question) is not None:
-            node = node.branches.get(answers[question[0]][question])
-        if node is not None and node.done is not None:
-            return node.done
-        asked: dict[_Question, Hashable] = {}
+    def known_for(self, answers: _Answers) -> _Done[_T] | None:
+        shows, of = answers.shows, answers.of
+        for done in self._done:
+            if shows & done.asked == done.shown:
+                for question, answer in done.others:
+                    if of[question[0]][question] != answer:
+                        break
+                else:
+                    return done
+        return None
 
-        def ask(question: _Question) -> None:
-            if question not in asked:
-                asked[question] = answers[question[0]][question]
-
-        result = make(ask)
-        options = tuple(question for question in asked if question[0] in _OPTIONS)
-        leaf = self._root
-        for question, answer in asked.items():
-            leaf.question = question
-            leaf = leaf.branches.setdefault(answer, _Node())
-        leaf.done = _Done(result=result, options=options)
-        return leaf.done
+    def keep(self, result: _T, asked: _Asked) -> _Done[_T]:
+        done = _Done(
+            result,
+            asked.behaviours,
+            asked.behaviours & asked.answers.shows,
+            tuple(asked.others.items()),
+            {q: answer for q, answer in asked.others.items() if q[0] in _OPTIONS},
+        )
+        self._done.append(done)
+        return done
 
 
-class _Node(Generic[_T]):
-    __slots__ = ("branches", "done", "question")
+class _Answers:
+    # What a kernel answers: its behaviours as bits, and by kind of question the others.
 
-    def __init__(self) -> None:
-        self.question: _Question | None = None
-        self.branches: dict[Hashable, _Node[_T]] = {}
-        self.done: _Done[_T] | None = None
+    __slots__ = ("of", "shows")
+
+    def __init__(
+        self, shows: int, of: Mapping[str, Mapping[_Question, Hashable]]
+    ) -> None:
+        self.shows, self.of = shows, of
+
+    def have(self, options: Mapping[_Question, Hashable]) -> bool:
+        mine = self.of["config"]
+        return all(mine[question] == answer for question, answer in options.items())
+
+    def beside(self, **of: Mapping[_Question, Hashable]) -> _Answers:
+        return _Answers(self.shows, {**self.of, **of})
+
+
+class _Asked:
+    # What is being asked, and what the answers are.
+
+    __slots__ = ("answers", "behaviours", "others")
+
+    def __init__(self, answers: _Answers) -> None:
+        self.answers, self.behaviours = answers, 0
+        self.others: dict[_Question, Hashable] = {}
+
+    def ask(self, question: _Question) -> None:
+        if question not in self.others:
+            self.others[question] = self.answers.of[question[0]][question]
+
+
+@cache
+def _bits() -> Mapping[str, int]:
+    return {behaviour.id: 1 << at for at, behaviour in enumerate(all_behaviours())}
+
+
+# Profiles outlive the inputs of a fleet.
+@lru_cache(maxsize=1024)
+def _answers_of(profile: Profile) -> _Answers:
+    shows = sum(_bits().get(behaviour, 0) for behaviour in profile.behaviours)
+    return _Answers(shows, dict.fromkeys(("has", *_OPTIONS), _ProfileAnswers(profile)))
 
 
 class _ProfileAnswers(dict[_Question, "Hashable"]):
@@ -222,12 +277,6 @@ class _ProfileAnswers(dict[_Question, "Hashable"]):
         return answer
 
 
-# Profiles outlive the inputs of a fleet.
-@lru_cache(maxsize=1024)
-def _profile_answers(profile: Profile) -> _Answers:
-    return dict.fromkeys(("has", *_OPTIONS), _ProfileAnswers(profile))
-
-
 class _FieldAnswers(dict[_Question, "Hashable"]):
     # The values of a view or a situation, as numbers: the same number for the same.
 
@@ -244,43 +293,44 @@ class _FieldAnswers(dict[_Question, "Hashable"]):
         return number
 
 
-def _asking(profile: Profile, ask: _Ask) -> Profile:
-    return cast("Profile", _AskedProfile(profile, ask))
-
-
 class _AskedProfile:
     # A profile that writes down what is asked of it. Its name is nobody's business but
     # of who prints it: that is set afterwards.
 
-    def __init__(self, profile: Profile, ask: _Ask) -> None:
-        self._profile, self._ask = profile, ask
+    def __init__(self, profile: Profile, asked: _Asked) -> None:
+        self._profile, self._asked = profile, asked
+        self._bits, self._behaviours = _bits(), profile.behaviours
         self.release = profile.release
-        self.config: Mapping[str, Any] = _AskedConfig(profile, ask)
+        self.config: Mapping[str, Any] = _AskedConfig(profile, asked)
 
     def has(self, behaviour: str) -> bool:
-        self._ask(("has", behaviour))
-        return self._profile.has(behaviour)
+        bit = self._bits.get(behaviour)
+        if bit is None:
+            self._asked.ask(("has", behaviour))
+        else:
+            self._asked.behaviours |= bit
+        return behaviour in self._behaviours
 
     def holds(self, count: int) -> bool:
-        self._ask(("holds", str(count)))
+        self._asked.ask(("holds", str(count)))
         return self._profile.holds(count)
 
     def __getattr__(self, name: str) -> Any:
-        self._ask(("profile", name))
+        self._asked.ask(("profile", name))
         return getattr(self._profile, name)
 
 
 class _AskedConfig(Mapping[str, Any]):
-    def __init__(self, profile: Profile, ask: _Ask) -> None:
-        self._config, self._ask = profile.config, ask
+    def __init__(self, profile: Profile, asked: _Asked) -> None:
+        self._config, self._asked = profile.config, asked
 
     def __getitem__(self, option: str) -> Any:
-        self._ask(("config", option))
+        self._asked.ask(("config", option))
         return self._config[option]
 
     def __iter__(self) -> Iterator[str]:
         for option in self._config:
-            self._ask(("config", option))
+            self._asked.ask(("config", option))
             yield option
 
     def __len__(self) -> int:
@@ -291,31 +341,31 @@ class _AskedCase:
     # A situation that writes down what is asked of it, and of its view and profile.
 
     def __init__(
-        self, case: Situation, view: KernelView, profile: Profile, ask: _Ask
+        self, case: Situation, view: KernelView, profile: Profile, asked: _Asked
     ) -> None:
-        self._case, self._ask = case, ask
+        self._case, self._asked = case, asked
         # The same for all kernels that are asked about this input.
         self.deposits, self.inp = case.deposits, case.inp
         self.input_table = case.input_table
-        self.profile = _AskedProfile(profile, ask)
-        self.view = _AskedView(view, ask)
+        self.profile = _AskedProfile(profile, asked)
+        self.view = _AskedView(view, asked)
 
     def has(self, behaviour: str) -> bool:
         return self.profile.has(behaviour)
 
     def __getattr__(self, name: str) -> Any:
-        self._ask(("case", name))
+        self._asked.ask(("case", name))
         return getattr(self._case, name)
 
 
 class _AskedView:
-    def __init__(self, view: KernelView, ask: _Ask) -> None:
-        self._view, self._ask = view, ask
+    def __init__(self, view: KernelView, asked: _Asked) -> None:
+        self._view, self._asked = view, asked
 
     def usable_pages(self) -> ExtentSet:
-        self._ask(("view", "memory"))
+        self._asked.ask(("view", "memory"))
         return self._view.usable_pages()
 
     def __getattr__(self, name: str) -> Any:
-        self._ask(("view", name))
+        self._asked.ask(("view", name))
         return getattr(self._view, name)

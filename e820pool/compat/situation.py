@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from e820pool.kernel.early_boot import NEW_PARTS
 from e820pool.kernel.kho import kho_preserved
 from e820pool.table import E820Table
 
 if TYPE_CHECKING:
     from e820pool.extents import ExtentSet
     from e820pool.kernel.boot_input import BootInput
+    from e820pool.kernel.early_boot import Parts
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
 
@@ -49,14 +52,36 @@ def situation_of(
     view: KernelView,
     inp: BootInput,
     profile: Profile,
+    parts: Parts = NEW_PARTS,
 ) -> Situation:
-    """Return the situation of one kernel's view."""
-    return Situation(
-        deposits=deposits,
-        view=view,
-        inp=inp,
-        profile=profile,
-        input_table=inp.whole_table(),
-        table=E820Table.of(view.table),
-        usable=view.usable_pages() - kho_preserved(inp, profile),
-    )
+    """Return the situation of one kernel's view.
+
+    Args:
+        deposits: the pages that must stay untouched.
+        view: what the kernel made of its input.
+        inp: what the handoff says.
+        profile: how the kernel reads.
+        parts: makes the tables and sets of it; it may know them from another kernel.
+    """
+    take = parts.take
+    input_table = take("input table", id(inp), lambda _: inp.whole_table(), profile)
+    rows = view.table
+    table = take("table", id(rows), lambda _: E820Table.of(rows), profile)
+    usable = take("usable", id(view.memory), partial(_usable, view, inp), profile)
+
+    def situation(profile: Profile) -> Situation:
+        return Situation(
+            deposits=deposits,
+            view=view,
+            inp=inp,
+            profile=profile,
+            input_table=input_table,
+            table=table,
+            usable=usable,
+        )
+
+    return take("situation", (id(view), id(usable)), situation, profile)
+
+
+def _usable(view: KernelView, inp: BootInput, profile: Profile) -> ExtentSet:
+    return view.usable_pages() - kho_preserved(inp, profile)

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     Step = Callable[[EarlyBoot], None]
 
-__all__ = ("Take", "predict", "predict_input", "run_early_boot")
+__all__ = ("NEW_PARTS", "Parts", "predict", "predict_input", "run_early_boot")
 
 _T = TypeVar("_T")
 
@@ -116,10 +116,10 @@ def predict(handoff: Handoff, profile: Profile) -> KernelView:
     return predict_input(boot_input(handoff), profile)
 
 
-class Take(Protocol):
-    """How a part of a prediction is taken: anew, or as it was for another kernel."""
+class Parts(Protocol):
+    """How parts of a prediction are made: anew, or as they were for another kernel."""
 
-    def __call__(
+    def take(
         self,
         part: str,
         of: Hashable,
@@ -136,14 +136,34 @@ class Take(Protocol):
             profile: of the kernel.
         """
 
-
-def _take(
-    _part: str, _of: Hashable, make: Callable[[Profile], _T], profile: Profile, /
-) -> _T:
-    return make(profile)
+    def same(self, part: str, key: Hashable, value: _T, /) -> _T:
+        """Return the first value with this key, so that equal ones are one object."""
 
 
-def predict_input(inp: BootInput, profile: Profile, take: Take = _take) -> KernelView:
+class _NewParts:
+    # For one kernel alone.
+
+    def take(
+        self,
+        _part: str,
+        _of: Hashable,
+        make: Callable[[Profile], _T],
+        profile: Profile,
+        /,
+    ) -> _T:
+        return make(profile)
+
+    def same(self, _part: str, _key: Hashable, value: _T, /) -> _T:
+        return value
+
+
+NEW_PARTS: Parts = _NewParts()
+"""Makes each part anew."""
+
+
+def predict_input(
+    inp: BootInput, profile: Profile, parts: Parts = NEW_PARTS
+) -> KernelView:
     """Return what a kernel with this profile makes of what it reads.
 
     Where physical KASLR is off and nothing else is said, the image is taken to
@@ -152,9 +172,10 @@ def predict_input(inp: BootInput, profile: Profile, take: Take = _take) -> Kerne
     Args:
         inp: what the kernel reads.
         profile: how it reads.
-        take: takes each part; it may know the part from another kernel, and gives the
+        parts: makes each part; it may know the part from another kernel, and gives the
             same object then.
     """
+    take = parts.take
     inp = cleared = take("sentinel", 0, partial(after_sentinel, inp), profile)
     slots = None
     if inp.load_window is not None:
@@ -163,9 +184,7 @@ def predict_input(inp: BootInput, profile: Profile, take: Take = _take) -> Kerne
     if inp.kernel_range is None and stays:
         inp = replace(inp, kernel_range=inp.load_window)
     reads = (id(cleared), inp.kernel_range)
-    boot = take("early boot", reads, partial(_booted, inp), profile)
-    boot = take("state", boot.state(), lambda _: boot, profile)
-    core = take("core", boot.core(), lambda _: boot, profile)
+    boot, core = take("early boot", reads, partial(_booted, inp, parts), profile)
     warnings, end = list(boot.warnings), boot.end
     for look in _LATER if boot.end is None else ():
         start = boot if look is register_firmware_map else core
@@ -178,12 +197,17 @@ def predict_input(inp: BootInput, profile: Profile, take: Take = _take) -> Kerne
     return take("view", known, make, profile)
 
 
-# Whatever its table holds, a kernel in which it never was full does the same.
-def _booted(inp: BootInput, profile: Profile) -> EarlyBoot:
-    roomy = run_early_boot(EarlyBoot.of(inp, profile, has_limit=False))
-    if profile.holds(roomy.most_rows()):
-        return roomy
-    return run_early_boot(EarlyBoot.of(inp, profile))
+# The state after all steps, and one that has the same core: whatever kernel it is of,
+# the same states are the same objects.
+def _booted(
+    inp: BootInput, parts: Parts, profile: Profile
+) -> tuple[EarlyBoot, EarlyBoot]:
+    # Whatever its table holds, a kernel in which it never was full does the same.
+    boot = run_early_boot(EarlyBoot.of(inp, profile, has_limit=False))
+    if not profile.holds(boot.most_rows()):
+        boot = run_early_boot(EarlyBoot.of(inp, profile))
+    boot = parts.same("state", boot.state(), boot)
+    return boot, parts.same("core", boot.core(), boot)
 
 
 # What one step warns of, and the end that it finds; the state is left as it was.

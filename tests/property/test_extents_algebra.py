@@ -1,4 +1,4 @@
-"""Set algebra over arrays equals that of Python's sets of pages."""
+"""Set algebra, over arrays and over lists, equals that of Python's sets of pages."""
 
 import operator
 
@@ -7,12 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from e820pool import extents
 from e820pool.extents import ByteRangeSet, ExtentSet, coalesce_bounds
 
 # Small numbers, so that ranges meet, touch and hold one another.
 pairs = st.tuples(st.integers(0, 40), st.integers(0, 12))
 ranges = st.lists(pairs.map(lambda p: (p[0], p[0] + p[1])), max_size=10)
 OPERATORS = (operator.or_, operator.and_, operator.sub)
+
+
+@pytest.fixture(
+    autouse=True, scope="module", params=[0, 3, extents.SHORT], ids="short-{}".format
+)
+def short(request):
+    """Have sets of so many ranges as lists, and larger ones as arrays."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extents, "SHORT", request.param)
+        yield
 
 
 def pages(one):

@@ -13,6 +13,7 @@ ROOMS = (
     "errors",
     "atomic",
     "findings",
+    "range_lists",
     "extents",
     "documents",
     "sweep",

@@ -38,7 +38,13 @@ if TYPE_CHECKING:
     Row = tuple[int, int, int]
     Bounds = tuple[U64, U64]
 
-__all__ = ("distinct", "sweep_arrays", "sweep_rows")
+__all__ = (
+    "distinct",
+    "join_disjoint",
+    "sweep_arrays",
+    "sweep_overlapping",
+    "sweep_rows",
+)
 
 _Number = TypeVar("_Number", np.uint32, np.uint64)
 
@@ -47,6 +53,7 @@ _SMALL = 128
 _SMALL_PER_TYPE = 48
 # A pass over the union a type: beyond this many types the heap is cheaper.
 _MANY_TYPES = 64
+_U64_MAX = (1 << 64) - 1
 
 
 def sweep_rows(rows: Iterable[Row], never_merge: Collection[int] = ()) -> list[Row]:
@@ -65,6 +72,40 @@ def sweep_rows(rows: Iterable[Row], never_merge: Collection[int] = ()) -> list[R
         >>> sweep_rows([(0x0, 0x5000, 1), (0x1000, 0x1000, 2)])
         [(0, 4096, 1), (4096, 4096, 2), (8192, 12288, 1)]
     """
+    rows = list(rows)
+    out = join_disjoint(rows, never_merge)
+    return sweep_overlapping(rows, never_merge) if out is None else out
+
+
+def join_disjoint(
+    rows: Iterable[Row], never_merge: Collection[int] = ()
+) -> list[Row] | None:
+    """Return what :func:`sweep_rows` does of rows that do not overlap, in one pass.
+
+    Most tables are like that. None where rows overlap, or one reaches 2^64.
+    """
+    out: list[Row] = []
+    last_end = last_kind = 0
+    for row in sorted(rows):
+        addr, size, kind = row
+        if not size:
+            continue
+        if addr < last_end:
+            return None
+        if kind:
+            if addr == last_end and kind == last_kind and kind not in never_merge:
+                start = out[-1][0]
+                out[-1] = (start, addr + size - start, kind)
+            else:
+                out.append(row)
+        last_end, last_kind = addr + size, kind
+    return out if last_end <= _U64_MAX else None
+
+
+def sweep_overlapping(
+    rows: Iterable[Row], never_merge: Collection[int] = ()
+) -> list[Row]:
+    """Return what :func:`sweep_rows` does, at its full cost."""
     starting: dict[int, list[tuple[int, int]]] = {}
     ends = set()
     for addr, size, kind in rows:

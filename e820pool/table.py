@@ -11,15 +11,21 @@ import numpy as np
 from e820pool.abi.e820 import E820_DTYPE, table_of
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet
-from e820pool.sweep import sweep_arrays
+from e820pool.sweep import sweep_arrays, sweep_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
 
+    Row = tuple[int, int, int]
+
 __all__ = ("E820Table",)
+
+# Rows up to which a loop over them is quicker than numpy's calls.
+_SHORT = 256
+_U64_MAX, _U32_MAX = (1 << 64) - 1, (1 << 32) - 1
 
 
 class E820Table:
@@ -31,7 +37,8 @@ class E820Table:
     table with such an entry cannot be resolved: Linux e820__update_table()
     (arch/x86/kernel/e820.c, 2.6.32 to 7.3) refuses it whole.
 
-    Sets are made once: a table that is asked again answers from memory.
+    Sets are made once: a table that is asked again answers from memory. A table of a
+    kernel's size is worked on as rows, a longer one as an array.
 
     Attributes:
         entries: E820_DTYPE array (addr, size in bytes; type), shape (n,). Not to be
@@ -49,13 +56,27 @@ class E820Table:
         self._sets: dict[tuple[int, ...], ByteRangeSet] = {}
 
     @classmethod
-    def of(cls, rows: Iterable[tuple[int, int, int]]) -> Self:
+    def of(cls, rows: Iterable[Row]) -> Self:
         """Return the table of ``(addr, size, type)`` rows.
 
         Raises:
             InputError: a number does not fit its field.
         """
+        if isinstance(rows, list | tuple) and _are_short(rows):
+            table = cls.__new__(cls)
+            table.__dict__.update(_rows=list(rows), _sets={})
+            return table
         return cls(table_of(rows))
+
+    @cached_property
+    def entries(self) -> NDArray[Any]:
+        """The entries, as an array."""
+        return table_of(self._rows or ())
+
+    # All of a short table, None of a longer one.
+    @cached_property
+    def _rows(self) -> list[Row] | None:
+        return self.entries.tolist() if self.entries.size <= _SHORT else None
 
     @classmethod
     def joined(cls, tables: Iterable[NDArray[Any]]) -> Self:
@@ -63,21 +84,27 @@ class E820Table:
         return cls(np.concatenate((np.empty(0, E820_DTYPE), *tables)))
 
     def __len__(self) -> int:
-        return int(self.entries.size)
+        return len(self._rows) if self._rows is not None else int(self.entries.size)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, E820Table):
             return NotImplemented
+        if self._rows is not None or other._rows is not None:
+            return self._rows == other._rows
         return bool(np.array_equal(self.entries, other.entries))
 
     def __hash__(self) -> int:
+        if self._rows is not None:
+            return hash(tuple(self._rows))
         return hash(self.entries.tobytes())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}.of({self.rows()!r})"
 
-    def rows(self) -> list[tuple[int, int, int]]:
+    def rows(self) -> list[Row]:
         """Return ``(addr, size, type)`` as plain integers, in order."""
+        if self._rows is not None:
+            return self._rows.copy()
         return [(addr, size, kind) for addr, size, kind in self.entries.tolist()]
 
     @cached_property
@@ -98,11 +125,15 @@ class E820Table:
     @property
     def is_refused(self) -> bool:
         """Whether some entry reaches 2^64, so that nobody can resolve the table."""
+        if self._rows is not None:
+            return any(addr + size > ByteRangeSet.LIMIT for addr, size, _ in self._rows)
         return bool(self.reaches_top.any())
 
     @cached_property
     def covered(self) -> ByteRangeSet:
         """The bytes that entries of any type name."""
+        if self._rows is not None:
+            return _named_by(self._rows)
         return ByteRangeSet.from_bounds(self.entries["addr"], self.ends)
 
     def bytes_of(self, *types: int) -> ByteRangeSet:
@@ -112,11 +143,17 @@ class E820Table:
         """
         ranges = self._sets.get(types)
         if ranges is None:
-            ranges = self._sets[types] = self._named(self.is_of(*types))
+            if self._rows is not None:
+                ranges = _named_by(row for row in self._rows if row[2] in types)
+            else:
+                ranges = self._named(self.is_of(*types))
+            self._sets[types] = ranges
         return ranges
 
     def bytes_but(self, *types: int) -> ByteRangeSet:
         """Return the bytes that entries of all other types name."""
+        if self._rows is not None:
+            return _named_by(row for row in self._rows if row[2] not in types)
         return self._named(~self.is_of(*types))
 
     def is_of(self, *types: int) -> NDArray[np.bool_]:
@@ -141,6 +178,8 @@ class E820Table:
 
     def validate_resolvable(self) -> None:
         """Raise InputError, naming the first entry that reaches 2^64."""
+        if not self.is_refused:
+            return
         for at in np.flatnonzero(self.reaches_top)[:1].tolist():
             addr, size, _ = self.entries[at].tolist()
             raise InputError(
@@ -159,14 +198,41 @@ class E820Table:
 
     @cached_property
     def _resolved(self) -> E820Table:
-        columns = sweep_arrays(*(self.entries[name] for name in _COLUMNS))
-        flat = np.empty(columns[0].size, E820_DTYPE)
-        for name, column in zip(_COLUMNS, columns, strict=True):
-            flat[name] = column
-        table = E820Table(flat)
+        table = self._swept()
         # Of a table without overlaps nothing is left to resolve.
         table.__dict__["_resolved"] = table
         return table
 
+    def _swept(self) -> E820Table:
+        if self._rows is not None:
+            return E820Table.of(sweep_rows(self._rows))
+        columns = sweep_arrays(*(self.entries[name] for name in _COLUMNS))
+        flat = np.empty(columns[0].size, E820_DTYPE)
+        for name, column in zip(_COLUMNS, columns, strict=True):
+            flat[name] = column
+        return E820Table(flat)
+
 
 _COLUMNS = ("addr", "size", "type")
+
+
+# Whether rows are so few that plain Python is quicker, and fit their fields; all others
+# are validated where an array is made of them.
+def _are_short(rows: Sequence[Row]) -> bool:
+    if len(rows) > _SHORT:
+        return False
+    try:
+        return all(
+            type(addr) is type(size) is type(kind) is int
+            and 0 <= addr <= _U64_MAX
+            and 0 <= size <= _U64_MAX
+            and 0 <= kind <= _U32_MAX
+            for addr, size, kind in rows
+        )
+    except (TypeError, ValueError):
+        return False
+
+
+def _named_by(rows: Iterable[Row]) -> ByteRangeSet:
+    limit = ByteRangeSet.LIMIT
+    return ByteRangeSet((addr, min(addr + size, limit)) for addr, size, _ in rows)

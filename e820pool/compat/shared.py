@@ -45,8 +45,7 @@ class SharedChecks:
         self._deposits, self._inp = deposits, inp
         self._parts = _Parts()
         self._groups: list[_Shared[tuple[Finding, ...]]] = [_Shared() for _ in GROUPS]
-        # The values of views by number, so that each is compared once.
-        self._numbers: dict[Hashable, int] = {}
+        self._numbers = _Numbers()
         self._fields: dict[int, _FieldAnswers] = {}
         self._judged: dict[Profile, _Judged] = {}
 
@@ -277,18 +276,31 @@ class _ProfileAnswers(dict[_Question, "Hashable"]):
         return answer
 
 
-class _FieldAnswers(dict[_Question, "Hashable"]):
-    # The values of a view or a situation, as numbers: the same number for the same.
+class _Numbers:
+    # The values of views by number, so that each is compared once: the same number for
+    # the same. Each is held, as long as it is known by its place.
 
-    def __init__(
-        self, whole: KernelView | Situation, numbers: dict[Hashable, int]
-    ) -> None:
+    def __init__(self) -> None:
+        self._by_value: dict[Hashable, int] = {}
+        self._by_place: dict[int, tuple[Hashable, int]] = {}
+
+    def number_of(self, value: Hashable) -> int:
+        held = self._by_place.get(id(value))
+        if held is None:
+            number = self._by_value.setdefault(value, len(self._by_value))
+            held = self._by_place[id(value)] = value, number
+        return held[1]
+
+
+class _FieldAnswers(dict[_Question, "Hashable"]):
+    # The values of a view or a situation, as numbers.
+
+    def __init__(self, whole: KernelView | Situation, numbers: _Numbers) -> None:
         super().__init__()
         self._whole, self._numbers = whole, numbers
 
     def __missing__(self, question: _Question) -> int:
-        value = (question[1], getattr(self._whole, question[1]))
-        number = self._numbers.setdefault(value, len(self._numbers))
+        number = self._numbers.number_of(getattr(self._whole, question[1]))
         self[question] = number
         return number
 

@@ -206,6 +206,7 @@ def _booted(
     boot = run_early_boot(EarlyBoot.of(inp, profile, has_limit=False))
     if not profile.holds(boot.most_rows()):
         boot = run_early_boot(EarlyBoot.of(inp, profile))
+    boot.settle(lambda rows: parts.same("rows", rows, rows))
     boot = parts.same("state", boot.state(), boot)
     return boot, parts.same("core", boot.core(), boot)
 
@@ -214,7 +215,7 @@ def _booted(
 def _looked(
     look: Step, boot: EarlyBoot, profile: Profile
 ) -> tuple[tuple[str, ...], BootEnd | None]:
-    seen = replace(boot, profile=profile, warnings=[], later_end=None)
+    seen = boot.seen_by(profile)
     look(seen)
     return tuple(seen.warnings), seen.later_end
 
@@ -228,7 +229,6 @@ def _view(
     profile: Profile,
 ) -> KernelView:
     boot, core = states
-    exported = firmware_rows(boot, profile)
     return KernelView(
         kernel=profile.release,
         map_source=boot.map_source,
@@ -236,10 +236,10 @@ def _view(
         extended_map=boot.extended_map,
         setup_data_map=boot.setup_data_map,
         user_map=boot.user_map,
-        table=core.final_rows(),
+        table=core.final_rows,
         memory=core.memory,
-        firmware_map=None if exported is None else tuple(exported),
-        kexec_map=tuple(boot.kexec.rows),
+        firmware_map=firmware_rows(boot, profile),
+        kexec_map=boot.kexec_rows,
         dropped=boot.all_dropped(),
         warnings=warnings,
         fatal=end.words if end else None,

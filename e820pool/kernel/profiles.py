@@ -172,6 +172,7 @@ def with_config(
     )
 
 
+@lru_cache(maxsize=1024, typed=True)
 def assuming(profile: Profile, option: str, value: ConfigValue) -> Profile:
     """Return the profile of the same kernel if an option had another value."""
     options = {**profile.config, option: value}

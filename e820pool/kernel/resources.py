@@ -43,15 +43,17 @@ ENDS_AT_2_64 = BootEnd(
 _U64_MAX = (1 << 64) - 1
 
 
-def firmware_rows(boot: EarlyBoot, profile: Profile) -> list[Row] | None:
+def firmware_rows(boot: EarlyBoot, profile: Profile) -> tuple[Row, ...] | None:
     """Return the rows that /sys/firmware/memmap shows, None without it.
+
+    The state is one that no step changes any more.
 
     Linux 6.1 arch/x86/kernel/e820.c e820__reserve_resources().
     """
     if not profile.config["FIRMWARE_MEMMAP"]:
         return None
     by_kexec = profile.has("firmware-memmap-shows-kexec-table")
-    return (boot.kexec if by_kexec else boot.firmware).rows
+    return boot.kexec_rows if by_kexec else boot.firmware_rows
 
 
 def register_firmware_map(boot: EarlyBoot) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.kernel.cmdline import line_that_counts
@@ -11,13 +11,15 @@ from e820pool.kernel.profiles import UNBOUNDED
 from e820pool.kernel.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import BootEnd, MapSource, Row
 
 __all__ = ("INIT_REGIONS", "EarlyBoot")
+
+_MAPS = ("bios_map", "extended_map", "setup_data_map", "user_map")
 
 INIT_REGIONS = 128
 """INIT_MEMBLOCK_REGIONS: memblock's slots that need no memory (3.10 to 7.3)."""
@@ -41,6 +43,8 @@ class EarlyBoot:
         array_slots: how many memblock's array has then, None without limit.
         end: what ends the boot before memory is set up, None when nothing does.
         later_end: what ends it after that.
+        final_rows, firmware_rows, kexec_rows: of the three tables once no step changes
+            them any more; empty before :meth:`settle`.
     """
 
     inp: BootInput
@@ -64,7 +68,9 @@ class EarlyBoot:
     warnings: list[str] = field(default_factory=list)
     end: BootEnd | None = None
     later_end: BootEnd | None = None
-    _final: tuple[Row, ...] | None = field(default=None, init=False, repr=False)
+    final_rows: tuple[Row, ...] = ()
+    firmware_rows: tuple[Row, ...] = ()
+    kexec_rows: tuple[Row, ...] = ()
 
     @classmethod
     def of(
@@ -120,25 +126,41 @@ class EarlyBoot:
         """Return how many rows a table of it had at most, or would have had."""
         return max(table.most for table in (self.table, self.firmware, self.kexec))
 
+    def settle(self, same: Callable[[Any], Any] = lambda rows: rows) -> None:
+        """Note the tables' rows as they are now, when no step changes them any more.
+
+        Args:
+            same: gives for the rows of a map the first object that is equal to it, of
+                those that it is asked about for several states. Their keys
+                (:meth:`state`, :meth:`core`) can only then be compared.
+        """
+        self.final_rows = same(tuple(self.table.rows))
+        self.firmware_rows = same(tuple(self.firmware.rows))
+        self.kexec_rows = same(tuple(self.kexec.rows))
+        self.memory = same(self.memory)
+        for name in _MAPS:
+            setattr(self, name, same(getattr(self, name)))
+
     def core(self) -> Hashable:
         """Return what later steps start from, but for the maps that are passed on."""
         inp, arrays = self.inp, (self.array_room, self.array_slots)
         line = (inp.kernel_range, inp.initrd, inp.cmdline)
         user = (self.user_map is None, self.end)
-        return (self.final_rows(), self.memory, arrays, line, user)
-
-    def final_rows(self) -> tuple[Row, ...]:
-        """Return the table's rows once no step changes them any more."""
-        if self._final is None:
-            self._final = tuple(self.table.rows)
-        return self._final
+        return (id(self.final_rows), id(self.memory), arrays, line, user)
 
     def state(self) -> Hashable:
         """Return all that it holds: the same for the same state."""
-        maps = (self.bios_map, self.extended_map, self.setup_data_map, self.user_map)
-        passed_on = tuple(self.firmware.rows), tuple(self.kexec.rows)
+        maps = (self.firmware_rows, self.kexec_rows, *(getattr(self, n) for n in _MAPS))
         words = (self.map_source, tuple(self.warnings), self.user_defined)
-        return (self.core(), maps, passed_on, words, self.all_dropped())
+        return (self.core(), *map(id, maps), words, self.all_dropped())
+
+    def seen_by(self, profile: Profile) -> EarlyBoot:
+        """Return the same state for a look at it: with no warning and no later end."""
+        other = object.__new__(EarlyBoot)
+        for name in EarlyBoot.__slots__:
+            setattr(other, name, getattr(self, name))
+        other.profile, other.warnings, other.later_end = profile, [], None
+        return other
 
     def memory_bytes(self) -> ByteRangeSet:
         """Return memblock.memory as a set of bytes."""

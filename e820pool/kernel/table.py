@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from e820pool.sweep import sweep_arrays, sweep_rows
+from e820pool.sweep import join_disjoint, sweep_arrays, sweep_overlapping
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -67,11 +67,11 @@ def sanitize_rows(
     """
     if len(rows) < _MIN_ENTRIES:
         return Sanitized(rows=rows, refused=True)
-    resolved = _join_disjoint(rows, never_merge)
+    resolved = join_disjoint(rows, never_merge)
     if resolved is None:
         if _reaches_the_top(rows):
             return Sanitized(rows=rows, refused=True)
-        resolved = sweep_rows(rows, never_merge)
+        resolved = sweep_overlapping(rows, never_merge)
     return Sanitized(rows=resolved[:capacity], cut=resolved[capacity:])
 
 
@@ -100,27 +100,6 @@ def sanitize_table(
 def _reaches_the_top(rows: list[Row]) -> bool:
     # addr + size in 64 bits is below addr exactly when the sum does not fit.
     return max([addr + size for addr, size, _ in rows]) > _U64_MAX
-
-
-# Most tables have no overlap: one pass in address order, None where there is one or
-# the last row reaches 2^64.
-def _join_disjoint(rows: list[Row], never_merge: Collection[int]) -> list[Row] | None:
-    out: list[Row] = []
-    last_end = last_kind = 0
-    for row in sorted(rows):
-        addr, size, kind = row
-        if not size:
-            continue
-        if addr < last_end:
-            return None
-        if kind:
-            if addr == last_end and kind == last_kind and kind not in never_merge:
-                start = out[-1][0]
-                out[-1] = (start, addr + size - start, kind)
-            else:
-                out.append(row)
-        last_end, last_kind = addr + size, kind
-    return out if last_end <= _U64_MAX else None
 
 
 _GONE: Row = (0, 0, 0)
@@ -213,9 +192,9 @@ class Table:
         still = rows[self._edited : self._settled]
         if not edited or max([a + s for a, s, _ in edited]) > still[0][0]:
             return None
-        below = _join_disjoint(edited, self.never_merge)
+        below = join_disjoint(edited, self.never_merge)
         if below is None:
-            below = sweep_rows(edited, self.never_merge)
+            below = sweep_overlapping(edited, self.never_merge)
         if below:
             (addr, size, kind), (start, length, its) = below[-1], still[0]
             if addr + size == start and kind == its and kind not in self.never_merge:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from e820pool import table as tables
 from e820pool.abi.e820 import E820_DTYPE
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet
@@ -10,6 +11,12 @@ from e820pool.table import E820Table
 
 TOP = 1 << 64
 LAST_PAGE = TOP - 0x1000
+
+
+@pytest.fixture(autouse=True, params=[0, 256], ids=["arrays", "rows"])
+def short(request, monkeypatch):
+    """Have tables of so many rows as rows, and longer ones as arrays."""
+    monkeypatch.setattr(tables, "_SHORT", request.param)
 
 
 def test_bytes_are_what_entries_name_whatever_lies_over_them():

@@ -7,7 +7,7 @@ same result: most of what 5.10 and 6.1 make of a handoff is the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -250,8 +250,9 @@ def _bits() -> Mapping[str, int]:
 # Profiles outlive the inputs of a fleet.
 @lru_cache(maxsize=1024)
 def _answers_of(profile: Profile) -> _Answers:
+    kinds = ("has", "apart", *_OPTIONS)
     shows = sum(_bits().get(behaviour, 0) for behaviour in profile.behaviours)
-    return _Answers(shows, dict.fromkeys(("has", *_OPTIONS), _ProfileAnswers(profile)))
+    return _Answers(shows, dict.fromkeys(kinds, _ProfileAnswers(profile)))
 
 
 class _ProfileAnswers(dict[_Question, "Hashable"]):
@@ -270,6 +271,8 @@ class _ProfileAnswers(dict[_Question, "Hashable"]):
             answer = self._profile.config.get(name)
         elif kind == "holds":
             answer = self._profile.holds(int(name))
+        elif kind == "apart":
+            answer = int(name) in self._profile.never_merge
         else:
             answer = getattr(self._profile, name)
         self[question] = answer
@@ -327,9 +330,32 @@ class _AskedProfile:
         self._asked.ask(("holds", str(count)))
         return self._profile.holds(count)
 
+    @property
+    def never_merge(self) -> Collection[int]:
+        return _AskedTypes(self._profile, self._asked)
+
     def __getattr__(self, name: str) -> Any:
         self._asked.ask(("profile", name))
         return getattr(self._profile, name)
+
+
+class _AskedTypes(Collection[int]):
+    # Types that a kernel never joins: the answer is of weight for those that meet.
+
+    def __init__(self, profile: Profile, asked: _Asked) -> None:
+        self._types, self._asked = profile.never_merge, asked
+
+    def __contains__(self, kind: object) -> bool:
+        self._asked.ask(("apart", str(kind)))
+        return kind in self._types
+
+    def __iter__(self) -> Iterator[int]:
+        self._asked.ask(("profile", "never_merge"))
+        return iter(self._types)
+
+    def __len__(self) -> int:
+        self._asked.ask(("profile", "never_merge"))
+        return len(self._types)
 
 
 class _AskedConfig(Mapping[str, Any]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -33,12 +33,18 @@ from e820pool.kernel.cmdline import COMMAND_LINE_CHARS
 from e820pool.table import E820Table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from e820pool.abi.boot_params import BootParams
     from e820pool.abi.kho import KhoNode
     from e820pool.handoff.model import Handoff, PlacedNode
     from e820pool.memory_devices import MemoryDevices
+
+    Row = tuple[int, int, int]
+
+_T = TypeVar("_T")
 
 __all__ = (
     "BootInput",
@@ -141,10 +147,28 @@ class BootInput:
     kho_compatible: str = ""
     memory_devices: MemoryDevices | None = None
     efi: EfiMemmap | None = None
+    # Of these very entries, made when they are first asked for.
+    _made: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def rows(self) -> list[Row]:
+        """Return ``table`` as rows of plain integers, not to be changed."""
+        return self._once("rows", self.table.tolist)
+
+    def ext_rows(self) -> list[list[Row]]:
+        """Return each node of ``ext`` as rows, not to be changed."""
+        return self._once("ext_rows", lambda: [rows.tolist() for rows in self.ext])
 
     def whole_table(self) -> E820Table:
         """Return the entries of the zero page and of every SETUP_E820_EXT node."""
-        return E820Table.joined((self.table, *self.ext))
+        return self._once(
+            "whole_table", lambda: E820Table.joined((self.table, *self.ext))
+        )
+
+    def _once(self, name: str, make: Callable[[], _T]) -> _T:
+        if name not in self._made:
+            self._made[name] = make()
+        made: _T = self._made[name]
+        return made
 
 
 # boot_input(handoff): what of a handoff the early boot code looks at.

@@ -102,6 +102,8 @@ class SlotList:
         if not wanted.wraps and start >= end:
             return
         start, end = max(start, wanted.minimum), min(end, wanted.limit)
+        if 0 <= end - start < wanted.image_size and start <= _U64_MAX - wanted.step:
+            return  # as below, without rounding: most regions are too small
         while not self.is_full:
             # Rounding up wraps: a region just below 2^64 then begins at 0.
             start = round_up(start, wanted.step) & _U64_MAX
@@ -326,12 +328,15 @@ def kaslr_slots(inp: BootInput, profile: Profile) -> KaslrSlots:
     if off:
         return KaslrSlots(enabled=False, image_size=size, reason=off)
     said = read_mem_options(inp.cmdline, profile, MAXMEM)
-    request = _request(inp, profile, said, size)
+    regions = list(_candidates(inp, profile))
+    wraps = any(start >= end for start, end in regions)
+    request = _request(inp, profile, said, size, wraps=wraps)
     off = _why_nowhere(said, request)
     if off:
         return KaslrSlots(enabled=False, image_size=size, reason=off)
-    areas = _areas(inp, profile, request, gigantic_pages=said.gigantic_pages)
-    if profile.has("kaslr-final-check"):
+    areas = _areas(regions, request, gigantic_pages=said.gigantic_pages)
+    is_low = any(first < request.minimum for first, _ in areas)
+    if is_low and profile.has("kaslr-final-check"):
         areas = _not_refused(areas, request, window.start)
     return KaslrSlots(
         enabled=bool(areas),
@@ -351,10 +356,10 @@ def _why_nowhere(said: MemOptions, request: Request) -> str:
 
 
 def _areas(
-    inp: BootInput, profile: Profile, request: Request, *, gigantic_pages: int
+    regions: list[tuple[int, int]], request: Request, *, gigantic_pages: int
 ) -> list[tuple[int, int]]:
     slots = SlotList(request=request, gigantic_pages=gigantic_pages)
-    for start, end in _candidates(inp, profile):
+    for start, end in regions:
         if slots.is_full:
             break
         slots.offer(start, end)
@@ -377,8 +382,10 @@ def _not_refused(
 
 def _image_bytes(inp: BootInput, profile: Profile, window: Span) -> int:
     size = inp.image_size or window.size
-    whole = profile.has("kaslr-image-in-whole-pages")
-    return round_up(size, _MIN_ALIGN) if whole else size
+    in_whole_pages = round_up(size, _MIN_ALIGN)
+    if size != in_whole_pages and profile.has("kaslr-image-in-whole-pages"):
+        return in_whole_pages
+    return size
 
 
 def _why_off(inp: BootInput, profile: Profile) -> str:
@@ -393,7 +400,9 @@ def _why_off(inp: BootInput, profile: Profile) -> str:
     return ""
 
 
-def _request(inp: BootInput, profile: Profile, said: MemOptions, size: int) -> Request:
+def _request(
+    inp: BootInput, profile: Profile, said: MemOptions, size: int, *, wraps: bool
+) -> Request:
     step = int(profile.config["PHYSICAL_ALIGN"])
     start = inp.load_window[0] if inp.load_window else 0
     low_only = profile.has("kaslr-low-only")
@@ -407,12 +416,16 @@ def _request(inp: BootInput, profile: Profile, said: MemOptions, size: int) -> R
         limit=limit,
         step=step,
         avoided=(*_avoided(inp, profile), *said.avoided),
-        wraps=profile.has("kaslr-takes-wrapping-regions")
-        or profile.has("kaslr-took-wrapping-regions"),
+        wraps=wraps
+        and (
+            profile.has("kaslr-takes-wrapping-regions")
+            or profile.has("kaslr-took-wrapping-regions")
+        ),
         # Where each slot is tried by itself room to the byte is room.
         exact_fits=low_only or profile.has("kaslr-fits-before-avoided"),
         max_areas=None if low_only else _MAX_SLOT_AREAS,
-        last_gigantic=profile.has("kaslr-skips-last-gigantic-page"),
+        last_gigantic=said.gigantic_pages > 0
+        and profile.has("kaslr-skips-last-gigantic-page"),
     )
 
 
@@ -421,9 +434,8 @@ def _avoided(inp: BootInput, profile: Profile) -> Iterator[Span]:
     if profile.has("kaslr-avoids-boot-params"):
         spans.append(inp.boot_params_range)
     yield from (span for span in spans if span is not None)
-    follow = profile.has("setup-indirect-reserved")
     for node in inp.setup_data or ():
-        yield from node_ranges(node, follow_indirect=follow)
+        yield from node_ranges(node, profile)
 
 
 # The decompressor has moved itself and its input to the end of the load window;
@@ -434,7 +446,7 @@ def _running(inp: BootInput) -> Span | None:
     return Span(inp.payload_start, inp.load_window.end)
 
 
-def _candidates(inp: BootInput, profile: Profile) -> Iterator[Span]:
+def _candidates(inp: BootInput, profile: Profile) -> Iterator[tuple[int, int]]:
     scratch = kho_scratch(inp, profile)
     if scratch:
         yield from scratch
@@ -442,14 +454,14 @@ def _candidates(inp: BootInput, profile: Profile) -> Iterator[Span]:
     if _reads_efi(inp, profile):
         yield from _efi_candidates(inp, profile)
         return
-    for addr, size, kind in inp.table.tolist():
+    for addr, size, kind in inp.rows():
         if kind == E820_TYPE_RAM:
-            yield Span(addr, (addr + size) & _U64_MAX)
+            yield addr, (addr + size) & _U64_MAX
 
 
 def _reads_efi(inp: BootInput, profile: Profile) -> bool:
-    by_efi = profile.has("kaslr-efi-memmap-first") and bool(profile.config["EFI"])
-    return by_efi and inp.efi is not None
+    by_efi = inp.efi is not None and profile.has("kaslr-efi-memmap-first")
+    return by_efi and bool(profile.config["EFI"])
 
 
 def _decides_unseen(inp: BootInput, profile: Profile) -> bool:

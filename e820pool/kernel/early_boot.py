@@ -180,6 +180,7 @@ def predict_input(
     slots = None
     if inp.load_window is not None:
         slots = take("kaslr", id(cleared), partial(kaslr_slots, inp), profile)
+        slots = parts.same("slots", slots, slots)
     stays = slots is not None and slots.known and not slots.enabled
     if inp.kernel_range is None and stays:
         inp = replace(inp, kernel_range=inp.load_window)
@@ -252,7 +253,9 @@ def _view(
 
 def run_early_boot(boot: EarlyBoot) -> EarlyBoot:
     """Take all steps, up to one that ends the boot; return the state."""
-    first = boot.profile.has("setup-data-marked-before-cmdline")
+    # Where nothing edits the table the order is of no weight.
+    edits = "mem" in boot.inp.cmdline or boot.inp.efi is not None
+    first = edits and boot.profile.has("setup-data-marked-before-cmdline")
     for step in _STEPS_MARKED_FIRST if first else _STEPS:
         step(boot)
         if boot.end is not None:

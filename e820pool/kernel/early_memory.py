@@ -79,9 +79,10 @@ def find_memory_beyond(boot: EarlyBoot) -> None:
     """
     if not boot.memory or not boot.profile.has("memblock"):
         return
-    counts_acpi = boot.profile.has("max-pfn-counts-acpi")
-    end_pfn = max_pfn(boot.table.rows, counts_acpi=counts_acpi)
     top = max(span.end for span in boot.memory)
+    end_pfn = max_pfn(boot.table.rows, counts_acpi=False)
+    if top >> PAGE_SHIFT > end_pfn and boot.profile.has("max-pfn-counts-acpi"):
+        end_pfn = max_pfn(boot.table.rows, counts_acpi=True)
     if top >> PAGE_SHIFT <= end_pfn:
         return
     boot.warn("memory-beyond-max-pfn")

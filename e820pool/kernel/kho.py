@@ -20,7 +20,7 @@ _ABIS = {"kho-v1": "kho-abi-v1", "kho-v4": "kho-abi-v4"}
 
 def kho_scratch(inp: BootInput, profile: Profile) -> tuple[Span, ...]:
     """Return the scratch areas that this kernel takes over."""
-    return inp.kho_scratch if reads_kho(inp, profile) else ()
+    return inp.kho_scratch if inp.kho_scratch and reads_kho(inp, profile) else ()
 
 
 def kho_preserved(inp: BootInput, profile: Profile) -> ExtentSet:
@@ -30,7 +30,8 @@ def kho_preserved(inp: BootInput, profile: Profile) -> ExtentSet:
     Linux 6.18 kernel/kexec_handover.c kho_mem_deserialize(); 7.3
     kernel/liveupdate/kexec_handover.c kho_mem_retrieve().
     """
-    return inp.kho_preserved if reads_kho(inp, profile) else ExtentSet()
+    pages = inp.kho_preserved
+    return pages if not pages or reads_kho(inp, profile) else ExtentSet()
 
 
 def reads_kho(inp: BootInput, profile: Profile) -> bool:

@@ -49,6 +49,8 @@ _BIOS_START = 0x9_F000
 _FIRST_MIB = 1 << 20
 _FIRST_64K = 1 << 16
 
+# Slots that marking the first MiB needs at most.
+_FREE_FOR_SCRATCH = 2
 # sizeof(struct memblock_region) on 64 bit, with and without NUMA.
 _REGION_BYTES = 24
 # memblock.current_limit until memory is mapped: ISA_END_ADDRESS.
@@ -69,9 +71,11 @@ def set_up_memory(boot: EarlyBoot) -> None:
     if scratch:
         # Added before the table is read, and whatever the table says.
         ram = [(one.start, one.size, E820_TYPE_RAM) for one in scratch] + ram
-    few = INIT_REGIONS - 2 * profile.has("first-mib-marked-scratch")
     spans: Sequence[tuple[int, int]] | None = None
-    if len(ram) <= few:
+    free = INIT_REGIONS - len(ram)
+    if free >= _FREE_FOR_SCRATCH or (
+        free >= 0 and not profile.has("first-mib-marked-scratch")
+    ):
         spans = _join_disjoint(ram)
     if spans is None:
         spans = _add_one_by_one(boot, ram)
@@ -130,7 +134,7 @@ def _add_one_by_one(boot: EarlyBoot, ram: list[Row]) -> list[Span]:
 
 def reserved_while_mapping(boot: EarlyBoot) -> ByteRangeSet:
     """Return what is reserved while memory is mapped: all of the first MiB too."""
-    return ByteRangeSet([(0, _FIRST_MIB), *early_reservations(boot)])
+    return ByteRangeSet([(0, _FIRST_MIB), *_reserved_anywhere(boot)])
 
 
 def early_reservations(boot: EarlyBoot) -> list[Span]:
@@ -140,17 +144,21 @@ def early_reservations(boot: EarlyBoot) -> list[Span]:
     usual place is assumed. X86_RESERVE_LOW counts later only.
     Linux 6.1 arch/x86/kernel/setup.c early_reserve_memory(); 5.10 setup_arch().
     """
-    inp = boot.inp
     low = _FIRST_64K if boot.profile.has("first-mib-reserved") else PAGE_SIZE
-    spans = [Span(0, low), Span(_BIOS_START, _FIRST_MIB)]
-    spans += [s for s in (inp.initrd, inp.kernel_range) if s is not None]
-    follow = boot.profile.has("setup-indirect-reserved")
+    first = [Span(0, low), Span(_BIOS_START, _FIRST_MIB)]
+    return first + _reserved_anywhere(boot)
+
+
+# The same, but for what lies in the first MiB whatever the kernel reads.
+def _reserved_anywhere(boot: EarlyBoot) -> list[Span]:
+    inp = boot.inp
+    spans = [s for s in (inp.initrd, inp.kernel_range) if s is not None]
     for node in inp.setup_data or ():
-        spans += node_ranges(node, follow_indirect=follow)
+        spans += node_ranges(node, boot.profile)
     if boot.profile.has("gaps-reserved"):
         spans += _all_but_ram(boot.table.rows)
-    if boot.profile.has("soft-reserved"):
-        soft = [r for r in boot.table.rows if r[2] == E820_TYPE_SOFT_RESERVED]
+    soft = [r for r in boot.table.rows if r[2] == E820_TYPE_SOFT_RESERVED]
+    if soft and boot.profile.has("soft-reserved"):
         spans += [Span.at(addr, size) for addr, size, _ in soft]
     # mm/memblock.c memblock_cap_size(): nothing reaches beyond the last address.
     return [Span(start, min(end, _U64_MAX)) for start, end in spans]

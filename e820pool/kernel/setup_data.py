@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from e820pool.kernel.boot_input import SetupDataSpan
+    from e820pool.kernel.profiles import Profile
     from e820pool.kernel.state import EarlyBoot
     from e820pool.kernel.table import Table
 
@@ -35,7 +36,7 @@ def mark_setup_data(boot: EarlyBoot) -> None:
     profile, spans = boot.profile, boot.inp.setup_data or ()
     if chain_is_ignored(boot):
         spans = ()
-    if not profile.has("setup-data-marked") or not (spans or boot.extended):
+    if not (spans or boot.extended) or not profile.has("setup-data-marked"):
         return
     for span in spans:
         _mark(boot.table, span, boot)
@@ -48,33 +49,34 @@ def mark_setup_data(boot: EarlyBoot) -> None:
         boot.setup_data_map = tuple(boot.table.rows)
 
 
-def node_ranges(span: SetupDataSpan, *, follow_indirect: bool) -> Iterator[Span]:
+def node_ranges(span: SetupDataSpan, profile: Profile) -> Iterator[Span]:
     """Yield the bytes of a node, and of what an indirect one points to."""
     yield span.span
     # An indirect node that points to another one is left alone.
-    if follow_indirect and span.indirect and span.indirect[2] != SETUP_INDIRECT:
+    is_followed = span.indirect is not None and span.indirect[2] != SETUP_INDIRECT
+    if span.indirect and is_followed and profile.has("setup-indirect-reserved"):
         yield Span.at(*span.indirect[:2])
 
 
 def _mark(table: Table, span: SetupDataSpan, boot: EarlyBoot) -> None:
-    follow = boot.profile.has("setup-indirect-reserved")
     if span.type == SETUP_RNG_SEED and boot.profile.has("rng-seed-wiped"):
         # The length was zeroed when the seed was used: the header is left.
         span = replace(span, size=min(span.size, NODE_HEADER_BYTES))
-    for named in node_ranges(span, follow_indirect=follow):
+    for named in node_ranges(span, boot.profile):
         table.retype(named.start, named.size, E820_TYPE_RAM, E820_TYPE_RESERVED_KERN)
 
 
 # kexec passes some nodes anew, so that their old place is free for it.
+_SKIPPED = {
+    SETUP_EFI: "kexec-mark-skips-efi",
+    SETUP_IMA: "kexec-mark-skips-ima",
+    SETUP_RNG_SEED: "kexec-mark-skips-seed",
+}
+
+
 def _mark_for_kexec(boot: EarlyBoot, spans: tuple[SetupDataSpan, ...]) -> None:
-    skipped = set()
-    if boot.profile.has("kexec-mark-skips-efi"):
-        skipped.add(SETUP_EFI)
-    if boot.profile.has("kexec-mark-skips-ima"):
-        skipped.add(SETUP_IMA)
-    if boot.profile.has("kexec-mark-skips-seed"):
-        skipped.add(SETUP_RNG_SEED)
     for span in spans:
-        if span.type not in skipped:
+        skips = _SKIPPED.get(span.type)
+        if skips is None or not boot.profile.has(skips):
             _mark(boot.kexec, span, boot)
     boot.kexec.sanitize()

@@ -83,10 +83,8 @@ class EarlyBoot:
             profile: how it reads.
             has_limit: False gives its tables room for whatever comes.
         """
-        extended = [entries.tolist() for entries in inp.ext]
-        return cls.of_rows(
-            inp, profile, inp.table.tolist(), extended, has_limit=has_limit
-        )
+        rows, extended = inp.rows(), inp.ext_rows()
+        return cls.of_rows(inp, profile, rows, extended, has_limit=has_limit)
 
     @classmethod
     def of_rows(

@@ -110,7 +110,7 @@ def read_zero_page(boot: EarlyBoot) -> None:
             return
         given = _sanitize_in_place(boot, given)
     taken, bad = accepted_rows(given, boot.profile)
-    if bad or len(given) < _least(boot.profile):
+    if bad or (len(given) < _MOST_NEEDED and len(given) < _least(boot.profile)):
         boot.dropped += given
         _fall_back(boot)
     else:
@@ -126,18 +126,22 @@ def accepted_rows(rows: list[Row], profile: Profile) -> tuple[list[Row], list[Ro
 
     __append_e820_table(). From 4.9 on an entry that ends exactly at 2^64 passes.
     """
-    limit = _U64 - profile.has("append-refuses-end-at-2-64")
-    if max([addr + size for addr, size, _ in rows], default=0) <= limit:
+    if max([addr + size for addr, size, _ in rows], default=0) < _U64:
         return rows, []
+    limit = _U64 - profile.has("append-refuses-end-at-2-64")
     for at, (addr, size, _) in enumerate(rows):
         if addr + size > limit and size:
             return rows[:at], rows[at:]
     return rows, []
 
 
+# Entries that a kernel needs at least; it takes whatever has more.
+_MOST_NEEDED = 2
+
+
 def _least(profile: Profile) -> int:
     if profile.has("append-needs-two"):
-        return 2
+        return _MOST_NEEDED
     return 1 if profile.has("append-needs-one") else 0
 
 
@@ -196,10 +200,10 @@ def read_extended(boot: EarlyBoot) -> None:
     if not boot.extended or chain_is_ignored(boot):
         return
     places = [s.addr for s in boot.inp.setup_data or () if s.type == SETUP_E820_EXT]
-    mapped_whole = boot.profile.has("ext-node-mapped-whole")
     for index, entries in enumerate(boot.extended):
         place = places[index] if index < len(places) else 0
-        if mapped_whole and _too_large(len(entries), place):
+        too_large = _too_large(len(entries), place)
+        if too_large and boot.profile.has("ext-node-mapped-whole"):
             boot.end = NODE_TOO_LARGE
             return
         _append(boot, entries)
@@ -210,8 +214,8 @@ def chain_is_ignored(boot: EarlyBoot) -> bool:
 
     Linux 2.6.32 arch/x86/kernel/setup.c parse_setup_data().
     """
-    gated = boot.profile.has("setup-data-needs-protocol-2-09")
-    return gated and boot.inp.protocol < _PROTOCOL_2_09
+    is_old = boot.inp.protocol < _PROTOCOL_2_09
+    return is_old and boot.profile.has("setup-data-needs-protocol-2-09")
 
 
 # early_memremap() maps whole pages and returns NULL beyond its limit, which is

@@ -53,7 +53,9 @@ class E820Table:
 
     def __init__(self, entries: NDArray[Any]) -> None:
         self.entries = entries
+        # By the types that are named, and by those that are not.
         self._sets: dict[tuple[int, ...], ByteRangeSet] = {}
+        self._others: dict[tuple[int, ...], ByteRangeSet] = {}
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> Self:
@@ -64,7 +66,7 @@ class E820Table:
         """
         if isinstance(rows, list | tuple) and _are_short(rows):
             table = cls.__new__(cls)
-            table.__dict__.update(_rows=list(rows), _sets={})
+            table.__dict__.update(_rows=list(rows), _sets={}, _others={})
             return table
         return cls(table_of(rows))
 
@@ -152,9 +154,14 @@ class E820Table:
 
     def bytes_but(self, *types: int) -> ByteRangeSet:
         """Return the bytes that entries of all other types name."""
-        if self._rows is not None:
-            return _named_by(row for row in self._rows if row[2] not in types)
-        return self._named(~self.is_of(*types))
+        ranges = self._others.get(types)
+        if ranges is None:
+            if self._rows is not None:
+                ranges = _named_by(row for row in self._rows if row[2] not in types)
+            else:
+                ranges = self._named(~self.is_of(*types))
+            self._others[types] = ranges
+        return ranges
 
     def is_of(self, *types: int) -> NDArray[np.bool_]:
         """Return whether each entry is of one of these types, shape (n,)."""

@@ -30,11 +30,11 @@ def findings_of_hot_add(case: Situation) -> Iterator[Finding]:
     what is added goes online by itself depends on configuration and on user space;
     that of distributions does it.
     """
-    if not case.deposits or not case.view.table or case.view.fatal is not None:
+    if not case.deposits or not case.table or case.view.fatal is not None:
         return
     if not case.profile.config["ACPI_HOTPLUG_MEMORY"]:
         return
-    if case.has("acpi-no-memhotplug") and _OFF in case.inp.cmdline.split():
+    if _OFF in case.inp.cmdline.split() and case.has("acpi-no-memhotplug"):
         return
     if case.has("hot-add-into-reserved"):
         free = not_busy(case.table)

@@ -41,7 +41,8 @@ def findings_of_kaslr_rules(case: Situation) -> Iterator[Finding]:
         return
     scratch = kho_scratch(inp, profile)
     yield from _scratch(case, inp, scratch)
-    if scratch or not _randomises(inp, profile):
+    rules = inp.efi is not None or "mem" in inp.cmdline
+    if scratch or not rules or not _randomises(inp, profile):
         return
     by_efi = profile.has("kaslr-efi-memmap-first") and profile.config["EFI"]
     if by_efi and inp.efi is not None:
@@ -71,11 +72,10 @@ def _scratch(
             "table says",
             _KHO,
         )
-    enabled = (
-        case.has("kho-scratch-is-memory") and case.profile.config["KEXEC_HANDOVER"]
-    )
     named = any(node.type == SETUP_KEXEC_KHO for node in inp.setup_data or ())
-    if enabled and named and not inp.kho_scratch:
+    if not named or inp.kho_scratch:
+        return
+    if case.has("kho-scratch-is-memory") and case.profile.config["KEXEC_HANDOVER"]:
         message = (
             "the scratch areas that the kexec handover node names become memory, "
             "whatever the table says, and they are no part of the handoff"

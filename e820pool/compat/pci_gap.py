@@ -74,11 +74,8 @@ def _ram_alignment(addr: int) -> int:
 
 
 def _gap_of(case: Situation, rows: Sequence[Row]) -> Span:
-    return pci_gap(
-        rows,
-        upwards=case.has("pci-gap-searched-upwards"),
-        counts_acpi=case.has("max-pfn-counts-acpi"),
-    )
+    hole = _hole(rows, upwards=case.has("pci-gap-searched-upwards"))
+    return hole or _above_ram(rows, counts_acpi=case.has("max-pfn-counts-acpi"))
 
 
 def _moved(case: Situation, gap: Span) -> Iterator[Finding]:
@@ -106,9 +103,15 @@ def pci_gap(rows: Sequence[Row], *, upwards: bool, counts_acpi: bool = False) ->
             equal ones the highest is taken; before, the lowest.
         counts_acpi: whether ACPI tables are RAM when it comes to the end of RAM.
     """
-    gap = _upwards(rows) if upwards else _downwards(rows)
-    if gap is not None:
-        return gap
+    hole = _hole(rows, upwards=upwards)
+    return hole or _above_ram(rows, counts_acpi=counts_acpi)
+
+
+def _hole(rows: Sequence[Row], *, upwards: bool) -> Span | None:
+    return _upwards(rows) if upwards else _downwards(rows)
+
+
+def _above_ram(rows: Sequence[Row], *, counts_acpi: bool) -> Span:
     start = (max_pfn(rows, counts_acpi=counts_acpi) << PAGE_SHIFT) + _ABOVE_RAM
     return Span.at(start, _LEAST_GAP)
 

@@ -34,8 +34,7 @@ def findings_of_record(case: Situation) -> Iterator[Finding]:
 
 
 def _of_node(case: Situation, node: SetupDataSpan, protocol: int) -> Iterator[Finding]:
-    old = case.has("setup-data-needs-protocol-2-09")
-    if old and protocol < _PROTOCOL_2_09:
+    if protocol < _PROTOCOL_2_09 and case.has("setup-data-needs-protocol-2-09"):
         yield _lost(
             f"hdr.version is {protocol:#x}: below 0x209 this kernel ignores the chain, "
             "and the record's memory is free",
@@ -59,8 +58,7 @@ def _lost(message: str, source: str) -> Finding:
 
 # RESERVED in the handoff, and no more in this kernel's table.
 def _not_believed(case: Situation) -> Iterator[Finding]:
-    view = case.view
-    if not view.table:
+    if not case.table:
         return
     table = case.table.bytes_of(*KEPT_TYPES).pages_inside()
     missing = case.deposits - table

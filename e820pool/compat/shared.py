@@ -23,17 +23,19 @@ if TYPE_CHECKING:
 
     from e820pool.compat.situation import Situation
     from e820pool.compat.verdict import Verdict
-    from e820pool.extents import ExtentSet
+    from e820pool.extents import ByteRangeSet, ExtentSet
     from e820pool.findings import Finding
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
+    from e820pool.table import E820Table
 
 __all__ = ("SharedChecks",)
 
 _T = TypeVar("_T")
-# Of whom what is asked: of a profile an option, of a view or a situation a field.
-_Question = tuple[str, str]
+# Of whom what is asked: of a profile an option, of a view or a situation a field, of
+# its table a set.
+_Question = tuple[str, Any]
 # Kinds of questions about a profile's options, and not about its behaviours.
 _OPTIONS = ("holds", "config", "profile")
 
@@ -75,7 +77,9 @@ class SharedChecks:
             view = replace(seen.view, kernel=profile.release)
         # Pages and tables are what the view's own values and the profile make them.
         answers = mine.beside(
-            view=self._answers_of(seen.view), case=self._answers_of(seen.case)
+            view=self._fields_of(seen.view),
+            case=self._fields_of(seen.case),
+            table=self._fields_of(seen.case.table),
         )
         parts = []
         for at, group in enumerate(GROUPS):
@@ -113,7 +117,7 @@ class SharedChecks:
         case = situation_of(self._deposits, view, self._inp, profile, parts)
         return _Seen(view=view, case=case, options=parts.options)
 
-    def _answers_of(self, whole: KernelView | Situation) -> _FieldAnswers:
+    def _fields_of(self, whole: KernelView | Situation | E820Table) -> _FieldAnswers:
         answers = self._fields.get(id(whole))
         if answers is None:
             answers = self._fields[id(whole)] = _FieldAnswers(whole, self._numbers)
@@ -296,14 +300,21 @@ class _Numbers:
 
 
 class _FieldAnswers(dict[_Question, "Hashable"]):
-    # The values of a view or a situation, as numbers.
+    # The values of a view or a situation, or the sets of a table, as numbers.
 
-    def __init__(self, whole: KernelView | Situation, numbers: _Numbers) -> None:
+    def __init__(
+        self, whole: KernelView | Situation | E820Table, numbers: _Numbers
+    ) -> None:
         super().__init__()
         self._whole, self._numbers = whole, numbers
 
     def __missing__(self, question: _Question) -> int:
-        number = self._numbers.number_of(getattr(self._whole, question[1]))
+        name = question[1]
+        if isinstance(name, str):
+            value = getattr(self._whole, name)
+        else:
+            value = getattr(self._whole, name[0])(*name[1:])
+        number = self._numbers.number_of(value)
         self[question] = number
         return number
 
@@ -387,6 +398,7 @@ class _AskedCase:
         self.input_table = case.input_table
         self.profile = _AskedProfile(profile, asked)
         self.view = _AskedView(view, asked)
+        self.table = _AskedTable(case.table, asked)
 
     def has(self, behaviour: str) -> bool:
         return self.profile.has(behaviour)
@@ -394,6 +406,30 @@ class _AskedCase:
     def __getattr__(self, name: str) -> Any:
         self._asked.ask(("case", name))
         return getattr(self._case, name)
+
+
+class _AskedTable:
+    # A table that is asked for sets: kernels may share these and not the table.
+
+    def __init__(self, table: E820Table, asked: _Asked) -> None:
+        self._table, self._asked = table, asked
+
+    def bytes_of(self, *types: int) -> ByteRangeSet:
+        self._asked.ask(("table", ("bytes_of", *types)))
+        return self._table.bytes_of(*types)
+
+    def bytes_but(self, *types: int) -> ByteRangeSet:
+        self._asked.ask(("table", ("bytes_but", *types)))
+        return self._table.bytes_but(*types)
+
+    @property
+    def covered(self) -> ByteRangeSet:
+        self._asked.ask(("table", "covered"))
+        return self._table.covered
+
+    def __len__(self) -> int:
+        self._asked.ask(("table", ("__len__",)))
+        return len(self._table)
 
 
 class _AskedView:

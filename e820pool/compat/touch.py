@@ -97,9 +97,10 @@ def _slots(case: Situation) -> Iterator[Finding]:
 
 # Type 12 is memory to no allocator, but a device to a driver, which reads it.
 def _driver(case: Situation) -> Iterator[Finding]:
-    if not case.has("memmap-pram"):
+    devices = case.table.bytes_of(E820_TYPE_PRAM)
+    if not devices or not case.has("memmap-pram"):
         return
-    hit = case.deposits & case.table.bytes_of(E820_TYPE_PRAM).pages_touched()
+    hit = case.deposits & devices.pages_touched()
     if hit:
         text = (
             "type 12 makes {pages} a persistent memory device: its driver reads them "
@@ -110,7 +111,8 @@ def _driver(case: Situation) -> Iterator[Finding]:
 
 # Type 0xefffffff: a driver adds it as System RAM, the whole blocks in each entry.
 def _hotplugged(case: Situation) -> Iterator[Finding]:
-    if not case.has("soft-reserved-is-hotplugged"):
+    soft = case.table.bytes_of(E820_TYPE_SOFT_RESERVED)
+    if not soft or not case.has("soft-reserved-is-hotplugged"):
         return
     rows = [row for row in case.view.table if row[2] == E820_TYPE_SOFT_RESERVED]
     blocks = [_whole_blocks(addr, addr + size) for addr, size, _ in rows]

@@ -31,12 +31,8 @@ def search_shape(
 ) -> dict[str, Any]:
     """Return what a kernel made of one shape, and the smallest that fails as it did.
 
-    Args:
-        kernel: what is booted.
-        seed: of all draws.
-        number: which draw of them.
-        boot: boots this kernel with a handoff.
-        on_another: called before each boot beyond the first.
+    The draw is the one of that ``number``; ``boot`` boots this kernel with a handoff,
+    and ``on_another`` is called before each boot beyond the first.
     """
 
     def survives(extents: Extents) -> bool:

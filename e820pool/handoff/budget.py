@@ -123,10 +123,6 @@ def fit_table(
 def budget_curve(table: NDArray[Any], keep: ByteRangeSet | None = None) -> BudgetCurve:
     """Return the whole curve of entries against bytes; O(n log n).
 
-    Args:
-        table: see :func:`fit_table`.
-        keep: see :func:`fit_table`.
-
     Raises:
         InputError: see :func:`fit_table`.
     """

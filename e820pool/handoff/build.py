@@ -84,7 +84,6 @@ class BuildOptions:
         max_entries: give up RAM until the table has no more entries than this,
             the fewest bytes that do (:mod:`e820pool.handoff.budget`); None gives up
             nothing and refuses a table above :data:`MAX_TABLE_ENTRIES`.
-        carrier: one of :data:`CARRIERS`.
         cmdline: latin-1 text, without a NUL.
         kernel: the next kernel's image, to place its window and copy its header.
         kernel_addr: where to load it, None to choose.

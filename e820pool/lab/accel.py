@@ -61,12 +61,8 @@ def vm_for(
 ) -> VmSpec:
     """Return the machine for one boot, with the memory that it needs.
 
-    Args:
-        bound: what is in that memory when the kernel is entered.
-        image: the kernel, for a probe.
-        accelerator: ``auto`` takes KVM only where it was seen to boot a kernel.
-        devices: ``[start, end)`` in bytes of each memory device.
-        cpu: see :class:`e820pool.lab.qemu.VmSpec`.
+    ``auto`` takes KVM only where it was seen to boot a kernel, this ``image``;
+    ``devices`` are ``[start, end)`` in bytes of each memory device.
 
     Raises:
         LabError: QEMU's PC has no RAM, or no memory device, there.

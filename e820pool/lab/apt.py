@@ -67,9 +67,7 @@ class AptSource:
     """One archive of packages.
 
     Attributes:
-        uri: of the mirror.
         suites: names below its dists/.
-        components: of those suites.
         signed_by: keyring path or key text, "" for apt's own trusted keys.
     """
 

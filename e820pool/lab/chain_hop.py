@@ -62,8 +62,6 @@ class HopFacts:
     Attributes:
         started: what it was started with, as our own loader places it.
         region: ours, which its command line names; None with another carrier.
-        before: the hop before, None for the first.
-        starter: the kernel of that hop.
         touched: deposited pages that it touched.
         changed: those of them whose content is another now.
         died: why the machine was lost, "" while it lives.
@@ -98,11 +96,7 @@ def findings_of_pair(
 ) -> tuple[Finding, ...]:
     """Return what is to be expected of a kexec from one kernel to the next.
 
-    Args:
-        running: the kernel that runs.
-        hop: what was seen of it.
-        following: the kernel that it is to start.
-        cmdline: that one's command line.
+    ``hop`` is what was seen of the one that runs, ``cmdline`` the next one's.
     """
     flags = hop.report.text("cpu_flags").split()
     started_by = RunningKernel(

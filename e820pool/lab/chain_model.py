@@ -76,7 +76,6 @@ class ChainOptions:
 
     Attributes:
         loaders: of :data:`LOADERS`, one for each hop; the last serves all that follow.
-        carrier: one of :data:`CARRIERS`.
         nr_pages: single pages that each kernel deposits.
         step: from one of them to the next, in pages, as the kernel hands them out.
         nr_huge: huge pages of 2 MiB that each kernel deposits.
@@ -89,17 +88,14 @@ class ChainOptions:
         inherited: what is deposited when the first kernel is started.
         crash_mib: what a kernel that is to crash keeps for its capture kernel, in
             MiB (``crashkernel=``).
-        once: whether only the first kernel deposits.
         nr_late: single pages that each kernel deposits when the next one is loaded
             already, and which nobody tells it of.
         nr_withdrawn: of what a kernel finds deposited it withdraws so many pages, the
             lowest first, before the next hop.
-        pressure: whether each kernel's memory is filled.
         accelerator: ``auto`` takes KVM only where it was seen to boot a kernel.
         cpu: QEMU's name of the processor and its features (``qemu64,+la57`` has page
             tables of five levels), "" for QEMU's default.
         cmdline: what each kernel's command line has besides the lab's own words.
-        deadlines: seconds for each phase of each kernel.
         ram_folder: a folder on a tmpfs for guest RAM, None for memory.
         memory_devices: as of :class:`e820pool.lab.boot.BootOptions`.
 
@@ -181,7 +177,6 @@ class Hop:
     """One kernel of a chain: what it was given and what it did.
 
     Attributes:
-        kernel: its name, as it was asked for.
         entered: ``boot``, or the loader by which the kernel before started it.
         given: what was deposited when it was started.
         nr_entries: entries of the table that it was given, as it exports them.
@@ -200,7 +195,6 @@ class Hop:
         touched_late: those of them that were touched from the jump on.
         returned: the pages of the memfd that came back to it by a live update, in the
             order of the file; None where none was due, or it has none.
-        report, console: as its guest and the kernel wrote them.
         seconds: from its entry to the end of the pressure.
     """
 
@@ -253,7 +247,6 @@ class ChainRecord:
     """What became of a chain of kernels.
 
     Attributes:
-        firmware_map: the machine's own map.
         hops: one for each kernel that was reached, in order.
         stopped: why the chain did not go on, "" when it came to its end.
     """

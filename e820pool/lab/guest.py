@@ -274,11 +274,6 @@ def _archive(script: str, more: Iterable[InitramfsEntry] = ()) -> bytes:
 def bind_guest(handoff: Handoff, image: bytes, *, pressure: bool) -> BoundKernel:
     """Return a handoff as the lab boots it: with its initramfs and its own words.
 
-    Args:
-        handoff: what the kernel gets.
-        image: the whole bzImage file.
-        pressure: whether the guest fills its memory.
-
     Raises:
         LabError: no static busybox was found.
         BadImageError, CapacityError: see :func:`e820pool.loading.bind.bind_kernel`.

@@ -52,8 +52,6 @@ class NextKernel:
     Attributes:
         bound: as our own loader places it; of the handoff the others take the table
             (as a tree) and the command line.
-        image: its whole file.
-        initrd: the next guest's user space.
         has_same_line: whether its command line is that of the running kernel, which
             kexec-tools can take over.
         crash: what kexec-tools are to read in place of the kernel's own files, None

@@ -47,7 +47,6 @@ class KernelImage:
         version: as ``uname -r`` says it.
         package: the package that it came from, with the package's version.
         image, config: file names in the cache folder; no configuration is "".
-        image_sha256, config_sha256: of those files.
         name: of a kernel that was built here, "" for a stock one.
     """
 

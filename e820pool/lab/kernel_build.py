@@ -64,11 +64,8 @@ class BuildRequest:
     """What is to be built.
 
     Attributes:
-        name: what ``--kernel`` will call it.
         source: a Debian source package, a tree, TREE@REVISION or a tarball.
-        config: its options.
         patches: in the order in which they apply.
-        jobs: compilers at a time.
     """
 
     name: str
@@ -83,8 +80,6 @@ class Built:
     """A kernel that was built, now or before.
 
     Attributes:
-        image: where it is kept.
-        is_new: whether it was built now.
         left_out: options that were not asked for by name and did not stick.
     """
 

@@ -66,8 +66,6 @@ class VmRun:
     """What a machine left behind.
 
     Attributes:
-        console: bytes of the first serial port.
-        report: bytes of the second.
         ended: ``exit`` QEMU ended (reset, panic, ``reboot -f``); ``halted`` the
             kernel stopped itself and was ended here.
         phase: the last phase it reached.

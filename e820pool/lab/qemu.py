@@ -41,11 +41,8 @@ class VmSpec:
     """A machine, and what is in its memory when the kernel is entered.
 
     Attributes:
-        ram: its memory.
         parts: zero page, setup_data nodes, command line, kernel, initrd.
-        entry: what the stub enters.
         stub_addr: a page with :data:`.STUB_BYTES` to spare.
-        accelerator: how QEMU executes the guest.
         cpu: QEMU's name of the processor and its features, "" for its default.
         disk_bytes: an empty NVMe disk of that size, 0 for none.
         nodes: NUMA nodes, equal shares of RAM by address, each with a processor.
@@ -66,11 +63,8 @@ class VmChannels:
     """The files and character devices that a command line refers to.
 
     Attributes:
-        ram: path of the RAM file.
         devices: path of each memory device's file, in the layout's order.
         disk: path of the disk's file, "" without one.
-        stub: path of the stub's ELF file.
-        parts: path of each part, in the order of the spec.
         console: QEMU character device (without its id) of the first serial port.
         report: the same of the second.
     """

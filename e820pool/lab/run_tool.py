@@ -21,13 +21,6 @@ def run_tool(
 ) -> subprocess.CompletedProcess[str]:
     """Return what a program printed, and its status, whatever that is.
 
-    Args:
-        argv: the program and its words.
-        seconds: how long it may take.
-        cwd: where it runs.
-        env: its environment, None for ours.
-        text: what it reads.
-
     Raises:
         LabError: it cannot be run, or takes longer.
     """

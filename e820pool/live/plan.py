@@ -69,8 +69,6 @@ class KexecRequest:
     Attributes:
         kernel: the image with its configuration, and the path as its name.
         initrd_name: the path of the initrd, None without one.
-        initrd: its bytes.
-        cmdline: the next kernel's command line.
         changes: what is deposited and withdrawn since this kernel was started.
         carries_record: whether the pool record goes into a setup_data node, which
             only our own loader can pass on.
@@ -104,7 +102,6 @@ class KexecPlan:
         execute: the command that starts it, empty for reboot(2).
         kept: what is to be on disk after the load, for the running kernel (should
             this one not be started) and the next.
-        gates: what the running kernel allows.
         file_load: what kexec_file_load(2) would do, where this kernel refuses
             kexec_load(2) and leaves nothing else; None where it does not.
     """
@@ -135,11 +132,6 @@ def plan_kexec(
     machine: LiveMachine, request: KexecRequest, kept: Sequence[KeptHandoff] = ()
 ) -> KexecPlan:
     """Return the plan; nothing of this machine is changed.
-
-    Args:
-        machine: what the running kernel shows.
-        request: what is to be started.
-        kept: what was kept at the last loads.
 
     Raises:
         BadImageError: the image is no bzImage, or too old to be started.

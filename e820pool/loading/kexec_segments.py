@@ -49,7 +49,6 @@ class KexecSegment:
         at: where its bytes begin in the payload.
         nr_bytes: how many; the rest of ``size`` is zeros.
         addr: where it goes, a page.
-        size: whole pages.
     """
 
     what: str

@@ -38,9 +38,7 @@ class DesignCell:
     """What one kernel makes of the deposits under one encoding.
 
     Attributes:
-        encoding, kernel: names.
         verdict: the model's; None where the handoff cannot be built, for ``reason``.
-        handoff: what was built.
         nr_entries: of the whole table, SETUP_E820_EXT included.
         nr_words_bytes: what the encoding needs of the command line.
         wasted_bytes: RAM of the firmware that is neither deposited nor used.

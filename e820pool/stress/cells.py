@@ -41,9 +41,6 @@ class Cell:
     """The arguments of one simulation.
 
     Attributes:
-        host: what the map is called in results.
-        rows: the map, ``(addr, size, type)``.
-        nodes: NUMA nodes.
         wear: see :func:`e820pool.stress.simulate.simulate`.
         info: what is free on the host, for real.
     """
@@ -74,13 +71,9 @@ def cells_of(
     seeds: Sequence[int],
     **same: Any,
 ) -> tuple[Cell, ...]:
-    """Return the cells of all hosts, policies and seeds, host by host.
+    """Return the cells of all hosts (name and map), policies and seeds, host by host.
 
-    Args:
-        hosts: name and map of each.
-        policies: their names.
-        seeds: of the draws.
-        same: fields of :class:`Cell` that all cells share.
+    ``same`` are fields of :class:`Cell` that all cells share.
     """
     named = [(name, tuple(memory_map.rows())) for name, memory_map in hosts]
     return tuple(

@@ -50,7 +50,6 @@ class ObservableLimit:
     """A limit that a boot can confirm.
 
     Attributes:
-        name: for the command line and for reports.
         meaning: what happens above it.
         behaviour: its id in specs/kernels, "" where nothing is lost above it.
         make: returns a handoff that needs so much of what is limited.
@@ -90,12 +89,9 @@ class ConfirmCase:
     """One handoff to boot.
 
     Attributes:
-        limit: which it is about.
         count: how much of what is limited.
-        entries: of the table.
         where: ``below``, ``at`` or ``above`` the limit as the model has it, or
             ``no limit`` where the model has none.
-        handoff: what to boot.
     """
 
     limit: ObservableLimit

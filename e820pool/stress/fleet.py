@@ -42,7 +42,6 @@ class Captured:
         deposits: ``(base_pfn, nr_pages)``; None lets ``scatter`` pages be drawn.
         error: why there is no map, "" where there is one.
         notes: what was odd in its source, ``(id, message)``.
-        kernels: releases to judge by.
         scatter: single pages to deposit where the host names none.
         seed: of their draw; each host draws its own.
         devices: where memory can be added to it, None for not known.

@@ -52,8 +52,6 @@ class Outcome:
     """What became of one policy under one workload.
 
     Attributes:
-        policy: its name.
-        seed: of the draws.
         encoding: whose entries were held against the limits.
         samples: in order; the last one is the end.
         falls: the limits that fell, in order; one that is missing never did.

@@ -118,15 +118,10 @@ def split_table(
     *,
     kind: int | None = E820_TYPE_RESERVED,
 ) -> NDArray[Any]:
-    """Return the sorted, disjoint table with every deposit RESERVED.
+    """Return the sorted, disjoint table with every deposit of a type, None for none.
 
     Deposits lie in RAM, so that the highest type wins over it; a deposit that
     touches RESERVED shares its entry, as the kernel would join them anyway.
-
-    Args:
-        memory_map: the firmware's own.
-        ledger: what is deposited.
-        kind: the type of the deposits' entries, None for no entry.
 
     Raises:
         InputError: a deposit is not whole pages of RAM, or an entry of the map

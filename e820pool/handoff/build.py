@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from e820pool.abi.boot_params import BOOT_PARAMS_BYTES, EfiInfo
+from e820pool.abi.boot_params import BOOT_PARAMS_BYTES
 from e820pool.abi.e820 import (
     E820_MAX_ENTRIES_ZEROPAGE,
     E820_TYPE_RAM,
@@ -137,25 +137,15 @@ def build_handoff(
     """
     options = options or BuildOptions()
     _validate_ledger(ledger)
-    encoding = encoding_named(options.encoding)
-    words = encoding.make_words(ledger) if encoding.make_words else ""
-    cmdline = _checked_cmdline(options, words)
-    machine = memory_map.with_devices_of(ledger.extents)
-    table = encoding.make_table(machine, ledger)
-    hold = partial(_with_held_blocks, encoding=encoding, machine=machine, ledger=ledger)
-    if options.max_entries is None:
-        table = hold(table)
-        _validate_capacity(table)
-    else:
-        table = _within_budget(table, options.max_entries, options, hold)
-    _validate_table(table, encoding)
-    record = None
-    if encoding.carries_record and options.carrier == "setup_data" and len(ledger):
-        record = encode_pool_record(memory_map, ledger, options.generation)
-    make_nodes = partial(_nodes, table, machine, ledger, options, record=record)
-    handoff = _placed(table, make_nodes, cmdline, ledger, options)
-    handoff = replace(handoff, firmware_map=memory_map, encoding=options.encoding)
-    handoff = replace(handoff, memory_devices=memory_map.devices)
+    builder = _Builder(
+        memory_map=memory_map,
+        machine=memory_map.with_devices_of(ledger.extents),
+        ledger=ledger,
+        options=options,
+        encoding=encoding_named(options.encoding),
+    )
+    cmdline = builder.cmdline()
+    handoff = builder.placed(builder.table(), cmdline)
     validate_handoff(handoff)
     return handoff
 
@@ -171,123 +161,6 @@ def _validate_ledger(ledger: DepositLedger) -> None:
             f"deposit {deposit} is said to be {type_text(kind)} to the firmware: "
             f"deposits are RAM, type {E820_TYPE_RAM:#x}"
         )
-
-
-def _checked_cmdline(options: BuildOptions, words: str) -> bytes:
-    text = " ".join(filter(None, (options.cmdline, words)))
-    try:
-        line = text.encode("latin-1")
-    except UnicodeEncodeError as exc:
-        bad = text[exc.start]
-        raise InputError(
-            f"command line has {bad!r} at {exc.start}: the limit is Latin-1"
-        ) from exc
-    if b"\0" in line:
-        raise InputError(
-            f"command line has a NUL at {line.index(0)}: it would end there"
-        )
-    limit = COMMAND_LINE_SIZE - 1
-    if options.kernel is not None and options.kernel.cmdline_size:
-        limit = min(limit, options.kernel.cmdline_size)
-    if len(line) > limit:
-        raise CapacityError(
-            f"command line of {len(line)} bytes does not fit: the kernel reads {limit}"
-        )
-    return line
-
-
-def _with_held_blocks(
-    table: NDArray[Any],
-    *,
-    encoding: Encoding,
-    machine: MemoryMap,
-    ledger: DepositLedger,
-) -> NDArray[Any]:
-    if not encoding.holds_blocks or not len(ledger):
-        return table
-    ram = machine.bytes_of(E820_TYPE_RAM)
-    return hold_blocks(E820Table(table), ledger.extents, ram).entries
-
-
-def _within_budget(
-    table: NDArray[Any],
-    max_entries: int,
-    options: BuildOptions,
-    hold: Callable[[NDArray[Any]], NDArray[Any]],
-) -> NDArray[Any]:
-    # What has its place stays RAM; what is placed later finds what is left.
-    addrs = list(options.addresses.values())
-    if options.kernel_addr is not None:
-        addrs.append(options.kernel_addr)
-    elif options.kernel is not None:
-        addrs.append(options.kernel.pref_address)
-    keep = ByteRangeSet((at, at + 1) for at in addrs if 0 <= at < 1 << 32)
-    limit = room = min(max_entries, _TABLE_LIMIT)
-    while True:
-        fitted = fit_table(table, room, keep)
-        entries = hold(fitted.entries)
-        # A deposit beside what the firmware itself reserves no longer shares its entry.
-        if entries.size <= limit:
-            break
-        room -= entries.size - limit
-    if fitted.given_up and options.carrier == "none":
-        start, end = next(iter(fitted.given_up))
-        raise InputError(
-            f"without a pool record RAM given up, {Span(start, end)} first, would "
-            "be taken for deposits: a budget needs the carrier setup_data"
-        )
-    return entries
-
-
-def _validate_capacity(table: NDArray[Any]) -> None:
-    if table.size > MAX_TABLE_ENTRIES:
-        over = int(table["addr"][MAX_TABLE_ENTRIES])
-        raise CapacityError(
-            f"{table.size} entries do not fit: the limit is {MAX_TABLE_ENTRIES}, and "
-            f"entry {MAX_TABLE_ENTRIES} at {over:#x} is the first over it; "
-            "--max-entries gives up RAM until they fit"
-        )
-
-
-def _validate_table(table: NDArray[Any], encoding: Encoding) -> None:
-    wrong = table["type"] == E820_TYPE_RESERVED_KERN
-    if encoding.deposit_type == E820_TYPE_RESERVED_KERN:
-        wrong[:] = False
-    for at in np.flatnonzero(wrong)[:1].tolist():
-        raise InputError(
-            f"entry {at} at {int(table['addr'][at]):#x} has type 128: kernels up to "
-            "6.12 take it for RAM; write 1 or 2"
-        )
-    if table.size < 2:
-        raise InputError(
-            f"the table has {table.size} entry: kernels before 7.1 refuse fewer than 2"
-        )
-
-
-def _nodes(
-    table: NDArray[Any],
-    memory_map: MemoryMap,
-    ledger: DepositLedger,
-    options: BuildOptions,
-    addr_of: Callable[[int], int],
-    *,
-    record: bytes | None,
-) -> list[SetupDataNode]:
-    encoding = encoding_named(options.encoding)
-    nodes = []
-    if encoding.make_nodes:
-        nodes += encoding.make_nodes(memory_map, ledger, addr_of)
-    spill = table[E820_MAX_ENTRIES_ZEROPAGE:]
-    if encoding.make_ext:
-        spill = np.concatenate((spill, encoding.make_ext(memory_map, ledger)))
-    if spill.size:
-        nodes.append(SetupDataNode(type=SETUP_E820_EXT, data=encode_table(spill)))
-    if options.carrier not in CARRIERS:
-        names = ", ".join(CARRIERS)
-        raise InputError(f"carrier {options.carrier!r} is not one of: {names}")
-    if record is not None:
-        nodes.append(SetupDataNode(type=SETUP_E820POOL, data=record))
-    return nodes
 
 
 def encode_pool_record(
@@ -313,63 +186,174 @@ def encode_pool_record(
     return encode_record(rows, generation=generation, map_digest=machine.digest())
 
 
-def _placed(
-    table: NDArray[Any],
-    make_nodes: NodesAt,
-    cmdline: bytes,
-    ledger: DepositLedger,
-    options: BuildOptions,
-) -> Handoff:
-    room = Room.in_table(E820Table(table), ledger.extents.to_bytes())
-    parts = _Parts(room=room, wanted=dict(options.addresses))
-    window = None
-    if options.kernel is not None:
-        window = place_kernel(options.kernel, room, options.kernel_addr)
-    elif options.kernel_addr is not None:
-        raise InputError(
-            f"kernel address {options.kernel_addr:#x} without a kernel: its size is "
-            "in its image"
-        )
-    params_addr = parts.place("boot_params", BOOT_PARAMS_BYTES)
-    line_addr = parts.place("cmdline", COMMAND_LINE_SIZE)
-    placed = parts.place_chain(make_nodes)
-    initrd = _initrd(parts, options)
-    parts.validate_all_used()
-    return Handoff(
-        boot_params=zero_page(
-            table=table[:E820_MAX_ENTRIES_ZEROPAGE],
-            setup_data=placed[0].addr if placed else 0,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Builder:
+    # What a handoff is made from; the machine has the memory devices of the deposits.
+    memory_map: MemoryMap
+    machine: MemoryMap
+    ledger: DepositLedger
+    options: BuildOptions
+    encoding: Encoding
+
+    def cmdline(self) -> bytes:
+        make_words, kernel = self.encoding.make_words, self.options.kernel
+        words = make_words(self.ledger) if make_words else ""
+        text = " ".join(filter(None, (self.options.cmdline, words)))
+        try:
+            line = text.encode("latin-1")
+        except UnicodeEncodeError as exc:
+            bad = text[exc.start]
+            raise InputError(
+                f"command line has {bad!r} at {exc.start}: the limit is Latin-1"
+            ) from exc
+        if b"\0" in line:
+            raise InputError(
+                f"command line has a NUL at {line.index(0)}: it would end there"
+            )
+        limit = COMMAND_LINE_SIZE - 1
+        if kernel is not None and kernel.cmdline_size:
+            limit = min(limit, kernel.cmdline_size)
+        if len(line) > limit:
+            raise CapacityError(
+                f"command line of {len(line)} bytes does not fit: the kernel reads "
+                f"{limit}"
+            )
+        return line
+
+    def table(self) -> NDArray[Any]:
+        table = self.encoding.make_table(self.machine, self.ledger)
+        if self.options.max_entries is not None:
+            table = self._within_budget(table, self.options.max_entries)
+        else:
+            table = self._held(table)
+            if table.size > MAX_TABLE_ENTRIES:
+                over = int(table["addr"][MAX_TABLE_ENTRIES])
+                raise CapacityError(
+                    f"{table.size} entries do not fit: the limit is "
+                    f"{MAX_TABLE_ENTRIES}, and entry {MAX_TABLE_ENTRIES} at {over:#x} "
+                    "is the first over it; --max-entries gives up RAM until they fit"
+                )
+        wrong = table["type"] == E820_TYPE_RESERVED_KERN
+        if self.encoding.deposit_type == E820_TYPE_RESERVED_KERN:
+            wrong[:] = False
+        for at in np.flatnonzero(wrong)[:1].tolist():
+            raise InputError(
+                f"entry {at} at {int(table['addr'][at]):#x} has type 128: kernels up "
+                "to 6.12 take it for RAM; write 1 or 2"
+            )
+        if table.size < 2:
+            raise InputError(
+                f"the table has {table.size} entry: kernels before 7.1 refuse fewer "
+                "than 2"
+            )
+        return table
+
+    def _held(self, table: NDArray[Any]) -> NDArray[Any]:
+        if not self.encoding.holds_blocks or not len(self.ledger):
+            return table
+        ram = self.machine.bytes_of(E820_TYPE_RAM)
+        return hold_blocks(E820Table(table), self.ledger.extents, ram).entries
+
+    def _within_budget(self, table: NDArray[Any], max_entries: int) -> NDArray[Any]:
+        # What has its place stays RAM; what is placed later finds what is left.
+        options = self.options
+        addrs = list(options.addresses.values())
+        if options.kernel_addr is not None:
+            addrs.append(options.kernel_addr)
+        elif options.kernel is not None:
+            addrs.append(options.kernel.pref_address)
+        keep = ByteRangeSet((at, at + 1) for at in addrs if 0 <= at < 1 << 32)
+        limit = room = min(max_entries, _TABLE_LIMIT)
+        while True:
+            fitted = fit_table(table, room, keep)
+            entries = self._held(fitted.entries)
+            # A deposit beside what the firmware itself reserves no longer shares its
+            # entry.
+            if entries.size <= limit:
+                break
+            room -= entries.size - limit
+        if fitted.given_up and options.carrier == "none":
+            start, end = next(iter(fitted.given_up))
+            raise InputError(
+                f"without a pool record RAM given up, {Span(start, end)} first, would "
+                "be taken for deposits: a budget needs the carrier setup_data"
+            )
+        return entries
+
+    def placed(self, table: NDArray[Any], cmdline: bytes) -> Handoff:
+        options, kernel = self.options, self.options.kernel
+        record = self._record()
+        room = Room.in_table(E820Table(table), self.ledger.extents.to_bytes())
+        parts = _Parts(room=room, wanted=dict(options.addresses))
+        window = None
+        if kernel is not None:
+            window = place_kernel(kernel, room, options.kernel_addr)
+        elif options.kernel_addr is not None:
+            raise InputError(
+                f"kernel address {options.kernel_addr:#x} without a kernel: its size "
+                "is in its image"
+            )
+        params_addr = parts.place("boot_params", BOOT_PARAMS_BYTES)
+        line_addr = parts.place("cmdline", COMMAND_LINE_SIZE)
+        nodes = parts.place_chain(partial(self._nodes, table, record))
+        initrd, efi_info = None, None
+        if options.initrd_size:
+            last = PLACEMENT_LIMIT - 1 if kernel is None else kernel.initrd_addr_max
+            high = min(PLACEMENT_LIMIT, last + 1)
+            start = parts.place("initrd", options.initrd_size, high)
+            initrd = Span.at(start, options.initrd_size)
+        for name, addr in parts.wanted.items():
+            raise InputError(f"no part is called {name!r} (wanted at {addr:#x})")
+        if self.encoding.has_efi_map:
+            tables = nodes[0].node.data
+            efi_info = efi_info_of(nodes[0].addr + NODE_HEADER_BYTES, tables)
+        return Handoff(
+            boot_params=zero_page(
+                table=table[:E820_MAX_ENTRIES_ZEROPAGE],
+                setup_data=nodes[0].addr if nodes else 0,
+                cmdline_addr=line_addr,
+                initrd=initrd,
+                kernel=kernel,
+                load_addr=window.start if window else None,
+                efi_info=efi_info,
+            ),
+            boot_params_addr=params_addr,
+            nodes=nodes,
+            cmdline=cmdline,
             cmdline_addr=line_addr,
+            kernel_window=window,
             initrd=initrd,
-            kernel=options.kernel,
-            load_addr=window[0] if window else None,
-            efi_info=_efi_info(options, placed),
-        ),
-        boot_params_addr=params_addr,
-        nodes=placed,
-        cmdline=cmdline,
-        cmdline_addr=line_addr,
-        kernel_window=window,
-        initrd=initrd,
-        ledger=ledger,
-    )
+            ledger=self.ledger,
+            firmware_map=self.memory_map,
+            memory_devices=self.memory_map.devices,
+            encoding=options.encoding,
+        )
 
+    def _record(self) -> bytes | None:
+        carries = self.encoding.carries_record and self.options.carrier == "setup_data"
+        if not carries or not len(self.ledger):
+            return None
+        return encode_pool_record(self.memory_map, self.ledger, self.options.generation)
 
-def _efi_info(options: BuildOptions, placed: tuple[PlacedNode, ...]) -> EfiInfo | None:
-    if not encoding_named(options.encoding).has_efi_map:
-        return None
-    first = placed[0]
-    return efi_info_of(first.addr + NODE_HEADER_BYTES, first.node.data)
-
-
-def _initrd(parts: _Parts, options: BuildOptions) -> Span | None:
-    if not options.initrd_size:
-        return None
-    high = PLACEMENT_LIMIT
-    if options.kernel is not None:
-        high = min(high, options.kernel.initrd_addr_max + 1)
-    start = parts.place("initrd", options.initrd_size, high)
-    return Span.at(start, options.initrd_size)
+    def _nodes(
+        self, table: NDArray[Any], record: bytes | None, addr_of: Callable[[int], int]
+    ) -> list[SetupDataNode]:
+        encoding, nodes = self.encoding, []
+        if encoding.make_nodes:
+            nodes += encoding.make_nodes(self.machine, self.ledger, addr_of)
+        spill = table[E820_MAX_ENTRIES_ZEROPAGE:]
+        if encoding.make_ext:
+            more = encoding.make_ext(self.machine, self.ledger)
+            spill = np.concatenate((spill, more))
+        if spill.size:
+            nodes.append(SetupDataNode(type=SETUP_E820_EXT, data=encode_table(spill)))
+        if self.options.carrier not in CARRIERS:
+            raise InputError(
+                f"carrier {self.options.carrier!r} is not one of: {', '.join(CARRIERS)}"
+            )
+        if record is not None:
+            nodes.append(SetupDataNode(type=SETUP_E820POOL, data=record))
+        return nodes
 
 
 @dataclass(slots=True, kw_only=True)
@@ -401,7 +385,3 @@ class _Parts:
             PlacedNode(addr=addr, node=replace(node, next=following))
             for addr, node, following in zip(addrs, nodes, nexts, strict=False)
         )
-
-    def validate_all_used(self) -> None:
-        for name, addr in self.wanted.items():
-            raise InputError(f"no part is called {name!r} (wanted at {addr:#x})")

@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import e820pool
-from e820pool.lab.initramfs import directory, regular
-from e820pool.lab.kexec_tools import loaded_libraries
+from e820pool.lab.initramfs import directory, loaded_libraries, regular
 
 PACKAGE = Path(e820pool.__file__).parent
 STDLIB = Path(sysconfig.get_path("stdlib"))

@@ -15,9 +15,9 @@ from e820pool.lab.initramfs import (
     device_entry,
     directory,
     encode_newc,
+    kexec_tools_entries,
     regular,
 )
-from e820pool.lab.kexec_tools import kexec_tools_entries
 from e820pool.loading.bind import BoundKernel, bind_kernel
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from e820pool.errors import CapacityError, InputError, LabError
 from e820pool.extents import PAGE_SIZE
 from e820pool.lab.chain_port import AgentError, ChainPort, runs_of
-from e820pool.lab.kexec_tools import KEXEC_PATH
+from e820pool.lab.initramfs import KEXEC_PATH
 from e820pool.loading.kexec_loaders import memmap_archive
 from e820pool.loading.kexec_segments import kexec_image
 

@@ -16,9 +16,8 @@ from e820pool.deposits import DepositLedger
 from e820pool.errors import MachineError
 from e820pool.extents import ByteRangeSet, Span
 from e820pool.findings import LISTED, Finding
-from e820pool.live.carried import merged_ledger
 from e820pool.live.inherited import KeptHandoff, inherited_pool, kept_for
-from e820pool.live.plan import KexecRequest, load_argv, parsed_image
+from e820pool.live.plan import KexecRequest, load_argv, merged_ledger, parsed_image
 from e820pool.loading.capture import (
     CrashFiles,
     capture_by_tools,

@@ -12,18 +12,14 @@ from e820pool.abi.setup_header import XLF_KERNEL_64
 from e820pool.compat import Verdict, judge_input, verdict_of, verdict_unknown
 from e820pool.compat.file_load import FileLoad, file_load_of
 from e820pool.compat.next_kexec import without_file_load
-from e820pool.compat.paging import (
-    findings_of_start,
-    running_kernel,
-)
+from e820pool.compat.paging import findings_of_start, running_kernel
 from e820pool.compat.verdict import finding_about
 from e820pool.deposits import DepositLedger
-from e820pool.errors import BadImageError
+from e820pool.errors import BadImageError, InputError
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet, Span
 from e820pool.findings import LISTED, Finding
 from e820pool.handoff.build import BuildOptions, build_handoff, encode_pool_record
 from e820pool.kernel.boot_input import BootInput, boot_input
-from e820pool.live.carried import findings_of_firmware, merged_ledger, with_platform
 from e820pool.live.inherited import (
     KeptHandoff,
     firmware_map_of,
@@ -50,9 +46,12 @@ __all__ = (
     "KexecRequest",
     "LiveLoader",
     "execute_argv",
+    "findings_of_firmware",
     "load_argv",
+    "merged_ledger",
     "parsed_image",
     "plan_kexec",
+    "with_platform",
 )
 
 LiveLoader = Literal["ours", "kexec-load"]
@@ -340,3 +339,72 @@ def execute_argv(*, has_systemd: bool, kexec: str | None) -> tuple[str, ...]:
     if has_systemd:
         return ("systemctl", "kexec")
     return (kexec, "-e") if kexec is not None else ()
+
+
+_FILE_LOAD = "arch/x86/kernel/kexec-bzimage64.c setup_boot_parameters()"
+
+
+def with_platform(handoff: Handoff, machine: LiveMachine) -> Handoff:
+    """Return the handoff with the screen, ACPI's root and the disks' data carried over.
+
+    The same fields as kexec_file_load(2) copies (6.1 arch/x86/kernel/
+    kexec-bzimage64.c setup_boot_parameters()); the sizes of memory in them are
+    cleared, or a kernel that refuses the table would take them for RAM.
+    """
+    if machine.handoff is None:
+        return handoff
+    was = machine.handoff.boot_params
+    page = replace(
+        handoff.boot_params,
+        screen_info=was.without_ext_mem_k().screen_info,
+        acpi_rsdp_addr=was.acpi_rsdp_addr or machine.rsdp,
+        eddbuf_entries=was.eddbuf_entries,
+        eddbuf=was.eddbuf,
+        edd_mbr_sig_buf_entries=was.edd_mbr_sig_buf_entries,
+        edd_mbr_sig_buffer=was.edd_mbr_sig_buffer,
+    )
+    return replace(handoff, boot_params=page)
+
+
+def findings_of_firmware(machine: LiveMachine, page_rsdp: int) -> Iterator[Finding]:
+    """Yield what the next kernel lacks of an EFI firmware, started by our own loader.
+
+    ``page_rsdp`` is the zero page's pointer to ACPI's tables.
+    """
+    if not machine.gates.has_efi:
+        return
+    yield Finding(
+        id="efi-services-lost",
+        level="note",
+        message="the next kernel runs without EFI runtime services: no variables, no "
+        "capsules; --loader kexec-load passes them on",
+        source=_FILE_LOAD,
+    )
+    if not page_rsdp:
+        yield Finding(
+            id="acpi-root-unknown",
+            level="degraded",
+            message="this kernel shows no address of ACPI's root pointer, and the next "
+            "one would not find it: --loader kexec-load, or --append acpi_rsdp=ADDR",
+            source="drivers/acpi/osl.c acpi_os_get_root_pointer()",
+        )
+
+
+def merged_ledger(inherited: DepositLedger, changes: DepositChanges) -> DepositLedger:
+    """Return the ledger of all that is deposited now.
+
+    A page that is named again has its new owner; one that is withdrawn leaves, and
+    goes back to its firmware type in the table that is made from the result.
+
+    Raises:
+        InputError: a page is said to be deposited and withdrawn at once, two deposits
+            overlap, or a page is withdrawn that nobody deposited.
+    """
+    fresh = DepositLedger(changes.deposits)
+    for start, end in fresh.extents & changes.withdrawn:
+        pages = Span(start << PAGE_SHIFT, end << PAGE_SHIFT)
+        raise InputError(
+            f"{pages} is said to be deposited and withdrawn: name it in one list"
+        )
+    kept = inherited.withdraw(changes.withdrawn)
+    return kept.withdraw(kept.extents & fresh.extents).deposit(fresh)

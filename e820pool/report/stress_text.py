@@ -13,8 +13,7 @@ from e820pool.report.chapters import BandDocument, ExhaustionDocument, RunDocume
 from e820pool.report.columns import columns
 from e820pool.report.table import human_size
 from e820pool.stress.bands import bands_of, has_deposits
-from e820pool.stress.limits import LIMITS
-from e820pool.stress.outcome import Sample
+from e820pool.stress.limits import LIMITS, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

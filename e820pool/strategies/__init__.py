@@ -12,17 +12,16 @@ try:
         noise,
         setup_data_chains,
     )
-    from e820pool.strategies.deposits import (
+    from e820pool.strategies.maps import (
+        any_rows,
         deposit_ledgers,
         deposited_machines,
-        extents,
-    )
-    from e820pool.strategies.handoffs import handoffs
-    from e820pool.strategies.maps import machines, memory_maps
-    from e820pool.strategies.tables import (
-        any_rows,
         e820_tables,
         e820_types,
+        extents,
+        handoffs,
+        machines,
+        memory_maps,
         sorted_rows,
     )
 except ModuleNotFoundError as exc:

@@ -16,7 +16,7 @@ from e820pool.abi.boot_params import (
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE, encode_table
 from e820pool.abi.setup_data import SETUP_E820_EXT, SetupDataNode, encode_node
 from e820pool.abi.setup_header import BOOT_FLAG, HDRS_MAGIC
-from e820pool.strategies.tables import e820_tables
+from e820pool.strategies.maps import e820_tables
 
 __all__ = ("Chain", "boot_params_blobs", "mutated", "noise", "setup_data_chains")
 

@@ -1,14 +1,154 @@
-"""Strategies for memory maps: any that is valid, and machines to boot on."""
+"""Strategies for tables, memory maps, deposits in them, and whole handoffs."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeAlias
+
 from hypothesis import strategies as st
 
-from e820pool.abi.e820 import E820_TYPE_RAM
+from e820pool.abi.e820 import E820_TYPE_RAM, E820Array, table_of
+from e820pool.deposits import Deposit, DepositLedger
+from e820pool.extents import PAGE_SIZE, ExtentSet
+from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.memory_map import MemoryMap
-from e820pool.strategies.tables import any_rows, sorted_rows
 
-__all__ = ("machines", "memory_maps")
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from e820pool.abi.bzimage import BzImage
+    from e820pool.handoff.model import Handoff
+
+__all__ = (
+    "Row",
+    "any_rows",
+    "deposit_ledgers",
+    "deposited_machines",
+    "e820_tables",
+    "e820_types",
+    "extents",
+    "handoffs",
+    "machines",
+    "memory_maps",
+    "sorted_rows",
+)
+
+Row: TypeAlias = tuple[int, int, int]
+"""``(addr, size, type)``; bytes, bytes, e820 type."""
+
+# What firmware says, what kernels add, and numbers nobody knows.
+_TYPES = (1, 2, 3, 4, 5, 7, 12, 0xEFFF_FFFF, 13, 20, 0x504D_504F)
+_U64_LIMIT = 1 << 64
+_U32_MAX = (1 << 32) - 1
+
+# A table's entries meet at few addresses, or they would hardly ever overlap.
+_GRID = 16
+
+
+def e820_types() -> st.SearchStrategy[int]:
+    """Make e820 types, RAM first: known ones, and numbers that no kernel knows.
+
+    >>> from hypothesis import find
+    >>> find(e820_types(), lambda kind: kind != 1)
+    2
+    """
+    return st.sampled_from(_TYPES)
+
+
+@st.composite
+def sorted_rows(
+    draw: st.DrawFn,
+    *,
+    min_size: int = 1,
+    max_size: int = 12,
+    types: st.SearchStrategy[int] | None = None,
+    unit: int = PAGE_SIZE,
+) -> list[Row]:
+    """Make rows that are sorted, disjoint, of whole units; with gaps or without.
+
+    Args:
+        draw: passed by Hypothesis.
+        min_size: of the list.
+        max_size: of the list.
+        types: what each row's type is drawn from, by default ``e820_types()``.
+        unit: bytes of which addresses and sizes are multiples.
+
+    >>> from hypothesis import find
+    >>> find(sorted_rows(), lambda rows: len(rows) == 2)
+    [(0, 4096, 1), (4096, 4096, 1)]
+    """
+    kinds = e820_types() if types is None else types
+    rows, reach = [], 0
+    for _ in range(draw(st.integers(min_size, max_size))):
+        addr = reach + draw(st.integers(0, 1 << 20)) * unit
+        size = draw(st.integers(1, 1 << 24)) * unit
+        rows.append((addr, size, draw(kinds)))
+        reach = addr + size
+    return rows
+
+
+@st.composite
+def any_rows(draw: st.DrawFn, *, max_size: int = 12) -> list[Row]:
+    """Make rows in any order, overlapping, empty, unaligned; none passes 2^64."""
+    rows = []
+    for _ in range(draw(st.integers(1, max_size))):
+        addr = draw(st.integers(0, (1 << 52) - 1))
+        size = draw(st.sampled_from([0, 1, PAGE_SIZE, 1 << 20, 1 << 40]))
+        rows.append((addr, size, draw(e820_types())))
+    return rows
+
+
+@st.composite
+def e820_tables(
+    draw: st.DrawFn,
+    *,
+    min_size: int = 0,
+    max_size: int = 12,
+    wrapping: bool = True,
+) -> E820Array:
+    """Make raw tables as bad firmware may write them: arrays of ``E820_DTYPE``.
+
+    Entries come in any order, meet and overlap, are empty, end within a page, have
+    types that no kernel knows, and end at or beyond 2^64.
+
+    Args:
+        draw: passed by Hypothesis.
+        min_size: entries at least.
+        max_size: entries at most; above 128 for what a zero page cannot hold.
+        wrapping: whether an entry may end at or beyond 2^64, for which Linux
+            refuses the whole table.
+
+    >>> from hypothesis import find
+    >>> table = find(e820_tables(), lambda found: 0 in found["size"])
+    >>> table.tolist()
+    [(0, 0, 1)]
+    """
+    kinds = [_meeting(), _meeting(), _unaligned(), _anywhere()]
+    entry = st.one_of(*kinds, *([_wrapping()] if wrapping else []))
+    return table_of(draw(st.lists(entry, min_size=min_size, max_size=max_size)))
+
+
+def _meeting() -> st.SearchStrategy[Row]:
+    # Whole pages between few boundaries: neighbours, overlaps, empty entries.
+    point = st.integers(0, _GRID).map(lambda page: page * PAGE_SIZE)
+    return st.tuples(point, point, e820_types())
+
+
+def _unaligned() -> st.SearchStrategy[Row]:
+    byte = st.integers(0, _GRID * PAGE_SIZE)
+    return st.tuples(byte, byte, e820_types() | st.integers(0, _U32_MAX))
+
+
+def _anywhere() -> st.SearchStrategy[Row]:
+    addr = st.integers(0, (1 << 52) - 1)
+    return st.tuples(addr, st.integers(0, 1 << 40), e820_types())
+
+
+@st.composite
+def _wrapping(draw: st.DrawFn) -> Row:
+    addr = draw(st.integers(1, _U64_LIMIT - 1))
+    past = draw(st.integers(0, addr - 1))
+    return addr, _U64_LIMIT - addr + past, draw(e820_types())
+
 
 _MIB = 1 << 20
 # What lies below the BIOS of a PC.
@@ -56,3 +196,133 @@ def machines(draw: st.DrawFn, *, max_size: int = 6) -> MemoryMap:
     more = draw(sorted_rows(min_size=0, max_size=max_size, unit=2 * _MIB))
     shifted = ((start + addr, size, kind) for addr, size, kind in more)
     return MemoryMap.of([*first, *shifted])
+
+
+Pages: TypeAlias = list[tuple[int, int, int]]
+
+# PFNs below 1 MiB: a kernel uses those whatever a map says, so none is deposited.
+_LOW_PFNS = 0x100
+_MAX_OWNERS = 3
+
+
+@st.composite
+def extents(
+    draw: st.DrawFn,
+    *,
+    within: ExtentSet | None = None,
+    max_size: int = 12,
+) -> ExtentSet:
+    """Make sets of pages: a few runs, touching or far apart.
+
+    Args:
+        draw: passed by Hypothesis.
+        within: the pages of which all sets are part, by default those below 2^40
+            bytes.
+        max_size: runs at most.
+
+    >>> from hypothesis import find
+    >>> list(find(extents(), lambda pages: pages.nr_pages >= 2))
+    [Span(0x0, 0x2)]
+    """
+    room = list(ExtentSet([(0, 1 << 28)]) if within is None else within)
+    runs = []
+    for _ in range(draw(st.integers(0, max_size)) if room else 0):
+        low, high = draw(st.sampled_from(room))
+        start = draw(st.integers(low, high - 1))
+        runs.append((start, draw(st.integers(start + 1, high))))
+    return ExtentSet(runs)
+
+
+@st.composite
+def deposit_ledgers(
+    draw: st.DrawFn,
+    memory_map: MemoryMap | None = None,
+    *,
+    max_size: int = 12,
+    comb: bool = True,
+) -> DepositLedger:
+    """Make ledgers of up to three owners, all in the RAM of a map above 1 MiB.
+
+    Args:
+        draw: passed by Hypothesis.
+        memory_map: where the deposits lie, by default one of ``machines()``.
+        max_size: deposits of one to three pages at most, the comb not counted.
+        comb: whether one ledger of three also has 60 to 200 single pages at a
+            regular distance: more entries than a zero page holds.
+
+    >>> from hypothesis import find
+    >>> [str(one) for one in find(deposit_ledgers(), lambda ledger: len(ledger) == 1)]
+    ['[mem 0x100000-0x100fff] of owner 0x0']
+    """
+    where = draw(machines()) if memory_map is None else memory_map
+    room = where.ram_pages() - ExtentSet([(0, _LOW_PFNS)])
+    pages = draw(_pages(room, max_size=max_size, comb=comb))
+    return DepositLedger(
+        Deposit(start_pfn=pfn, end_pfn=pfn + nr_pages, owner=owner)
+        for pfn, nr_pages, owner in pages
+    )
+
+
+@st.composite
+def deposited_machines(
+    draw: st.DrawFn, *, max_size: int = 6, deposits: int = 12
+) -> tuple[list[Row], Pages]:
+    """Make ``(rows, deposits)``: a firmware map, and whole pages of its RAM.
+
+    The plain numbers of ``machines()`` and ``deposit_ledgers()``, for code that
+    builds its own values. Deposits are ``(pfn, nr_pages, owner)``, each one page.
+    """
+    machine = draw(machines(max_size=max_size))
+    room = machine.ram_pages() - ExtentSet([(0, _LOW_PFNS)])
+    pages = draw(_pages(room, max_size=deposits, comb=True))
+    return machine.rows(), pages
+
+
+@st.composite
+def _pages(draw: st.DrawFn, room: ExtentSet, *, max_size: int, comb: bool) -> Pages:
+    runs, taken = list(room), set[int]()
+    for _ in range(draw(st.integers(0, max_size)) if runs else 0):
+        low, high = draw(st.sampled_from(runs))
+        at = draw(st.integers(low, high - 1))
+        taken |= set(range(at, min(high, at + draw(st.integers(1, 3)))))
+    if comb and runs and draw(st.integers(0, 2)) == 2:
+        taken |= set(draw(_comb(runs[0])))
+    owners = draw(st.integers(1, _MAX_OWNERS))
+    return [(pfn, 1, pfn % owners) for pfn in sorted(taken)]
+
+
+# Single pages in the upper part of a run, which leaves room for what is placed low.
+@st.composite
+def _comb(draw: st.DrawFn, run: tuple[int, int]) -> range:
+    low, high = run
+    base, step = low + (high - low) // 4, draw(st.integers(2, 16))
+    return range(base, min(high, base + draw(st.integers(60, 200)) * step), step)
+
+
+@st.composite
+def handoffs(
+    draw: st.DrawFn,
+    *,
+    memory_map: MemoryMap | None = None,
+    encodings: Sequence[str] = ("split", "hybrid"),
+    kernel: BzImage | None = None,
+    max_deposits: int = 12,
+) -> Handoff:
+    """Make handoffs with any deposits; one of three spills into a SETUP_E820_EXT node.
+
+    Args:
+        draw: passed by Hypothesis.
+        memory_map: the firmware's map, by default one of ``machines()``.
+        encodings: names of ``e820pool.handoff.encodings.ENCODINGS``.
+        kernel: an image, to have its header and a window for it.
+        max_deposits: deposits at most, but for a comb of them.
+
+    >>> from hypothesis import find
+    >>> found = find(handoffs(), lambda handoff: len(handoff.ledger) == 1)
+    >>> found.boot_params.e820_map.tolist()[:2]
+    [(0, 651264, 1), (1048576, 4096, 2)]
+    """
+    where = draw(machines()) if memory_map is None else memory_map
+    ledger = draw(deposit_ledgers(where, max_size=max_deposits))
+    encoding = draw(st.sampled_from(tuple(encodings)))
+    return build_handoff(where, ledger, BuildOptions(encoding=encoding, kernel=kernel))

@@ -6,8 +6,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from e820pool.extents import PAGE_SHIFT
-from e820pool.stress.limits import LIMITS
-from e820pool.stress.outcome import Sample
+from e820pool.stress.limits import LIMITS, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

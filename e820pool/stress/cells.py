@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from e820pool.sources.buddyinfo import ZoneFree
-    from e820pool.stress.outcome import Fall, Outcome, Sample
+    from e820pool.stress.limits import Fall, Outcome, Sample
     from e820pool.stress.workload import Workload
 
 __all__ = ("BUDGETS", "RESULT_VERSION", "Cell", "cells_of", "run_cell")

@@ -11,7 +11,7 @@ from e820pool.stress.buddy import MAX_ORDER
 from e820pool.stress.draws import Draws
 from e820pool.stress.entries import EntryCount
 from e820pool.stress.host import HostPages, zones_of
-from e820pool.stress.outcome import Outcome, Sample
+from e820pool.stress.limits import Outcome, Sample
 from e820pool.stress.policies import PageSource, Policy, deposit_extents, parse_policy
 from e820pool.stress.watch import LimitWatch
 from e820pool.stress.workload import (

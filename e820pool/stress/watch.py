@@ -17,8 +17,14 @@ from e820pool.deposits import DepositLedger
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet, Span
 from e820pool.handoff.encodings import encoding_named
 from e820pool.kernel.early_memory import fragments_with_tables
-from e820pool.stress.limits import LIMITS, Demand, memmap_chars, table_demand
-from e820pool.stress.outcome import Fall, Sample
+from e820pool.stress.limits import (
+    LIMITS,
+    Demand,
+    Fall,
+    Sample,
+    memmap_chars,
+    table_demand,
+)
 
 if TYPE_CHECKING:
     from e820pool.memory_map import MemoryMap

@@ -7,8 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from e820pool.stress.limits import LIMITS
-from e820pool.stress.outcome import Sample
+from e820pool.stress.limits import LIMITS, Sample
 
 QUICK = ("--guests", "4", "--days", "0.5", "--policy", "scattered", "--seeds", "1")
 HOST = ("stress", "--ram", "8G", *QUICK)

@@ -32,8 +32,13 @@ from e820pool.lab.guest import (
 from e820pool.lab.guest_ram import GuestRam, RamLayout, layout_for
 from e820pool.lab.guest_report import has_mark, parse_guest_report
 from e820pool.lab.hop_loaders import deliver
-from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
-from e820pool.lab.kexec_tools import kexec_tools_entries
+from e820pool.lab.initramfs import (
+    device_entry,
+    directory,
+    encode_newc,
+    kexec_tools_entries,
+    regular,
+)
 from e820pool.lab.qemu import VmSpec
 from e820pool.lab.started_vm import started_vm
 from e820pool.loading.bind import backed_pages, bind_kernel

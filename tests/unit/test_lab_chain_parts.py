@@ -22,7 +22,7 @@ from e820pool.lab.chain_plan import ChainPlan
 from e820pool.lab.chain_port import AgentError, ChainPort, runs_of
 from e820pool.lab.guest import CHAIN_END, init_script
 from e820pool.lab.guest_ram import GuestRam, RamLayout
-from e820pool.lab.kexec_tools import loaded_libraries
+from e820pool.lab.initramfs import loaded_libraries
 from e820pool.lab.machine import LostVmError
 from e820pool.lab.serial_ports import ConsoleFile
 from e820pool.loading.bind import BoundKernel

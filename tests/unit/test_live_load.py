@@ -11,11 +11,10 @@ from rawlive import RawLive
 
 from e820pool.deposits import Deposit
 from e820pool.errors import E820PoolError, InputError, MachineError
-from e820pool.live import attempt as attempt_module
 from e820pool.live import gates, load
-from e820pool.live.attempt import attempt
 from e820pool.live.gates import obstacles, validate_can_load, validate_machine
 from e820pool.live.inherited import read_kept
+from e820pool.live.load import attempt
 from e820pool.live.plan import KexecRequest, execute_argv, plan_kexec
 from e820pool.loading.kernel_file import KernelFile
 from e820pool.sources.deposits_file import DepositChanges
@@ -173,7 +172,7 @@ class TestAttempt:
             assert wait in {0, 30}
             words.append(word)
 
-        monkeypatch.setattr(attempt_module, "ask_agent", ask)
+        monkeypatch.setattr(load, "ask_agent", ask)
         return words
 
     def test_a_dry_run_only_asks(self, asked, calls):
@@ -210,7 +209,7 @@ class TestAttempt:
             if word == "thaw":
                 raise MachineError("agent: gone")
 
-        monkeypatch.setattr(attempt_module, "ask_agent", ask)
+        monkeypatch.setattr(load, "ask_agent", ask)
         with (
             pytest.raises(MachineError, match="gone"),
             attempt("agent", acts=True, gates=allowing, panic=True) as trial,

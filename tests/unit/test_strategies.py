@@ -22,7 +22,7 @@ from e820pool.kernel.profiles import profile_for
 from e820pool.memory_map import MemoryMap
 
 KNOWN_TYPES = {1, 2, 3, 4, 5, 7, 12, 0xEFFF_FFFF}
-MODULES = ("blobs", "deposits", "handoffs", "maps", "tables")
+MODULES = ("blobs", "maps")
 LIMIT = 1 << 64
 # Rare things take more than the few examples of a quick run.
 PATIENT = settings(max_examples=1000, deadline=None, database=None)

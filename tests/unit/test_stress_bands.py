@@ -2,8 +2,7 @@
 
 from e820pool.report.stress_text import stress_text
 from e820pool.stress.bands import bands_of, has_deposits, spread_of
-from e820pool.stress.limits import LIMITS
-from e820pool.stress.outcome import Sample
+from e820pool.stress.limits import LIMITS, Sample
 from e820pool.stress.workload import Workload
 
 

@@ -17,8 +17,7 @@ from e820pool.kernel.profiles import profile_for
 from e820pool.memory_map import MemoryMap
 from e820pool.stress.entries import EntryCount
 from e820pool.stress.host import generated_map
-from e820pool.stress.limits import LIMITS, Demand, table_demand
-from e820pool.stress.outcome import Sample
+from e820pool.stress.limits import LIMITS, Demand, Sample, table_demand
 from e820pool.stress.policies import DEFAULT_POLICIES
 from e820pool.stress.simulate import simulate
 from e820pool.stress.watch import LimitWatch

@@ -14,7 +14,6 @@ from e820pool.cli.targets import image_path
 from e820pool.deposits import Deposit, parse_range
 from e820pool.errors import E820PoolError, InputError
 from e820pool.extents import ExtentSet
-from e820pool.live.attempt import attempt, give_up
 from e820pool.live.gates import (
     obstacles,
     validate_can_load,
@@ -22,7 +21,9 @@ from e820pool.live.gates import (
 )
 from e820pool.live.inherited import STATE_FOLDER, read_kept
 from e820pool.live.load import (
+    attempt,
     execute_loaded,
+    give_up,
     keep_handoff,
     load_panic,
     load_planned,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from e820pool.cli.console import Console
-    from e820pool.live.attempt import Attempt
+    from e820pool.live.load import Attempt
     from e820pool.live.plan import KexecPlan
     from e820pool.sources.installed_kernels import InstalledKernel
     from e820pool.sources.live_machine import LiveMachine

@@ -1,4 +1,7 @@
-"""Real kernels just below, at and just above a limit, held against the model."""
+"""Real kernels around a limit held against the model, and shapes that they may fail.
+
+A limit is booted just below, at and just above; a shape is drawn, booted, made small.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ from e820pool.stress.confirm import (
     loss_ids,
     losses_of,
 )
+from e820pool.stress.draws import Draws
 from e820pool.stress.limit_handoffs import CRASH_MACHINE
+from e820pool.stress.search import draw_shape, extents_of, handoff_of, minimise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +30,9 @@ if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
     from e820pool.lab.boot import BootOptions, Outcome
 
-__all__ = ("PlannedBoot", "judge_boots", "plan_boots")
+    Extents = tuple[tuple[int, int], ...]
+
+__all__ = ("PlannedBoot", "judge_boots", "plan_boots", "search_shape")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,3 +196,48 @@ def _row(row: dict[str, Any], **values: Any) -> dict[str, Any]:
         "error": "",
     }
     return defaults | row | values
+
+
+def search_shape(
+    kernel: KernelFile,
+    seed: int,
+    number: int,
+    boot: Callable[[Handoff], Outcome],
+    *,
+    on_another: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Return what a kernel made of one shape, and the smallest that fails as it did.
+
+    The draw is the one of that ``number``; ``boot`` boots this kernel with a handoff,
+    and ``on_another`` is called before each boot beyond the first.
+    """
+
+    def survives(extents: Extents) -> bool:
+        on_another()
+        return not _failure(boot(handoff_of(extents)))
+
+    shape = draw_shape(Draws(seed).fork(number))
+    extents = extents_of(shape)
+    failure = _failure(boot(handoff_of(extents)))
+    smallest = minimise(extents, survives) if failure else ()
+    return {
+        "kernel": kernel.name,
+        "number": number,
+        **shape._asdict(),
+        "failure": failure,
+        "reproducer": [[start, end - start] for start, end in smallest],
+    }
+
+
+# "" where the kernel boots, keeps all RAM, and does what the model says.
+def _failure(outcome: Outcome) -> str:
+    record = outcome.record
+    if record is None:
+        return f"VM lost: {outcome.failure}"
+    both = judge_boot(record, profile_of(outcome.kernel))
+    unsafe = [
+        finding.id for finding in both.verdict.findings if finding.level == "unsafe"
+    ]
+    lost = [*loss_ids(both.machine.findings), *unsafe]
+    lost += ["model-differs"] if both.differences else []
+    return ", ".join(dict.fromkeys(lost))

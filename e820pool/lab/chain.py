@@ -11,20 +11,25 @@ from e820pool.errors import BadImageError, CapacityError, InputError
 from e820pool.extents import PAGE_SIZE, ExtentSet
 from e820pool.lab.accel import vm_for
 from e820pool.lab.boot import validate_host_memory
-from e820pool.lab.capture_hop import capture_hop_of
 from e820pool.lab.chain_hop import (
     REGION_RECORD,
     HopFacts,
+    capture_hop_of,
     findings_of_pair,
     hop_of,
 )
 from e820pool.lab.chain_model import ChainOptions, ChainRecord, Hop, is_panic
 from e820pool.lab.chain_plan import ChainPlan
-from e820pool.lab.chain_port import AgentError, ChainPort, runs_of
+from e820pool.lab.chain_port import (
+    AgentError,
+    ChainPort,
+    NextKernel,
+    load_next,
+    runs_of,
+)
 from e820pool.lab.guest import READY_MARK, build_chain_initramfs
 from e820pool.lab.guest_ram import GuestRam, validate_page_granularity
 from e820pool.lab.guest_report import parse_guest_report
-from e820pool.lab.hop_loaders import NextKernel, load_next
 from e820pool.lab.serial_ports import LostVmError
 from e820pool.lab.started_vm import restore_parts, started_vm
 from e820pool.loading.capture import CrashFiles, crash_files

@@ -7,47 +7,64 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.binding import parse_value
 from e820pool.abi.boot_params import parse_boot_params
-from e820pool.abi.e820 import E820_ENTRY_BYTES, parse_table
+from e820pool.abi.bzimage import parse_bzimage
+from e820pool.abi.e820 import (
+    E820_ENTRY_BYTES,
+    E820_MAX_ENTRIES_ZEROPAGE,
+    E820_TYPE_RAM,
+    parse_table,
+)
 from e820pool.abi.kho import parse_kho_payload
 from e820pool.abi.pool_record import SETUP_E820POOL
 from e820pool.abi.setup_data import SETUP_E820_EXT, SETUP_KEXEC_KHO, KhoData
 from e820pool.compat import Difference, diff, judge_input, model_of_boot
-from e820pool.compat.file_load import file_load_of, findings_of_segments
-from e820pool.compat.paging import (
-    RunningKernel,
-    findings_of_start,
+from e820pool.compat.capture import (
+    findings_of_dump,
+    findings_of_handed_over,
+    of_capture_kernel,
 )
+from e820pool.compat.file_load import file_load_of, findings_of_segments
+from e820pool.compat.paging import RunningKernel, findings_of_start
+from e820pool.compat.verdict import verdict_of
 from e820pool.errors import LabError
 from e820pool.extents import ByteRangeSet, ExtentSet, Span
+from e820pool.findings import Finding, counted
 from e820pool.handoff.model import Handoff
 from e820pool.kernel.boot_input import BootInput, boot_input
 from e820pool.kernel.kho import reads_kho
-from e820pool.lab.chain_model import BY_FILE, Hop
+from e820pool.kernel.view import KernelView, Row
+from e820pool.lab.chain_model import BY_FILE, Dump, Hop
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
+from e820pool.loading.capture import (
+    capture_by_file,
+    capture_by_tools,
+    capture_window,
+    crash_ranges,
+    dumped_by_file,
+    dumped_by_tools,
+)
 from e820pool.loading.kernel_file import KernelFile, known_profile
-from e820pool.loading.kexec_loaders import by_kexec_file, by_kexec_tools
+from e820pool.loading.kexec_loaders import HandedOver, by_kexec_file, by_kexec_tools
 from e820pool.pool.rebuild import RebuildResult, rebuild
+from e820pool.sources.console import read_console
+from e820pool.sources.elf_core import dumped_ranges
+from e820pool.sources.iomem import named_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from e820pool.findings import Finding
-    from e820pool.kernel.view import KernelView, Row
+    from e820pool.lab.chain_port import NextKernel
     from e820pool.lab.guest_ram import GuestRam
     from e820pool.lab.guest_report import GuestReport
-    from e820pool.lab.hop_loaders import NextKernel
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.option import PmpoolOption
 
 __all__ = (
     "REGION_RECORD",
     "HopFacts",
+    "capture_hop_of",
     "findings_of_pair",
     "hop_of",
-    "row_differences",
-    "seen_handoff",
-    "seen_rows",
-    "touched_pages",
     "with_handover",
 )
 
@@ -113,9 +130,9 @@ def hop_of(facts: HopFacts) -> Hop:
         LabError: the guest did not send its zero page.
         BadImageError: a part of its report is not what a kernel writes.
     """
-    seen = seen_handoff(facts)
+    seen = _seen_handoff(facts)
     text = facts.console.decode("utf-8", "replace")
-    view = view_of_machine(seen, text, facts.report, touched_pages(facts))
+    view = view_of_machine(seen, text, facts.report, _touched_pages(facts))
     given, profile = _given(facts), known_profile(facts.kernel)
     differences: tuple[Difference, ...] = ()
     verdict = None
@@ -126,12 +143,12 @@ def hop_of(facts: HopFacts) -> Hop:
         verdict = replace(verdict, kernel=facts.kernel.name)
         reading = diff(model_of_boot(given, profile, view), view)
         model = [row for part in (given.table, *given.ext) for row in part.tolist()]
-        differences = (*row_differences(model, seen_rows(seen, facts)), *reading)
+        differences = (*_row_differences(model, _seen_rows(seen, facts)), *reading)
     return Hop(
         kernel=facts.kernel.name,
         entered=facts.entered,
         given=facts.started.bound.handoff.ledger,
-        nr_entries=len(seen_rows(seen, facts)),
+        nr_entries=len(_seen_rows(seen, facts)),
         view=view,
         model=verdict.view if verdict else None,
         predicted=verdict,
@@ -147,19 +164,14 @@ def hop_of(facts: HopFacts) -> Hop:
     )
 
 
-def touched_pages(facts: HopFacts) -> TouchedPages:
-    """Return what the kernel touched, in the form that its view takes."""
+def _touched_pages(facts: HopFacts) -> TouchedPages:
     return TouchedPages(
         all=facts.touched, deposits=facts.touched, changed=facts.changed
     )
 
 
-def seen_handoff(facts: HopFacts) -> Handoff:
-    """Return the zero page that this kernel exports, as it was handed over.
-
-    Raises:
-        LabError: it exports none.
-    """
+# The zero page that this kernel exports, as it was handed over.
+def _seen_handoff(facts: HopFacts) -> Handoff:
     frame = facts.report.frames.get("boot_params")
     if frame is None:
         raise LabError(f"{facts.kernel.name} exports no boot_params")
@@ -174,8 +186,8 @@ def seen_handoff(facts: HopFacts) -> Handoff:
     )
 
 
-def seen_rows(seen: Handoff, facts: HopFacts) -> list[Row]:
-    """Return the entries of the zero page and of SETUP_E820_EXT, as handed over."""
+# The entries of the zero page and of SETUP_E820_EXT, as handed over.
+def _seen_rows(seen: Handoff, facts: HopFacts) -> list[Row]:
     rows: list[Row] = seen.boot_params.e820_map.tolist()
     for kind, data in facts.report.setup_data():
         if kind == SETUP_E820_EXT:
@@ -256,10 +268,10 @@ def _segments(
     yield from findings_of_segments(file_load_of(deposits, running.kexec_map))
 
 
-def row_differences(
+# How a table that was handed over is another than the model's.
+def _row_differences(
     model: Sequence[Row], machine: Sequence[Row]
 ) -> tuple[Difference, ...]:
-    """Return how a table that was handed over is another than the model's."""
     for at, (one, two) in enumerate(zip(model, machine, strict=False)):
         if one != two:
             field = f"handed-over[{at}]"
@@ -281,3 +293,158 @@ def _rebuilt(facts: HopFacts, view: KernelView) -> RebuildResult | None:
         record = facts.report.frames.get(REGION_RECORD)
         return rebuild(view, record, facts.firmware_map, region=facts.region)
     return rebuild(view, None, facts.firmware_map)
+
+
+# The kernel that crashes goes on writing to the console up to its last word.
+_FIRST_WORDS = b"Linux version "
+
+
+def capture_hop_of(facts: HopFacts) -> Hop:
+    """Return the hop of a capture kernel, whether it lived or died.
+
+    What it is given is modelled from /proc/iomem of the kernel that crashed, or from
+    the text of ours that kexec-tools read in its place.
+
+    Raises:
+        LabError: the guest did not send its zero page.
+        BadImageError: a part of its report is not what a kernel writes.
+    """
+    crash, before = facts.started.crash, facts.before
+    if crash is not None:
+        ranges = named_ranges(crash.iomem)
+    else:
+        ranges = named_ranges(before.report.text("iomem") if before is not None else "")
+    own = crash_ranges(ranges)
+    handed: HandedOver | None = None
+    if facts.entered != "panic-file":
+        handed = capture_by_tools(ranges)
+        dumped = dumped_by_tools(ranges, 0 if crash is None else crash.text_bytes)
+    else:
+        dumped = dumped_by_file(ranges)
+        starter = known_profile(facts.starter) if facts.starter is not None else None
+        if starter is not None:
+            handed = capture_by_file(ranges, starter)
+    view, rows = _view_and_rows(facts)
+    dump = _dump(facts, dumped)
+    differences: list[Difference] = []
+    # The machine's own rows: where headers lie in the crash kernel's RAM is its own.
+    given_rows: Sequence[Row] | None = rows
+    if facts.died:
+        given_rows = None if handed is None else [*handed.table, *handed.ext]
+    elif handed is not None:
+        whole = _whole_crash_ram(rows, own)
+        differences += _row_differences([*handed.table, *handed.ext], whole)
+    verdict = None
+    profile = known_profile(facts.kernel)
+    if profile is not None and given_rows is not None:
+        given = _captured_input(given_rows, facts, own)
+        differences += diff(model_of_boot(given, profile, view), view)
+        deposits = facts.started.bound.handoff.ledger.extents
+        judged = judge_input(deposits, given, profile)
+        found = of_capture_kernel(judged.findings)
+        found += findings_of_handed_over(handed) if handed is not None else ()
+        found += findings_of_dump(deposits, dumped)
+        verdict = verdict_of(facts.kernel.name, found, judged.view, judged.judged_on)
+    if not facts.died:
+        differences += _dump_differences(facts, dump)
+    return Hop(
+        kernel=facts.kernel.name,
+        entered=facts.entered,
+        given=facts.started.bound.handoff.ledger,
+        nr_entries=len(rows),
+        view=view,
+        model=verdict.view if verdict else None,
+        predicted=verdict,
+        differences=tuple(differences),
+        rebuilt=None,
+        dump=dump,
+        report=facts.report,
+        console=facts.console,
+        seconds=facts.seconds,
+    )
+
+
+# The kernel works in the memory that is kept for it.
+def _captured_input(
+    rows: Sequence[Row], facts: HopFacts, own: Sequence[Span]
+) -> BootInput:
+    limit = E820_MAX_ENTRIES_ZEROPAGE
+    handed = HandedOver(table=tuple(rows[:limit]), ext=tuple(rows[limit:]))
+    given = handed.boot_input(facts.started.bound.handoff.cmdline.decode("latin-1"))
+    window = capture_window(own, parse_bzimage(facts.started.image).init_size)
+    devices = facts.firmware_map.devices
+    return replace(given, load_window=window, memory_devices=devices)
+
+
+def _view_and_rows(facts: HopFacts) -> tuple[KernelView, list[Row]]:
+    _, mark, after = facts.console.partition(_FIRST_WORDS)
+    text = (mark + after).decode("utf-8", "replace")
+    if not facts.died:
+        seen = _seen_handoff(facts)
+        view = view_of_machine(seen, text, facts.report, _touched_pages(facts))
+        return view, _seen_rows(seen, facts)
+    told = read_console(text)
+    view = KernelView(
+        kernel=told.kernel or facts.kernel.name,
+        engine="machine",
+        map_source=told.map_source or "BIOS-e820",
+        bios_map=told.bios_map or (),
+        extended_map=told.extended_map,
+        user_map=told.user_map,
+        memory=told.memory,
+        fatal=told.fatal or facts.died,
+        touched=facts.touched,
+        touched_deposits=facts.touched,
+    )
+    return view, list(view.bios_map)
+
+
+# RAM within what is kept for the crash kernel, as one row for each such range: the
+# loaders leave out pages with headers and copies.
+def _whole_crash_ram(rows: Sequence[Row], own: Sequence[Span]) -> list[Row]:
+    whole: list[Row] = []
+    for addr, size, kind in rows:
+        around = [(s, e) for s, e in own if s <= addr and addr + size <= e]
+        row = (addr, size, kind)
+        if around and kind == E820_TYPE_RAM:
+            start, end = around[0]
+            row = (start, end - start, kind)
+        if row not in whole:
+            whole.append(row)
+    return whole
+
+
+def _dump(facts: HopFacts, expected: ByteRangeSet) -> Dump:
+    headers = facts.report.frames.get("vmcore_headers", b"")
+    size = facts.report.text("vmcore_size").strip()
+    return Dump(
+        held=dumped_ranges(headers) if headers else ByteRangeSet(),
+        expected=expected,
+        nr_bytes=int(size) if size.isdigit() else 0,
+    )
+
+
+# Whole pages: a run that ends within one is read to the page's end. The kernel's own
+# text has a header of its own, and lies in RAM all the same.
+def _dump_differences(facts: HopFacts, dump: Dump) -> list[Difference]:
+    model, machine = dump.expected.pages_touched(), dump.held.pages_touched()
+    found = []
+    if model != machine:
+        extra, missing = machine - model, model - machine
+        found.append(
+            Difference(
+                field="dump",
+                one=f"{missing.nr_pages} more pages {tuple(missing)[:4]}",
+                other=f"{extra.nr_pages} more pages {tuple(extra)[:4]}",
+            )
+        )
+    deposits = facts.started.bound.handoff.ledger.extents
+    if deposits & model != facts.touched:
+        found.append(
+            Difference(
+                field="touched",
+                one=counted((deposits & model).nr_pages, "page"),
+                other=counted(facts.touched.nr_pages, "page"),
+            )
+        )
+    return found

@@ -14,8 +14,8 @@ from e820pool.handoff.build import (
     encode_pool_record,
 )
 from e820pool.lab.chain_model import BY_WORDS, ChainOptions, Hop, is_panic
+from e820pool.lab.chain_port import NextKernel
 from e820pool.lab.guest import LAB_CMDLINE
-from e820pool.lab.hop_loaders import NextKernel
 from e820pool.loading.bind import bind_kernel
 from e820pool.pool.option import PmpoolOption, find_pmpool_option
 from e820pool.pool.pool import Pool, region_ledger

@@ -19,7 +19,7 @@ from e820pool.deposits import DepositLedger
 from e820pool.errors import MachineError
 from e820pool.extents import ExtentSet
 from e820pool.handoff.build import BuildOptions, build_handoff
-from e820pool.lab.chain_port import ChainPort, runs_of
+from e820pool.lab.chain_port import ChainPort, deliver, runs_of
 from e820pool.lab.depositor import guest_program
 from e820pool.lab.guest import (
     _SEND,
@@ -31,7 +31,6 @@ from e820pool.lab.guest import (
 )
 from e820pool.lab.guest_ram import GuestRam, RamLayout, layout_for
 from e820pool.lab.guest_report import has_mark, parse_guest_report
-from e820pool.lab.hop_loaders import deliver
 from e820pool.lab.initramfs import (
     device_entry,
     directory,

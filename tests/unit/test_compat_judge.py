@@ -28,9 +28,9 @@ from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.profiles import known_releases, profile_for
 from e820pool.lab.boot import Outcome
 from e820pool.lab.chain_hop import HopFacts, hop_of
+from e820pool.lab.chain_port import NextKernel
 from e820pool.lab.guest_ram import GuestRam, RamLayout
 from e820pool.lab.guest_report import GuestReport
-from e820pool.lab.hop_loaders import NextKernel
 from e820pool.lab.machine_view import SeenBoot
 from e820pool.loading.bind import bind_kernel
 from e820pool.loading.kernel_file import KernelFile

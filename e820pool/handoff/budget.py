@@ -120,13 +120,13 @@ def fit_table(
     )
 
 
-def budget_curve(table: NDArray[Any], keep: ByteRangeSet | None = None) -> BudgetCurve:
+def budget_curve(table: NDArray[Any]) -> BudgetCurve:
     """Return the whole curve of entries against bytes; O(n log n).
 
     Raises:
         InputError: see :func:`fit_table`.
     """
-    runs = _runs(table, keep)
+    runs = _runs(table, None)
     sizes = runs.end - runs.addr
     ones, twos = (np.sort(sizes[runs.saving == weight]) for weight in (1, 2))
     exact = np.full(ones.size + 2 * twos.size + 1, _NEVER, np.uint64)
@@ -182,7 +182,10 @@ def _runs(table: NDArray[Any], keep: ByteRangeSet | None) -> _Runs:
     may &= bare | (saving > 0)
     row = np.flatnonzero(may)
     if keep:
-        row = row[~_overlap(addr[row], end[row], keep)]
+        # Without those that reach into what is kept.
+        first = np.searchsorted(keep.ends, addr[row], side="right")
+        starts: U64 = np.append(keep.starts, _NEVER)
+        row = row[starts[first] >= end[row]]
     return _Runs(
         row=row,
         addr=addr[row],
@@ -202,13 +205,6 @@ def _validated_touch(addr: U64, end: U64, kind: NDArray[np.uint32]) -> Mask:
             "one before: only a table without overlaps fits into a budget"
         )
     return touch
-
-
-def _overlap(addr: U64, end: U64, keep: ByteRangeSet) -> Mask:
-    first = np.searchsorted(keep.ends, addr, side="right")
-    starts: U64 = np.append(keep.starts, _NEVER)
-    overlaps: Mask = starts[first] < end
-    return overlaps
 
 
 def _cheapest(runs: _Runs, excess: int) -> I64 | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from e820pool import __version__
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.deposits import DepositLedger
-from e820pool.handoff.budget import BudgetCurve, budget_curve
+from e820pool.handoff.budget import budget_curve
 from e820pool.handoff.encodings import encoding_named
 from e820pool.memory_map import MemoryMap
 from e820pool.stress.limits import LIMITS
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from e820pool.sources.buddyinfo import ZoneFree
-    from e820pool.stress.limits import Fall, Outcome, Sample
+    from e820pool.stress.limits import Fall, Outcome
     from e820pool.stress.workload import Workload
 
 __all__ = ("BUDGETS", "RESULT_VERSION", "Cell", "cells_of", "run_cell")
@@ -117,37 +117,24 @@ def run_cell(
     }
     if outcome.reason:
         return result
-    return result | _told(outcome) | {"budgets": _budgets(memory_map, outcome)}
-
-
-def _told(outcome: Outcome) -> dict[str, Any]:
-    falls = {limit.name: _fall(outcome.fall_of(limit.name)) for limit in LIMITS}
-    return {
-        "limits": falls,
-        "peak": _sample(outcome.peak),
-        "end": _sample(outcome.samples[-1]),
+    falls = {fall.limit: fall for fall in outcome.falls}
+    return result | {
+        "limits": {limit.name: _fall(falls.get(limit.name)) for limit in LIMITS},
+        "peak": outcome.peak._asdict() if outcome.peak is not None else None,
+        "end": outcome.samples[-1]._asdict(),
         "failed_calls": outcome.failed_calls,
         "failed_guests": outcome.failed_guests,
         "samples": [list(sample) for sample in outcome.samples],
+        "budgets": _budgets(memory_map, outcome),
     }
 
 
+# With the fields of a sample that do not depend on how deposits are encoded.
 def _fall(fall: Fall | None) -> dict[str, Any] | None:
     if fall is None:
         return None
-    sample = fall.sample
-    return {
-        "value": fall.value,
-        "call": sample.call,
-        "day": sample.day,
-        "guests": sample.guests,
-        "created": sample.created,
-        "deposited_pages": sample.deposited_pages,
-    }
-
-
-def _sample(sample: Sample | None) -> dict[str, Any] | None:
-    return None if sample is None else sample._asdict()
+    names = ("call", "day", "guests", "created", "deposited_pages")
+    return {"value": fall.value} | {name: getattr(fall.sample, name) for name in names}
 
 
 def _budgets(memory_map: MemoryMap, outcome: Outcome) -> dict[str, Any]:
@@ -158,17 +145,13 @@ def _budgets(memory_map: MemoryMap, outcome: Outcome) -> dict[str, Any]:
     table = encoding_named(outcome.encoding).make_table(memory_map, ledger)
     curve = budget_curve(table)
     ram = int(table["size"][table["type"] == E820_TYPE_RAM].sum())
+    # Some of the curve's points, with both ends.
+    entries, costs = curve.nr_entries.tolist(), curve.given_up_bytes.tolist()
+    rows = list(zip(entries, costs, strict=True))
+    step = max(len(rows) // _CHOICES, 1)
     return {
         "entries": int(table.size),
         "ram_bytes": ram,
         "given_up": {str(budget): curve.bytes_for(budget) for budget in BUDGETS},
-        "choices": _choices(curve),
+        "choices": list(dict.fromkeys((*rows[::step], rows[-1]))),
     }
-
-
-# Some of a curve's points, with both ends.
-def _choices(curve: BudgetCurve) -> list[tuple[int, int]]:
-    step = max(curve.nr_entries.size // _CHOICES, 1)
-    entries, costs = curve.nr_entries.tolist(), curve.given_up_bytes.tolist()
-    rows = list(zip(entries, costs, strict=True))
-    return list(dict.fromkeys((*rows[::step], rows[-1])))

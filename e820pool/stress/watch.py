@@ -55,21 +55,6 @@ class LimitWatch:
         falls: so far, in order.
     """
 
-    __slots__ = (
-        "_always_before",
-        "_chars",
-        "_count",
-        "_encoding",
-        "_fragments",
-        "_map",
-        "_most_regions",
-        "_pending",
-        "_ram",
-        "_seen",
-        "_slots",
-        "falls",
-    )
-
     def __init__(self, memory_map: MemoryMap, count: EntryCount, encoding: str) -> None:
         self._map, self._count, self._encoding = memory_map, count, encoding
         self._ram = memory_map.ram_pages()

@@ -255,7 +255,3 @@ class Outcome:
     failed_guests: int = 0
     reserved: ExtentSet | None = field(default=None, compare=False)
     reason: str = ""
-
-    def fall_of(self, limit: str) -> Fall | None:
-        """Return when a limit fell, None if it never did."""
-        return next((one for one in self.falls if one.limit == limit), None)

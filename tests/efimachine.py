@@ -8,8 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from e820pool.lab.qemu import find_qemu
-from e820pool.lab.serial_ports import ConsoleFile
-from e820pool.lab.started_vm import StartedVm, _pair, _process
+from e820pool.lab.started_vm import ConsoleFile, StartedVm, _pair, _process
 
 OVMF = Path("/usr/share/ovmf/OVMF.fd")
 

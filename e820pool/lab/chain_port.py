@@ -12,7 +12,7 @@ from e820pool.errors import CapacityError, InputError, LabError
 from e820pool.extents import PAGE_SIZE, ExtentSet
 from e820pool.lab.guest_report import has_mark
 from e820pool.lab.initramfs import KEXEC_PATH
-from e820pool.lab.serial_ports import SerialPorts
+from e820pool.lab.started_vm import SerialPorts
 from e820pool.loading.kexec_loaders import memmap_archive
 from e820pool.loading.kexec_segments import kexec_image
 

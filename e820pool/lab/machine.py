@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from e820pool.lab.serial_ports import LostVmError, SerialPorts
-from e820pool.lab.started_vm import restore_parts, started_vm
+from e820pool.lab.started_vm import LostVmError, SerialPorts, restore_parts, started_vm
 from e820pool.loading.multiboot_stub import STUB_READY, STUB_RESUME
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from e820pool.abi.bzimage import BzImage, parse_bzimage
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.errors import CapacityError
 from e820pool.extents import PAGE_SIZE, ByteRangeSet, ExtentSet, Span
+from e820pool.handoff.build import bind_header
 from e820pool.handoff.model import COMMAND_LINE_SIZE, Handoff, Segment
 from e820pool.handoff.placement import PLACEMENT_LIMIT, Room
-from e820pool.handoff.zero_page import bind_header
 from e820pool.loading.kernel_file import KernelFile, parse_image
 from e820pool.loading.multiboot_stub import (
     STUB_BYTES,

@@ -12,7 +12,7 @@ from labbench import LOW, MIB, PATIENT
 from e820pool.errors import MachineError
 from e820pool.lab.chain import run_chain
 from e820pool.lab.chain_model import ChainOptions
-from e820pool.lab.serial_ports import LostVmError
+from e820pool.lab.started_vm import LostVmError
 from e820pool.loading.kernel_file import KernelFile
 from e820pool.loading.kexec_loaders import find_kexec
 from e820pool.memory_map import MemoryMap

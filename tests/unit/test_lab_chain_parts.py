@@ -17,14 +17,14 @@ from e820pool.deposits import DepositLedger
 from e820pool.errors import CapacityError, InputError
 from e820pool.extents import ExtentSet
 from e820pool.handoff.model import Segment
+from e820pool.lab.chain import ChainPlan
 from e820pool.lab.chain_model import ChainOptions, Hop
-from e820pool.lab.chain_plan import ChainPlan
 from e820pool.lab.chain_port import AgentError, ChainPort, runs_of
 from e820pool.lab.guest import CHAIN_END, init_script
 from e820pool.lab.guest_ram import GuestRam, RamLayout
 from e820pool.lab.initramfs import loaded_libraries
 from e820pool.lab.machine import LostVmError
-from e820pool.lab.serial_ports import ConsoleFile
+from e820pool.lab.started_vm import ConsoleFile
 from e820pool.loading.bind import BoundKernel
 from e820pool.loading.kexec_loaders import memmap_archive
 from e820pool.loading.kexec_segments import build_kexec_stub, kexec_image

@@ -3,7 +3,7 @@
 from contextlib import closing
 from pathlib import Path
 
-from e820pool.lab.serial_ports import ConsoleFile
+from e820pool.lab.started_vm import ConsoleFile
 
 
 def test_what_is_printed_is_read_once_and_in_order():

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import os
+import stat
 import sys
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
+from e820pool.cli.progress import Progress
 from e820pool.errors import BadImageError, InputError
+from e820pool.sources.files import validate_skipped
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from e820pool.cli.console import Console
     from e820pool.deposits import Deposit
     from e820pool.handoff.model import Handoff
     from e820pool.memory_devices import MemoryDevices
     from e820pool.memory_map import MemoryMap
+
 
 __all__ = (
     "add_block_option",
@@ -23,6 +31,7 @@ __all__ = (
     "add_device_option",
     "add_partial_option",
     "add_source_argument",
+    "bulk_lines",
     "deposits_of",
     "handoff_with_deposits",
     "known_devices",
@@ -238,3 +247,59 @@ def known_devices(
     spans = tuple(parse_range(text) for text in texts if text != "none")
     more = MemoryDevices(devices=spans)
     return more if devices is None else devices | more
+
+
+@contextmanager
+def bulk_lines(path: str, console: Console) -> Iterator[Iterator[bytes]]:
+    """Open the file that ``--jsonl`` names, or ``-``, and give its lines.
+
+    Of a line over the limit only so much is held that its reader refuses it. How
+    much of a file is read is the progress of the command.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if path != "-":
+        with _opened(path) as stream, _progress(stream, console) as progress:
+            yield _lines(stream, progress)
+    elif sys.stdin is None:
+        raise InputError("standard input is closed: --jsonl - has nothing to read")
+    else:
+        stream = sys.stdin.buffer
+        with _progress(stream, console) as progress:
+            yield _lines(stream, progress)
+
+
+# Of a pipe nobody knows how much will come.
+def _progress(stream: IO[bytes], console: Console) -> Progress:
+    size = None
+    with suppress(OSError, ValueError):
+        info = os.fstat(stream.fileno())
+        size = info.st_size if stat.S_ISREG(info.st_mode) else None
+    return Progress(console, "reading records", size, streams=True)
+
+
+def _opened(path: str) -> IO[bytes]:
+    try:
+        return Path(path).open("rb")
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or str(exc)
+        raise InputError(f"cannot read {path!r}: {reason.lower()}") from exc
+
+
+def _lines(stream: IO[bytes], progress: Progress) -> Iterator[bytes]:
+    from e820pool.kernel.jsonl import MAX_LINE_CHARS  # noqa: PLC0415  numpy
+
+    is_empty = True
+    while line := stream.readline(MAX_LINE_CHARS + 1):
+        is_empty = False
+        yield line
+        progress.step(len(line))
+        skipped = 0
+        while len(line) > MAX_LINE_CHARS and not line.endswith(b"\n"):
+            line = stream.readline(MAX_LINE_CHARS + 1)
+            progress.step(len(line))
+            skipped += len(line)
+            validate_skipped(skipped)
+    if is_empty:
+        raise InputError("--jsonl has no record: an answer to nothing is none")

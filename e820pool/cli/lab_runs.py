@@ -6,8 +6,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e820pool.cli.boot_progress import boot_progress
 from e820pool.cli.inputs import add_device_option, known_devices
+from e820pool.cli.progress import BootProgress
 from e820pool.cli.status import UsageError
 from e820pool.errors import InputError, LabError
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from e820pool.cli.boot_progress import BootProgress
     from e820pool.cli.console import Console
     from e820pool.compat import Verdict
     from e820pool.handoff.model import Handoff
@@ -33,20 +32,27 @@ __all__ = (
 )
 
 
-def add_lab_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how kernels are booted."""
+def add_lab_options(parser: argparse.ArgumentParser, *, is_chain: bool = False) -> None:
+    """Add the options that say how kernels are booted, one alone or in a chain."""
     group = parser.add_argument_group("lab")
-    group.add_argument(
-        "--pattern",
-        action="store_true",
-        help="fill deposits first, to tell written pages from read ones",
-    )
+    if not is_chain:
+        group.add_argument(
+            "--pattern",
+            action="store_true",
+            help="fill deposits first, to tell written pages from read ones",
+        )
     group.add_argument(
         "--no-pressure", action="store_true", help="do not fill the guest's memory"
     )
     group.add_argument(
         "--accel", choices=("auto", "kvm", "tcg"), default="auto", help="default: auto"
     )
+    if is_chain:
+        processor = "QEMU's processor; qemu64,+la57 has page tables of five levels"
+        group.add_argument("--cpu", metavar="MODEL", default="", help=processor)
+        group.add_argument(
+            "--cmdline", metavar="TEXT", default="", help="for every kernel, as no5lvl"
+        )
     group.add_argument(
         "--deadline",
         metavar="SECONDS",
@@ -57,7 +63,8 @@ def add_lab_options(parser: argparse.ArgumentParser) -> None:
         "--ram-folder", metavar="DIR", type=Path, help="a tmpfs for guest RAM"
     )
     add_device_option(group)
-    group.add_argument("--keep", metavar="DIR", help="keep console and report there")
+    kept = "consoles" if is_chain else "console and report"
+    group.add_argument("--keep", metavar="DIR", help=f"keep {kept} there")
 
 
 def boot_options(args: argparse.Namespace) -> BootOptions:
@@ -72,7 +79,7 @@ def boot_options(args: argparse.Namespace) -> BootOptions:
         deadlines = Deadlines(**dict.fromkeys(PHASES, args.deadline))
     return BootOptions(
         pressure=not args.no_pressure,
-        pattern=args.pattern,
+        pattern=getattr(args, "pattern", False),
         accelerator=args.accel,
         deadlines=deadlines,
         ram_folder=args.ram_folder,
@@ -175,7 +182,7 @@ def run_pairs(
     if args.keep is not None:
         for name in folders:
             _validate_keepable(Path(args.keep) / name)
-    own = boot_progress(len(pairs), console)
+    own = BootProgress(len(pairs), console)
     jobs = getattr(args, "jobs", None) or 1
     options = boot_options(args)
     with own if progress is None else nullcontext(progress) as counter:

@@ -6,14 +6,22 @@ import math
 import os
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from e820pool.findings import one_line
 
 if TYPE_CHECKING:
     from e820pool.cli.console import Console
+    from e820pool.lab.machine import Phase
+    from e820pool.loading.kernel_file import KernelFile
 
-__all__ = ("Progress", "seconds_left")
+
+__all__ = (
+    "BootProgress",
+    "Progress",
+    "seconds_left",
+)
 
 # What is done before is not worth a line that comes and goes.
 _DELAY_SECONDS = 0.5
@@ -214,3 +222,44 @@ def _span(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+# What a phase takes of a boot, about, as seen with emulation and 1 GiB to fill.
+_SHARES: dict[Phase, float] = {
+    "firmware": 0.03,
+    "kernel": 0.38,
+    "report": 0.07,
+    "pressure": 0.50,
+}
+_NEXT: dict[Phase, str] = {
+    "firmware": "kernel",
+    "kernel": "reporting",
+    "report": "filling memory",
+    "pressure": "ending",
+}
+
+
+class BootProgress(Progress):
+    """How far machines are, of so many boots; their threads may all report."""
+
+    def __init__(self, boots: int, console: Console, task: str = "preparing") -> None:
+        super().__init__(console, task, boots)
+        self._shares: dict[str, float] = {}
+
+    def started(self, kernel: KernelFile, detail: str = "") -> None:
+        """Show that a machine starts; ``detail`` says more of it."""
+        self._shares[kernel.name] = 0
+        self.say(f"booting {Path(kernel.name).name}{detail}")
+
+    def is_over(self, kernel: KernelFile, phase: Phase) -> None:
+        """Show that a phase of a machine is over."""
+        share = _SHARES.get(phase, 0)
+        self._shares[kernel.name] = self._shares.get(kernel.name, 0) + share
+        self.say(f"{Path(kernel.name).name}: {_NEXT.get(phase, phase)}")
+        self.within(sum(self._shares.values()))
+
+    def ended(self, kernel: str) -> None:
+        """Show that a machine has ended, by its kernel's name, or was not needed."""
+        self._shares.pop(kernel, None)
+        self.step()
+        self.within(sum(self._shares.values()))

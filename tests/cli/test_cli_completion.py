@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from e820pool.cli.commands import COMMANDS
-from e820pool.cli.completion import NAMES, SHELLS
+from e820pool.cli.commands.completion import NAMES, SHELLS
 from e820pool.cli.main import build_parser
 
 # Asks as bash does when TAB is pressed: words, the number of the last, and the line.
@@ -134,7 +134,7 @@ def test_fish_offers_what_may_come_next(scripts, tmp_path, words, some):
     assert found >= some, done.stderr
 
 
-@pytest.mark.parametrize("what", sorted(NAMES))
+@pytest.mark.parametrize("what", NAMES)
 def test_names_are_told_one_a_line(ok, what):
     names = ok("completion", "--list", what).out.splitlines()
     assert len(names) == len(set(names)) > 2
@@ -143,10 +143,10 @@ def test_names_are_told_one_a_line(ok, what):
 
 def test_every_argument_that_takes_a_file_or_a_name_is_completed():
     """A new option with a metavar of its own would have nothing to offer."""
-    from e820pool.cli import completion
+    from e820pool.cli.commands import completion
 
     parser = build_parser()
-    completion.completion_script(parser, "bash")
+    completion._completion_script(parser, "bash")
     # What only its user can know.
     free = {"N", "SECONDS", "SIZE", "TEXT", "ADDRESS", "CMDLINE", "PART=ADDR", "MODEL"}
     free |= {"SOCKET|COMMAND", "OPTION=VALUE"}

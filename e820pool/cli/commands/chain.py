@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 from e820pool.cli import status
 from e820pool.cli.inputs import (
     add_deposit_options,
-    add_device_option,
     add_source_argument,
     deposits_of,
     source_map,
     whole_number,
 )
-from e820pool.cli.lab_runs import boot_options, lab_kernels
+from e820pool.cli.lab_runs import add_lab_options, boot_options, lab_kernels
 from e820pool.cli.progress import Progress
 from e820pool.deposits import DepositLedger
 from e820pool.errors import InputError, LabError
@@ -77,94 +76,50 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="how the pool record travels (default: setup_data)",
     )
     _add_pattern_options(parser)
-    _add_lab_options(parser)
+    add_lab_options(parser, is_chain=True)
     parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
 # What each kernel deposits and gives back.
 def _add_pattern_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--pages",
-        metavar="N",
-        type=whole_number,
-        default=20,
-        help="single pages that each kernel deposits (default: 20)",
-    )
-    parser.add_argument(
-        "--huge",
-        metavar="N",
-        type=whole_number,
-        default=1,
-        help="pages of 2 MiB that each kernel deposits (default: 1)",
-    )
-    parser.add_argument(
+    def add_count(option: str, usual: int, text: str) -> None:
+        parser.add_argument(
+            option,
+            metavar="N",
+            type=whole_number,
+            default=usual,
+            help=f"{text} (default: {usual})",
+        )
+
+    add_count("--pages", 20, "single pages that each kernel deposits")
+    add_count("--huge", 1, "pages of 2 MiB that each kernel deposits")
+    add_count(
         "--preserve",
-        metavar="N",
-        type=whole_number,
-        default=0,
-        help="pages of a memfd that the first kernel deposits and hands over by a live "
-        "update: --cmdline 'kho=on liveupdate=on', --loader kexec-file (default: 0)",
+        0,
+        "pages of a memfd that the first kernel deposits and hands over by a live "
+        "update: --cmdline 'kho=on liveupdate=on', --loader kexec-file",
     )
-    parser.add_argument(
+    add_count(
         "--pool",
-        metavar="N",
-        type=whole_number,
-        default=0,
-        help="pages that each kernel takes out of its own pool by /proc/pmpool, which "
+        0,
+        "pages that each kernel takes out of its own pool by /proc/pmpool, which "
         "the series' kernel has (specs/rivals.md); the chain then goes on where no "
-        "pool of ours is rebuilt (default: 0)",
+        "pool of ours is rebuilt",
     )
     parser.add_argument(
         "--deposit-once",
         action="store_true",
         help="only the first kernel deposits",
     )
-    parser.add_argument(
+    add_count(
         "--late",
-        metavar="N",
-        type=whole_number,
-        default=0,
-        help="single pages that each kernel deposits when the next one is loaded, and "
-        "of which that one is not told (default: 0)",
+        0,
+        "single pages that each kernel deposits when the next one is loaded, and "
+        "of which that one is not told",
     )
-    parser.add_argument(
-        "--withdraw",
-        metavar="N",
-        type=whole_number,
-        default=0,
-        help="pages that each kernel withdraws of what it finds deposited (default: 0)",
+    add_count(
+        "--withdraw", 0, "pages that each kernel withdraws of what it finds deposited"
     )
-
-
-def _add_lab_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("lab")
-    group.add_argument(
-        "--no-pressure", action="store_true", help="do not fill the guest's memory"
-    )
-    group.add_argument(
-        "--accel", choices=("auto", "kvm", "tcg"), default="auto", help="default: auto"
-    )
-    group.add_argument(
-        "--cpu",
-        metavar="MODEL",
-        default="",
-        help="QEMU's processor; qemu64,+la57 has page tables of five levels",
-    )
-    group.add_argument(
-        "--cmdline", metavar="TEXT", default="", help="for every kernel, as no5lvl"
-    )
-    group.add_argument(
-        "--deadline",
-        metavar="SECONDS",
-        type=float,
-        help="limit of each phase of a boot",
-    )
-    group.add_argument(
-        "--ram-folder", metavar="DIR", type=Path, help="a tmpfs for guest RAM"
-    )
-    add_device_option(group)
-    group.add_argument("--keep", metavar="DIR", type=Path, help="keep consoles there")
-    parser.set_defaults(pattern=False)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -249,10 +204,10 @@ def _kernels(names: list[str]) -> list[KernelFile]:
     return kernels
 
 
-def _keep(files: Mapping[str, bytes], folder: Path | None, console: Console) -> None:
+def _keep(files: Mapping[str, bytes], folder: str | None, console: Console) -> None:
     if not any(files.values()):
         return
-    place = folder or Path(tempfile.mkdtemp(prefix="e820pool-chain-"))
+    place = Path(folder or tempfile.mkdtemp(prefix="e820pool-chain-"))
     place.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         if data:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
-from e820pool.cli.bulk import check_jsonl
 from e820pool.cli.console import add_color_option
-from e820pool.cli.inputs import add_deposit_options, handoff_with_deposits
+from e820pool.cli.inputs import add_deposit_options, bulk_lines, handoff_with_deposits
 from e820pool.cli.lab_runs import add_lab_options, keep_unsafe, lab_kernels, run_boots
 from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
@@ -23,8 +22,10 @@ from e820pool.cli.targets import (
     targets,
 )
 from e820pool.compat import judge, verdict_unknown
+from e820pool.compat.jsonl import check_line
 from e820pool.compat.paging import RunningKernel, findings_of_start, running_kernel
 from e820pool.errors import CapacityError, InputError
+from e820pool.kernel.jsonl import encode_line
 from e820pool.report.verdicts import verdicts_text
 
 if TYPE_CHECKING:
@@ -115,7 +116,14 @@ def _bulk(args: argparse.Namespace, console: Console) -> int:
             "check --jsonl reads kernel and deposits from its records: --boot, "
             "--console and --deposit are for HANDOFF"
         )
-    return check_jsonl(args.jsonl, console, args.fail_on)
+    words: set[str] = set()
+    with bulk_lines(args.jsonl, console) as lines:
+        for line in lines:
+            answer = check_line(line)
+            # A line that cannot be read has no verdict.
+            words.add(answer.get("verdict", "unknown"))
+            console.line(encode_line(answer))
+    return status.status_of_verdicts(words, args.fail_on)
 
 
 def _check_handoff(args: argparse.Namespace, console: Console) -> int:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.cli import status
-from e820pool.cli.boot_progress import boot_progress
 from e820pool.cli.inputs import (
     add_deposit_options,
     add_source_argument,
@@ -16,6 +15,7 @@ from e820pool.cli.inputs import (
     source_map,
 )
 from e820pool.cli.lab_runs import add_lab_options, boot_options, lab_kernels
+from e820pool.cli.progress import BootProgress
 from e820pool.cli.targets import targets
 from e820pool.deposits import DepositLedger
 from e820pool.documents import document_text
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from e820pool.cli.boot_progress import BootProgress
     from e820pool.cli.console import Console
     from e820pool.kernel.profiles import Profile
     from e820pool.lab.boot import Outcome
@@ -99,7 +98,7 @@ def _comparison(
     kernels = _candidates(args)
     cells: list[CellDocument] = []
     nr_cells = len(names) * len(kernels)
-    with boot_progress(nr_cells, console, "asking the models") as progress:
+    with BootProgress(nr_cells, console, "asking the models") as progress:
         for name in names:
             row = _modelled(memory_map, ledger, name, kernels)
             cells += _row(row, kernels, args, progress)

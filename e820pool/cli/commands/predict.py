@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.cli import status
-from e820pool.cli.bulk import bulk_lines
+from e820pool.cli.inputs import bulk_lines
 from e820pool.cli.status import UsageError
 from e820pool.cli.targets import (
     add_config_option,

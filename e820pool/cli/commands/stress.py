@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e820pool.cli import status
-from e820pool.cli.boot_progress import boot_progress
 from e820pool.cli.inputs import add_source_argument, source_map
 from e820pool.cli.job_options import add_job_options, job_options
 from e820pool.cli.lab_runs import (
@@ -20,7 +19,7 @@ from e820pool.cli.lab_runs import (
     run_boots,
     run_pairs,
 )
-from e820pool.cli.progress import Progress
+from e820pool.cli.progress import BootProgress, Progress
 from e820pool.cli.status import UsageError
 from e820pool.cli.targets import add_kernel_option
 from e820pool.deposits import parse_size
@@ -349,7 +348,7 @@ def confirm(args: argparse.Namespace, console: Console) -> int:
     boots = [(plan, plan.case) for plan in planned if plan.is_booted and plan.case]
     pairs = [(case.handoff, plan.kernel) for plan, case in boots]
     folders = [plan.folder for plan, _ in boots]
-    with boot_progress(len(pairs), console) as progress:
+    with BootProgress(len(pairs), console) as progress:
         outcomes = run_pairs(pairs, folders, args, console, progress)
         rows = list(judge_boots(planned, outcomes, boot_options(args)))
     as_json = args.format == "json"
@@ -363,7 +362,7 @@ def search(args: argparse.Namespace, console: Console) -> int:
     """Boot shapes drawn by the seed; make each one that fails small; 1 if any does."""
     kernels = lab_kernels(args.kernel)
     rows = []
-    with boot_progress(len(kernels) * args.search, console) as progress:
+    with BootProgress(len(kernels) * args.search, console) as progress:
         for kernel in kernels:
 
             def boot(handoff: Handoff, kernel: KernelFile = kernel) -> Outcome:
@@ -372,7 +371,7 @@ def search(args: argparse.Namespace, console: Console) -> int:
 
             rows += [
                 search_shape(
-                    kernel, args.seed, number, boot, on_another=progress.one_more
+                    kernel, args.seed, number, boot, on_another=progress.expect_more
                 )
                 for number in range(args.search)
             ]
@@ -418,7 +417,7 @@ def _measured(args: argparse.Namespace, console: Console) -> list[dict[str, Any]
         arenas_of(policy)
     cells = list(product(lab_kernels(args.kernel), args.ram, policies))
     rows = []
-    with boot_progress(len(cells), console) as progress:
+    with BootProgress(len(cells), console) as progress:
         for kernel, size, policy in cells:
             progress.started(kernel, f" with {size}, {policy}")
             row = measured_row(

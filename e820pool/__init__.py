@@ -87,51 +87,35 @@ __all__ = (
     "strategies",
 )
 
-# Where each name is; "module:name" where it has another name there, or is a package.
-_PLACES = {
-    "BadImageError": "errors",
-    "BootOptions": "lab.boot",
-    "BootRecord": "lab.boot",
-    "BuildOptions": "handoff.build",
-    "ByteRangeSet": "extents",
-    "CapacityError": "errors",
-    "Deposit": "deposits",
-    "DepositLedger": "deposits",
-    "E820PoolError": "errors",
-    "ExtentSet": "extents",
-    "Finding": "findings",
-    "Handoff": "handoff.model",
-    "InputError": "errors",
-    "Judgement": "compat.judge",
-    "KernelFile": "loading.kernel_file",
-    "KernelView": "kernel.view",
-    "LabError": "errors",
-    "MachineError": "errors",
-    "MemoryMap": "memory_map",
-    "Pool": "pool.pool",
-    "Profile": "kernel.profiles",
-    "RebuildResult": "pool.rebuild",
-    "Verdict": "compat.verdict",
-    "abi": "abi:",
-    "bind": "loading.bind",
-    "boot": "lab.boot",
-    "build": "handoff.build:build_handoff",
-    "encodings": "handoff.encodings:",
-    "judge": "compat.judge",
-    "judge_boot": "compat.judge",
-    "known_releases": "kernel.profiles",
-    "lab": "lab:",
-    "live": "live:",
-    "loading": "loading:",
-    "predict": "kernel.early_boot",
-    "profile_for": "kernel.profiles",
-    "profile_of": "loading.kernel_file",
-    "read_deposits": "sources.deposits_file",
-    "read_handoff": "sources.handoff_dir",
-    "read_kernel_file": "loading.kernel_file",
-    "read_map": "sources.recognise",
-    "rebuild": "pool.rebuild",
-    "strategies": "strategies:",
+# Where the names are; packages are names themselves.
+_MODULES = {
+    "compat.judge": ("Judgement", "judge", "judge_boot"),
+    "compat.verdict": ("Verdict",),
+    "deposits": ("Deposit", "DepositLedger"),
+    "errors": (
+        *("BadImageError", "CapacityError", "E820PoolError", "InputError"),
+        *("LabError", "MachineError"),
+    ),
+    "extents": ("ByteRangeSet", "ExtentSet"),
+    "findings": ("Finding",),
+    "handoff.build": ("BuildOptions", "build"),
+    "handoff.model": ("Handoff",),
+    "kernel.early_boot": ("predict",),
+    "kernel.profiles": ("Profile", "known_releases", "profile_for"),
+    "kernel.view": ("KernelView",),
+    "lab.boot": ("BootOptions", "BootRecord", "boot"),
+    "loading.bind": ("bind",),
+    "loading.kernel_file": ("KernelFile", "profile_of", "read_kernel_file"),
+    "memory_map": ("MemoryMap",),
+    "pool.pool": ("Pool",),
+    "pool.rebuild": ("RebuildResult", "rebuild"),
+    "sources.deposits_file": ("read_deposits",),
+    "sources.handoff_dir": ("read_handoff",),
+    "sources.recognise": ("read_map",),
+}
+_PACKAGES = ("abi", "handoff.encodings", "lab", "live", "loading", "strategies")
+_PLACES = {name: module for module, names in _MODULES.items() for name in names} | {
+    package.rpartition(".")[2]: package for package in _PACKAGES
 }
 
 
@@ -143,10 +127,9 @@ if not TYPE_CHECKING:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module  # noqa: PLC0415  nothing before it is needed
 
-        module, mark, attribute = _PLACES[name].partition(":")
-        value = import_module(f"{__name__}.{module}")
-        if attribute or not mark:
-            value = getattr(value, attribute or name)
+        value = import_module(f"{__name__}.{_PLACES[name]}")
+        if _PLACES[name] not in _PACKAGES:
+            value = getattr(value, "build_handoff" if name == "build" else name)
         globals()[name] = value
         return value
 

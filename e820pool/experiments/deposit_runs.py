@@ -14,7 +14,7 @@ from e820pool.extents import PAGE_SHIFT
 from e820pool.handoff.build import build_handoff
 from e820pool.lab.measured_guest import AGES, Arenas, DepositRun, measure_deposits
 from e820pool.memory_map import MemoryMap
-from e820pool.report.stress_measure import KeptGuest
+from e820pool.report.stress_boots import KeptGuest
 from e820pool.sources.buddyinfo import parse_free_blocks
 from e820pool.sources.files import read_file
 from e820pool.stress.host import PER_CPU

@@ -16,7 +16,14 @@ from e820pool.abi.e820 import (
     E820_TYPE_UNUSABLE,
 )
 from e820pool.sources.oddities import note
-from e820pool.sources.printed_map import PrintedForm, PrintedMap, begun_pattern
+from e820pool.sources.printed_map import (
+    HEX,
+    HEX_BEGUN,
+    RANGE_BEGUN,
+    PrintedForm,
+    PrintedMap,
+    begun_pattern,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ("EFI_FORMS", "as_e820")
 
-_HEX = "[0-9a-fA-F]{16}"
-_PART = "[0-9a-fA-F]{0,15}"
 
 # UEFI 2.10, 7.2.3 EFI_MEMORY_DESCRIPTOR: the types by number, and two attributes.
 _RESERVED_TYPES = {0, 5, 6, 11, 12, 13}
@@ -151,18 +156,16 @@ _SHELL = PrintedForm(
     headline=re.compile(r"(?P<title>Type\s+Start\s+End\s+# Pages\s+Attributes)"),
     entry=re.compile(
         r"(?<![\w-])(?P<words>[A-Z][A-Za-z_]{2,24}|[0-9a-fA-F]{8})\s+"
-        rf"(?P<addr>{_HEX})-(?P<last>{_HEX})\s+(?P<pages>[0-9a-fA-F]{{8,16}})\s+"
-        rf"(?P<attributes>{_HEX})"
+        rf"(?P<addr>{HEX})-(?P<last>{HEX})\s+(?P<pages>[0-9a-fA-F]{{8,16}})\s+"
+        rf"(?P<attributes>{HEX})"
     ),
     begun=begun_pattern(
         r"(?<![\w-])(?:[A-Z][A-Za-z_]{2,24}|[0-9a-fA-F]{8})\s+(?=[0-9A-F]{6})",
-        (_HEX, _PART),
-        ("-", ""),
-        (_HEX, _PART),
+        *RANGE_BEGUN,
         ("[0-9a-fA-F]{8,16}", "[0-9a-fA-F]{0,16}"),
-        ("$", _PART),
+        ("$", HEX_BEGUN),
     ),
-    like=re.compile(rf"{_HEX}-{_HEX}\s|-{_HEX}\s+[0-9a-fA-F]{{8,16}}"),
+    like=re.compile(rf"{HEX}-{HEX}\s|-{HEX}\s+[0-9a-fA-F]{{8,16}}"),
     type_of=_type_of,
     about=_about,
 )
@@ -190,14 +193,12 @@ _GRUB = replace(
     headline=re.compile(r"(?P<title>Type\s+Physical start\s+- end\s+#Pages)"),
     entry=re.compile(
         r"(?<![\w-])(?P<words>[A-Za-z][A-Za-z-]{2,12})\s+"
-        rf"(?P<addr>{_HEX})-(?P<last>{_HEX})\s+(?P<pages>[0-9a-fA-F]{{8,16}})\s+"
+        rf"(?P<addr>{HEX})-(?P<last>{HEX})\s+(?P<pages>[0-9a-fA-F]{{8,16}})\s+"
         r"[0-9]+[KMGT]i?B(?P<attributes>(?:\s+[A-Z0-9]{2,4}(?![\w-]))*)"
     ),
     begun=begun_pattern(
         r"(?<![\w-])[A-Za-z][A-Za-z-]{2,12}\s+(?=[0-9a-fA-F]{6})",
-        (_HEX, _PART),
-        ("-", ""),
-        (_HEX, _PART),
+        *RANGE_BEGUN,
         ("[0-9a-fA-F]{8,16}", "[0-9a-fA-F]{0,16}"),
         ("$", "[0-9]{0,12}[KMGT]?i?"),
     ),

@@ -14,7 +14,15 @@ from e820pool.memory_map import MemoryMap
 from e820pool.sources.files import numbered_entries, parse_hex_attribute, read_attribute
 from e820pool.sources.log_text import LogLine, Piece, clean_lines
 from e820pool.sources.oddities import note
-from e820pool.sources.printed_map import PrintedForm, begun_pattern, cut_lines, rests_of
+from e820pool.sources.printed_map import (
+    BARE_START,
+    HEX,
+    RANGE_BEGUN,
+    PrintedForm,
+    begun_pattern,
+    cut_lines,
+    rests_of,
+)
 from e820pool.type_words import TYPE_WITHOUT_NUMBER, type_of_resource
 
 if TYPE_CHECKING:
@@ -40,7 +48,6 @@ _DIGITS = re.compile("[0-9a-fA-F]{1,15}")
 # 0x and 16 digits.
 _VALUE_LIMIT = 18
 _KEYS = ("start", "end", "type")
-_HEX = "[0-9a-fA-F]{16}"
 
 # `grep "" */*`, `grep -r .`, also with -n, from any folder above N/; head and tail put
 # the name above the value. What a path may hold before N ends with a slash or a blank.
@@ -74,19 +81,16 @@ MEMMAP_SCRIPT = PrintedForm(
     signs=(" (System RAM)", " (Reserved)", " (ACPI Tables)", " (ACPI Non-"),
     hints=("0000",),
     entry=re.compile(
-        rf"(?<![0-9a-fA-F-])(?P<start>{_HEX})-(?P<end>{_HEX})\s*"
+        rf"(?<![0-9a-fA-F-])(?P<start>{HEX})-(?P<end>{HEX})\s*"
         r"\((?P<words>[A-Z][A-Za-z0-9 -]{2,40}(?:\(legacy\))?|reserved)\s*\)"
     ),
     begun=begun_pattern(
-        rf"(?:(?<![0-9a-zA-Z-])(?={_HEX}\s*(?:-|$)|0[0-9a-fA-F]{{6,14}}$)"
-        r"|(?:^|(?<=[\]>|] ))(?=0[0-9a-fA-F]{0,14}$))",
-        (_HEX, "[0-9a-fA-F]{0,15}"),
-        ("-", ""),
-        (_HEX, "[0-9a-fA-F]{0,15}"),
+        BARE_START,
+        *RANGE_BEGUN,
         ("$", r"\(?[A-Za-z -]{0,40}(?:\(l?e?g?a?c?y?\)?)?"),
     ),
     like=re.compile(
-        rf"-{_HEX} ?\([A-Za-z]|(?<![0-9a-fA-F]){_HEX}-(?!{_HEX} ?(?::|\([0-9]))"
+        rf"-{HEX} ?\([A-Za-z]|(?<![0-9a-fA-F]){HEX}-(?!{HEX} ?(?::|\([0-9]))"
     ),
     type_of=_script_type,
 )

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from e820pool.sources.log_text import LogLine
 
 __all__ = (
+    "BARE_START",
+    "HEX",
+    "HEX_BEGUN",
+    "RANGE_BEGUN",
     "PrintedForm",
     "PrintedMap",
     "begun_pattern",
@@ -31,6 +35,21 @@ __all__ = (
     "printed_maps",
     "rests_of",
 )
+
+HEX = "[0-9a-fA-F]{16}"
+"""A pattern of an address in full."""
+
+HEX_BEGUN = "[0-9a-fA-F]{0,15}"
+"""A pattern of the beginning of one."""
+
+RANGE_BEGUN = ((HEX, HEX_BEGUN), ("-", ""), (HEX, HEX_BEGUN))
+"""The parts of ``FIRST-LAST``, for :func:`begun_pattern`."""
+
+BARE_START = (
+    rf"(?:(?<![0-9a-zA-Z-])(?={HEX}\s*(?:-|$)|0[0-9a-fA-F]{{6,14}}$)"
+    r"|(?:^|(?<=[\]>|] ))(?=0[0-9a-fA-F]{0,14}$))"
+)
+"""A pattern of where an entry may begin that has no word before its range."""
 
 _WRAP = 1 << 64
 # Lines without an entry after which a map has ended; other messages come between.

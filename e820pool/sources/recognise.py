@@ -41,8 +41,7 @@ from e820pool.sources.log_text import (
 from e820pool.sources.log_windows import ANCHORS, chunks_of, log_windows
 from e820pool.sources.oddities import note, oddities
 from e820pool.sources.packed import name_of_archive, unpacked
-from e820pool.sources.printed import printed_lists
-from e820pool.sources.xen_log import pseudo_physical
+from e820pool.sources.printed import printed_lists, pseudo_physical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

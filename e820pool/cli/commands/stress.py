@@ -33,9 +33,15 @@ from e820pool.experiments.kept_results import KeptResults, finished_results
 from e820pool.experiments.limit_boots import judge_boots, plan_boots, search_shape
 from e820pool.lab.boot import binder_of
 from e820pool.report.files import write_file
-from e820pool.report.stress_confirm import confirm_json, confirm_text
-from e820pool.report.stress_measure import measure_curves, measure_json, measure_text
-from e820pool.report.stress_search import search_json, search_text
+from e820pool.report.stress_boots import (
+    confirm_json,
+    confirm_text,
+    measure_curves,
+    measure_json,
+    measure_text,
+    search_json,
+    search_text,
+)
 from e820pool.report.stress_text import stress_csv, stress_json, stress_text
 from e820pool.sources.buddyinfo import read_free_blocks
 from e820pool.stress.bands import bands_of, has_deposits

@@ -1,4 +1,4 @@
-"""Measured deposits beside simulated ones, as a table, as JSON and as curves."""
+"""What real kernels showed beside the simulation: limits, shapes, measured deposits."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from e820pool.documents import (
     Count,
     Document,
+    Pair,
     Part,
     Positive,
+    Quantity,
     document_text,
     value_to,
 )
+from e820pool.extents import PAGE_SHIFT
 from e820pool.findings import counted
 from e820pool.report.columns import columns
 from e820pool.report.table import human_size
@@ -21,14 +24,23 @@ from e820pool.stress.bands import spread_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+
 __all__ = (
     "ComparedGuest",
+    "ConfirmedBoot",
+    "ConfirmedLimits",
     "KeptGuest",
     "MeasuredDeposits",
+    "SearchedShape",
+    "SearchedShapes",
     "TenthPoint",
+    "confirm_json",
+    "confirm_text",
     "measure_curves",
     "measure_json",
     "measure_text",
+    "search_json",
+    "search_text",
 )
 
 
@@ -167,3 +179,111 @@ def _curves(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "encoding": "split",
             "curve": curve,
         }
+
+
+class ConfirmedBoot(Part, frozen=True, kw_only=True):
+    """A boot at a limit: what model and machine lose, and whether they agree.
+
+    ``count`` of ``of`` were handed over in ``entries`` entries; ``agree`` is null, and
+    ``error`` says why, where there is no answer; ``seconds`` is to user space.
+    """
+
+    kernel: str
+    limit: str
+    where: str
+    count: Count
+    of: str
+    entries: Count
+    model: tuple[str, ...]
+    machine: tuple[str, ...]
+    agree: bool | None
+    differs: tuple[str, ...]
+    seconds: Quantity | None
+    error: str
+
+
+class ConfirmedLimits(Document, frozen=True, kw_only=True, tag="confirmed-limits"):
+    """Limits that real kernels were asked about, a boot each."""
+
+    boots: tuple[ConfirmedBoot, ...]
+
+
+def confirm_text(rows: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
+    """Return a row a boot: what model and machine lose, and the time to user space.
+
+    ``width`` is what a line has room for, None for any.
+    """
+    table = [
+        (
+            row["kernel"],
+            row["limit"],
+            row["where"],
+            f"{row['count']} {row['of']}" if row["count"] else "-",
+            _losses(row["model"], row["error"]),
+            _losses(row["machine"], row["error"]),
+            "-" if row["seconds"] is None else f"{row['seconds']:g} s",
+            _agreement(row),
+        )
+        for row in rows
+    ]
+    headers = ("kernel", "limit", "where", "count", "model", "machine", "boot", "agree")
+    return columns(table, headers, width=width)
+
+
+def confirm_json(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the JSON twin, kind ``confirmed-limits``."""
+    boots = tuple(value_to(ConfirmedBoot, dict(row), "a boot") for row in rows)
+    return document_text(ConfirmedLimits(boots=boots))
+
+
+def _losses(ids: Sequence[str], error: str) -> str:
+    return "?" if error else ", ".join(ids) or "nothing lost"
+
+
+def _agreement(row: Mapping[str, Any]) -> str:
+    if row["error"]:
+        return f"no verdict: {row['error']}"
+    return "yes" if row["agree"] else " ".join(("NO", *row["differs"]))
+
+
+class SearchedShape(Part, frozen=True, kw_only=True):
+    """A shape, see :class:`e820pool.stress.search.Shape`, and what a kernel made of it.
+
+    ``failure`` is "" where it survived; ``reproducer`` are the fewest deposits that
+    fail in the same way.
+    """
+
+    kernel: str
+    number: Count
+    first_pfn: Count
+    nr_deposits: Count
+    nr_pages: Count
+    gap: Count
+    failure: str
+    reproducer: tuple[Pair, ...]
+
+
+class SearchedShapes(Document, frozen=True, kw_only=True, tag="searched-shapes"):
+    """Shapes of deposits that kernels were asked about."""
+
+    shapes: tuple[SearchedShape, ...]
+
+
+def search_text(shapes: Sequence[Mapping[str, Any]]) -> str:
+    """Return a line a failure with its smallest reproducer, and a line in all."""
+    lines = []
+    for shape in shapes:
+        if shape["failure"]:
+            deposits = " ".join(
+                f"--deposit {base << PAGE_SHIFT:#x}+{count << PAGE_SHIFT:#x}"
+                for base, count in shape["reproducer"]
+            )
+            lines.append(f"{shape['kernel']}: {shape['failure']}: {deposits}")
+    lines.append(f"{len(shapes)} shapes booted, {len(lines)} not survived")
+    return "\n".join(lines)
+
+
+def search_json(shapes: Sequence[Mapping[str, Any]]) -> str:
+    """Return the JSON twin, kind ``searched-shapes``; reproducers in pages."""
+    rows = tuple(value_to(SearchedShape, dict(shape), "a shape") for shape in shapes)
+    return document_text(SearchedShapes(shapes=rows))

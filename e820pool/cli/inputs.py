@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from e820pool.cli.progress import Progress
 from e820pool.errors import BadImageError, InputError
-from e820pool.sources.files import validate_skipped
+from e820pool.sources.files import bounded_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -291,15 +291,8 @@ def _lines(stream: IO[bytes], progress: Progress) -> Iterator[bytes]:
     from e820pool.kernel.jsonl import MAX_LINE_CHARS  # noqa: PLC0415  numpy
 
     is_empty = True
-    while line := stream.readline(MAX_LINE_CHARS + 1):
+    for line in bounded_lines(stream, MAX_LINE_CHARS, passed=progress.step):
         is_empty = False
         yield line
-        progress.step(len(line))
-        skipped = 0
-        while len(line) > MAX_LINE_CHARS and not line.endswith(b"\n"):
-            line = stream.readline(MAX_LINE_CHARS + 1)
-            progress.step(len(line))
-            skipped += len(line)
-            validate_skipped(skipped)
     if is_empty:
         raise InputError("--jsonl has no record: an answer to nothing is none")

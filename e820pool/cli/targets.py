@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from e820pool.cli.status import UnknownKernelError, UsageError
 from e820pool.errors import InputError
 from e820pool.findings import one_line
+from e820pool.kernel.profiles import known_releases, profile_for, with_config
+from e820pool.loading.kernel_file import KernelFile, profile_of, read_kernel_file
+from e820pool.sources.kernel_config import read_config, read_running_config
 
 if TYPE_CHECKING:
     import argparse
@@ -17,7 +20,6 @@ if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import KernelView
-    from e820pool.loading.kernel_file import KernelFile
 
 __all__ = (
     "DEFAULT_KERNEL",
@@ -98,9 +100,6 @@ def configured(target: Target, path: str | None) -> Target:
     Raises:
         InputError, BadImageError: the file cannot be read, or is no configuration.
     """
-    from e820pool.kernel.profiles import with_config  # noqa: PLC0415  numpy
-    from e820pool.sources.kernel_config import read_config  # noqa: PLC0415
-
     if path is None or target.profile is None:
         return target
     return replace(target, profile=with_config(target.profile, read_config(path)))
@@ -133,8 +132,6 @@ def targets(text: str) -> list[Target]:
         UsageError: it names none at all.
         InputError, BadImageError: an image cannot be read, or is none.
     """
-    from e820pool.kernel.profiles import known_releases  # noqa: PLC0415  numpy
-
     if text == "all":
         return [_release(name) for name in known_releases()]
     if Path(text).is_file():  # the name of a file may have commas
@@ -188,7 +185,6 @@ def loaded(handoff: Handoff, target: Target) -> Handoff:
     if target.image is None:
         return handoff
     from e820pool.loading.bind import bind  # noqa: PLC0415  construct
-    from e820pool.loading.kernel_file import KernelFile  # noqa: PLC0415
 
     return bind(handoff, KernelFile(name=target.name, image=target.image))
 
@@ -203,7 +199,6 @@ def _target(text: str) -> Target:
 
 
 def _installed(text: str) -> Target:
-    from e820pool.kernel.profiles import known_releases  # noqa: PLC0415  numpy
     from e820pool.sources.installed_kernels import (  # noqa: PLC0415
         find_installed,
         installed_kernels,
@@ -219,7 +214,6 @@ def _built(text: str) -> Target | None:
     if not text[:1].isalpha():
         return None
     from e820pool.lab.images import built_images  # noqa: PLC0415  numpy
-    from e820pool.loading.kernel_file import KernelFile  # noqa: PLC0415
 
     built = next((image for image in built_images() if image.name == text), None)
     if built is None:
@@ -235,8 +229,6 @@ def _is_image(text: str) -> bool:
 
 
 def _release(text: str) -> Target:
-    from e820pool.kernel.profiles import profile_for  # noqa: PLC0415  numpy
-
     name = one_line(text)
     try:
         return Target(name=name, profile=_as_it_runs(profile_for(text)))
@@ -248,9 +240,6 @@ def _release(text: str) -> Target:
 
 # The exact version of the kernel that runs here names that very kernel.
 def _as_it_runs(profile: Profile) -> Profile:
-    from e820pool.kernel.profiles import with_config  # noqa: PLC0415  numpy
-    from e820pool.sources.kernel_config import read_running_config  # noqa: PLC0415
-
     if profile.release != os.uname().release:
         return profile
     config = read_running_config(profile.release)
@@ -258,14 +247,10 @@ def _as_it_runs(profile: Profile) -> Profile:
 
 
 def _image(path: Path) -> Target:
-    from e820pool.loading.kernel_file import read_kernel_file  # noqa: PLC0415
-
     return _of_file(read_kernel_file(path))
 
 
 def _of_file(kernel: KernelFile) -> Target:
-    from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415
-
     try:
         profile = profile_of(kernel)
     except InputError as exc:

@@ -14,9 +14,12 @@ from e820pool.findings import one_line
 from e820pool.report.columns import columns
 from e820pool.report.paint import plain
 from e820pool.report.table import human_size, type_label
-from e820pool.sweep import sweep_arrays
+from e820pool.sweep import distinct, sweep_arrays
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    U64 = NDArray[np.uint64]
     from collections.abc import Callable, Iterable, Sequence
 
     from e820pool.memory_map import MemoryMap
@@ -150,41 +153,34 @@ def diff_maps(a: MemoryMap, b: MemoryMap) -> MapDiff:
     Raises:
         InputError: an entry reaches 2^64.
     """
-    of_a, of_b = _deciders(a), _deciders(b)
-    points = sorted({*of_a.bounds, *of_b.bounds})
+    sides = [_decided(memory_map) for memory_map in (a, b)]
+    points = distinct(np.concatenate([x for side in sides for x in side[:2]]))
+    columns = [_sides_at(points[:-1], *side) for side in sides]
     segments = (
         Segment(addr=start, size=end - start, a=side_a, b=side_b)
         for (start, end), side_a, side_b in zip(
-            pairwise(points), of_a.at(points[:-1]), of_b.at(points[:-1]), strict=True
+            pairwise(points.tolist()), *columns, strict=True
         )
         if side_a is not None or side_b is not None
     )
     return MapDiff(a=a, b=b, segments=tuple(segments))
 
 
-class _Deciders:
-    # Which entry decides, range by range; the ranges are sorted and disjoint.
-    def __init__(self, ranges: list[tuple[int, int, Side]]) -> None:
-        self._ranges = ranges
-
-    @property
-    def bounds(self) -> Iterable[int]:
-        for start, end, _ in self._ranges:
-            yield start
-            yield end
-
-    def at(self, points: list[int]) -> Iterable[Side | None]:
-        # Of sorted points: one walk over the ranges.
-        ranges = iter(self._ranges)
-        current = next(ranges, None)
-        for point in points:
-            while current is not None and current[1] <= point:
-                current = next(ranges, None)
-            inside = current is not None and current[0] <= point
-            yield current[2] if inside and current is not None else None
+def _sides_at(
+    points: U64, starts: U64, ends: U64, sides: list[Side]
+) -> list[Side | None]:
+    if not sides:
+        return [None] * points.size
+    below = np.searchsorted(starts, points, side="right").astype(np.int64) - 1
+    inside = (below >= 0) & (points < ends[below])
+    return [
+        sides[at] if is_inside else None
+        for at, is_inside in zip(below.tolist(), inside.tolist(), strict=True)
+    ]
 
 
-def _deciders(memory_map: MemoryMap) -> _Deciders:
+# The sorted, disjoint ranges in which an entry of a map decides, and which.
+def _decided(memory_map: MemoryMap) -> tuple[U64, U64, list[Side]]:
     # The sweep over ranks in place of types: each entry has its own, the higher the
     # type and the earlier the entry, the higher.
     entries = memory_map.entries
@@ -197,16 +193,10 @@ def _deciders(memory_map: MemoryMap) -> _Deciders:
     ranks = np.empty(kinds.size, np.uint32)
     ranks[order] = np.arange(1, kinds.size + 1, dtype=np.uint32)
     ranks[kinds == 0] = 0
-    swept = sweep_arrays(entries["addr"], entries["size"], ranks)
-    return _Deciders(
-        [
-            (addr, addr + size, Side(number=at, type=int(kinds[at])))
-            for addr, size, rank in zip(
-                *(column.tolist() for column in swept), strict=True
-            )
-            for at in (int(order[rank - 1]),)
-        ]
-    )
+    addrs, sizes, swept = sweep_arrays(entries["addr"], entries["size"], ranks)
+    numbers = order[swept - 1].tolist()
+    sides = [Side(number=at, type=int(kinds[at])) for at in numbers]
+    return addrs, addrs + sizes, sides
 
 
 # What stands before a row, and how the row is painted.

@@ -14,7 +14,6 @@ from e820pool.report.zones import (
     LABELS,
     PLACE_LABELS,
     Look,
-    Zone,
     address_label,
     deposits_between,
     device_looks,
@@ -26,7 +25,7 @@ from e820pool.report.zones import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from e820pool.extents import ByteRangeSet, ExtentSet
+    from e820pool.extents import ByteRangeSet, ExtentSet, Span
     from e820pool.memory_map import MemoryMap
     from e820pool.report.paint import Paint
 
@@ -115,7 +114,7 @@ def _bar(cells: list[Look], marks: dict[Look, str], paint: Paint) -> str:
 
 
 def _rows(
-    zone: Zone, bars: dict[str, list[tuple[Look, ByteRangeSet]]], columns: int
+    zone: Span, bars: dict[str, list[tuple[Look, ByteRangeSet]]], columns: int
 ) -> dict[str, list[Look]]:
     # Where nothing changed one bar stands for both.
     rows = {
@@ -126,7 +125,7 @@ def _rows(
     return {"both": first} if len(rows) > 1 and first == last else rows
 
 
-def _ruler(zone: Zone, columns: int) -> str:
+def _ruler(zone: Span, columns: int) -> str:
     # Both ends, and between them what one column stands for, if it fits.
     start, end = address_label(zone.start), address_label(zone.end)
     scale = f" {human_size(-(-zone.size // columns))} a column "
@@ -136,7 +135,7 @@ def _ruler(zone: Zone, columns: int) -> str:
 
 
 def _cells(
-    zone: Zone, looks: list[tuple[Look, ByteRangeSet]], columns: int
+    zone: Span, looks: list[tuple[Look, ByteRangeSet]], columns: int
 ) -> list[Look]:
     edges = np.array(
         [zone.start + zone.size * at // columns for at in range(columns + 1)], np.uint64

@@ -11,7 +11,6 @@ from e820pool.report.zones import (
     LABELS,
     PLACE_LABELS,
     Look,
-    Zone,
     address_label,
     deposits_between,
     device_looks,
@@ -108,7 +107,7 @@ class _Page:
             f'text-anchor="{anchor}">{escape(_printable(words))}</text>'
         )
 
-    def zone(self, zone: Zone) -> None:
+    def zone(self, zone: Span) -> None:
         right = self.left + _WIDTH
         self.text(self.left, address_label(zone.start))
         spans = f"spans {human_size(zone.size)}"
@@ -122,7 +121,7 @@ class _Page:
         self.down(_RULER + _SPACE)
 
     def bar(
-        self, zone: Zone, name: str, looks: list[tuple[Look, ByteRangeSet]]
+        self, zone: Span, name: str, looks: list[tuple[Look, ByteRangeSet]]
     ) -> None:
         self.down(_BAR - 8)
         self.text(_MARGIN, name)
@@ -136,7 +135,7 @@ class _Page:
             self.parts += (self.range(zone, look, *r) for r in ranges & window)
         self.down(_BAR + 3)
 
-    def range(self, zone: Zone, look: Look, start: int, end: int) -> str:
+    def range(self, zone: Span, look: Look, start: int, end: int) -> str:
         x = self.left + _WIDTH * (start - zone.start) / zone.size
         width = _WIDTH * (end - start) / zone.size
         drawn = max(width, _LEAST.get(look, _HAIRLINE))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RAM,
     E820_TYPE_RESERVED,
 )
-from e820pool.extents import ByteRangeSet, ExtentSet
+from e820pool.extents import ByteRangeSet, ExtentSet, Span
 from e820pool.handoff.hot_add import KEPT_TYPES
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ __all__ = (
     "LABELS",
     "PLACE_LABELS",
     "Look",
-    "Zone",
     "address_label",
     "deposits_between",
     "device_looks",
@@ -85,19 +83,6 @@ _LOOK_OF_TYPE = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Zone:
-    """A stretch of addresses, ``[start, end)`` in bytes, drawn to one scale."""
-
-    start: int
-    end: int
-
-    @property
-    def size(self) -> int:
-        """Return the number of bytes."""
-        return self.end - self.start
-
-
 def address_label(addr: int) -> str:
     """Return an address as a whole number of its largest unit, else in hex.
 
@@ -110,12 +95,13 @@ def address_label(addr: int) -> str:
     return f"{count} {_UNITS[unit]}" if unit and count < _LONGEST else f"{addr:#x}"
 
 
-def zones_of(maps: Sequence[MemoryMap]) -> tuple[Zone, ...]:
+def zones_of(maps: Sequence[MemoryMap]) -> tuple[Span, ...]:
     """Return the stretches in which the maps have entries, in order.
 
-    Memory devices count as entries. The first MiB and the rest below 4 GiB have a
-    scale of their own, since all the small ranges lie there. Above, a new stretch
-    begins after every gap that is longer than all that is used there.
+    Each is drawn to one scale. Memory devices count as entries. The first MiB and the
+    rest below 4 GiB have a scale of their own, since all the small ranges lie there.
+    Above, a new stretch begins after every gap that is longer than all that is used
+    there.
 
     Raises:
         InputError: an entry reaches 2^64.
@@ -126,9 +112,9 @@ def zones_of(maps: Sequence[MemoryMap]) -> tuple[Zone, ...]:
         if memory_map.devices is not None:
             used |= ByteRangeSet(memory_map.devices.devices)
     low = used & ByteRangeSet([(_MIB, _4_GIB)])
-    zones = [Zone(start=0, end=_MIB)] if used.overlaps(0, _MIB) else []
+    zones = [Span(0, _MIB)] if used.overlaps(0, _MIB) else []
     if low:
-        zones.append(Zone(start=_MIB, end=_round_end(int(low.ends[-1]))))
+        zones.append(Span(_MIB, _round_end(int(low.ends[-1]))))
     return (*zones, *_high_zones(used - ByteRangeSet([(0, _4_GIB)])))
 
 
@@ -137,15 +123,15 @@ def _round_end(end: int) -> int:
     return _4_GIB if end > _4_GIB // 2 else end
 
 
-def _high_zones(used: ByteRangeSet) -> list[Zone]:
-    zones: list[Zone] = []
+def _high_zones(used: ByteRangeSet) -> list[Span]:
+    zones: list[Span] = []
     all_used = used.total_bytes
     for start, end in used:
         near = zones and start - zones[-1].end <= all_used
         if near or len(zones) == _HIGH_ZONES:
-            zones[-1] = Zone(start=zones[-1].start, end=end)
+            zones[-1] = Span(zones[-1].start, end)
         else:
-            zones.append(Zone(start=start, end=end))
+            zones.append(Span(start, end))
     return zones
 
 

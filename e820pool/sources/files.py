@@ -11,11 +11,12 @@ from typing import IO, TYPE_CHECKING
 from e820pool.errors import BadImageError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = (
     "INPUT_LIMIT",
+    "bounded_lines",
     "is_directory",
     "is_longer",
     "list_names",
@@ -27,7 +28,6 @@ __all__ = (
     "read_inside",
     "read_large_file",
     "read_stream",
-    "validate_skipped",
 )
 
 INPUT_LIMIT = 64 << 20
@@ -144,13 +144,32 @@ def read_stream(
     return data
 
 
-def validate_skipped(nr_bytes: int) -> None:
-    """Raise BadImageError where too much of one line has been passed over."""
-    if nr_bytes > _SKIP_LIMIT:
-        raise BadImageError(
-            f"a line does not end after {nr_bytes:#x} bytes more than are read: the "
-            f"limit is {_SKIP_LIMIT:#x}, what follows was not read"
-        )
+def bounded_lines(
+    stream: IO[bytes], limit: int, *, passed: Callable[[int], None] = lambda _: None
+) -> Iterator[bytes]:
+    """Yield the lines of a stream, of one over ``limit`` bytes so many and one more.
+
+    Args:
+        stream: what is left of it.
+        limit: bytes of the longest line that is read.
+        passed: is told how many bytes were read, after each time.
+
+    Raises:
+        BadImageError: a line does not end within a GiB.
+    """
+    while line := stream.readline(limit + 1):
+        yield line
+        passed(len(line))
+        skipped = 0
+        while len(line) > limit and not line.endswith(b"\n"):
+            line = stream.readline(limit + 1)
+            passed(len(line))
+            skipped += len(line)
+            if skipped > _SKIP_LIMIT:
+                raise BadImageError(
+                    f"a line does not end after {skipped:#x} bytes more than are read: "
+                    f"the limit is {_SKIP_LIMIT:#x}, what follows was not read"
+                )
 
 
 def read_attribute(path: Path) -> str:

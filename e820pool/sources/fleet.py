@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from e820pool.documents import Part, shown_value, value_to
 from e820pool.errors import BadImageError, E820PoolError, InputError, missing_package
-from e820pool.sources.files import is_directory, list_names, validate_skipped
+from e820pool.sources.files import bounded_lines, is_directory, list_names
 from e820pool.sources.map_json import Pairs, devices_of
 from e820pool.sources.recognise import read_map
 
@@ -160,15 +160,8 @@ def _validate_is_file(path: Path) -> None:
 def _of_lines(path: Path) -> Iterator[FleetRecord]:
     try:
         with path.open("rb") as stream:
-            number = 0
-            while line := stream.readline(_LINE_LIMIT + 1):
+            for number, line in enumerate(bounded_lines(stream, _LINE_LIMIT)):
                 yield _of_line(line, str(number))
-                number += 1
-                skipped = 0
-                while len(line) > _LINE_LIMIT and not line.endswith(b"\n"):
-                    line = stream.readline(_LINE_LIMIT + 1)
-                    skipped += len(line)
-                    validate_skipped(skipped)
     except OSError as exc:
         reason = (exc.strerror or str(exc)).lower()
         raise InputError(f"cannot read {str(path)!r}: {reason}") from exc

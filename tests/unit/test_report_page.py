@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from e820pool.compat.documents import VerdictDocument
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.documents import FindingDocument
-from e820pool.extents import ExtentSet
+from e820pool.extents import ExtentSet, Span
 from e820pool.memory_map import MemoryMap
 from e820pool.report.chapters import Chapter, HandoffChapter, read_result
 from e820pool.report.page import html_report
@@ -28,7 +28,7 @@ from e820pool.report.page.maps import (
     ranges_of,
     views_of,
 )
-from e820pool.report.zones import Look, Zone
+from e820pool.report.zones import Look
 
 MIB = 1 << 20
 VOID = {"meta", "link", "input", "img"}
@@ -311,7 +311,7 @@ def test_shapes_are_in_order_inside_the_bar_and_keep_every_deposit(bounds, looks
         MapRange(start=start, end=end, look=look, words="w", source="s")
         for start, end, look in zip(edges, edges, looks, strict=False)
     )
-    zone = Zone(start=0, end=1 << 40)
+    zone = Span(0, 1 << 40)
     bar = bar_of("b", ranges, zone, lambda addr: 100 * addr / zone.size)
     spans = [(float(s.x[:-1]), float(s.width[:-1])) for s in bar.shapes]
     assert all(x >= 0 and x + width <= 100.01 for x, width in spans)

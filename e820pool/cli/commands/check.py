@@ -22,10 +22,8 @@ from e820pool.cli.targets import (
     targets,
 )
 from e820pool.compat import judge, verdict_unknown
-from e820pool.compat.jsonl import check_line
 from e820pool.compat.paging import RunningKernel, findings_of_start, running_kernel
 from e820pool.errors import CapacityError, InputError
-from e820pool.kernel.jsonl import encode_line
 from e820pool.report.verdicts import verdicts_text
 
 if TYPE_CHECKING:
@@ -116,6 +114,9 @@ def _bulk(args: argparse.Namespace, console: Console) -> int:
             "check --jsonl reads kernel and deposits from its records: --boot, "
             "--console and --deposit are for HANDOFF"
         )
+    from e820pool.compat.jsonl import check_line  # noqa: PLC0415  only for it
+    from e820pool.kernel.jsonl import encode_line  # noqa: PLC0415
+
     words: set[str] = set()
     with bulk_lines(args.jsonl, console) as lines:
         for line in lines:

@@ -12,7 +12,6 @@ from e820pool.cli.console import add_color_option
 from e820pool.cli.inputs import add_source_argument, source_map
 from e820pool.cli.status import UsageError
 from e820pool.findings import counted
-from e820pool.report.files import write_file
 from e820pool.report.forms import (
     c_source,
     dmesg_text,
@@ -95,7 +94,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         if args.output is None:
             console.result(text)
         else:
-            write_file(args.output, text)
+            _write(text, args.output)
     return status.DONE
 
 
@@ -154,6 +153,12 @@ def _drawn(memory_map: MemoryMap, args: argparse.Namespace, console: Console) ->
     )
 
 
+def _write(data: bytes | str, path: str) -> None:
+    from e820pool.report.files import write_file  # noqa: PLC0415  tempfile
+
+    write_file(path, data)
+
+
 def _write_blob(
     memory_map: MemoryMap, args: argparse.Namespace, console: Console
 ) -> None:
@@ -161,7 +166,7 @@ def _write_blob(
 
     blob = boot_params_blob(memory_map)
     if args.output is not None:
-        write_file(args.output, blob)
+        _write(blob, args.output)
         return
     if console.out.isatty():
         raise UsageError("a blob is 4096 bytes of binary: give -o FILE or a pipe")

@@ -13,7 +13,7 @@ import numpy as np
 
 from e820pool.extents import MAX_PFN, PAGE_SHIFT, PAGE_SIZE, ByteRangeSet, Span
 from e820pool.report.table import human_size, type_label
-from e820pool.report.zones import Look, Zone, address_label, look_of_type, zones_of
+from e820pool.report.zones import Look, address_label, look_of_type, zones_of
 from e820pool.sweep import distinct
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def views_of(
     zones = list(zones_of(maps))
     if not zones:
         return ()
-    whole = Zone(start=zones[0].start, end=zones[-1].end)
+    whole = Span(zones[0].start, zones[-1].end)
     views = [
         _view("whole", "Whole map", "true", zones, bars),
         _view("whole", "Whole map", "log", [whole], bars),
@@ -111,13 +111,13 @@ def views_of(
 
 
 def _view(
-    key: str, label: str, scale: str, zones: list[Zone], bars: list[_Named]
+    key: str, label: str, scale: str, zones: list[Span], bars: list[_Named]
 ) -> View:
     strips = tuple(_strip(zone, scale, bars) for zone in zones)
     return View(key=key, label=label, scale=scale, strips=strips)
 
 
-def _strip(zone: Zone, scale: str, bars: list[_Named]) -> Strip:
+def _strip(zone: Span, scale: str, bars: list[_Named]) -> Strip:
     place = _true(zone) if scale == "true" else _log(zone, bars)
     spans = f"spans {human_size(zone.size)}"
     return Strip(
@@ -128,13 +128,13 @@ def _strip(zone: Zone, scale: str, bars: list[_Named]) -> Strip:
     )
 
 
-def _true(zone: Zone) -> Callable[[int], float]:
+def _true(zone: Span) -> Callable[[int], float]:
     return lambda addr: 100 * (addr - zone.start) / zone.size
 
 
 # Each stretch between two bounds is as wide as the logarithm of its pages, in both
 # maps alike, so that the same address stands at the same place.
-def _log(zone: Zone, bars: list[_Named]) -> Callable[[int], float]:
+def _log(zone: Span, bars: list[_Named]) -> Callable[[int], float]:
     inside = {
         addr
         for _, ranges in bars
@@ -150,7 +150,7 @@ def _log(zone: Zone, bars: list[_Named]) -> Callable[[int], float]:
     return dict(zip(bounds, shares, strict=True)).__getitem__
 
 
-def _close_ups(deposits: Layer) -> list[tuple[str, str, Zone]]:
+def _close_ups(deposits: Layer) -> list[tuple[str, str, Span]]:
     spans = list(zip(deposits.starts.tolist(), deposits.ends.tolist(), strict=True))
     if not spans:
         return []
@@ -171,9 +171,9 @@ def _many(first: int, last: int) -> str:
     return f"Deposits {first + 1} to {last + 1}"
 
 
-def _padded(start: int, end: int, share: int) -> Zone:
+def _padded(start: int, end: int, share: int) -> Span:
     pad = max((end - start) // share, _LEAST_PAD) // PAGE_SIZE * PAGE_SIZE
-    return Zone(start=max(start - pad, 0), end=min(end + pad, _TOP))
+    return Span(max(start - pad, 0), min(end + pad, _TOP))
 
 
 # The group with the most deposits is cut at the widest gap of its middle half, until
@@ -216,7 +216,7 @@ class Bar:
     shapes: tuple[Shape, ...]
 
 
-def ranges_in(ranges: Sequence[MapRange], zone: Zone) -> Sequence[MapRange]:
+def ranges_in(ranges: Sequence[MapRange], zone: Span) -> Sequence[MapRange]:
     """Return those of sorted ranges that have a byte in the zone."""
     low = bisect_right(ranges, zone.start, key=attrgetter("end"))
     high = bisect_left(ranges, zone.end, key=attrgetter("start"))
@@ -226,7 +226,7 @@ def ranges_in(ranges: Sequence[MapRange], zone: Zone) -> Sequence[MapRange]:
 def bar_of(
     name: str,
     ranges: Sequence[MapRange],
-    zone: Zone,
+    zone: Span,
     place: Callable[[int], float],
 ) -> Bar:
     """Return the bar of a zone; ``place`` gives the percent of an address in it.
@@ -255,7 +255,7 @@ _Narrow = tuple[list["MapRange"], float, float]
 
 
 def _narrow_groups(
-    ranges: Sequence[MapRange], zone: Zone, place: Callable[[int], float]
+    ranges: Sequence[MapRange], zone: Span, place: Callable[[int], float]
 ) -> Iterator[_Narrow]:
     group: list[MapRange] = []
     start = end = 0.0
@@ -276,7 +276,7 @@ def _narrow_groups(
 
 
 def _placed(
-    ranges: Sequence[MapRange], zone: Zone, place: Callable[[int], float]
+    ranges: Sequence[MapRange], zone: Span, place: Callable[[int], float]
 ) -> Iterator[_Placed]:
     for span in ranges_in(ranges, zone):
         low, high = max(span.start, zone.start), min(span.end, zone.end)

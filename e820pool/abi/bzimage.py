@@ -84,11 +84,6 @@ class BzImage:
         return self.hdr.kernel_alignment
 
     @property
-    def min_alignment(self) -> int:
-        """Return the smallest alignment, in bytes, with which the image still runs."""
-        return 1 << self.hdr.min_alignment
-
-    @property
     def xloadflags(self) -> int:
         """Return the ``XLF_*`` bits."""
         return self.hdr.xloadflags

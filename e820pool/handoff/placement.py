@@ -174,27 +174,23 @@ def place_kernel(image: BzImage, room: Room, addr: int | None) -> Span:
             f"the kernel loaded at {addr:#x} would run at {start:#x}: load it there "
             f"(alignment {image.kernel_alignment:#x})"
         )
-    if addr is None and image.relocatable:
-        start = _near(room, start, size, max(image.kernel_alignment, PAGE_SIZE))
-    else:
+    try:
         _claim(room, start, size)
+    except InputError:
+        if addr is not None or not image.relocatable:
+            raise
+        align = max(image.kernel_alignment, PAGE_SIZE)
+        start = room.find(_WHAT, size, align=align, low=start)
     return Span.at(start, size)
 
 
-def _near(room: Room, start: int, size: int, align: int) -> int:
-    try:
-        return _claim(room, start, size)
-    except InputError:
-        return room.find(_WHAT, size, align=align, low=start)
-
-
-def _claim(room: Room, start: int, size: int) -> int:
+def _claim(room: Room, start: int, size: int) -> None:
     if start + size > PLACEMENT_LIMIT:
         raise InputError(
             f"{_WHAT} at {Span(start, start + size)}: the 32-bit protocol's limit "
             f"is {PLACEMENT_LIMIT:#x}"
         )
-    return room.claim(_WHAT, start, size)
+    room.claim(_WHAT, start, size)
 
 
 SCANNED_PAGES = ExtentSet([(0x0, 0x1), (0x80, 0xA0)])

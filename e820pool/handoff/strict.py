@@ -72,17 +72,14 @@ def _validate_deposits(handoff: Handoff, encoding: Encoding) -> None:
             )
     if bare_from is not None:
         kept |= ByteRangeSet([(bare_from, ByteRangeSet.LIMIT)]) - table.covered
+    want = "without an entry"
+    if encoding.deposit_type is not None:
+        is_reserved = encoding.deposit_type == E820_TYPE_RESERVED
+        want = "RESERVED" if is_reserved else type_text(encoding.deposit_type)
     for start, end in deposits - kept:
-        want = _entry_text(encoding.deposit_type)
         raise InputError(f"deposited bytes {Span(start, end)} are not {want}")
     for start, end in deposits & table.bytes_of(E820_TYPE_RAM):
         raise InputError(f"a RAM entry covers deposited bytes {Span(start, end)}")
-
-
-def _entry_text(kind: int | None) -> str:
-    if kind is None:
-        return "without an entry"
-    return "RESERVED" if kind == E820_TYPE_RESERVED else type_text(kind)
 
 
 def _validate_zero_page(handoff: Handoff) -> None:

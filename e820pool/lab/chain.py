@@ -432,7 +432,9 @@ class _Run:
         if record is not None:
             self._ram.write(record[0].base_pfn, record[1])
         load_next(self._port, self._ram, following, loader)
-        self._late = self._deposit_late()
+        # What a hypervisor asks for between load and jump, whatever is promised.
+        late = f"pages {self._options.nr_late} {self._options.step}"
+        self._late = ExtentSet(self._runs(late) if self._options.nr_late else ())
         holes = self._plan.clearable(ledger.extents | gone) | self._late
         self._hop(holes, made, b"crash\n" if is_panic(loader) else b"go\n")
         self._withdrawn = gone
@@ -466,14 +468,6 @@ class _Run:
 
     def _runs(self, command: str) -> list[tuple[int, int]]:
         return runs_of(self._port.command(command, _COMMAND_SECONDS))
-
-    # What a hypervisor asks for between load and jump, whatever an agent has promised.
-    def _deposit_late(self) -> ExtentSet:
-        if not self._options.nr_late:
-            return ExtentSet()
-        return ExtentSet(
-            self._runs(f"pages {self._options.nr_late} {self._options.step}")
-        )
 
     # From the moment when the deposits are holes only the next kernel can fill them;
     # what the old one still does to them counts as well.

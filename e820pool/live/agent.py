@@ -94,9 +94,12 @@ def _by_socket(path: str, request: str, seconds: float, wait: float) -> bytes:
             deadline = time.monotonic() + seconds
             port.sendall(f"{request}\n".encode())
             port.shutdown(socket.SHUT_WR)
-            while part := _received(port, deadline):
+            # The deadline is the whole answer's: a byte now and then does not move it.
+            port.settimeout(_left(deadline))
+            while part := port.recv(_PART_BYTES):
                 answer += part
                 _validate_size(answer, path)
+                port.settimeout(_left(deadline))
     except TimeoutError as exc:
         raise _late(path, seconds) from exc
     except OSError as exc:
@@ -128,12 +131,6 @@ def _connected(path: str, seconds: float, wait: float) -> socket.socket:
             return port
 
 
-# The deadline is the whole answer's: a byte now and then does not move it.
-def _received(port: socket.socket, deadline: float) -> bytes:
-    port.settimeout(_left(deadline))
-    return port.recv(_PART_BYTES)
-
-
 def _by_program(command: str, request: str, seconds: float) -> bytes:
     try:
         program = subprocess.Popen(  # noqa: S603  root's own words on root's command line
@@ -154,7 +151,9 @@ def _by_program(command: str, request: str, seconds: float) -> bytes:
             try:
                 answer, words = _outputs(program, command, time.monotonic() + seconds)
             finally:
-                _end_group(program)
+                # What it started is of its session, and must not outlive the question.
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(program.pid, signal.SIGKILL)
     except (TimeoutError, subprocess.TimeoutExpired) as exc:
         raise _late(command, seconds) from exc
     if program.returncode:
@@ -183,12 +182,6 @@ def _outputs(
                     waiting.unregister(key.fileobj)
     program.wait(_left(deadline))
     return bytes(answer), bytes(words)
-
-
-# What the program started is of its session, and must not outlive the question.
-def _end_group(program: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(program.pid, signal.SIGKILL)
 
 
 def _left(deadline: float) -> float:

@@ -43,8 +43,11 @@ def read_view(
     if view.fatal is not None:
         message = f"the boot ends ({view.fatal}): there is no table to agree with"
         return view, None, (refusal("kernel-not-booted", message),)
+    rows = view.extended_map if view.extended_map is not None else view.bios_map
     try:
-        return view, kept_table(view.table, _booted_table(view)), ()
+        booted = E820Table.of(rows or ())
+        resolved = None if booted.is_refused else booted.resolved()
+        return view, kept_table(view.table, resolved), ()
     except InputError as exc:
         message = f"the kernel's table cannot be read: {exc}"
         return view, None, (refusal("table-unreadable", message),)
@@ -75,12 +78,6 @@ def kept_table(rows: Iterable[Row], booted: E820Table | None = None) -> E820Tabl
     parts = [(span, kind) for kind in types for span in table.bytes_of(kind) - kept]
     parts += [(span, E820_TYPE_RESERVED) for span in kept]
     return E820Table.of((a, b - a, kind) for (a, b), kind in parts).resolved()
-
-
-def _booted_table(view: KernelView) -> E820Table | None:
-    rows = view.extended_map if view.extended_map is not None else view.bios_map
-    table = E820Table.of(rows or ())
-    return None if table.is_refused else table.resolved()
 
 
 def disagreements(

@@ -97,6 +97,8 @@ def design_cell(
     view = verdict.view
     assert view is not None  # noqa: S101  for the type checker
     result = rebuild(view, handoff.record_bytes(), memory_map)
+    # What every kernel gives up by itself no design is to blame for.
+    kept = view.usable_pages() | ledger.extents | TRIMMED_PAGES
     return DesignCell(
         encoding=encoding,
         kernel=profile.release,
@@ -104,7 +106,7 @@ def design_cell(
         handoff=handoff,
         nr_entries=len(handoff.table),
         nr_words_bytes=len(handoff.cmdline),
-        wasted_bytes=_wasted(memory_map, ledger, view) << PAGE_SHIFT,
+        wasted_bytes=(memory_map.ram_pages() - kept).nr_pages << PAGE_SHIFT,
         is_rebuildable=result.ledger == ledger,
         survives=_survives(ledger, view, profile),
     )
@@ -125,12 +127,6 @@ def contradiction(cell: DesignCell, machine: KernelView) -> str:
     if unsafe & sure and not touched and machine.fatal is None:
         return "the model says that they are touched, and they were not"
     return ""
-
-
-def _wasted(memory_map: MemoryMap, ledger: DepositLedger, view: KernelView) -> int:
-    # What every kernel gives up by itself no design is to blame for.
-    kept = view.usable_pages() | ledger.extents | TRIMMED_PAGES
-    return (memory_map.ram_pages() - kept).nr_pages
 
 
 # By the kernel's own devices: nobody tells the loader anything.

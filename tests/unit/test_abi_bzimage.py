@@ -22,7 +22,7 @@ def test_an_image_says_what_a_loader_needs():
     assert image.relocatable is True
     assert image.pref_address == 16 * MIB
     assert image.init_size == 0x3378000
-    assert image.kernel_alignment == image.min_alignment == 2 * MIB
+    assert image.kernel_alignment == 2 * MIB
     assert image.xloadflags == 0x7F
     assert image.cmdline_size == 2047
     assert image.initrd_addr_max == 0x7FFFFFFF

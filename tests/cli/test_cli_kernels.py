@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import rawbytes
@@ -156,7 +157,8 @@ def test_what_decides_what_comes_out_is_built_anew(
     elif change == "source":
         (tree / "mm/memblock.c").write_text("one\ntwo\nthree\nfour\n")
     else:
-        monkeypatch.setattr(kernel_build, "_compiler", lambda: "gcc 99")
+        gcc = SimpleNamespace(stdout="gcc 99\n")
+        monkeypatch.setattr(kernel_build, "run_tool", lambda *_: gcc)
     assert build(run, tree, *more).code == 0
     assert count() == 2
     assert len(built_images()) == 1

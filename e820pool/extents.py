@@ -18,7 +18,7 @@ from e820pool.range_lists import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -248,6 +248,13 @@ class RangeSet:
         )
 
     @classmethod
+    def of_valid(cls, ranges: Sequence[tuple[int, int]]) -> Self:
+        """Return the set of ranges of which it is known that they are within limits."""
+        if len(ranges) <= SHORT:
+            return cls._of_lists(coalesce_lists(ranges))
+        return cls(ranges)
+
+    @classmethod
     def _of(cls, bounds: Bounds) -> Self:
         # Of bounds that are a set already.
         ranges = cls.__new__(cls)
@@ -444,7 +451,9 @@ class ByteRangeSet(RangeSet):
                 (-(-start >> PAGE_SHIFT), end >> PAGE_SHIFT)
                 for start, end in zip(*self._lists, strict=True)
             ]
-            return ExtentSet(pages for pages in inside if pages[0] < pages[1])
+            return ExtentSet.of_valid(
+                [pages for pages in inside if pages[0] < pages[1]]
+            )
         shift, low = np.uint64(PAGE_SHIFT), np.uint64(PAGE_SIZE - 1)
         starts = (self.starts >> shift) + ((self.starts & low) != 0)
         ends = self.ends >> shift
@@ -453,10 +462,11 @@ class ByteRangeSet(RangeSet):
     def pages_touched(self) -> ExtentSet:
         """Return the pages of which any byte lies in the set (rounds outward)."""
         if self._lists is not None:
-            return ExtentSet(
+            touched = [
                 (start >> PAGE_SHIFT, -(-end >> PAGE_SHIFT))
                 for start, end in zip(*self._lists, strict=True)
-            )
+            ]
+            return ExtentSet.of_valid(touched)
         shift, low = np.uint64(PAGE_SHIFT), np.uint64(PAGE_SIZE - 1)
         ends = (self.ends >> shift) + ((self.ends & low) != 0)
         return ExtentSet.from_bounds(self.starts >> shift, ends)

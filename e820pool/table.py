@@ -65,10 +65,22 @@ class E820Table:
             InputError: a number does not fit its field.
         """
         if isinstance(rows, list | tuple) and _are_short(rows):
-            table = cls.__new__(cls)
-            table.__dict__.update(_rows=list(rows), _sets={}, _others={})
-            return table
+            return cls._of_rows(list(rows))
         return cls(table_of(rows))
+
+    @classmethod
+    def of_valid(cls, rows: Sequence[Row]) -> Self:
+        """Return the table of rows of which it is known that numbers fit their fields.
+
+        A modelled kernel's table is made of such rows.
+        """
+        return cls._of_rows(list(rows)) if len(rows) <= _SHORT else cls(table_of(rows))
+
+    @classmethod
+    def _of_rows(cls, rows: list[Row]) -> Self:
+        table = cls.__new__(cls)
+        table.__dict__.update(_rows=rows, _sets={}, _others={})
+        return table
 
     @cached_property
     def entries(self) -> NDArray[Any]:
@@ -146,7 +158,7 @@ class E820Table:
         ranges = self._sets.get(types)
         if ranges is None:
             if self._rows is not None:
-                ranges = _named_by(row for row in self._rows if row[2] in types)
+                ranges = _named_by([row for row in self._rows if row[2] in types])
             else:
                 ranges = self._named(self.is_of(*types))
             self._sets[types] = ranges
@@ -157,7 +169,7 @@ class E820Table:
         ranges = self._others.get(types)
         if ranges is None:
             if self._rows is not None:
-                ranges = _named_by(row for row in self._rows if row[2] not in types)
+                ranges = _named_by([row for row in self._rows if row[2] not in types])
             else:
                 ranges = self._named(~self.is_of(*types))
             self._others[types] = ranges
@@ -212,7 +224,7 @@ class E820Table:
 
     def _swept(self) -> E820Table:
         if self._rows is not None:
-            return E820Table.of(sweep_rows(self._rows))
+            return E820Table.of_valid(sweep_rows(self._rows))
         columns = sweep_arrays(*(self.entries[name] for name in _COLUMNS))
         flat = np.empty(columns[0].size, E820_DTYPE)
         for name, column in zip(_COLUMNS, columns, strict=True):
@@ -240,6 +252,9 @@ def _are_short(rows: Sequence[Row]) -> bool:
         return False
 
 
-def _named_by(rows: Iterable[Row]) -> ByteRangeSet:
+def _named_by(rows: list[Row]) -> ByteRangeSet:
     limit = ByteRangeSet.LIMIT
-    return ByteRangeSet((addr, min(addr + size, limit)) for addr, size, _ in rows)
+    ranges = [(addr, addr + size) for addr, size, _ in rows]
+    if max([end for _, end in ranges], default=0) > limit:
+        ranges = [(addr, min(end, limit)) for addr, end in ranges]
+    return ByteRangeSet.of_valid(ranges)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from e820pool.abi.setup_data import SETUP_KEXEC_KHO
 from e820pool.findings import Finding
-from e820pool.kernel.profiles import assuming
+from e820pool.kernel.profiles import UNBOUNDED, assuming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ class _Judged(NamedTuple):
     profile: Profile
     view: KernelView
     ids: frozenset[str]
+    most_rows: int
 
 
 def assumptions_that_decide(
@@ -48,7 +50,7 @@ def assumptions_that_decide(
     if view is None:
         return
     ids = frozenset(finding.id for finding in verdict.findings)
-    case = _Judged(inp, profile, view, ids)
+    case = _Judged(inp, profile, view, ids, _most_rows(inp))
     for group in _ALTERNATIVES:
         for option, values, matters in group:
             if option in profile.given_options or not matters(case):
@@ -102,28 +104,30 @@ def _shown(value: ConfigValue) -> str:
 
 # The most rows that a kernel's table can have while it reads this: each node, each
 # word of the command line and each range of its own cuts a row in three.
-def _most_rows(case: _Judged) -> int:
-    inp = case.inp
+def _most_rows(inp: BootInput) -> int:
     cuts = len(inp.setup_data or ()) + inp.cmdline.count("mem") + 4
     return int(inp.table.size) + sum(int(rows.size) for rows in inp.ext) + 2 * cuts
 
 
-def _table_can_be_full(case: _Judged, option: str, value: ConfigValue) -> bool:
-    other = assuming(case.profile, option, value).capacity
-    least = min(case.profile.capacity, other)
-    return other != case.profile.capacity and least < _most_rows(case)
+# The smaller capacity, with an option and if it were otherwise, where that differs.
+@lru_cache(maxsize=1024)
+def _capacity_in_doubt(profile: Profile, option: str) -> int:
+    values = _SHIFTS if option == "NODES_SHIFT" else (not profile.config[option],)
+    others = [assuming(profile, option, value).capacity for value in values]
+    differ = [other for other in others if other != profile.capacity]
+    return min(profile.capacity, *differ) if differ else UNBOUNDED
 
 
 def _nodes(case: _Judged) -> bool:
-    return any(_table_can_be_full(case, "NODES_SHIFT", value) for value in _SHIFTS)
+    return _capacity_in_doubt(case.profile, "NODES_SHIFT") < case.most_rows
 
 
 def _capacity_by_numa(case: _Judged) -> bool:
-    return _table_can_be_full(case, "NUMA", not case.profile.config["NUMA"])
+    return _capacity_in_doubt(case.profile, "NUMA") < case.most_rows
 
 
 def _capacity_by_efi(case: _Judged) -> bool:
-    return _table_can_be_full(case, "EFI", not case.profile.config["EFI"])
+    return _capacity_in_doubt(case.profile, "EFI") < case.most_rows
 
 
 def _beyond_max_pfn(case: _Judged) -> bool:

@@ -249,6 +249,11 @@ def _judged_on(
     window: WindowFrom = "given" if question.inp.load_window else "unknown"
     if question.window is not None:
         window = "assumed"
-    judged_on = judged_on_of(profile, assumed=assumed, kernel_window=window, by=by)
     has_devices = question.inp.memory_devices is not None
-    return replace(judged_on, memory_devices="known" if has_devices else "unknown")
+    return judged_on_of(
+        profile,
+        assumed=assumed,
+        kernel_window=window,
+        memory_devices="known" if has_devices else "unknown",
+        by=by,
+    )

@@ -59,12 +59,13 @@ def findings_of_pci_gap(case: Situation) -> Iterator[Finding]:
 # e820__reserve_resources_late(), 2.6.32 to 7.3: RAM is rounded up, as firmware may have
 # kept the rest for itself.
 def _ram_buffers(rows: Sequence[Row]) -> ByteRangeSet:
-    ends = [(a + s) & _U64_MASK for a, s, kind in rows if kind == E820_TYPE_RAM]
-    return ByteRangeSet(
-        (end, min(round_up(end, _ram_alignment(end)), ByteRangeSet.LIMIT))
-        for end in ends
-        if end % _ram_alignment(end)
-    )
+    limit = ByteRangeSet.LIMIT
+    buffers = []
+    for addr, size, kind in rows:
+        if kind == E820_TYPE_RAM:
+            end = (addr + size) & _U64_MASK
+            buffers.append((end, min(round_up(end, _ram_alignment(end)), limit)))
+    return ByteRangeSet.of_valid(buffers)
 
 
 def _ram_alignment(addr: int) -> int:

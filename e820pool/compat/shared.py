@@ -172,7 +172,7 @@ class _Judged:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Done(Generic[_T]):
     # A result and the answers that it rests on: of the behaviours that were asked about
     # those that are shown, as bits, and all other answers. Those in ``options`` may

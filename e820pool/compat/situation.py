@@ -65,8 +65,7 @@ def situation_of(
     """
     take = parts.take
     input_table = take("input table", id(inp), lambda _: inp.whole_table(), profile)
-    rows = view.table
-    table = take("table", id(rows), lambda _: E820Table.of(rows), profile)
+    table = take("table", id(view.table), lambda _: _table(view), profile)
     usable = take("usable", id(view.memory), partial(_usable, view, inp), profile)
 
     def situation(profile: Profile) -> Situation:
@@ -81,6 +80,12 @@ def situation_of(
         )
 
     return take("situation", (id(view), id(usable)), situation, profile)
+
+
+def _table(view: KernelView) -> E820Table:
+    # Of a real kernel somebody has read it from what was printed.
+    is_model = view.engine == "model"
+    return E820Table.of_valid(view.table) if is_model else E820Table.of(view.table)
 
 
 def _usable(view: KernelView, inp: BootInput, profile: Profile) -> ExtentSet:

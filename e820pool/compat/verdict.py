@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
@@ -73,11 +74,14 @@ class JudgedOn:
     by: Engines = "model"
 
 
+# The same for host after host of a fleet.
+@lru_cache(maxsize=1024)
 def judged_on_of(
     profile: Profile,
     *,
     assumed: tuple[str, ...] = (),
     kernel_window: WindowFrom = "unknown",
+    memory_devices: MemoryDevices = "unknown",
     by: Engines = "model",
 ) -> JudgedOn:
     """Return what is known of a kernel by its profile, and the rest as it is given."""
@@ -90,6 +94,7 @@ def judged_on_of(
         config=profile.config_from,
         assumed=assumed,
         kernel_window=kernel_window,
+        memory_devices=memory_devices,
         by=by,
     )
 

@@ -191,7 +191,8 @@ def predict_input(
         start = boot if look is register_firmware_map else core
         step = partial(_looked, look, start)
         warned, found = take(look.__name__, id(start), step, profile)
-        warnings += (word for word in warned if word not in warnings)
+        if warned:
+            warnings += (word for word in warned if word not in warnings)
         end = end or found
     known = (id(boot), id(slots), tuple(warnings), end)
     make = partial(_view, (boot, core), slots, tuple(warnings), end)

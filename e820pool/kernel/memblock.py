@@ -19,6 +19,7 @@ from e820pool.kernel.kho import kho_scratch
 from e820pool.kernel.setup_data import node_ranges
 from e820pool.kernel.state import INIT_REGIONS
 from e820pool.kernel.view import BootEnd
+from e820pool.range_lists import coalesce_lists
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -82,19 +83,21 @@ def set_up_memory(boot: EarlyBoot) -> None:
     boot.memory = tuple(whole_pages(spans))
 
 
-def whole_pages(spans: Iterable[tuple[int, int]]) -> Iterator[Span]:
-    """Yield each span less its partial pages.
+def whole_pages(spans: Iterable[tuple[int, int]]) -> list[Span]:
+    """Return each span less its partial pages.
 
     memblock_trim_memory(PAGE_SIZE).
     """
+    whole: list[Span] = []
     for span in spans:
         start, end = span
         if not (start | end) & _PAGE_MASK:
-            yield span_of(span)
+            whole.append(span_of(span))
             continue
         low, high = (start + _PAGE_MASK) & ~_PAGE_MASK, end & ~_PAGE_MASK
         if low < high:
-            yield span_of((low, high))
+            whole.append(span_of((low, high)))
+    return whole
 
 
 # The common case: in address order, no overlap, and few enough for the array.
@@ -179,12 +182,9 @@ def _all_but_ram(rows: list[Row]) -> Iterator[Span]:
 # Before memblock: each RAM entry to whole pages by itself, then joined; up to max_pfn.
 # Linux 2.6.32 arch/x86/kernel/e820.c e820_find_active_region(), e820_end_pfn().
 def _rounded_each(rows: list[Row]) -> tuple[Span, ...]:
-    array = MemoryArray((), limit=None)
-    for addr, size, kind in rows:
-        if kind == E820_TYPE_RAM:
-            for low, high in whole_pages([Span.at(addr, size).below(_MAXMEM)]):
-                array.add(low, high)
-    return tuple(array.spans)
+    ram = [(addr, addr + size) for addr, size, kind in rows if kind == E820_TYPE_RAM]
+    below = [(start, min(end, _MAXMEM)) for start, end in ram if start < _MAXMEM]
+    return tuple(map(span_of, zip(*coalesce_lists(whole_pages(below)), strict=True)))
 
 
 class MemoryArray:

@@ -71,6 +71,8 @@ class EarlyBoot:
     final_rows: tuple[Row, ...] = ()
     firmware_rows: tuple[Row, ...] = ()
     kexec_rows: tuple[Row, ...] = ()
+    # The set of ``memory``, once it was asked for, by whoever sees this state.
+    _bytes: list[ByteRangeSet] = field(default_factory=list, init=False, repr=False)
 
     @classmethod
     def of(
@@ -162,7 +164,9 @@ class EarlyBoot:
 
     def memory_bytes(self) -> ByteRangeSet:
         """Return memblock.memory as a set of bytes."""
-        return ByteRangeSet(self.memory)
+        if not self._bytes:
+            self._bytes.append(ByteRangeSet.of_valid(self.memory))
+        return self._bytes[0]
 
     def warn(self, word: str) -> None:
         """Note what the kernel prints about the table."""

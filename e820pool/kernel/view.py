@@ -161,6 +161,5 @@ class KernelView:
 
     def usable_pages(self) -> ExtentSet:
         """Return the pages the kernel would give to its allocators."""
-        return ExtentSet(
-            (span.start >> PAGE_SHIFT, span.end >> PAGE_SHIFT) for span in self.memory
-        )
+        pages = [(start >> PAGE_SHIFT, end >> PAGE_SHIFT) for start, end in self.memory]
+        return ExtentSet.of_valid(pages) if self.engine == "model" else ExtentSet(pages)

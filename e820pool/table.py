@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from e820pool.abi.e820 import E820_DTYPE, table_of
+from e820pool.abi.e820 import E820_DTYPE, E820_TYPE_RESERVED, table_of
 from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet
 from e820pool.sweep import sweep_arrays, sweep_rows
@@ -56,6 +56,7 @@ class E820Table:
         # By the types that are named, and by those that are not.
         self._sets: dict[tuple[int, ...], ByteRangeSet] = {}
         self._others: dict[tuple[int, ...], ByteRangeSet] = {}
+        self._reserving: dict[ByteRangeSet, E820Table] = {}
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> Self:
@@ -79,7 +80,7 @@ class E820Table:
     @classmethod
     def _of_rows(cls, rows: list[Row]) -> Self:
         table = cls.__new__(cls)
-        table.__dict__.update(_rows=rows, _sets={}, _others={})
+        table.__dict__.update(_rows=rows, _sets={}, _others={}, _reserving={})
         return table
 
     @cached_property
@@ -214,6 +215,19 @@ class E820Table:
         """
         self.validate_resolvable()
         return self._resolved
+
+    def reserving(self, ranges: ByteRangeSet) -> E820Table:
+        """Return the resolved table in which these bytes are RESERVED, or more, too.
+
+        Raises:
+            InputError: an entry reaches 2^64.
+        """
+        table = self._reserving.get(ranges)
+        if table is None:
+            more = [(start, end - start, E820_TYPE_RESERVED) for start, end in ranges]
+            joined = E820Table.of([*self.rows(), *more])
+            table = self._reserving[ranges] = joined.resolved()
+        return table
 
     @cached_property
     def _resolved(self) -> E820Table:

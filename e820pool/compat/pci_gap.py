@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED
+from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.compat.verdict import finding_about
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet, Span, round_up
 from e820pool.findings import Finding
 from e820pool.kernel.early_memory import max_pfn
-from e820pool.table import E820Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,9 +82,7 @@ def _moved(case: Situation, gap: Span) -> Iterator[Finding]:
     if case.input_table.is_refused:
         return
     deposits = case.deposits.to_bytes() & _BELOW_4_GIB
-    reserved = E820Table.of((s, e - s, E820_TYPE_RESERVED) for s, e in deposits)
-    table = E820Table.joined((case.input_table.entries, reserved.entries)).resolved()
-    whole = _gap_of(case, table.rows())
+    whole = _gap_of(case, case.input_table.reserving(deposits).rows())
     if whole != gap:
         message = (
             f"the gap for PCI devices is {gap} and not {whole} as in the whole table"

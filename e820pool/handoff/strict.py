@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from e820pool.table import E820Table
 
 __all__ = ("validate_handoff",)
 
@@ -35,13 +36,13 @@ def validate_handoff(handoff: Handoff) -> None:
     deposits, apart from each other. The entries of an encoding that intends no
     monotone safety are left as they are.
     """
-    encoding = encoding_named(handoff.encoding)
+    encoding, table = encoding_named(handoff.encoding), handoff.table
     if encoding.monotone:
-        _validate_order(handoff.table.entries)
-        _validate_deposits(handoff, encoding)
+        _validate_order(table.entries)
+        _validate_deposits(handoff, encoding, table)
     _validate_zero_page(handoff)
     _validate_chain(handoff)
-    _validate_parts(handoff)
+    _validate_parts(handoff, table)
 
 
 def _validate_order(table: NDArray[Any]) -> None:
@@ -58,8 +59,8 @@ def _validate_order(table: NDArray[Any]) -> None:
         )
 
 
-def _validate_deposits(handoff: Handoff, encoding: Encoding) -> None:
-    table, deposits = handoff.table, handoff.ledger.extents.to_bytes()
+def _validate_deposits(handoff: Handoff, encoding: Encoding, table: E820Table) -> None:
+    deposits = handoff.ledger.extents.to_bytes()
     bare_from = 0 if encoding.deposit_type is None else encoding.bare_from
     types = () if encoding.deposit_type is None else (encoding.deposit_type,)
     kept = table.bytes_of(*types)
@@ -103,7 +104,7 @@ def _validate_chain(handoff: Handoff) -> None:
         pointer = following
 
 
-def _validate_parts(handoff: Handoff) -> None:
+def _validate_parts(handoff: Handoff, table: E820Table) -> None:
     # The kernel copies so much of a command line, however long it is.
     spans = [
         (s.what, s.addr, s.addr + COMMAND_LINE_SIZE if s.what == "cmdline" else s.end)
@@ -113,7 +114,7 @@ def _validate_parts(handoff: Handoff) -> None:
         spans.append(("kernel window", *handoff.kernel_window))
     if handoff.initrd:
         spans.append(("initrd", *handoff.initrd))
-    ram = handoff.table.bytes_of(E820_TYPE_RAM)
+    ram = table.bytes_of(E820_TYPE_RAM)
     ram -= handoff.ledger.extents.to_bytes()
     for name, start, end in spans:
         if not ram.contains(start, end):

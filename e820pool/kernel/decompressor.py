@@ -19,7 +19,7 @@ from e820pool.kernel.setup_data import node_ranges
 from e820pool.kernel.view import KaslrSlots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.cmdline import NumberRules
@@ -55,7 +55,7 @@ class Request:
         minimum: no slot lies below this address.
         limit: no slot's image reaches beyond this address.
         step: alignment of slots in bytes.
-        avoided: bytes ``[start, end)`` that no slot's image may overlap.
+        avoided: bytes ``[start, end)`` that no slot's image may overlap, sorted.
         exact_fits: whether a gap of exactly the image's size before an avoided range
             is used.
         wraps: whether a region that wraps is looked at.
@@ -117,12 +117,12 @@ class SlotList:
                 self._store_around_gigantic_pages(start, hit.start)
             start = hit.end
 
-    # The end of a range wraps: one of 2^64 - 1 bytes ends below its start, and is
-    # gone once the region begins behind that end. mem_overlaps().
+    # mem_overlaps().
     def _first_overlap(self, start: int, end: int) -> Span | None:
-        avoided = (Span(s.start, s.end & _U64_MAX) for s in self.request.avoided)
-        hits = [s for s in avoided if s.start < end and s.end > start]
-        return min(hits, key=lambda s: s.start, default=None)
+        for span in self.request.avoided:
+            if span.start < end and span.end > start:
+                return span
+        return None
 
     # process_gb_huge_pages(): whole 1 GiB pages that hugepages= asks for stay free.
     def _store_around_gigantic_pages(self, start: int, end: int) -> None:
@@ -415,7 +415,7 @@ def _request(
         minimum=round_up(lowest, step),
         limit=limit,
         step=step,
-        avoided=(*_avoided(inp, profile), *said.avoided),
+        avoided=_in_order((*_avoided(inp, profile), *said.avoided)),
         wraps=wraps
         and (
             profile.has("kaslr-takes-wrapping-regions")
@@ -427,6 +427,13 @@ def _request(
         last_gigantic=said.gigantic_pages > 0
         and profile.has("kaslr-skips-last-gigantic-page"),
     )
+
+
+# The end of a range wraps: one of 2^64 - 1 bytes ends below its start, and is gone once
+# a region begins behind that end.
+def _in_order(spans: Iterable[Span]) -> tuple[Span, ...]:
+    wrapped = (Span(span.start, span.end & _U64_MAX) for span in spans)
+    return tuple(sorted(wrapped, key=lambda span: span.start))
 
 
 def _avoided(inp: BootInput, profile: Profile) -> Iterator[Span]:

@@ -185,7 +185,12 @@ def predict_input(
     if inp.kernel_range is None and stays:
         inp = replace(inp, kernel_range=inp.load_window)
     reads = (id(cleared), inp.kernel_range)
-    boot, core = take("early boot", reads, partial(_booted, inp, parts), profile)
+    # Whatever its table holds, a kernel in which it never was full does the same.
+    roomy = partial(_booted, inp, parts, has_limit=False)
+    boot, core, most = take("roomy boot", reads, roomy, profile)
+    if not take("room", most, lambda asked: asked.holds(most), profile):
+        full = partial(_booted, inp, parts, has_limit=True)
+        boot, core, _ = take("full boot", reads, full, profile)
     warnings, end = list(boot.warnings), boot.end
     for look in _LATER if boot.end is None else ():
         start = boot if look is register_firmware_map else core
@@ -199,18 +204,16 @@ def predict_input(
     return take("view", known, make, profile)
 
 
-# The state after all steps, and one that has the same core: whatever kernel it is of,
-# the same states are the same objects.
+# The state after all steps, one that has the same core, and how many rows its tables
+# had at most: whatever kernel it is of, the same states are the same objects.
 def _booted(
-    inp: BootInput, parts: Parts, profile: Profile
-) -> tuple[EarlyBoot, EarlyBoot]:
-    # Whatever its table holds, a kernel in which it never was full does the same.
-    boot = run_early_boot(EarlyBoot.of(inp, profile, has_limit=False))
-    if not profile.holds(boot.most_rows()):
-        boot = run_early_boot(EarlyBoot.of(inp, profile))
+    inp: BootInput, parts: Parts, profile: Profile, *, has_limit: bool
+) -> tuple[EarlyBoot, EarlyBoot, int]:
+    boot = run_early_boot(EarlyBoot.of(inp, profile, has_limit=has_limit))
+    most = boot.most_rows()
     boot.settle(lambda rows: parts.same("rows", rows, rows))
     boot = parts.same("state", boot.state(), boot)
-    return boot, parts.same("core", boot.core(), boot)
+    return boot, parts.same("core", boot.core(), boot), most
 
 
 # What one step warns of, and the end that it finds; the state is left as it was.

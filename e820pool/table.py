@@ -186,11 +186,20 @@ class E820Table:
 
     def overlapping(self, start: int, end: int) -> E820Table:
         """Return the entries that name a byte of ``[start, end)``, in order."""
-        low, high = (np.uint64(min(at, ByteRangeSet.LIMIT)) for at in (start, end))
+        low, high = (min(at, ByteRangeSet.LIMIT) for at in (start, end))
+        if self._rows is not None:
+            over = [
+                (addr, size, kind)
+                for addr, size, kind in self._rows
+                if addr < high
+                and size
+                and low < ByteRangeSet.LIMIT
+                and addr + size > low
+            ]
+            return E820Table.of_valid(over)
         addrs = self.entries["addr"]
-        return E820Table(
-            self.entries[(addrs < high) & (self.ends > low) & (addrs < self.ends)]
-        )
+        is_over = (addrs < np.uint64(high)) & (self.ends > np.uint64(low))
+        return E820Table(self.entries[is_over & (addrs < self.ends)])
 
     def where(self, rows: NDArray[np.bool_]) -> E820Table:
         """Return the entries that a mask of shape (n,) keeps, in order."""

@@ -43,8 +43,11 @@ def findings_of_pci_gap(case: Situation) -> Iterator[Finding]:
     gap = _gap_of(case, view.table)
     above = Span(gap.start, max(gap.end, _MAX_GAP_END))
     # What an entry names is no place for a device, even where the gap is none.
-    named = case.table.covered | _ram_buffers(view.table)
-    hit = case.deposits & (ByteRangeSet([above]) - named).pages_touched()
+    holes = ByteRangeSet([above]) - case.table.covered
+    hit = case.deposits & holes.pages_touched()
+    if hit:
+        holes -= _ram_buffers(view.table)
+        hit &= holes.pages_touched()
     if hit:
         text = (
             "PCI devices can be given addresses in the table's holes from "

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from operator import eq
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from e820pool.compat.check import GROUPS
@@ -226,7 +227,7 @@ class _Answers:
 
     def have(self, options: Mapping[_Question, Hashable]) -> bool:
         mine = self.of["config"]
-        return all(mine[question] == answer for question, answer in options.items())
+        return all(map(eq, map(mine.__getitem__, options), options.values()))
 
     def beside(self, **of: Mapping[_Question, Hashable]) -> _Answers:
         return _Answers(self.shows, {**self.of, **of})

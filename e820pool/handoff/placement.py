@@ -256,6 +256,6 @@ def assumed_window(table: E820Table, taken: ByteRangeSet) -> Span | None:
 # The usual case, which costs no set algebra: one RAM entry, and no other over it.
 def _is_whole(table: E820Table) -> bool:
     low, high = ASSUMED_WINDOW
-    over = table.overlapping(low, high)
-    holds = over.is_of(E820_TYPE_RAM) & (over.entries["addr"] <= low)
-    return bool(holds.all()) and bool((over.ends[holds] >= high).any())
+    over = table.overlapping(low, high).rows()
+    is_ram = all(kind == E820_TYPE_RAM and addr <= low for addr, _, kind in over)
+    return is_ram and any(addr + size >= high for addr, size, _ in over)

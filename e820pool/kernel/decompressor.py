@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 from e820pool.abi.e820 import E820_TYPE_RAM
 from e820pool.abi.efi_map import EFI_CONVENTIONAL, EFI_MEMORY_SP, EFI_UNACCEPTED
 from e820pool.extents import PAGE_SHIFT, Span, round_up
-from e820pool.kernel.cmdline import number_rules, options, parse_number, parse_size
+from e820pool.kernel.cmdline import (
+    NumberRules,
+    number_rules,
+    options,
+    parse_number,
+    parse_size,
+)
 from e820pool.kernel.kho import kho_scratch
 from e820pool.kernel.setup_data import node_ranges
 from e820pool.kernel.view import KaslrSlots
@@ -22,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from e820pool.kernel.boot_input import BootInput
-    from e820pool.kernel.cmdline import NumberRules
     from e820pool.kernel.profiles import Profile
 
 __all__ = (
@@ -170,7 +175,7 @@ class MemOptions:
     """
 
     limit: int
-    rules: NumberRules
+    rules: NumberRules = field(default_factory=NumberRules)
     avoided: list[Span] = field(default_factory=list)
     too_many: bool = False
     gigantic_pages: int = 0
@@ -200,11 +205,10 @@ def read_mem_options(cmdline: str, profile: Profile, limit: int) -> MemOptions:
         limit: the address space's end, MAXMEM.
     """
     last = not profile.has("kaslr-limit-is-smallest")
-    found = MemOptions(
-        limit=_U64_MAX if last else limit,
-        rules=number_rules(profile, decompressor=True),
-        last_counts=last,
-    )
+    found = MemOptions(limit=_U64_MAX if last else limit, last_counts=last)
+    if "mem" not in cmdline and "hugepages" not in cmdline:
+        return found
+    found.rules = number_rules(profile, decompressor=True)
     if profile.has("kaslr-reads-last-memmap"):
         _read_last_memmap(found, cmdline)
     elif profile.has("kaslr-reads-cmdline"):

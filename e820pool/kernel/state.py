@@ -134,12 +134,17 @@ class EarlyBoot:
                 those that it is asked about for several states. Their keys
                 (:meth:`state`, :meth:`core`) can only then be compared.
         """
-        self.final_rows = same(tuple(self.table.rows))
-        self.firmware_rows = same(tuple(self.firmware.rows))
-        self.kexec_rows = same(tuple(self.kexec.rows))
         self.memory = same(self.memory)
-        for name in _MAPS:
-            setattr(self, name, same(getattr(self, name)))
+        self.final_rows = tuple(self.table.rows)
+        self.firmware_rows = tuple(self.firmware.rows)
+        self.kexec_rows = tuple(self.kexec.rows)
+        # Most maps are equal to another of the same state, which is soon seen.
+        known: list[tuple[Row, ...] | None] = []
+        for name in ("final_rows", "firmware_rows", "kexec_rows", *_MAPS):
+            rows = getattr(self, name)
+            if rows not in known:
+                known.append(same(rows))
+            setattr(self, name, known[known.index(rows)])
 
     def core(self) -> Hashable:
         """Return what later steps start from, but for the maps that are passed on."""

@@ -84,9 +84,19 @@ def join_disjoint(
 
     Most tables are like that. None where rows overlap, or one reaches 2^64.
     """
-    out: list[Row] = []
-    last_end = last_kind = 0
-    for row in sorted(rows):
+    ordered = sorted(rows)
+    last_end = last_kind = at = 0
+    # Of most tables nothing is left out, and nothing joined.
+    for addr, size, kind in ordered:
+        touches = addr <= last_end and (addr < last_end or kind == last_kind)
+        if touches or not size or not kind:
+            break
+        last_end, last_kind = addr + size, kind
+        at += 1
+    else:
+        return ordered if last_end <= _U64_MAX else None
+    out = ordered[:at]
+    for row in ordered[at:]:
         addr, size, kind = row
         if not size:
             continue

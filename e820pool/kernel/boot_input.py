@@ -55,10 +55,11 @@ __all__ = (
 
 
 _NO_PAGES = ExtentSet()
+_NO_ENTRIES = np.empty(0, E820_DTYPE)
 
 
 def _empty() -> NDArray[Any]:
-    return np.empty(0, E820_DTYPE)
+    return _NO_ENTRIES
 
 
 def _no_pages() -> ExtentSet:

@@ -242,7 +242,7 @@ def _view(
         setup_data_map=boot.setup_data_map,
         user_map=boot.user_map,
         table=core.final_rows,
-        memory=core.memory,
+        memory=core.spans,
         firmware_map=firmware_rows(boot, profile),
         kexec_map=boot.kexec_rows,
         dropped=boot.all_dropped(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_ACPI, E820_TYPE_RAM
-from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ByteRangeSet, Span
+from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ByteRangeSet
 from e820pool.kernel.memblock import early_reservations, reserved_while_mapping
 from e820pool.kernel.state import INIT_REGIONS
 from e820pool.kernel.view import BootEnd
@@ -79,7 +79,7 @@ def find_memory_beyond(boot: EarlyBoot) -> None:
     """
     if not boot.memory or not boot.profile.has("memblock"):
         return
-    top = max(span.end for span in boot.memory)
+    top = max(end for _, end in boot.memory)
     end_pfn = max_pfn(boot.table.rows, counts_acpi=False)
     if top >> PAGE_SHIFT > end_pfn and boot.profile.has("max-pfn-counts-acpi"):
         end_pfn = max_pfn(boot.table.rows, counts_acpi=True)
@@ -288,7 +288,9 @@ def find_stuck_reservations(boot: EarlyBoot) -> None:
         boot.end_later(RESERVED_ARRAY_STUCK)
 
 
-def fragments_with_tables(memory: Sequence[Span], taken: ByteRangeSet) -> int:
+def fragments_with_tables(
+    memory: Sequence[tuple[int, int]], taken: ByteRangeSet
+) -> int:
     """Return how many regions above the last free 2 MiB need a page table.
 
     Args:
@@ -312,7 +314,7 @@ def fragments_with_tables(memory: Sequence[Span], taken: ByteRangeSet) -> int:
 
 
 # memory_map_top_down(): the highest aligned 2 MiB that are free; 0 without any.
-def _last_free_block(memory: Sequence[Span], taken: ByteRangeSet) -> int:
+def _last_free_block(memory: Sequence[tuple[int, int]], taken: ByteRangeSet) -> int:
     free = ByteRangeSet(memory) - taken
     ends = (end // _LARGE * _LARGE for start, end in free if _holds_block(start, end))
     return max(ends, default=0)

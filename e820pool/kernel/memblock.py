@@ -13,7 +13,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RESERVED_KERN,
     E820_TYPE_SOFT_RESERVED,
 )
-from e820pool.extents import PAGE_SIZE, ByteRangeSet, Span, span_of
+from e820pool.extents import PAGE_SIZE, ByteRangeSet, Span
 from e820pool.kernel.cmdline import options
 from e820pool.kernel.kho import kho_scratch
 from e820pool.kernel.setup_data import node_ranges
@@ -83,20 +83,20 @@ def set_up_memory(boot: EarlyBoot) -> None:
     boot.memory = tuple(whole_pages(spans))
 
 
-def whole_pages(spans: Iterable[tuple[int, int]]) -> list[Span]:
+def whole_pages(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return each span less its partial pages.
 
     memblock_trim_memory(PAGE_SIZE).
     """
-    whole: list[Span] = []
+    whole: list[tuple[int, int]] = []
     for span in spans:
         start, end = span
         if not (start | end) & _PAGE_MASK:
-            whole.append(span_of(span))
+            whole.append(span)
             continue
         low, high = (start + _PAGE_MASK) & ~_PAGE_MASK, end & ~_PAGE_MASK
         if low < high:
-            whole.append(span_of((low, high)))
+            whole.append((low, high))
     return whole
 
 
@@ -181,10 +181,10 @@ def _all_but_ram(rows: list[Row]) -> Iterator[Span]:
 
 # Before memblock: each RAM entry to whole pages by itself, then joined; up to max_pfn.
 # Linux 2.6.32 arch/x86/kernel/e820.c e820_find_active_region(), e820_end_pfn().
-def _rounded_each(rows: list[Row]) -> tuple[Span, ...]:
+def _rounded_each(rows: list[Row]) -> tuple[tuple[int, int], ...]:
     ram = [(addr, addr + size) for addr, size, kind in rows if kind == E820_TYPE_RAM]
     below = [(start, min(end, _MAXMEM)) for start, end in ram if start < _MAXMEM]
-    return tuple(map(span_of, zip(*coalesce_lists(whole_pages(below)), strict=True)))
+    return tuple(zip(*coalesce_lists(whole_pages(below)), strict=True))
 
 
 class MemoryArray:

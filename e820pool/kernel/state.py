@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from e820pool.extents import ByteRangeSet, Span
+from e820pool.extents import ByteRangeSet, Span, span_of
 from e820pool.kernel.cmdline import line_that_counts
 from e820pool.kernel.profiles import UNBOUNDED
 from e820pool.kernel.table import Table
@@ -37,14 +37,15 @@ class EarlyBoot:
         kexec: e820_table_kexec; the same as ``firmware`` before 4.12.
         warnings: stable words for what the kernel prints, in order, once each.
         dropped: rows lost outside of ``table``: refused ones.
+        memory: memblock.memory in bytes, ``(start, end)``, page-rounded.
         lost: rows that memblock had no room for.
         array_room: bytes in which memblock's grown array lies, None while it fits
             the slots it has from the start.
         array_slots: how many memblock's array has then, None without limit.
         end: what ends the boot before memory is set up, None when nothing does.
         later_end: what ends it after that.
-        final_rows, firmware_rows, kexec_rows: of the three tables once no step changes
-            them any more; empty before :meth:`settle`.
+        spans, final_rows, firmware_rows, kexec_rows: ``memory`` and the three tables
+            once no step changes them any more; empty before :meth:`settle`.
     """
 
     inp: BootInput
@@ -60,7 +61,7 @@ class EarlyBoot:
     setup_data_map: tuple[Row, ...] | None = None
     user_map: tuple[Row, ...] | None = None
     user_defined: bool = False
-    memory: tuple[Span, ...] = ()
+    memory: tuple[tuple[int, int], ...] = ()
     lost: list[Row] = field(default_factory=list)
     array_room: Span | None = None
     array_slots: int | None = INIT_REGIONS
@@ -68,6 +69,7 @@ class EarlyBoot:
     warnings: list[str] = field(default_factory=list)
     end: BootEnd | None = None
     later_end: BootEnd | None = None
+    spans: tuple[Span, ...] = ()
     final_rows: tuple[Row, ...] = ()
     firmware_rows: tuple[Row, ...] = ()
     kexec_rows: tuple[Row, ...] = ()
@@ -134,7 +136,7 @@ class EarlyBoot:
                 those that it is asked about for several states. Their keys
                 (:meth:`state`, :meth:`core`) can only then be compared.
         """
-        self.memory = same(self.memory)
+        self.memory = self.spans = same(tuple(map(span_of, self.memory)))
         self.final_rows = tuple(self.table.rows)
         self.firmware_rows = tuple(self.firmware.rows)
         self.kexec_rows = tuple(self.kexec.rows)

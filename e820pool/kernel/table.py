@@ -259,8 +259,12 @@ class Table:
         rows = self.rows
         places: Sequence[int] = range(len(rows))
         if self._resolved is rows and self._edited < self._settled:
-            beyond = bisect_left(rows, (end + 1,), self._edited, self._settled)
-            places = [*range(beyond), *range(self._settled, len(rows))]
+            settled = self._edited, self._settled
+            # Of rows in order that lie apart two can end at addr or above it.
+            low = max(bisect_left(rows, (addr + 1,), *settled) - 2, self._edited)
+            beyond = bisect_left(rows, (end + 1,), *settled)
+            behind = range(self._settled, len(rows))
+            places = [*range(self._edited), *range(low, beyond), *behind]
         return [
             at
             for at in places
@@ -273,7 +277,12 @@ class Table:
 
         Right for sorted tables only, as in the kernel. __e820__mapped_all().
         """
-        for first, size, type_ in self.rows:
+        rows = self.rows
+        if self._resolved is rows and not self._edited and self._settled == len(rows):
+            # In order and apart: all but these lie outside of the range.
+            first_above = bisect_left(rows, (addr + 1,))
+            rows = rows[max(first_above - 1, 0) : bisect_left(rows, (end,))]
+        for first, size, type_ in rows:
             row_end = (first + size) & _U64_MAX
             if type_ != kind or first >= end or row_end <= addr:
                 continue

@@ -7,6 +7,7 @@ import json
 from time import process_time
 
 import pytest
+from ratios import ratio
 
 from e820pool.compat import judge, judge_each
 from e820pool.compat.jsonl import check_line
@@ -17,9 +18,13 @@ from e820pool.kernel.profiles import known_releases, profile_for
 from e820pool.memory_map import MemoryMap
 
 MIB = 1 << 20
-# Times a verdict may take as long as a prediction: about 4.5 when this was written, and
-# some 12 since assumed options are asked about: each is a prediction and a check.
-MOST = 25
+# Times a verdict may take as long as a prediction: some 18, since assumed options are
+# asked about (each is a prediction and a check) and a prediction has become cheaper.
+MOST = 22
+# Times the verdicts of all 22 kernels may take as long as one kernel's: some 5.
+ALL = 6.5
+# Times they take as long as that where each is judged alone, at the least: some 5.
+ALONE = 4
 
 
 def check_lines(lines):
@@ -80,3 +85,24 @@ def test_all_kernels(benchmark, way):
         return [judge(handoff, profile) for profile in profiles]
 
     assert len(benchmark(judged)) == len(profiles)
+
+
+def test_all_kernels_cost_a_few_times_what_one_does(benchmark):
+    handoff = host()
+    profiles = [profile_for(release) for release in known_releases()]
+    newest = [profile_for("6.1")]
+
+    def together():
+        assert len(list(judge_each(handoff, profiles))) == len(profiles)
+
+    assert ratio(benchmark, together, lambda: list(judge_each(handoff, newest))) < ALL
+
+
+def test_judged_together_kernels_cost_a_part_of_what_each_does_alone(benchmark):
+    handoff = host()
+    profiles = [profile_for(release) for release in known_releases()]
+
+    def alone():
+        return [judge(handoff, profile) for profile in profiles]
+
+    assert ratio(benchmark, alone, lambda: list(judge_each(handoff, profiles))) > ALONE

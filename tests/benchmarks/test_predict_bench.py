@@ -9,6 +9,7 @@ import json
 import random
 
 import pytest
+from ratios import ratio
 
 from e820pool.kernel.jsonl import predict_lines
 
@@ -16,6 +17,9 @@ pytestmark = pytest.mark.benchmark(min_rounds=3, max_time=0.5)
 
 RECORDS = 200
 ENTRIES = 128
+# Times a prediction may take as long as reading and writing its JSON alone, by the
+# standard library: some 1.2.
+MOST = 1.4
 
 
 def carved(rng):
@@ -72,3 +76,13 @@ def test_json_alone(benchmark):
         return [json.loads(line) for line in given], [json.dumps(a) for a in answers]
 
     assert benchmark(both_ways)
+
+
+def test_a_prediction_costs_little_beside_its_json(benchmark):
+    given = CASES["carved"]
+    answers = [json.loads(line) for line in predict_lines(given)]
+
+    def json_alone():
+        return [json.loads(line) for line in given], [json.dumps(a) for a in answers]
+
+    assert ratio(benchmark, lambda: list(predict_lines(given)), json_alone) < MOST

@@ -37,8 +37,8 @@ _T = TypeVar("_T")
 # Of whom what is asked: of a profile an option, of a view or a situation a field, of
 # its table a set.
 _Question = tuple[str, Any]
-# Kinds of questions about a profile's options, and not about its behaviours.
-_OPTIONS = ("holds", "config", "profile")
+# Kinds of questions that a profile answers itself.
+_OF_KERNELS = ("has", "apart", "holds", "config", "profile")
 
 
 class SharedChecks:
@@ -51,6 +51,8 @@ class SharedChecks:
         self._numbers = _Numbers()
         self._fields: dict[int, _FieldAnswers] = {}
         self._judged: dict[Profile, _Judged] = {}
+        # Of those each that is not the same as one before it but for its name.
+        self._distinct: list[_Judged] = []
 
     def verdict(self, profile: Profile, like: Profile | None = None) -> Verdict:
         """Return what :func:`e820pool.compat.check.check_input` does.
@@ -70,12 +72,16 @@ class SharedChecks:
         mine = _answers_of(profile)
         if base is not None and mine.have(base.options):
             return base
+        for judged in self._distinct:
+            if mine.are(judged):
+                return judged.named(profile.release)
         if base is not None and mine.have(base.seen.options):
             seen, view = base.seen, base.verdict.view
         else:
             base = None
             seen = self._seen(profile, mine)
             view = replace(seen.view, kernel=profile.release)
+        asked, options = seen.asked, seen.options.copy()
         # Pages and tables are what the view's own values and the profile make them.
         answers = mine.beside(
             view=self._fields_of(seen.view),
@@ -88,12 +94,19 @@ class SharedChecks:
             if part is None or not mine.have(part.options):
                 part = self._group(at, group, answers, seen, profile)
             parts.append(part)
-        findings = [finding for part in parts for finding in part.result]
-        options = seen.options.copy()
-        for part in parts:
+            asked |= part.asked
             options |= part.options
-        verdict = verdict_of(profile.release, findings, view)
-        return _Judged(options=options, seen=seen, parts=parts, verdict=verdict)
+        findings = [finding for part in parts for finding in part.result]
+        judged = _Judged(
+            asked=asked,
+            shown=asked & mine.shows,
+            options=options,
+            seen=seen,
+            parts=parts,
+            verdict=verdict_of(profile.release, findings, view),
+        )
+        self._distinct.append(judged)
+        return judged
 
     def _group(
         self,
@@ -116,7 +129,7 @@ class SharedChecks:
         parts.begin(mine)
         view = predict_input(self._inp, profile, parts)
         case = situation_of(self._deposits, view, self._inp, profile, parts)
-        return _Seen(view=view, case=case, options=parts.options)
+        return _Seen(view=view, case=case, asked=parts.asked, options=parts.options)
 
     def _fields_of(self, whole: KernelView | Situation | E820Table) -> _FieldAnswers:
         answers = self._fields.get(id(whole))
@@ -126,15 +139,15 @@ class SharedChecks:
 
 
 class _Parts:
-    # Parts of predictions, of a kernel at a time; see kernel.early_boot.Parts. Those
-    # options of it that any part rests on are in ``options``.
+    # Parts of predictions, of a kernel at a time; see kernel.early_boot.Parts. What any
+    # part rests on is in ``asked`` and ``options``.
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, Hashable], _Shared[Any]] = {}
         self._first: dict[tuple[str, Hashable], Any] = {}
 
     def begin(self, answers: _Answers) -> None:
-        self._answers = answers
+        self._answers, self.asked = answers, 0
         self.options: dict[_Question, Hashable] = {}
 
     def take(
@@ -148,6 +161,7 @@ class _Parts:
             asked = _Asked(self._answers)
             made = make(cast("Profile", _AskedProfile(profile, asked)))
             done = shared.keep(made, asked)
+        self.asked |= done.asked
         if done.options:
             self.options |= done.options
         return done.result
@@ -161,23 +175,32 @@ class _Parts:
 class _Seen:
     view: KernelView
     case: Situation
+    asked: int
     options: dict[_Question, Hashable]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Judged:
-    # A kernel's verdict, and what it was made from.
+    # A kernel's verdict, and what it was made from; the first three as in _Done.
+    asked: int
+    shown: int
     options: dict[_Question, Hashable]
     seen: _Seen
     parts: list[_Done[tuple[Finding, ...]]]
     verdict: Verdict
 
+    def named(self, release: str) -> _Judged:
+        # The same of another kernel.
+        verdict = self.verdict
+        view = verdict.view and replace(verdict.view, kernel=release)
+        return replace(self, verdict=replace(verdict, kernel=release, view=view))
+
 
 @dataclass(slots=True, eq=False)
 class _Done(Generic[_T]):
     # A result and the answers that it rests on: of the behaviours that were asked about
-    # those that are shown, as bits, and all other answers. Those in ``options`` may
-    # differ among kernels with the same behaviours.
+    # those that are shown, as bits, and all other answers; ``options`` are those of the
+    # kernel itself.
     result: _T
     asked: int
     shown: int
@@ -209,7 +232,7 @@ class _Shared(Generic[_T]):
             asked.behaviours,
             asked.behaviours & asked.answers.shows,
             tuple(asked.others.items()),
-            {q: answer for q, answer in asked.others.items() if q[0] in _OPTIONS},
+            {q: answer for q, answer in asked.others.items() if q[0] in _OF_KERNELS},
         )
         self._done.append(done)
         return done
@@ -228,6 +251,12 @@ class _Answers:
     def have(self, options: Mapping[_Question, Hashable]) -> bool:
         mine = self.of["config"]
         return all(map(eq, map(mine.__getitem__, options), options.values()))
+
+    def are(self, judged: _Judged) -> bool:
+        # Whether they are the same, in all that decided.
+        if self.shows & judged.asked != judged.shown:
+            return False
+        return self.have(judged.options)
 
     def beside(self, **of: Mapping[_Question, Hashable]) -> _Answers:
         return _Answers(self.shows, {**self.of, **of})
@@ -255,9 +284,8 @@ def _bits() -> Mapping[str, int]:
 # Profiles outlive the inputs of a fleet.
 @lru_cache(maxsize=1024)
 def _answers_of(profile: Profile) -> _Answers:
-    kinds = ("has", "apart", *_OPTIONS)
     shows = sum(_bits().get(behaviour, 0) for behaviour in profile.behaviours)
-    return _Answers(shows, dict.fromkeys(kinds, _ProfileAnswers(profile)))
+    return _Answers(shows, dict.fromkeys(_OF_KERNELS, _ProfileAnswers(profile)))
 
 
 class _ProfileAnswers(dict[_Question, "Hashable"]):

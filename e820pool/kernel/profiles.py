@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -76,7 +76,7 @@ class Profile:
 
     release: str
     behaviours: frozenset[str]
-    config: Mapping[str, ConfigValue] = field(hash=False)
+    config: Mapping[str, ConfigValue]
     checked: str = "unverified"
     capacity: int = _BASE_ENTRIES
     never_merge: frozenset[int] = frozenset()
@@ -85,6 +85,10 @@ class Profile:
     config_from: ConfigFrom = "assumed"
     distribution: str = ""
     image_sha256: str = ""
+
+    def __hash__(self) -> int:
+        # Of the fields that tell most profiles apart: they are looked up often.
+        return hash((self.release, self.capacity))
 
     def has(self, behaviour: str) -> bool:
         """Return whether this kernel shows the behaviour."""

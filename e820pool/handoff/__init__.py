@@ -1,5 +1,1 @@
 """Build a handoff and place its parts."""
-
-from __future__ import annotations
-
-__all__ = ()

@@ -108,29 +108,18 @@ def qemu_argv(spec: VmSpec, channels: VmChannels, *, qemu: str = _QEMU) -> list[
     argv = [qemu, "-machine", machine, "-accel", spec.accelerator]
     argv += ["-cpu", spec.cpu] if spec.cpu else []
     argv += [
-        "-m",
-        f"size={ram.total_bytes}B{_slots(ram)}",
-        "-object",
-        backend,
+        *("-m", f"size={ram.total_bytes}B{_slots(ram)}"),
+        *("-object", backend),
         *_node_options(ram, spec.nodes),
         *_device_options(ram, channels.devices),
         *_disk_options(channels.disk),
         # No default devices: less to boot, and no option ROMs but the loader's.
-        "-nodefaults",
-        "-display",
-        "none",
+        *("-nodefaults", "-display", "none"),
         # A reset is the end: panic=-1 and reboot -f make QEMU exit.
         "-no-reboot",
-        "-chardev",
-        f"{channels.console},id=console",
-        "-serial",
-        "chardev:console",
-        "-chardev",
-        f"{channels.report},id=report",
-        "-serial",
-        "chardev:report",
-        "-kernel",
-        channels.stub,
+        *("-chardev", f"{channels.console},id=console", "-serial", "chardev:console"),
+        *("-chardev", f"{channels.report},id=report", "-serial", "chardev:report"),
+        *("-kernel", channels.stub),
     ]
     for part, path in zip(spec.parts, channels.parts, strict=True):
         # force-raw: a kernel or initrd must not be taken for an ELF file.

@@ -181,15 +181,11 @@ def plan_kexec(
         ),
         kept=(loaded,) if ours is None else (ours, loaded),
         gates=machine.gates,
-        file_load=_file_load(machine, ledger.extents),
+        # The table that it was booted with is its e820_table_kexec, but for nodes.
+        file_load=file_load_of(ledger.extents, machine.table.rows())
+        if machine.gates.leaves_file_load
+        else None,
     )
-
-
-# The table that the kernel was booted with is its e820_table_kexec, but for nodes.
-def _file_load(machine: LiveMachine, deposits: ExtentSet) -> FileLoad | None:
-    if not machine.gates.leaves_file_load:
-        return None
-    return file_load_of(deposits, machine.table.rows())
 
 
 def _handoff(

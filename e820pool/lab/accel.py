@@ -77,13 +77,13 @@ def vm_for(
     )
 
 
-def probe_kvm(image: bytes, deadlines: Deadlines = _PROBE_DEADLINES) -> bool:
+def probe_kvm(image: bytes) -> bool:
     """Return whether a kernel boots with KVM as far as user space."""
     handoff = build_handoff(MemoryMap.of(_PROBE_ROWS), DepositLedger())
     spec = vm_for(bind_guest(handoff, image, pressure=False), image, "kvm")
     try:
         with GuestRam(spec.ram) as ram:
-            run = run_vm(spec, ram, deadlines=deadlines)
+            run = run_vm(spec, ram, deadlines=_PROBE_DEADLINES)
         return parse_guest_report(run.report).is_complete
     except E820PoolError:
         return False

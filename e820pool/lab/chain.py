@@ -43,7 +43,6 @@ from e820pool.pool.option import PmpoolOption, find_pmpool_option
 from e820pool.pool.pool import Pool, region_ledger
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterable, Sequence
 
     from e820pool.findings import Finding
@@ -223,7 +222,6 @@ def run_chain(
     options: ChainOptions | None = None,
     *,
     on_hop: Callable[[Hop], None] = lambda _: None,
-    cancel: threading.Event | None = None,
 ) -> ChainRecord:
     """Boot the first kernel and go from each to the next; return what every one did.
 
@@ -232,7 +230,6 @@ def run_chain(
         kernels: at least one.
         options: how.
         on_hop: called with each hop when it is known.
-        cancel: when set, the machine is ended and LostVmError raised.
 
     Raises:
         LostVmError: a kernel hung or died: its console is in the error.
@@ -269,7 +266,7 @@ def run_chain(
     with (
         GuestRam(spec.ram, options.ram_folder) as ram,
         started_vm(spec, ram) as vm,
-        closing(ChainPort(vm, cancel)) as port,
+        closing(ChainPort(vm)) as port,
     ):
         port.wait_for_bytes("boot stub", STUB_READY, options.deadlines.firmware)
         port.cut()

@@ -17,11 +17,9 @@ from e820pool.loading.kexec_loaders import memmap_archive
 from e820pool.loading.kexec_segments import kexec_image
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Mapping
 
     from e820pool.lab.guest_ram import GuestRam
-    from e820pool.lab.started_vm import StartedVm
     from e820pool.loading.bind import BoundKernel
     from e820pool.loading.capture import CrashFiles
 
@@ -35,17 +33,13 @@ class AgentError(LabError):
 class ChainPort(SerialPorts):
     """Both serial ports of a machine, of which the second is the agent's."""
 
-    def __init__(self, vm: StartedVm, cancel: threading.Event | None = None) -> None:
-        super().__init__(vm)
-        self._cancel = cancel
-
     def wait_for(self, what: str, seconds: float, seen: Callable[[], bool]) -> None:
         """Read until ``seen`` is true.
 
         Raises:
-            LostVmError: the machine ended, halted, took too long, or was cancelled.
+            LostVmError: the machine ended, halted, or took too long.
         """
-        ended = self.wait(seen, seconds, self._cancel)
+        ended = self.wait(seen, seconds)
         if ended == "closed":
             raise self.lost(f"VM lost: it ended while waiting for {what}")
         if ended == "halted":

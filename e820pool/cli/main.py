@@ -47,6 +47,7 @@ environment: NO_COLOR takes the colours away, as TERM=dumb and pipes do; COLUMNS
 """
 
 
+_BY_SIGNAL = 128  # what a shell adds to the number of the signal that ended a process
 _NUMPY_BASELINE = "NumPy was built with baseline optimizations"
 
 
@@ -190,7 +191,7 @@ def _run(words: list[str], console: Console) -> int:
     except BrokenPipeError:
         # The reader left (head, less): nobody is there to be told.
         _leave_stdout()
-        return status.status_of_signal(signal.SIGPIPE)
+        return _BY_SIGNAL + signal.SIGPIPE
     except OSError as exc:
         _leave_stdout()
         name = f"{exc.filename!r}" if exc.filename else "standard output"
@@ -209,7 +210,7 @@ def _run(words: list[str], console: Console) -> int:
 
 def _stopped(number: int, console: Console) -> int:
     console.error("interrupted: nothing was left half-made")
-    return status.status_of_signal(number)
+    return _BY_SIGNAL + number
 
 
 def _failed(exc: BaseException, console: Console) -> int:

@@ -26,7 +26,6 @@ __all__ = (
     "UnknownKernelError",
     "UsageError",
     "status_of_error",
-    "status_of_signal",
     "status_of_verdicts",
 )
 
@@ -66,11 +65,6 @@ def status_of_error(error: E820PoolError) -> int:
         if isinstance(error, kind):
             return code
     return BAD_INPUT
-
-
-def status_of_signal(number: int) -> int:
-    """Return what a shell reports for a process that this signal ended."""
-    return 128 + number
 
 
 def status_of_verdicts(words: Iterable[str], fail_on: str = "degraded") -> int:

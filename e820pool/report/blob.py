@@ -1,4 +1,4 @@
-"""A map as a zero page, as what lies beside one, or as a tree for kexec-tools."""
+"""A map as a zero page, and what does not fit it as a SETUP_E820_EXT payload."""
 
 from __future__ import annotations
 
@@ -7,21 +7,12 @@ from typing import TYPE_CHECKING
 from e820pool.abi.boot_params import BootParams, encode_boot_params
 from e820pool.abi.e820 import E820_MAX_ENTRIES_ZEROPAGE, encode_table
 from e820pool.errors import CapacityError
-from e820pool.loading.kexec_loaders import memmap_files
-from e820pool.report.files import write_tree
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from e820pool.memory_map import MemoryMap
 
 
-__all__ = (
-    "boot_params_blob",
-    "split_blob",
-    "write_boot_params_tree",
-    "write_memmap_tree",
-)
+__all__ = ("boot_params_blob", "split_blob")
 
 
 def boot_params_blob(memory_map: MemoryMap) -> bytes:
@@ -54,13 +45,3 @@ def split_blob(memory_map: MemoryMap) -> dict[str, bytes]:
         files["setup_data/0/type"] = b"0x1\n"
         files["setup_data/0/data"] = encode_table(extended)
     return files
-
-
-def write_boot_params_tree(memory_map: MemoryMap, path: str | Path) -> None:
-    """Write ``split_blob``'s files; InputError if anything is there."""
-    write_tree(path, split_blob(memory_map))
-
-
-def write_memmap_tree(memory_map: MemoryMap, path: str | Path) -> None:
-    """Write the tree; InputError if anything is there or it cannot be written."""
-    write_tree(path, memmap_files(memory_map.rows()))

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from e820pool.documents import Document, document_text
+from e820pool.documents import Document
 from e820pool.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 __all__ = (
     "Explanation",
     "Explanations",
-    "explanation_json",
     "explanation_text",
     "explanations",
-    "list_json",
     "list_text",
 )
 
@@ -83,11 +81,6 @@ def explanation_text(explanation: Explanation, width: int) -> str:
     return "\n".join(lines)
 
 
-def explanation_json(explanation: Explanation) -> str:
-    """Return the JSON twin, kind ``finding-explained``."""
-    return document_text(explanation)
-
-
 def list_text(explanations: Iterable[Explanation], width: int) -> str:
     """Return the ids, group by group, as text of at most ``width`` columns."""
     groups: dict[str, list[str]] = {}
@@ -109,11 +102,6 @@ def _indented(text: str, width: int) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def list_json(explanations: Iterable[Explanation]) -> str:
-    """Return all of them as JSON, kind ``findings-explained``."""
-    return document_text(Explanations(findings=tuple(explanations)))
 
 
 def _read() -> str:

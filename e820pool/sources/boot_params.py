@@ -13,7 +13,6 @@ from e820pool.abi.boot_params import (
     validate_e820_count,
 )
 from e820pool.abi.e820 import E820_ENTRY_BYTES, parse_table
-from e820pool.abi.setup_data import SETUP_E820_EXT
 from e820pool.abi.setup_header import HDRS_MAGIC
 from e820pool.errors import BadImageError
 from e820pool.memory_map import MemoryMap
@@ -26,20 +25,10 @@ if TYPE_CHECKING:
 
     from e820pool.findings import Finding
 
-__all__ = (
-    "is_boot_params_dir",
-    "map_of_boot_params",
-    "read_ext_payloads",
-    "read_sysfs_nodes",
-)
+__all__ = ("map_of_boot_params", "read_sysfs_nodes")
 
 # No x86 processor addresses more: what lies above is no entry of a real table.
 _PHYSICAL_LIMIT = 1 << 52
-
-
-def is_boot_params_dir(path: Path) -> bool:
-    """Return whether a directory is shaped as /sys/kernel/boot_params."""
-    return (path / "data").is_file()
 
 
 def read_sysfs_nodes(path: Path) -> list[tuple[int, bytes]]:
@@ -62,12 +51,6 @@ def read_sysfs_nodes(path: Path) -> list[tuple[int, bytes]]:
         )
         for _, entry in numbered_entries(path)
     ]
-
-
-def read_ext_payloads(path: Path) -> list[bytes]:
-    """Return the SETUP_E820_EXT payloads of such a tree; errors as it has them."""
-    nodes = read_sysfs_nodes(path)
-    return [payload for kind, payload in nodes if kind == SETUP_E820_EXT]
 
 
 def map_of_boot_params(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from e820pool.documents import printable
 from e820pool.errors import BadImageError
@@ -69,29 +69,29 @@ def parse_free_blocks(text: str, name: str = "") -> tuple[ZoneFree, ...]:
         BadImageError: there is no line of either form, a zone is there twice, or a
             line has no, absurdly many or absurdly large counts.
     """
-    zones: dict[tuple[int, str], tuple[int, ...]] = {}
-    kinds: dict[tuple[int, str], dict[str, tuple[int, ...]]] = {}
-    listed: dict[tuple[int, str], _Listed] = {}
-    for row in _rows(text, name, listed):
-        key = (row.node, row.zone)
-        if row.kind:
-            kinds.setdefault(key, {})[row.kind] = row.counts
-        elif key in zones:
+    zones: dict[_Zone, _Counts] = {}
+    kinds: dict[_Zone, dict[str, _Counts]] = {}
+    listed: dict[_Zone, int] = {}
+    low: dict[_Zone, int] = {}
+    for zone, kind, counts in _rows(text, name, listed, low):
+        if kind:
+            kinds.setdefault(zone, {})[kind] = counts
+        elif zone in zones:
             raise BadImageError(
-                f"{name!r} tells of node {key[0]} zone {printable(key[1][:40])} twice"
+                f"{name!r} tells of node {zone[0]} zone {printable(zone[1][:40])} twice"
             )
         else:
-            zones[key] = row.counts
+            zones[zone] = counts
     zones_free = tuple(
         ZoneFree(
-            node=node,
-            zone=zone,
-            total=zones.get((node, zone)) or _added(kinds[node, zone]),
-            own=kinds.get((node, zone), {}).get(_OWN),
-            listed=listed[node, zone].on_lists if (node, zone) in listed else None,
-            low=listed[node, zone].low if (node, zone) in listed else 0,
+            node=zone[0],
+            zone=zone[1],
+            total=zones.get(zone) or _added(kinds[zone]),
+            own=kinds.get(zone, {}).get(_OWN),
+            listed=listed.get(zone),
+            low=low.get(zone, 0),
         )
-        for node, zone in sorted(zones | kinds)
+        for zone in sorted(zones | kinds)
     )
     if not zones_free:
         raise BadImageError(f"{name!r} has no line of /proc/buddyinfo")
@@ -116,22 +116,16 @@ def read_free_blocks(path: str | Path) -> tuple[ZoneFree, ...]:
     return parse_free_blocks(text, "live")
 
 
-class _Listed(NamedTuple):
-    # What zoneinfo says of a zone.
-    on_lists: int = 0
-    low: int = 0
+# Node and name; blocks by order.
+_Zone = tuple[int, str]
+_Counts = tuple[int, ...]
 
 
-class _Row(NamedTuple):
-    node: int
-    zone: str
-    kind: str
-    counts: tuple[int, ...]
-
-
+# Each zone, kind ("" where all are counted together) and counts; what zoneinfo says of
+# one is added to the two dictionaries.
 def _rows(
-    text: str, name: str, listed: dict[tuple[int, str], _Listed]
-) -> Iterator[_Row]:
+    text: str, name: str, listed: dict[_Zone, int], low: dict[_Zone, int]
+) -> Iterator[tuple[_Zone, str, _Counts]]:
     # "Node 0, zone   Normal   4054   1940 ...", one number an order
     # (mm/vmstat.c frag_show_print(), 2.6.32 to 7.3), and
     # "Node    0, zone   Normal, type    Unmovable      1 ..."; counts above 100000
@@ -147,22 +141,21 @@ def _rows(
         elif words[:1] == ["Node"] and words[2:3] == ["zone"]:
             zone = None
             if "".join(lines[number : number + 1]).split()[:2] in _OF_ZONEINFO:
-                row = _row([*words, "0"], f"{name!r} line {number}")
-                zone = row.node, row.zone
+                zone, _, _ = _row([*words, "0"], f"{name!r} line {number}")
             elif not is_of_pageblocks:
                 yield _row(words, f"{name!r} line {number}")
         else:
             is_of_pageblocks = False
             if zone and words[:1] in (["count:"], ["low"]):
                 pages = _count("".join(words[1:2]), f"{name!r} line {number}")
-                before = listed.get(zone, _Listed())
+                listed.setdefault(zone, 0)
                 if words[0] == "low":
-                    listed[zone] = before._replace(low=pages)
+                    low[zone] = pages
                 else:
-                    listed[zone] = before._replace(on_lists=before.on_lists + pages)
+                    listed[zone] += pages
 
 
-def _row(words: list[str], where: str) -> _Row:
+def _row(words: list[str], where: str) -> tuple[_Zone, str, _Counts]:
     node, zone, kind, counts = words[1], "".join(words[3:4]), "", words[4:]
     if counts[:1] == ["type"]:
         kind, counts = "".join(counts[1:2]), counts[2:]
@@ -174,7 +167,7 @@ def _row(words: list[str], where: str) -> _Row:
         raise BadImageError(
             f"{where}: a zone of {len(counts)} orders: the limit is {_ORDERS_LIMIT}"
         )
-    return _Row(int(node), zone, kind, tuple(_count(word, where) for word in counts))
+    return (int(node), zone), kind, tuple(_count(word, where) for word in counts)
 
 
 def _count(word: str, where: str) -> int:
@@ -189,7 +182,7 @@ def _count(word: str, where: str) -> int:
     return count
 
 
-def _added(kinds: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+def _added(kinds: dict[str, _Counts]) -> _Counts:
     return tuple(
         sum(counts[order] for counts in kinds.values() if order < len(counts))
         for order in range(max(map(len, kinds.values())))

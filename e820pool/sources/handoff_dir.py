@@ -40,15 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = (
     "MANIFEST",
-    "NODE_FILE",
     "is_handoff_dir",
-    "line_pointer",
-    "node_files",
-    "parse_page",
-    "place_nodes",
     "read_handoff",
     "read_line",
-    "read_part",
     "validate_listed",
 )
 
@@ -105,14 +99,16 @@ def _of_manifest(path: Path) -> Handoff:
     text = read_inside(path / MANIFEST).decode("utf-8", "replace")
     manifest = parse_manifest(text, origin)
     validate_listed(path, manifest)
-    page = parse_page(read_part(path, manifest.boot_params), manifest.boot_params.file)
-    nodes = [parse_node(read_part(path, part)) for part in manifest.nodes]
+    page = _parse_page(
+        _read_part(path, manifest.boot_params), manifest.boot_params.file
+    )
+    nodes = [parse_node(_read_part(path, part)) for part in manifest.nodes]
     addrs = [part.addr for part in manifest.nodes]
     line = manifest.cmdline
     handoff = Handoff(
         boot_params=page,
         boot_params_addr=manifest.boot_params.addr,
-        nodes=place_nodes(page, addrs, nodes, origin),
+        nodes=_place_nodes(page, addrs, nodes, origin),
         cmdline=_line_of(path, line),
         cmdline_addr=_line_addr(page, line, origin),
         kernel_window=manifest.kernel_window,
@@ -126,16 +122,16 @@ def _of_manifest(path: Path) -> Handoff:
 
 
 def _of_files(path: Path) -> Handoff:
-    page = parse_page(read_inside(path / _PAGE), str(path / _PAGE))
-    nodes = [parse_node(read_inside(name)) for name in node_files(path)]
+    page = _parse_page(read_inside(path / _PAGE), str(path / _PAGE))
+    nodes = [parse_node(read_inside(name)) for name in _node_files(path)]
     addrs = [page.hdr.setup_data, *(node.next for node in nodes)][: len(nodes)]
     line = path / _LINE
     return Handoff(
         boot_params=page,
         boot_params_addr=0,
-        nodes=place_nodes(page, addrs, nodes, str(path)),
+        nodes=_place_nodes(page, addrs, nodes, str(path)),
         cmdline=read_line(line) if os.path.lexists(line) else b"",
-        cmdline_addr=line_pointer(page),
+        cmdline_addr=_line_pointer(page),
         firmware_map=_firmware_map(path),
     )
 
@@ -154,9 +150,9 @@ def _of_sysfs(path: Path, line: bytes) -> Handoff:
     return Handoff(
         boot_params=page,
         boot_params_addr=0,
-        nodes=place_nodes(page, addrs, nodes, str(path)),
+        nodes=_place_nodes(page, addrs, nodes, str(path)),
         cmdline=line,
-        cmdline_addr=line_pointer(page),
+        cmdline_addr=_line_pointer(page),
     )
 
 
@@ -165,13 +161,13 @@ def _of_page(path: Path) -> Handoff:
     return Handoff(
         boot_params=page,
         boot_params_addr=0,
-        nodes=place_nodes(page, [], [], str(path)),
-        cmdline_addr=line_pointer(page),
+        nodes=_place_nodes(page, [], [], str(path)),
+        cmdline_addr=_line_pointer(page),
     )
 
 
 def _read_page(path: Path) -> BootParams:
-    return parse_page(read_file(path), str(path))
+    return _parse_page(read_file(path), str(path))
 
 
 def validate_listed(path: Path, manifest: Manifest) -> None:
@@ -182,7 +178,9 @@ def validate_listed(path: Path, manifest: Manifest) -> None:
     listed = {part.file for part in (manifest.boot_params, *manifest.nodes)}
     listed |= {manifest.cmdline.file} if manifest.cmdline else set()
     for name in sorted(list_names(path)):
-        if (name in (_PAGE, _LINE) or NODE_FILE.fullmatch(name)) and name not in listed:
+        if (
+            name in (_PAGE, _LINE) or _NODE_FILE.fullmatch(name)
+        ) and name not in listed:
             raise BadImageError(
                 f"{str(path)!r} has {name}, which {MANIFEST} does not name"
             )
@@ -203,7 +201,7 @@ def _line_of(path: Path, part: SegmentDocument | None) -> bytes:
 
 
 def _line_addr(page: BootParams, part: SegmentDocument | None, origin: str) -> int:
-    pointer = line_pointer(page)
+    pointer = _line_pointer(page)
     if part is not None and part.addr != pointer:
         raise BadImageError(
             f"{origin!r}: hdr.cmd_line_ptr is {pointer:#x}, but {part.file} is at "
@@ -247,16 +245,10 @@ def _tree_notes(path: Path, handoff: Handoff) -> Iterator[Finding]:
     )
 
 
-NODE_FILE = re.compile(r"setup_data-([0-9]{1,9})\.bin")
-"""The name of a node's file; group 1 is its place in the chain."""
+_NODE_FILE = re.compile(r"setup_data-([0-9]{1,9})\.bin")
 
 
-def parse_page(data: bytes, name: str) -> BootParams:
-    """Return the zero page of exactly 4096 bytes, its entry count in range.
-
-    Raises:
-        BadImageError: another length, or e820_entries above 128.
-    """
+def _parse_page(data: bytes, name: str) -> BootParams:
     if len(data) != BOOT_PARAMS_BYTES:
         raise BadImageError(
             f"{name!r} has {len(data):#x} bytes: a boot_params has "
@@ -269,16 +261,12 @@ def parse_page(data: bytes, name: str) -> BootParams:
     return page
 
 
-def node_files(path: Path) -> list[Path]:
-    """Return the setup_data-N.bin of a directory by number, from 0 or from 1.
-
-    Raises:
-        BadImageError: a number is missing.
-    """
+# By number, from 0 or from 1.
+def _node_files(path: Path) -> list[Path]:
     paths = {
         int(match[1]): path / match[0]
         for name in list_names(path)
-        if (match := NODE_FILE.fullmatch(name))
+        if (match := _NODE_FILE.fullmatch(name))
     }
     first = 0 if 0 in paths else 1
     for number in range(first, first + len(paths)):
@@ -290,15 +278,10 @@ def node_files(path: Path) -> list[Path]:
     return [paths[number] for number in sorted(paths)]
 
 
-def place_nodes(
+# Each node where its address says, each pointer as it must be.
+def _place_nodes(
     page: BootParams, addrs: list[int], nodes: list[SetupDataNode], origin: str
 ) -> tuple[PlacedNode, ...]:
-    """Return the chain: each node where its address says, each pointer as it must be.
-
-    Raises:
-        BadImageError: a pointer leads elsewhere, or nodes overlap; ``origin`` names
-            the source.
-    """
     pointers = [page.hdr.setup_data, *(node.next for node in nodes)]
     for at, (pointer, addr) in enumerate(zip(pointers, [*addrs, 0], strict=True)):
         if pointer != addr or (at < len(nodes) and not pointer):
@@ -317,8 +300,7 @@ def place_nodes(
     )
 
 
-def read_part(path: Path, part: SegmentDocument) -> bytes:
-    """Return a segment's bytes; BadImageError unless as many as the manifest says."""
+def _read_part(path: Path, part: SegmentDocument) -> bytes:
     data = read_inside(path / part.file)
     if len(data) != part.size:
         raise BadImageError(
@@ -345,6 +327,6 @@ def read_line(name: Path) -> bytes:
     return line
 
 
-def line_pointer(page: BootParams) -> int:
-    """Return the address of the command line, both halves."""
+# Both halves.
+def _line_pointer(page: BootParams) -> int:
     return page.ext_cmd_line_ptr << 32 | page.hdr.cmd_line_ptr

@@ -144,7 +144,6 @@ def _map_of_path(path: Path, choice: _Choice = _ANY) -> MemoryMap:
 
 
 def _map_of_directory(path: Path) -> MemoryMap:
-    from e820pool.sources.boot_params import is_boot_params_dir  # noqa: PLC0415
     from e820pool.sources.firmware_memmap import (  # noqa: PLC0415
         is_memmap_tree,
         read_memmap_tree,
@@ -164,7 +163,7 @@ def _map_of_directory(path: Path) -> MemoryMap:
             origin=f"{origin} (handoff)",
             devices=handoff.memory_devices,
         )
-    if is_boot_params_dir(path):
+    if (path / "data").is_file():
         return _map_of_path(path / "data")
     raise BadImageError(
         f"{origin!r} is a directory of another shape: want a handoff directory, "
@@ -202,12 +201,16 @@ def _map_of_bytes(
 
 
 def _map_of_page(data: bytes, origin: str, beside: Path | None = None) -> MemoryMap:
+    from e820pool.abi.setup_data import SETUP_E820_EXT  # noqa: PLC0415
     from e820pool.sources.boot_params import (  # noqa: PLC0415
         map_of_boot_params,
-        read_ext_payloads,
+        read_sysfs_nodes,
     )
 
-    ext = read_ext_payloads(beside) if beside and beside.is_dir() else None
+    ext = None
+    if beside and beside.is_dir():
+        nodes = read_sysfs_nodes(beside)
+        ext = [payload for kind, payload in nodes if kind == SETUP_E820_EXT]
     return map_of_boot_params(data, ext=ext, origin=origin)
 
 

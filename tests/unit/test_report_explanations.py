@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from e820pool.documents import document_text
 from e820pool.report.explanations import (
-    explanation_json,
     explanation_text,
     explanations,
     list_text,
@@ -42,7 +42,7 @@ def test_no_line_is_wider_than_asked_but_for_one_long_word(width):
 
 def test_the_json_twin_has_the_same_parts():
     found = explanations()["ram-lost"]
-    told = json.loads(explanation_json(found))
+    told = json.loads(document_text(found))
     assert (told["schema"], told["kind"], told["id"]) == (
         1,
         "finding-explained",

@@ -10,8 +10,9 @@ from hypothesis import example, given
 from strategies import any_rows, sorted_rows
 
 from e820pool.documents import document_line, document_text
+from e820pool.loading.kexec_loaders import memmap_files
 from e820pool.memory_map import MemoryMap
-from e820pool.report.blob import boot_params_blob, split_blob, write_memmap_tree
+from e820pool.report.blob import boot_params_blob, split_blob
 from e820pool.report.files import write_tree
 from e820pool.report.forms import as_read_back, dmesg_text, iomem_text, losses
 from e820pool.sources.dmesg import BLOCKS
@@ -105,7 +106,7 @@ def test_iomem_comes_back(real_map):
 
 def test_a_memmap_tree_comes_back(real_map, tmp_path):
     for at, one in enumerate(real_map):
-        write_memmap_tree(one, tmp_path / str(at))
+        write_tree(tmp_path / str(at), memmap_files(one.rows()))
         back = read_map(str(tmp_path / str(at)))
         assert back.rows() == as_said(one.rows(), "memmap")
 

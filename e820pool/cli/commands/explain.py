@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from e820pool.cli import status
 from e820pool.cli.next_steps import nearest
+from e820pool.documents import document_text
 from e820pool.errors import InputError
 from e820pool.report.explanations import (
-    explanation_json,
+    Explanations,
     explanation_text,
     explanations,
-    list_json,
     list_text,
 )
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     width = min(get_terminal_size().columns, _WIDEST)
     if args.finding is None:
         if args.format == "json":
-            console.result(list_json(texts.values()))
+            console.result(document_text(Explanations(findings=tuple(texts.values()))))
         else:
             console.result(list_text(texts.values(), width))
         return status.DONE
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         )
     explanation = texts[ident]
     if args.format == "json":
-        console.result(explanation_json(explanation))
+        console.result(document_text(explanation))
     else:
         console.result(explanation_text(explanation, width))
     return status.DONE

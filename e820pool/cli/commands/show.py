@@ -174,12 +174,12 @@ def _write_blob(
 
 
 def _write_tree(memory_map: MemoryMap, args: argparse.Namespace) -> None:
-    from e820pool.report.blob import (  # noqa: PLC0415  construct
-        write_boot_params_tree,
-        write_memmap_tree,
-    )
+    from e820pool.loading.kexec_loaders import memmap_files  # noqa: PLC0415  construct
+    from e820pool.report.blob import split_blob  # noqa: PLC0415
+    from e820pool.report.files import write_tree  # noqa: PLC0415
 
     if args.output is None:
         raise UsageError(f"--format {args.format} makes a directory: give -o DIR")
     is_page = args.format == "boot-params-tree"
-    (write_boot_params_tree if is_page else write_memmap_tree)(memory_map, args.output)
+    files = split_blob(memory_map) if is_page else memmap_files(memory_map.rows())
+    write_tree(args.output, files)

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from e820pool.compat import JudgedOn, Verdict
-from e820pool.documents import Count, Document, Part, document_text
+from e820pool.documents import Count, Document, Part
 from e820pool.findings import one_line
 from e820pool.report.columns import columns
 from e820pool.report.verdicts import judged_on_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-__all__ = (
-    "FleetDocument",
-    "KernelCounts",
-    "Reading",
-    "UnreadablePart",
-    "fleet_json",
-    "fleet_text",
-)
+__all__ = ("FleetCounts", "FleetDocument", "KernelCounts", "UnreadablePart")
 
 _WORDS = ("safe", "degraded", "unsafe", "unknown")
 _SHOWN = 3
@@ -40,78 +34,6 @@ _TELLING = frozenset(
         ),
     }
 )
-
-
-class Reading:
-    """What was odd in the sources of a fleet's hosts, and which had no map.
-
-    Attributes:
-        unreadable: ``(id, why)`` of the hosts without a map.
-        notes: the ids of the hosts whose source has a note, by the note's id.
-        judged_on: by kernel what its verdicts were judged on, of all hosts together:
-            options that decide add up, memory devices are known only of all.
-    """
-
-    def __init__(self) -> None:
-        self.unreadable: list[tuple[str, str]] = []
-        self.notes: dict[str, list[str]] = {}
-        self.judged_on: dict[str, dict[str, Any]] = {}
-
-    def take(self, answer: Mapping[str, Any]) -> None:
-        """Count the answer of one host."""
-        if answer.get("unreadable"):
-            self.unreadable.append((answer["id"], answer["error"]))
-        for ident in dict.fromkeys(note["id"] for note in answer.get("notes", ())):
-            if ident in _TELLING:
-                self.notes.setdefault(ident, []).append(answer["id"])
-        for kernel, verdict in answer.get("verdicts", {}).items():
-            value = verdict["judged_on"]
-            before = self.judged_on.setdefault(kernel, {**value, "assumed": []})
-            before["assumed"] = sorted({*before["assumed"], *value["assumed"]})
-            # Known of all hosts, or not known.
-            if value["memory_devices"] != before["memory_devices"]:
-                before["memory_devices"] = "unknown"
-
-
-def fleet_text(
-    counts: Mapping[tuple[str, str], int],
-    findings: Mapping[tuple[str, str], int],
-    failed: int,
-    reading: Reading,
-    width: int | None = None,
-) -> str:
-    """Return a row a kernel, with the findings that most hosts have.
-
-    Args:
-        counts: hosts by kernel and verdict.
-        findings: hosts by kernel and finding.
-        failed: hosts without a verdict.
-        reading: what was odd in their sources, and what was known of the kernels.
-        width: what a line has room for, None for any.
-    """
-    rows = [
-        (
-            kernel,
-            *(counts.get((kernel, word), 0) for word in _WORDS),
-            _commonest(kernel, findings),
-        )
-        for kernel in _kernels(counts)
-    ]
-    headers = ("kernel", *_WORDS, "most hosts have")
-    numbers = range(1, 1 + len(_WORDS))
-    text = columns(rows, headers, right=numbers, width=width)
-    verdicts = [
-        Verdict(kernel=kernel, verdict="unknown", judged_on=_judged_on(value))
-        for kernel, value in reading.judged_on.items()
-    ]
-    lines = [text, *judged_on_lines(verdicts), *_remarks(reading)]
-    if failed:
-        lines.append(f"hosts without a verdict: {failed}")
-    return "\n".join(lines)
-
-
-def _judged_on(value: Mapping[str, Any]) -> JudgedOn:
-    return JudgedOn(**{**value, "assumed": tuple(value["assumed"])})
 
 
 class KernelCounts(Part, frozen=True, kw_only=True):
@@ -142,57 +64,105 @@ class FleetDocument(Document, frozen=True, kw_only=True, tag="fleet"):
     notes: dict[str, tuple[str, ...]]
 
 
-def fleet_json(
-    counts: Mapping[tuple[str, str], int],
-    findings: Mapping[tuple[str, str], int],
-    failed: int,
-    reading: Reading,
-) -> str:
-    """Return the JSON twin, kind ``fleet``."""
-    judged_on = reading.judged_on
-    kernels = (
-        KernelCounts(
-            kernel=kernel,
-            **{word: counts.get((kernel, word), 0) for word in _WORDS},
-            findings=dict(_of_kernel(kernel, findings)),
-            judged_on=_judged_on(judged_on[kernel]) if kernel in judged_on else None,
+class FleetCounts:
+    """What came of the hosts of a fleet, counted while their answers go by.
+
+    Attributes:
+        verdicts: hosts by kernel and verdict.
+        findings: hosts by kernel and finding.
+        nr_hosts, nr_failed: all hosts, and those without a verdict.
+        unreadable: ``(id, why)`` of the hosts without a map.
+        notes: the ids of the hosts whose source has a note, by the note's id.
+        judged_on: by kernel what its verdicts were judged on, of all hosts together:
+            options that decide add up, memory devices are known only of all.
+    """
+
+    def __init__(self) -> None:
+        self.verdicts: Counter[tuple[str, str]] = Counter()
+        self.findings: Counter[tuple[str, str]] = Counter()
+        self.nr_hosts = self.nr_failed = 0
+        self.unreadable: list[tuple[str, str]] = []
+        self.notes: dict[str, list[str]] = {}
+        self.judged_on: dict[str, dict[str, Any]] = {}
+
+    def take(self, answer: Mapping[str, Any]) -> None:
+        """Count the answer of one host."""
+        self.nr_hosts += 1
+        self.nr_failed += "error" in answer
+        if answer.get("unreadable"):
+            self.unreadable.append((answer["id"], answer["error"]))
+        for ident in dict.fromkeys(note["id"] for note in answer.get("notes", ())):
+            if ident in _TELLING:
+                self.notes.setdefault(ident, []).append(answer["id"])
+        for kernel, verdict in answer.get("verdicts", {}).items():
+            self.verdicts[kernel, verdict["verdict"]] += 1
+            self.findings.update((kernel, ident) for ident in verdict["findings"])
+            value = verdict["judged_on"]
+            before = self.judged_on.setdefault(kernel, {**value, "assumed": []})
+            before["assumed"] = sorted({*before["assumed"], *value["assumed"]})
+            # Known of all hosts, or not known.
+            if value["memory_devices"] != before["memory_devices"]:
+                before["memory_devices"] = "unknown"
+
+    # In the order of the first host's verdicts, which is that of the releases.
+    def _kernels(self) -> list[str]:
+        return list(dict.fromkeys(kernel for kernel, _ in self.verdicts))
+
+    # The commonest first, and by name where they are as common.
+    def _findings_of(self, kernel: str) -> list[tuple[str, int]]:
+        own = [
+            (ident, count)
+            for (name, ident), count in self.findings.items()
+            if name == kernel
+        ]
+        return sorted(own, key=lambda pair: (-pair[1], pair[0]))
+
+    def text(self, width: int | None = None) -> str:
+        """Return a row a kernel, with the findings that most hosts have.
+
+        ``width`` is what a line has room for, None for any.
+        """
+        rows = []
+        for kernel in self._kernels():
+            commonest = self._findings_of(kernel)[:_SHOWN]
+            shown = ", ".join(f"{ident} {count}" for ident, count in commonest) or "-"
+            rows.append((kernel, *(self.verdicts[kernel, w] for w in _WORDS), shown))
+        headers = ("kernel", *_WORDS, "most hosts have")
+        table = columns(rows, headers, right=range(1, 1 + len(_WORDS)), width=width)
+        verdicts = [
+            Verdict(kernel=kernel, verdict="unknown", judged_on=_judged_on(value))
+            for kernel, value in self.judged_on.items()
+        ]
+        lines = [table, *judged_on_lines(verdicts)]
+        # The hosts whose maps may not be whole, by why.
+        for ident, hosts in self.notes.items():
+            more = f" and {len(hosts) - _SHOWN} more" * (len(hosts) > _SHOWN)
+            lines.append(f"{ident}: {', '.join(map(one_line, hosts[:_SHOWN]))}{more}")
+        if self.nr_failed:
+            lines.append(f"hosts without a verdict: {self.nr_failed}")
+        return "\n".join(lines)
+
+    def document(self) -> FleetDocument:
+        """Return the JSON twin, kind ``fleet``."""
+        known = self.judged_on
+        kernels = (
+            KernelCounts(
+                kernel=kernel,
+                **{word: self.verdicts[kernel, word] for word in _WORDS},
+                findings=dict(self._findings_of(kernel)),
+                judged_on=_judged_on(known[kernel]) if kernel in known else None,
+            )
+            for kernel in self._kernels()
         )
-        for kernel in _kernels(counts)
-    )
-    return document_text(
-        FleetDocument(
+        return FleetDocument(
             kernels=tuple(kernels),
-            failed=failed,
+            failed=self.nr_failed,
             unreadable=tuple(
-                UnreadablePart(id=name, error=why) for name, why in reading.unreadable
+                UnreadablePart(id=name, error=why) for name, why in self.unreadable
             ),
-            notes={ident: tuple(hosts) for ident, hosts in reading.notes.items()},
+            notes={ident: tuple(hosts) for ident, hosts in self.notes.items()},
         )
-    )
 
 
-# The hosts whose maps may not be whole, by why.
-def _remarks(reading: Reading) -> Iterator[str]:
-    for ident, hosts in reading.notes.items():
-        more = f" and {len(hosts) - _SHOWN} more" * (len(hosts) > _SHOWN)
-        yield f"{ident}: {', '.join(map(one_line, hosts[:_SHOWN]))}{more}"
-
-
-# In the order of the first host's verdicts, which is that of the releases.
-def _kernels(counts: Mapping[tuple[str, str], int]) -> list[str]:
-    return list(dict.fromkeys(kernel for kernel, _ in counts))
-
-
-def _commonest(kernel: str, findings: Mapping[tuple[str, str], int]) -> str:
-    shown = _of_kernel(kernel, findings)[:_SHOWN]
-    return ", ".join(f"{ident} {count}" for ident, count in shown) or "-"
-
-
-# The commonest first, and by name where they are as common.
-def _of_kernel(
-    kernel: str, findings: Mapping[tuple[str, str], int]
-) -> list[tuple[str, int]]:
-    own = [
-        (ident, count) for (name, ident), count in findings.items() if name == kernel
-    ]
-    return sorted(own, key=lambda pair: (-pair[1], pair[0]))
+def _judged_on(value: Mapping[str, Any]) -> JudgedOn:
+    return JudgedOn(**{**value, "assumed": tuple(value["assumed"])})

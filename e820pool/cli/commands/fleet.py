@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from e820pool.cli import status
@@ -10,14 +9,10 @@ from e820pool.cli.job_options import add_job_options, job_options
 from e820pool.cli.progress import Progress
 from e820pool.cli.status import UsageError
 from e820pool.cli.targets import add_fail_option, add_kernel_option, targets
-from e820pool.documents import json_line
+from e820pool.documents import document_text, json_line
 from e820pool.errors import InputError
 from e820pool.experiments.kept_results import KeptResults, finished_results
-from e820pool.report.fleet import (
-    Reading,
-    fleet_json,
-    fleet_text,
-)
+from e820pool.report.fleet import FleetCounts
 from e820pool.sources.fleet import count_fleet, read_fleet
 from e820pool.stress.fleet import Captured, check_captured
 
@@ -85,10 +80,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Judge every host; the worst verdict decides the status."""
     if args.scatter < 0:
         raise UsageError(f"--scatter {args.scatter}: the limit is 0")
-    counts: Counter[tuple[str, str]] = Counter()
-    findings: Counter[tuple[str, str]] = Counter()
-    failed = nr_hosts = 0
-    reading = Reading()
+    counts = FleetCounts()
     streams, options = args.format == "jsonl", job_options(args, console)
     with (
         KeptResults(args.results) as kept,
@@ -99,28 +91,24 @@ def run(args: argparse.Namespace, console: Console) -> int:
         for _, answer in finished_results(
             check_captured, _hosts(args), options, kept, in_order=True
         ):
-            nr_hosts += 1
             progress.step()
-            failed += "error" in answer
-            reading.take(answer)
+            counts.take(answer)
             if "error" in answer and args.format == "table":
-                _note_failure(answer, failed - len(reading.unreadable), console)
-            for kernel, verdict in answer.get("verdicts", {}).items():
-                counts[kernel, verdict["verdict"]] += 1
-                findings.update((kernel, ident) for ident in verdict["findings"])
+                failed = counts.nr_failed - len(counts.unreadable)
+                _note_failure(answer, failed, console)
             if args.format == "jsonl":
                 console.result(json_line(answer))
-    if not nr_hosts:
+    if not counts.nr_hosts:
         raise InputError(f"{args.maps!r} has no host: a verdict on none is none")
-    report = (counts, findings, failed, reading)
     if args.format == "json":
-        console.result(fleet_json(*report))
+        console.result(document_text(counts.document()))
     elif args.format == "table":
-        console.result(fleet_text(*report, console.width))
-    if reading.unreadable and not args.skip_unreadable:
+        console.result(counts.text(console.width))
+    if counts.unreadable and not args.skip_unreadable:
         return status.BAD_INPUT
-    judged = failed - len(reading.unreadable)
-    return _status({word for _, word in counts}, judged or not counts, args.fail_on)
+    code = status.status_of_verdicts({w for _, w in counts.verdicts}, args.fail_on)
+    is_judged = counts.verdicts and counts.nr_failed == len(counts.unreadable)
+    return status.NO_VERDICT if code == status.DONE and not is_judged else code
 
 
 # Each host without a map is named, since nobody else will miss it; of those that are
@@ -135,11 +123,6 @@ def _note_failure(answer: dict[str, Any], failed: int, console: Console) -> None
 # Counting them is worth it only where it is shown.
 def _size(args: argparse.Namespace, console: Console) -> int | None:
     return count_fleet(args.maps) if console.shows_progress else None
-
-
-def _status(words: set[str], failed: bool | int, fail_on: str) -> int:
-    code = status.status_of_verdicts(words, fail_on)
-    return status.NO_VERDICT if failed and code == status.DONE else code
 
 
 def _hosts(args: argparse.Namespace) -> Iterator[Captured]:

@@ -199,7 +199,7 @@ class FallDocument(Part, frozen=True, kw_only=True):
 
 
 class SampleDocument(Part, frozen=True, kw_only=True):
-    """A point of the curves; see :class:`e820pool.stress.outcome.Sample`."""
+    """A point of the curves; see :class:`e820pool.stress.limits.Sample`."""
 
     call: Count = 0
     day: Number = 0

@@ -49,9 +49,8 @@ def machine(monkeypatch):
     monkeypatch.setattr("e820pool.cli.commands.stress.lab_kernels", lambda _: [kernel])
     # A crash is no boot: tests/lab/test_crash.py has real ones.
     monkeypatch.setattr("e820pool.experiments.limit_boots._crashed_row", crashed_row)
-    for module in ("limit_boots", "shape_boots"):
-        place = f"e820pool.experiments.{module}.profile_of"
-        monkeypatch.setattr(place, lambda _: PROFILE)
+    place = "e820pool.experiments.limit_boots.profile_of"
+    monkeypatch.setattr(place, lambda _: PROFILE)
     return lab
 
 

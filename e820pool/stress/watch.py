@@ -38,6 +38,7 @@ _SHORTEST, _LONGEST = 16, 28
 # A decompressor needs so much room at least to call RAM a place for a kernel: the
 # init_size of a distribution's kernel is 30 MiB and more.
 _KERNEL_BYTES = 32 << 20
+_KERNEL_PAGES = np.uint64(_KERNEL_BYTES >> PAGE_SHIFT)
 _MIB = 1 << 20
 # What kexec_file_load(2) passes to a capture kernel besides RAM (loading/capture.py).
 _OF_CAPTURE = {E820_TYPE_ACPI, E820_TYPE_NVS, E820_TYPE_RESERVED}
@@ -89,10 +90,14 @@ class LimitWatch:
         That is the places for a kernel that KASLR sees, and the fragments of RAM at
         the top.
         """
-        if self._count.ram_runs > self._slots:
+        most = {limit.measure: limit.most for limit in self._pending}
+        ram = self._ram - self._count.extents()
+        # The table has no more places than RAM has runs of that size.
+        large = np.count_nonzero(ram.ends - ram.starts >= _KERNEL_PAGES)
+        if large > most.get("slots", large):
             self._slots = self._places()
-        if any(limit.measure == "fragments" for limit in self._pending):
-            self._fragments = self._top_fragments()
+        if "fragments" in most:
+            self._fragments = _top_fragments(ram)
         self._seen = (-1, -1)
         self.look(sample)
 
@@ -124,15 +129,15 @@ class LimitWatch:
         is_place = (seen["type"] == E820_TYPE_RAM) & (seen["size"] >= _KERNEL_BYTES)
         return int(is_place.sum())
 
-    def _top_fragments(self) -> int:
-        # Of what lies above the highest whole 2 MiB, mostly hardly anything.
-        ram = self._ram - self._count.extents()
-        starts, ends = ram.starts, ram.ends
-        whole = (starts + _LARGE - _ONE) // _LARGE < ends // _LARGE
-        last = int(np.flatnonzero(whole)[-1]) if whole.any() else starts.size
-        top = zip(starts[last:].tolist(), ends[last:].tolist(), strict=True)
-        memory = [Span(start << PAGE_SHIFT, end << PAGE_SHIFT) for start, end in top]
-        return fragments_with_tables(memory, ByteRangeSet())
+
+def _top_fragments(ram: ExtentSet) -> int:
+    # Of what lies above the highest whole 2 MiB, mostly hardly anything.
+    starts, ends = ram.starts, ram.ends
+    whole = (starts + _LARGE - _ONE) // _LARGE < ends // _LARGE
+    last = int(np.flatnonzero(whole)[-1]) if whole.any() else starts.size
+    top = zip(starts[last:].tolist(), ends[last:].tolist(), strict=True)
+    memory = [Span(start << PAGE_SHIFT, end << PAGE_SHIFT) for start, end in top]
+    return fragments_with_tables(memory, ByteRangeSet())
 
 
 # What a capture kernel's table has beside the entries that are no RAM: RAM below 1 MiB,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -126,7 +127,8 @@ def _failing_as_machine(backend: str) -> Iterator[None]:
         yield
     except Exception as exc:
         owner = type(exc).__module__.partition(".")[0]
-        if owner not in _BACKENDS_OWN:
+        is_late = backend in _CLUSTERS and isinstance(exc, TimeoutError)
+        if owner not in _BACKENDS_OWN and not is_late:
             raise
         raise MachineError(
             f"--backend {backend} failed: {type(exc).__name__}: {str(exc)[:120]}; what "
@@ -175,19 +177,31 @@ def _module(name: str, backend: str) -> Any:
         ) from exc
 
 
+# What goes wrong with the cluster is told once, by our own error: its log would add
+# tracebacks of tasks that are cancelled as this command ends.
+def _hush(package: str) -> None:
+    for name in logging.root.manager.loggerDict:
+        if name.partition(".")[0] == package:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 # The cluster at an address; without one dask starts processes on this machine.
 @contextmanager
 def _cluster(options: JobOptions) -> Iterator[None]:
     if not options.is_cluster:
         yield
         return
+    asked = f"--scheduler {options.scheduler!r}: no {options.backend} cluster there"
+    if options.scheduler is None:
+        asked = f"--backend {options.backend}: its processes did not start here"
+    distributed = _module("distributed", options.backend)
+    _hush("distributed")
     try:
-        cluster = _module("distributed", options.backend).Client(options.scheduler)
-    except (OSError, RuntimeError, ValueError) as exc:
-        raise MachineError(
-            f"--scheduler {options.scheduler!r}: no {options.backend} cluster there: "
-            f"{str(exc)[:120]}"
-        ) from exc
+        cluster = distributed.Client(options.scheduler)
+    # On a machine under load dask gives up on its own processes by an assertion.
+    except (AssertionError, OSError, RuntimeError, ValueError) as exc:
+        reason = str(exc)[:120] or type(exc).__name__
+        raise MachineError(f"{asked}: {reason}") from exc
     with cluster:
         if options.scheduler is None and options.tell is not None:
             options.tell(

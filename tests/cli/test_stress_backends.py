@@ -134,6 +134,35 @@ def test_what_dask_starts_where_no_cluster_is_named_is_said(run, hosts):
     assert "dask started a scheduler (tcp://127.0.0.1:" in done.err
 
 
+@pytest.mark.extra
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("1ms", "its processes did not start here"), ("40ms", "dask")],
+)
+def test_a_dask_that_is_too_slow_for_itself_is_an_error_in_a_line(
+    monkeypatch, limit, expected
+):
+    """As on a machine under load, where no time-out of dask's holds."""
+    pytest.importorskip("distributed", reason="pip install e820pool[cluster]")
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", limit)
+    code = "from e820pool.cli.main import main; main()"
+    words = (*CELLS, "--backend", "dask")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert "standard output" not in done.stderr
+    if done.returncode:
+        assert done.returncode == 4
+        (line,) = (x for x in done.stderr.splitlines() if x.startswith("e820pool: "))
+        assert "--backend dask" in line
+        assert expected in line
+
+
 def children_of(pid):
     """Return the processes of a session: all that a command left running."""
     found = []

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ("ZoneFree", "parse_free_blocks", "read_free_blocks")
 
-# "Number of blocks type ..." heads a table of whole pageblocks at the end of
-# pagetypeinfo, whose lines look like buddyinfo's.
-_PAGEBLOCKS = "Number of "
+# "Number of blocks type Unmovable ..." heads a table of whole pageblocks at the end of
+# pagetypeinfo, whose lines look like buddyinfo's; Unmovable is the first of each (enum
+# migratetype, include/linux/mmzone.h, 2.6.32 to 7.3). With CONFIG_PAGE_OWNER one of
+# "Number of mixed blocks" follows.
+_PAGEBLOCKS, _TABLE = "Number of blocks", "Number of "
 _OWN = "Unmovable"
 # What follows the name of a zone in zoneinfo.
 _OF_ZONEINFO = (["pages", "free"], ["per-node", "stats"])
@@ -41,6 +43,8 @@ class ZoneFree:
         listed: pages on the lists of processors, which no file counts as blocks; None
             where /proc/zoneinfo is not there.
         low: free pages below which allocations go to other zones first; 0 without it.
+        own_blocks: pageblocks (of 2 MiB) that are the kernel's own kind, in use or
+            free; None where pagetypeinfo is not there.
     """
 
     node: int
@@ -49,6 +53,7 @@ class ZoneFree:
     own: tuple[int, ...] | None = None
     listed: int | None = None
     low: int = 0
+    own_blocks: int | None = None
 
     @property
     def nr_pages(self) -> int:
@@ -73,8 +78,11 @@ def parse_free_blocks(text: str, name: str = "") -> tuple[ZoneFree, ...]:
     kinds: dict[_Zone, dict[str, _Counts]] = {}
     listed: dict[_Zone, int] = {}
     low: dict[_Zone, int] = {}
+    own_blocks: dict[_Zone, int] = {}
     for zone, kind, counts in _rows(text, name, listed, low):
-        if kind:
+        if kind == _PAGEBLOCKS:
+            own_blocks[zone] = counts[0]
+        elif kind:
             kinds.setdefault(zone, {})[kind] = counts
         elif zone in zones:
             raise BadImageError(
@@ -90,6 +98,7 @@ def parse_free_blocks(text: str, name: str = "") -> tuple[ZoneFree, ...]:
             own=kinds.get(zone, {}).get(_OWN),
             listed=listed.get(zone),
             low=low.get(zone, 0),
+            own_blocks=own_blocks.get(zone),
         )
         for zone in sorted(zones | kinds)
     )
@@ -132,20 +141,21 @@ def _rows(
     # are written ">100000" (pagetypeinfo_showfree_print(), 5.6 to 7.3). zoneinfo has
     # "Node 0, zone   Normal" alone on a line, below it the watermark "low", and for
     # each processor "count:" (zoneinfo_show_print()).
-    is_of_pageblocks, zone = False, None
+    table, zone = "", None
     lines = text.splitlines()
     for number, line in enumerate(lines, 1):
         words = line.replace(",", " ").split()
-        if line.startswith(_PAGEBLOCKS):
-            is_of_pageblocks = True
+        if line.startswith(_TABLE):
+            table = _PAGEBLOCKS if line.startswith(_PAGEBLOCKS) else _TABLE
         elif words[:1] == ["Node"] and words[2:3] == ["zone"]:
             zone = None
             if "".join(lines[number : number + 1]).split()[:2] in _OF_ZONEINFO:
                 zone, _, _ = _row([*words, "0"], f"{name!r} line {number}")
-            elif not is_of_pageblocks:
-                yield _row(words, f"{name!r} line {number}")
+            elif table != _TABLE:
+                of_zone, kind, counts = _row(words, f"{name!r} line {number}")
+                yield of_zone, table or kind, counts
         else:
-            is_of_pageblocks = False
+            table = ""
             if zone and words[:1] in (["count:"], ["low"]):
                 pages = _count("".join(words[1:2]), f"{name!r} line {number}")
                 listed.setdefault(zone, 0)

@@ -78,6 +78,14 @@ class Buddy:
         self.nr_free += len(blocks) << order
         (self._own if own else self._others)[order].update(blocks)
 
+    def seed_run(self, start_pfn: int, end_pfn: int) -> None:
+        """Make blocks of the highest order free that go together, the next ones first.
+
+        They are used before what was free already, whatever they touch.
+        """
+        self.nr_free += end_pfn - start_pfn
+        self._tops[start_pfn], self._bottoms[end_pfn] = end_pfn, start_pfn
+
     def take_run(self, nr_blocks: int) -> list[tuple[int, int]]:
         """Take blocks of the highest order in as few runs as come first.
 

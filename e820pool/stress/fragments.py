@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from e820pool.errors import InputError
 from e820pool.stress.buddy import MAX_ORDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,11 +31,18 @@ if TYPE_CHECKING:
 
 __all__ = ("MAX_CLUSTERS", "FreeCounts", "lay_out")
 
+_T = TypeVar("_T")
+
 _TOP_PAGES = 1 << MAX_ORDER
 MAX_CLUSTERS = 64
 """Runs into which the blocks in use are gathered: memory in use comes in clusters,
 and cost must not grow with RAM."""
 
+# One in so many blocks of a run of free ones was freed at another time than the next:
+# guests of 6.1 used 26 and 21 runs in 35 and 36 parts.
+_CUT_OF = 8
+# The name of draws.
+_TURNS = 1 << 8
 # Rounds of drawing places for the blocks of one order before the zone counts as full.
 _ROUNDS = 64
 # Up to so many parents all places are looked at, beyond they are drawn.
@@ -97,8 +104,8 @@ def lay_out(
         counts: how many blocks of each order; what RAM is left is in use.
         draws: decides the places.
         max_clusters: runs of free blocks of the highest order, at most.
-        is_seen: the counts are a real host's: its own blocks are what is left of
-            larger ones, and short runs are rather used than long ones.
+        is_seen: the counts are a real host's: small blocks lie in gaps, and runs are
+            used a part at a time, the longest one last.
 
     Raises:
         InputError: the zone has no room for so many free blocks.
@@ -111,20 +118,21 @@ def lay_out(
             f"has {slots.whole:#x}"
         )
     in_use = slots.whole - free_tops
-    free_runs, used = _clusters((free_tops, in_use), max_clusters, slots, draws.fork(0))
-    if is_seen:
-        # Lists are last in, first out: what nobody has used yet is in long runs and
-        # goes last.
-        free_runs.sort(key=lambda run: -run[1])
-    for first, count in free_runs:
-        _free_slots(buddy, slots, first, count)
+    free_runs, used = _clusters(
+        (free_tops, in_use), max_clusters, slots, draws.fork(0), is_seen=is_seen
+    )
+    parts = _in_turn(free_runs, draws.fork(_TURNS)) if is_seen else free_runs
+    for first, count in parts:
+        _free_slots(buddy, slots, first, count, is_seen=is_seen)
     room = _Room(ram=ram, slots=slots, used=used, parts=slots.total - free_tops)
     own = [*counts.own[:MAX_ORDER], *[0] * (MAX_ORDER - len(counts.own))]
     others = [*counts.others[:MAX_ORDER], *[0] * (MAX_ORDER - len(counts.others))]
     if is_seen:
+        own_parts = _first_runs(parts, sum(counts.own[MAX_ORDER:]))
+        ends = _ends_of(room, free_runs, own_parts)
         # Where blocks in use are too few for it, the kinds do not matter.
         with contextlib.suppress(InputError):
-            _seed_seen(buddy, room, free_runs, (own, others), draws)
+            _seed_seen(buddy, room, ends, (own, others), draws)
             return
     taken: list[tuple[int, I64]] = []
     for order in reversed(range(MAX_ORDER)):
@@ -137,12 +145,46 @@ def lay_out(
             taken.append((order, np.sort(found)))
 
 
+def _in_turn(
+    free_runs: Sequence[tuple[int, int]], draws: Draws
+) -> list[tuple[int, int]]:
+    # Parts of runs in the order of freeing. Lists are last in, first out: what nobody
+    # has used yet is the longest run and goes last; of the others blocks were freed a
+    # few at a time, here and there.
+    longest = max(free_runs, key=lambda run: run[1], default=(0, 0))
+    parts: list[tuple[int, int]] = []
+    for first, count in free_runs:
+        if first != longest[0]:
+            cuts = draws.many_below(_CUT_OF, count - 1).tolist()
+            edges = [0, *(at for at, cut in enumerate(cuts, 1) if not cut), count]
+            parts += [(first + low, high - low) for low, high in pairwise(edges)]
+    return [longest, *_shuffled(parts, draws)] if free_runs else []
+
+
+def _shuffled(items: Sequence[_T], draws: Draws) -> list[_T]:
+    keys = draws.many_below(1 << 63, len(items))
+    return [items[at] for at in np.argsort(keys, kind="stable").tolist()]
+
+
+def _first_runs(
+    parts: Sequence[tuple[int, int]], nr_blocks: int
+) -> list[tuple[int, int]]:
+    # The parts that go first, of so many blocks or just more.
+    taken: list[tuple[int, int]] = []
+    for first, count in reversed(parts):
+        if nr_blocks <= 0:
+            break
+        taken.append((first, count))
+        nr_blocks -= count
+    return taken
+
+
 class _Gap(NamedTuple):
     # What is free between two pages in use: one block of the highest order, of lower
     # orders one below it or none, and one above it or none.
     order: int
-    below: tuple[int, ...]
-    above: tuple[int, ...]
+    below: Sequence[int]
+    above: Sequence[int]
 
     @property
     def room_order(self) -> int:
@@ -150,105 +192,118 @@ class _Gap(NamedTuple):
         # start, with nothing below.
         return min(self.order + 2, MAX_ORDER)
 
+    @property
+    def is_at_start(self) -> bool:
+        return self.order + 2 > MAX_ORDER
+
     def blocks(self, area: int) -> Iterator[tuple[int, int]]:
-        start = area
-        if self.order + 2 <= MAX_ORDER:
-            start += 2 << self.order
-        at = start
-        for order in self.below:
-            at -= 1 << order
-            yield order, at
+        start = area + (0 if self.is_at_start else 2 << self.order)
         yield self.order, start
-        at = start + (1 << self.order)
-        for order in self.above:
-            yield order, at
-            at += 1 << order
+        yield from _outwards(start, self.below, is_down=True)
+        yield from _outwards(start + (1 << self.order), self.above, is_down=False)
 
 
-def _gaps_of(own: Sequence[int], draws: Draws) -> Iterator[_Gap]:
-    # Gaps that have these blocks in all. A gap begins and ends at any page: by the
-    # digits of both ends it has a block of a lower order on either side or has none,
-    # one as likely as the other.
-    left = list(own)
+class _End(NamedTuple):
+    # Where a run of free blocks of the highest order ends, and what else is free there.
+    pfn: int
+    is_below: bool  # what is free goes on below the run
+    is_own: bool
+    side: list[int]
+
+
+# Blocks of falling orders, each beside the one before.
+def _outwards(
+    at: int, orders: Sequence[int], *, is_down: bool
+) -> Iterator[tuple[int, int]]:
+    for order in orders:
+        at -= is_down << order
+        yield order, at
+        at += (not is_down) << order
+
+
+def _spread(counts: Sequence[int], sides: list[list[int]], draws: Draws) -> list[_Gap]:
+    # Gaps that have these blocks in all, but for those that go to ends of runs. What is
+    # free begins and ends at any page: by the digits of both ends it has a block of
+    # each lower order on either side or has none, one as likely as the other. Where an
+    # order has fewer blocks than that, the other ends are aligned, and have no lower
+    # blocks either. By the blocks of 2 MiB ends were counted: they are there.
+    gaps: list[_Gap] = []
     for order in reversed(range(MAX_ORDER)):
-        while left[order]:
-            left[order] -= 1
-            bits = draws.below(1 << 2 * MAX_ORDER)
-            sides: tuple[list[int], list[int]] = ([], [])
-            for lower in reversed(range(order)):
-                for side in range(1 + (order + 2 <= MAX_ORDER)):
-                    if left[lower] and bits >> (2 * lower + side) & 1:
-                        left[lower] -= 1
-                        sides[side].append(lower)
-            yield _Gap(order, tuple(sides[1]), tuple(sides[0]))
+        count = counts[order]
+        sides = _shuffled(sides, draws.fork(order))[: 2 * count]
+        at_sides = (len(sides) + draws.below(2)) // 2
+        if order == MAX_ORDER - 1 and count <= len(sides):
+            at_sides = count
+        at_sides = min(at_sides, count)
+        for side in sides[:at_sides]:
+            side.append(order)
+        for _ in range(count - at_sides):
+            below, above = list[int](), list[int]()
+            gaps.append(_Gap(order, below, above))
+            sides += [above] if gaps[-1].is_at_start else [below, above]
+    return gaps
 
 
-def _beside(
-    room: _Room, free_runs: Sequence[tuple[int, int]], others: list[int], draws: Draws
-) -> dict[int, list[tuple[int, int, bool]]]:
-    # Small blocks at both ends of free runs, by the block in use there, taken off
-    # ``others``: as likely to be there as in any gap.
+def _ends_of(
+    room: _Room,
+    free_runs: Sequence[tuple[int, int]],
+    own: Sequence[tuple[int, int]],
+) -> dict[int, _End]:
+    # Ends of free runs, by the block in use there. Where two runs have one block
+    # between them, the first one counts. Runs that are partly the kernel's own have
+    # its own small blocks beside them.
     in_use = room.slots.whole - sum(count for _, count in free_runs)
-    found: dict[int, list[tuple[int, int, bool]]] = {}
+    ends: dict[int, _End] = {}
     for first, count in free_runs:
+        is_own = any(first <= slot < first + count for slot, _ in own)
         for slot, is_below in ((first - 1, True), (first + count, False)):
             number = room.used.number_of(slot)
-            if number is None or number in found or number >= in_use:
-                continue
-            bits = draws.below(1 << MAX_ORDER)
-            start = int(room.slots.pfns(np.array([slot]))[0])
-            at = start + _TOP_PAGES if is_below else start
-            found[number] = blocks = []
-            for order in reversed(range(MAX_ORDER)):
-                if not (others[order] and bits >> order & 1):
-                    continue
-                others[order] -= 1
-                at -= is_below << order
-                blocks.append((order, at, False))
-                at += (not is_below) << order
-    return found
+            if number is not None and number not in ends and number < in_use:
+                pfn = int(room.slots.pfns(np.array([slot]))[0])
+                pfn += _TOP_PAGES if is_below else 0
+                ends[number] = _End(pfn, is_below, is_own, [])
+    return ends
 
 
 def _seed_seen(
     buddy: Buddy,
     room: _Room,
-    free_runs: Sequence[tuple[int, int]],
-    counts: tuple[list[int], list[int]],
+    ends: Mapping[int, _End],
+    counts: tuple[Sequence[int], Sequence[int]],
     draws: Draws,
 ) -> None:
+    own, others = counts
+    blocks: list[tuple[int, int, bool]] = []
+    in_use = room.parts - (room.slots.total - room.slots.whole)
+    slots = _shuffled(range(in_use), draws.fork(1))
+    slots = [slot for slot in slots if slot not in ends]
     # The block that was split last has one block of each order left, without a gap:
     #     [ in use | order 0 | 1 | - 2 - | --- 3 --- | ...    expand(), mm/page_alloc.c
-    own, others = counts[0], list(counts[1])
-    edges = _beside(room, free_runs, others, draws.fork(3))
-    found = [block for blocks in edges.values() for block in blocks]
-    in_use = room.slots.whole - sum(count for _, count in free_runs)
-    shuffled = np.argsort(draws.fork(1).many_below(1 << 63, in_use), kind="stable")
-    shuffled = shuffled[~np.isin(shuffled, list(edges))]
-    for last in room.pfns(shuffled[:1], MAX_ORDER).tolist():
-        found += [(at, last + (1 << at), True) for at, count in enumerate(own) if count]
-        own = [max(count - 1, 0) for count in own]
-    by_room: list[list[_Gap]] = [[] for _ in range(MAX_ORDER + 1)]
-    for gap in _gaps_of(own, draws.fork(2)):
-        by_room[gap.room_order].append(gap)
-    whole = shuffled[1 : 1 + len(by_room[MAX_ORDER])]
-    if whole.size < len(by_room[MAX_ORDER]):
+    for last in room.pfns(np.array(slots[:1], np.int64), MAX_ORDER).tolist():
+        blocks += [(at, last + (1 << at), True) for at, have in enumerate(own) if have]
+        own = [max(have - 1, 0) for have in own]
+    by_room: list[list[tuple[_Gap, bool]]] = [[] for _ in range(MAX_ORDER + 1)]
+    for is_own, kind in ((True, own), (False, others)):
+        sides = [end.side for end in ends.values() if end.is_own == is_own]
+        for gap in _spread(kind, sides, draws.fork(3 - is_own)):
+            by_room[gap.room_order].append((gap, is_own))
+    for end in ends.values():
+        beside = _outwards(end.pfn, end.side, is_down=end.is_below)
+        blocks += [(order, start, end.is_own) for order, start in beside]
+    whole = slots[1 : 1 + len(by_room[MAX_ORDER])]
+    if len(whole) < len(by_room[MAX_ORDER]):
         raise InputError("too few blocks in use")
-    slots = np.concatenate((shuffled[: 1 + whole.size], np.array([*edges], np.int64)))
-    taken = [(MAX_ORDER, np.sort(slots))]
-    areas = room.pfns(whole, MAX_ORDER).tolist()
+    numbers = np.array(whole, np.int64)
+    taken = [(MAX_ORDER, np.sort(np.array([*slots[:1], *whole, *ends], np.int64)))]
     for order in reversed(range(MAX_ORDER + 1)):
-        gaps = by_room[order]
         if order < MAX_ORDER:
-            wanted = len(gaps) + others[order]
+            wanted = len(by_room[order])
             numbers = _places(wanted, order, room, taken, draws.fork(order + 4))
             taken.append((order, np.sort(numbers)))
-            areas = room.pfns(numbers, order).tolist()
-            found += [(order, start, False) for start in areas[len(gaps) :]]
-        for gap, area in zip(gaps, areas, strict=False):
-            found += [(one, start, True) for one, start in gap.blocks(area)]
-    shuffled = np.argsort(draws.fork(0).many_below(1 << 63, len(found)), kind="stable")
-    for at in shuffled.tolist():
-        order, start, is_own = found[at]
+        areas = room.pfns(numbers, order).tolist()
+        for (gap, is_own), area in zip(by_room[order], areas, strict=True):
+            blocks += [(part, start, is_own) for part, start in gap.blocks(area)]
+    for order, start, is_own in _shuffled(blocks, draws.fork(0)):
         buddy.seed_blocks((start,), order, own=is_own)
 
 
@@ -310,13 +365,17 @@ class _Room(NamedTuple):
 
 
 def _clusters(
-    tops: tuple[int, int], most: int, slots: _Slots, draws: Draws
+    tops: tuple[int, int], most: int, slots: _Slots, draws: Draws, *, is_seen: bool
 ) -> tuple[list[tuple[int, int]], _Used]:
     # Free and used slots in turn, each kind cut into as many parts at random places;
     # the blocks that are RAM in part are in use and come last.
     free, used = tops
     parts = min(free, used, most) or 1
-    free_parts = _composition(free, parts, draws)
+    if is_seen and parts > 2:
+        # Half of all is what nobody has used yet, at the zone's end.
+        free_parts = [*_composition(free - free // 2, parts - 1, draws), free // 2]
+    else:
+        free_parts = _composition(free, parts, draws)
     used_parts = _composition(used, len(free_parts), draws)
     runs, numbers, starts = [], [], []
     at = done = 0
@@ -346,14 +405,17 @@ def _composition(total: int, parts: int, draws: Draws) -> list[int]:
     return [after - before for before, after in pairwise(edges)]
 
 
-def _free_slots(buddy: Buddy, slots: _Slots, first: int, count: int) -> None:
+def _free_slots(
+    buddy: Buddy, slots: _Slots, first: int, count: int, *, is_seen: bool
+) -> None:
     # A run of slot numbers may go over the gaps between runs of RAM.
     while count:
         run = int(np.searchsorted(slots.first, first, side="right")) - 1
         following = [*slots.first[run + 1 : run + 2].tolist(), slots.whole][0]
         length = min(count, following - first)
         pfn = int(slots.pfns(np.array([first], np.int64))[0])
-        buddy.free(pfn, pfn + length * _TOP_PAGES)
+        free = buddy.seed_run if is_seen else buddy.free
+        free(pfn, pfn + length * _TOP_PAGES)
         first, count = first + length, count - length
 
 

@@ -61,6 +61,9 @@ _PERCENT = (75, 130)
 # Pages that a list gets at a time: zone_batchsize() and nr_pcp_alloc() in
 # mm/page_alloc.c, 6.1, for zones of 256 MiB and more.
 _BATCH = 63
+# lowmem_reserve_ratio of ZONE_DMA and ZONE_DMA32 (sysctl_lowmem_reserve_ratio and
+# setup_per_zone_lowmem_reserve(), mm/page_alloc.c, 5.10 to 7.3).
+_RESERVE = 256
 # ZONE_DMA's lists get one page at a time.
 _UNLISTED = "DMA"
 # Blocks of 4 MiB in use below which nothing is added.
@@ -196,11 +199,12 @@ class HostPages:
         """Return the first PFN of ``2^order`` pages, from ``node`` if it has them.
 
         A zone with no more than its low watermark free comes after all that have more
-        (zone_watermark_fast(), mm/page_alloc.c).
+        (zone_watermark_fast(), mm/page_alloc.c), and one that is nearer to it than a
+        batch: others allocate, too.
         """
         zones = self._nodes[node]
         if self._low:
-            size = 1 << order
+            size = max(1 << order, _BATCH)
             rich = [one for one in zones if one.nr_free - size > self._low.get(one, -1)]
             zones = rich + [one for one in zones if one not in rich]
         for buddy in zones:
@@ -294,7 +298,7 @@ class HostPages:
             else:
                 has_lists = zone.name != _UNLISTED and type(buddy) is Buddy
                 told_lists = _Lists.drawn(
-                    per_cpu if has_lists else (), counts, zone, place, told.listed
+                    per_cpu if has_lists else (), counts, zone, place, told
                 )
                 lay_out(
                     buddy,
@@ -306,17 +310,26 @@ class HostPages:
                 )
                 self._lists[buddy] = told_lists.taken(buddy)
                 if told.low:
-                    self._low[buddy] = told.low
+                    self._low[buddy] = told.low + _reserve_of(zone, zones)
+
+
+# Requests that a higher zone could serve leave a part of its size free in a lower one.
+def _reserve_of(zone: Zone, zones: Sequence[Zone]) -> int:
+    start = int(zone.ram.starts[0])
+    higher = (one.ram for one in zones if one.node == zone.node)
+    return sum(ram.nr_pages for ram in higher if int(ram.starts[0]) > start) // _RESERVE
 
 
 # A run of free blocks of 4 MiB has two ends. What is free beyond an end, up to the next
 # page in use, has a block of 2 MiB in it or has none, one as likely as the other: so
-# there are about as many runs as free blocks of 2 MiB. Guests had 18 to 24 runs, and
-# 18 to 26 of those.
+# there are about as many runs as free blocks of 2 MiB. Of 38 guests in use runs were
+# 0.86 times as many in the mean, with a spread of 0.15; after compaction, which leaves
+# blocks of 2 MiB by themselves, four blocks a run in the mean.
 def _runs_of(counts: FreeCounts, draws: Draws) -> int:
-    ends = counts.total(MAX_ORDER - 1)
-    spread = isqrt(2 * ends)
-    return max(ends - spread + draws.below(2 * spread + 1), 1)
+    ends = counts.total(MAX_ORDER - 1) * 7 // 8
+    spread = isqrt(ends)
+    runs = ends - spread + draws.below(2 * spread + 1)
+    return max(min(runs, counts.total(MAX_ORDER) // 4 + 1), 1)
 
 
 def _validate_zones(
@@ -345,14 +358,17 @@ class _Lists(NamedTuple):
         counts: FreeCounts,
         zone: Zone,
         draws: Draws,
-        listed: int | None,
+        info: ZoneFree,
     ) -> _Lists:
         in_use = (zone.ram.nr_pages >> MAX_ORDER) - counts.total(MAX_ORDER)
         draws = draws.fork(_LISTS + 1)
         small = sum(counts.total(order) for order in range(len(PER_CPU)))
         alone = min(_ALONE, _ALONE_AT_BOOT + small)
-        if listed is not None:
-            alone = min(alone, listed // _OF_LISTED)
+        if info.own_blocks is not None:
+            # Lists of a zone that hardly holds any of the kernel's pages have none.
+            alone = min(alone, info.own_blocks + sum(counts.own[: len(PER_CPU)]))
+        if info.listed is not None:
+            alone = min(alone, info.listed // _OF_LISTED)
         low, high = _PERCENT
         alone = alone * (low + draws.below(high - low + 1)) // 100
         # Only where the kernel allocated for itself, as small free blocks of its kind

@@ -36,6 +36,10 @@ class AddressOrdered(Buddy):
         self._heaps[order] += [self._key(start, start + size) for start in blocks]
         heapq.heapify(self._heaps[order])
 
+    def seed_run(self, start_pfn: int, end_pfn: int) -> None:
+        """Make blocks free; which go first is the order of their addresses."""
+        self.free(start_pfn, end_pfn)
+
     def take_run(self, nr_blocks: int) -> list[tuple[int, int]]:
         """Take blocks for others than depositors: from the other end of memory."""
         if not self._highest:

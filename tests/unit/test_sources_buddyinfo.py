@@ -137,3 +137,12 @@ def test_zoneinfo_alone_says_nothing_of_free_blocks():
     bad = ZONEINFO.replace("count: 30", "count: x")
     with pytest.raises(BadImageError, match="'x' is no count"):
         parse_free_blocks(BUDDYINFO + bad)
+
+
+def test_pageblocks_of_the_kernels_own_kind_are_read_from_pagetypeinfo():
+    blocks = "Number of blocks type Unmovable Movable\nNode 0, zone Normal 70 463\n"
+    mixed = "Number of mixed blocks Unmovable Movable\nNode 0, zone Normal 7 9\n"
+    for text in (blocks, blocks + "\n" + mixed):
+        normal, other = parse_free_blocks(BUDDYINFO + KINDS + text)[1:]
+        assert (normal.own_blocks, other.own_blocks) == (70, None)
+        assert (normal.total, normal.own) == ((100, 20, 3), (60, 5, 0))

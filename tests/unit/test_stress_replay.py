@@ -211,7 +211,7 @@ def test_the_specification_has_what_the_kept_measurements_say():
             str(found["within_band"]),
             " ".join(errors),
         ]
-        if row_of_guest["policy"] == "scattered":
+        if row_of_guest["policy"] in ("scattered", "per-node"):
             counts = found["within_15_percent"], found["within_band"], len(points)
             within = [sum(pair) for pair in zip(within, counts, strict=True)]
     assert "within 15 % at {} and between the seeds at {} of {} points".format(

@@ -166,7 +166,8 @@ def _add_boot_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--measured",
         metavar="FILE",
-        help="the same with what --measure --results FILE has kept; boots nothing",
+        help="the same with what --measure --results FILE has kept, of each --policy "
+        "or of all; boots nothing",
     )
     parser.add_argument(
         "--pages",
@@ -390,6 +391,8 @@ def measure(args: argparse.Namespace, console: Console) -> int:
     """Let aged guests deposit, or read what was kept; print both curves."""
     if args.measured is not None:
         rows = read_rows(Path(args.measured))
+        if args.policy:
+            rows = [row for row in rows if row["policy"] in args.policy]
     else:
         rows = _measured(args, console)
         if args.results:

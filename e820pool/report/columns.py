@@ -48,25 +48,22 @@ def columns(
 def _aligned(
     rows: Sequence[Sequence[str]], headers: Sequence[str], right: Collection[int]
 ) -> Iterator[str]:
-    widths = _widths(rows, headers)
-    for row in (*([headers] if headers else []), *rows):
-        padded = (
-            _padded(cell, widths[at], is_right=at in right)
-            for at, cell in enumerate(row)
-        )
-        yield _GAP.join(padded).rstrip()
+    from tabulate import tabulate  # noqa: PLC0415  only where there is a table
+
+    width = len(headers or rows[0])
+    aligned = ["right" if at in right else "left" for at in range(width)]
+    table = tabulate(
+        rows, headers, tablefmt="plain", disable_numparse=True, colalign=aligned
+    )
+    return (line.rstrip() for line in table.split("\n"))
 
 
+# As tabulate has them.
 def _widths(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> list[int]:
-    widths = [len(header) + _AROUND for header in headers] or [0] * len(rows[0])
+    widths = [len(header) + _AROUND for header in headers]
     for row in rows:
         widths = [max(pair) for pair in zip(widths, map(_shown, row), strict=True)]
     return widths
-
-
-def _padded(cell: str, width: int, *, is_right: bool) -> str:
-    blanks = " " * (width - _shown(cell))
-    return blanks + cell if is_right else cell + blanks
 
 
 # No word is broken, and no cell is a tall pile of words.

@@ -33,6 +33,7 @@ _SECTION = re.compile(r"^### (?P<id>\S+)\n(?P<body>(?:(?!##).*\n?)*)", re.MULTIL
 _PART = re.compile(
     r"^- \*\*(?P<name>\w+):\*\* (?P<text>(?:(?!- ).*\n?)*)", re.MULTILINE
 )
+_ITEM = re.compile(r"\n +\* ")
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 _PARTS = ("cause", "consequence", "remedy", "source")
 
@@ -94,14 +95,18 @@ def list_text(explanations: Iterable[Explanation], width: int) -> str:
 
 
 def _indented(text: str, width: int) -> list[str]:
-    return textwrap.wrap(
-        text,
-        width,
-        initial_indent="  ",
-        subsequent_indent="  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return [
+        line
+        for paragraph in text.split("\n")
+        for line in textwrap.wrap(
+            paragraph,
+            width,
+            initial_indent="  ",
+            subsequent_indent="    " if paragraph.startswith("* ") else "  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    ]
 
 
 def _read() -> str:
@@ -126,6 +131,7 @@ def _parse(text: str) -> Iterable[Explanation]:
         )
 
 
-# Markdown as people read it: no marks of code, links by their words.
+# Markdown as people read it: no marks of code, links by their words, a line an item.
 def _plain(text: str) -> str:
-    return " ".join(_LINK.sub(r"\1", text).replace("`", "").split())
+    items = _ITEM.split(_LINK.sub(r"\1", text).replace("`", ""))
+    return "\n* ".join(" ".join(item.split()) for item in items)

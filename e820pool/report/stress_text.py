@@ -54,10 +54,11 @@ def stress_text(
     ``width`` is what a line has room for, None for any.
     """
     bands = bands_of(results)
+    days = "day" if workload.days == 1 else "days"
     head = (
         f"{counted(workload.guests, 'guest')} of "
         f"{counted(workload.vps, 'processor')} for "
-        f"{workload.days:g} days; the deposit call (guest) at which each limit falls"
+        f"{workload.days:g} {days}; the deposit call (guest) at which each limit falls"
     )
     if any(len(band["seeds"]) > 1 for band in bands):
         head += ", least and most over the seeds"

@@ -302,8 +302,8 @@ def _cut(numbers: list[int]) -> Iterator[Finding]:
 def _validate_shown(lines: _Lines, origin: str) -> None:
     if len(lines) and not lines.any_address():
         raise BadImageError(
-            f"{origin!r}: all {len(lines)} ranges are 00000000-00000000: the kernel "
-            "hides addresses from readers without CAP_SYS_ADMIN, read it as root"
+            f"{origin!r}: {counted(len(lines), 'range')}, 00000000-00000000 each: the "
+            "kernel hides addresses from readers without CAP_SYS_ADMIN, read it as root"
         )
     if not any(lines.named()):
         raise BadImageError(

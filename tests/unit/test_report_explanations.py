@@ -18,7 +18,7 @@ def test_every_finding_has_four_parts_as_plain_text(ident):
     found = explanations()[ident]
     for part in (found.cause, found.consequence, found.remedy, found.source):
         assert part
-        assert "\n" not in part
+        assert all(line.startswith("* ") for line in part.split("\n")[1:])
         assert not re.search(r"`|\*\*|\]\(", part)
 
 
@@ -29,6 +29,16 @@ def test_a_part_is_whole_and_ends_where_the_next_begins():
         "the page is in the kernel's memory (memblock), and allocated sooner or later."
     )
     assert found.source.endswith("memblock_x86_fill().")
+
+
+def test_items_of_a_list_are_lines_of_their_own():
+    text = explanation_text(explanations()["lost-on-next-kexec"], 60)
+    items = [line for line in text.split("\n") if line.startswith("  * ")]
+    assert [item.split()[1] for item in items] == [
+        "kexec_file_load",
+        "kexec_load",
+        "mem=",
+    ]
 
 
 @pytest.mark.parametrize("width", [60, 80])

@@ -114,7 +114,7 @@ def test_the_view_of_a_non_root_user_is_refused_with_the_reason():
     with pytest.raises(BadImageError) as caught:
         read_iomem(hidden, origin="x")
     assert str(caught.value) == (
-        "'x': all 15 ranges are 00000000-00000000: the kernel hides addresses from "
+        "'x': 15 ranges, 00000000-00000000 each: the kernel hides addresses from "
         "readers without CAP_SYS_ADMIN, read it as root"
     )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
-from functools import cache
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,10 +67,20 @@ class Captured:
         The version of the package and what it knows of the kernels are part of it,
         since the answer depends on them.
         """
-        known = [_known_of(kernel) for kernel in self.kernels]
-        asked = [__version__, _RESULT_VERSION, asdict(self), known]
-        told = json.dumps(asked, sort_keys=True)
+        host = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.devices is not None:
+            host["devices"] = asdict(self.devices)
+        told = (
+            f'["{__version__}", {_RESULT_VERSION}, {json.dumps(host, sort_keys=True)}, '
+            f"{_known_of_all(self.kernels)}]"
+        )
         return hashlib.sha256(told.encode()).hexdigest()[:24]
+
+
+# The same for all hosts of a fleet, and more than all else that is asked.
+@lru_cache(maxsize=16)
+def _known_of_all(kernels: tuple[str, ...]) -> str:
+    return json.dumps([_known_of(kernel) for kernel in kernels], sort_keys=True)
 
 
 # As text that is the same in every process: sets have no order.

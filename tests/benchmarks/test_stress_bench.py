@@ -176,7 +176,7 @@ def test_two_workers_take_at_most_six_tenths_of_the_time_of_one(benchmark, tmp_p
     Wall time is asked for too where nothing else runs on two processors.
     """
     pytest.importorskip("joblib", reason="pip install e820pool[sweep]")
-    path = fleet(tmp_path / "fleet.jsonl", 1000)
+    path = fleet(tmp_path / "fleet.jsonl", 2000)
 
     def costs(jobs):
         started = time.monotonic()

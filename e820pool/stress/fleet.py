@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,7 +84,6 @@ def _known_of_all(kernels: tuple[str, ...]) -> str:
 
 
 # As text that is the same in every process: sets have no order.
-@cache
 def _known_of(kernel: str) -> list[Any]:
     try:
         profile = profile_for(kernel)

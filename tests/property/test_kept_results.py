@@ -13,7 +13,7 @@ from e820pool.kernel.profiles import profile_for
 from e820pool.memory_devices import MemoryDevices
 from e820pool.sources.buddyinfo import ZoneFree
 from e820pool.stress.cells import Cell
-from e820pool.stress.fleet import Captured, _known_of, check_captured
+from e820pool.stress.fleet import Captured, _known_of_all, check_captured
 from e820pool.stress.workload import Workload
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -105,9 +105,9 @@ def test_a_kernel_of_which_other_data_are_known_is_another_question(monkeypatch)
     before = host.key
     other = replace(profile_for("6.1"), behaviours=frozenset(["memblock"]))
     monkeypatch.setattr("e820pool.stress.fleet.profile_for", lambda _: other)
-    _known_of.cache_clear()
+    _known_of_all.cache_clear()
     after = host.key
     monkeypatch.undo()
-    _known_of.cache_clear()
+    _known_of_all.cache_clear()
     assert after != before
     assert host.key == before

@@ -173,7 +173,7 @@ def _curves(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     measured = [[call, *[entries] * 3] for call, entries in row["entries"]]
     for policy, curve in (("measured", measured), ("simulated", simulated)):
         yield {
-            "host": _host(row),
+            "host": f"{_host(row)}, {counted(row['pages'], 'page')}",
             "policy": policy,
             "seeds": seeds,
             "encoding": "split",

@@ -29,15 +29,20 @@ _SETTINGS: dict[Any, Any] = {
 }
 _LINES = ("zero-page", "table-320", "kexec-tools", "table-3200")
 _NAMED = ("host", "encoding")
+_COLUMNS = 4
 
 
-def write_plot(bands: Sequence[Mapping[str, Any]], path: str) -> None:
+def write_plot(
+    bands: Sequence[Mapping[str, Any]], path: str, *, by_pairs: bool = False
+) -> None:
     """Write the curves of all bands, whole or not at all.
 
     Args:
         bands: of :func:`e820pool.stress.bands.bands_of`: the median is a line, what
             lies between the least and the most of the seeds is shaded.
         path: of the picture.
+        by_pairs: two bands each are of one host, and have a panel of their own where
+            there are more than one pair.
 
     Raises:
         MachineError: matplotlib is not installed.
@@ -55,8 +60,11 @@ def write_plot(bands: Sequence[Mapping[str, Any]], path: str) -> None:
         raise missing_package("--plot", "matplotlib") from exc
     out = io.BytesIO()
     with mpl.rc_context(_SETTINGS):
-        figure = figures.Figure(figsize=(9, 5), layout="constrained")
-        _draw(figure.subplots(), bands)
+        if by_pairs and len(bands) > 2:
+            figure = _panels(figures, bands)
+        else:
+            figure = figures.Figure(figsize=(9, 5), layout="constrained")
+            _draw(figure.subplots(), bands)
         figure.savefig(out, format=form, metadata=_metadata(form))
     write_file(path, out.getvalue())
 
@@ -64,6 +72,31 @@ def write_plot(bands: Sequence[Mapping[str, Any]], path: str) -> None:
 # No date: the same results are the same file.
 def _metadata(form: str) -> dict[str, None]:
     return {} if form == "png" else {"Date" if form == "svg" else "CreationDate": None}
+
+
+def _panels(figures: Any, bands: Sequence[Mapping[str, Any]]) -> Any:
+    rows = -(-len(bands) // (2 * _COLUMNS))
+    figure = figures.Figure(figsize=(12, 2 * rows + 0.6), layout="constrained")
+    grid = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False).flat
+    most = next(limit.most for limit in LIMITS if limit.name == _LINES[0])
+    for at, axes in enumerate(grid):
+        pair = bands[2 * at : 2 * at + 2]
+        axes.set_visible(bool(pair))
+        for number, band in enumerate(pair):
+            if band["curve"]:
+                _plot(axes, band, band["policy"], f"C{number}")
+        if pair:
+            axes.set_title(pair[0]["host"], fontsize=7)
+            axes.set(xscale="log", yscale="log")
+            axes.axhline(most, color="0.6", linewidth=0.8, linestyle="--")
+            axes.tick_params(labelsize=7)
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_formatter(lambda value, _: f"{value:g}")
+    figure.supxlabel("deposit calls", fontsize=9)
+    figure.supylabel(f"e820 entries (dashed: {most})", fontsize=9)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=8)
+    return figure
 
 
 def _draw(axes: Any, bands: Sequence[Mapping[str, Any]]) -> None:

@@ -351,6 +351,20 @@ def test_what_was_measured_is_compared_and_drawn_without_a_boot(ok, tmp_path):
     assert [one["call"] for one in again["guests"][0]["tenths"]][-1] == 20
 
 
+def test_each_of_several_guests_has_a_panel_and_a_policy_picks_some(ok, tmp_path):
+    kept, picture = tmp_path / "measured.jsonl", tmp_path / "both.svg"
+    rows = [KEPT | {"pages": pages} for pages in (511, 256, 1)]
+    rows.append(KEPT | {"policy": "arenas:2M"})
+    kept.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ("--measured", kept, "--seeds", "2", "--plot", picture)
+    done = ok("stress", *words, "--policy", "scattered")
+    assert done.out.splitlines()[-1].startswith("3 guests: within 15 % ")
+    drawn = picture.read_text()
+    for pages in ("511 pages", "256 pages", "1 page"):
+        assert drawn.count(f"6.1.0, 512 MiB, used, {pages}<") == 1
+    assert drawn.count(">measured<") == drawn.count(">simulated<") == 1
+
+
 def test_a_measurement_is_asked_for_alone_and_with_a_size(refused):
     done = refused(2, "stress", "--measure", "--confirm", "table")
     assert "one of --confirm and --measure" in done

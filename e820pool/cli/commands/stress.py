@@ -405,7 +405,7 @@ def measure(args: argparse.Namespace, console: Console) -> int:
     if args.plot:
         from e820pool.report.stress_plot import write_plot  # noqa: PLC0415  an extra
 
-        write_plot(measure_curves(curves), args.plot)
+        write_plot(measure_curves(curves), args.plot, by_pairs=True)
     as_json = args.format == "json"
     console.result(
         measure_json(curves) if as_json else measure_text(curves, console.width)

@@ -40,8 +40,8 @@ def handoff(tmp_path_factory):
     [
         ("--help", 1.5),
         ("show {log}", 2.25),
-        ("build {log} --deposit 256M+64M -o {new}", 3.3),
-        ("check {handoff} --kernel 6.1", 3.5),
+        ("build {log} --deposit 256M+64M -o {new}", 3.75),
+        ("check {handoff} --kernel 6.1", 4),
     ],
     ids=["help", "show", "build", "check"],
 )

@@ -52,8 +52,13 @@ def _aligned(
 
     width = len(headers or rows[0])
     aligned = ["right" if at in right else "left" for at in range(width)]
+    # Without rows 0.9 has no columns to align.
     table = tabulate(
-        rows, headers, tablefmt="plain", disable_numparse=True, colalign=aligned
+        rows,
+        headers,
+        tablefmt="plain",
+        disable_numparse=True,
+        colalign=aligned if rows else None,
     )
     return (line.rstrip() for line in table.split("\n"))
 

@@ -63,3 +63,10 @@ def test_a_wider_table_becomes_a_block_a_row():
         "    verdict: \x1b[31munsafe\x1b[0m",
         "    findings: x, y",
     ]
+
+
+def test_a_table_without_rows_is_its_headers():
+    assert columns([], ("base_pfn", "pages"), right=(1,)).split() == [
+        "base_pfn",
+        "pages",
+    ]

@@ -275,11 +275,12 @@ def _seed_seen(
     own, others = counts
     blocks: list[tuple[int, int, bool]] = []
     in_use = room.parts - (room.slots.total - room.slots.whole)
-    slots = _shuffled(range(in_use), draws.fork(1))
-    slots = [slot for slot in slots if slot not in ends]
+    # As many as the zone has blocks in use: no list of Python's.
+    slots = np.argsort(draws.fork(1).many_below(1 << 63, in_use), kind="stable")
+    slots = slots[~np.isin(slots, list(ends))]
     # The block that was split last has one block of each order left, without a gap:
     #     [ in use | order 0 | 1 | - 2 - | --- 3 --- | ...    expand(), mm/page_alloc.c
-    for last in room.pfns(np.array(slots[:1], np.int64), MAX_ORDER).tolist():
+    for last in room.pfns(slots[:1], MAX_ORDER).tolist():
         blocks += [(at, last + (1 << at), True) for at, have in enumerate(own) if have]
         own = [max(have - 1, 0) for have in own]
     by_room: list[list[tuple[_Gap, bool]]] = [[] for _ in range(MAX_ORDER + 1)]
@@ -290,11 +291,11 @@ def _seed_seen(
     for end in ends.values():
         beside = _outwards(end.pfn, end.side, is_down=end.is_below)
         blocks += [(order, start, end.is_own) for order, start in beside]
-    whole = slots[1 : 1 + len(by_room[MAX_ORDER])]
-    if len(whole) < len(by_room[MAX_ORDER]):
+    numbers = slots[1 : 1 + len(by_room[MAX_ORDER])]
+    if numbers.size < len(by_room[MAX_ORDER]):
         raise InputError("too few blocks in use")
-    numbers = np.array(whole, np.int64)
-    taken = [(MAX_ORDER, np.sort(np.array([*slots[:1], *whole, *ends], np.int64)))]
+    full = np.concatenate((slots[: 1 + numbers.size], np.array([*ends], np.int64)))
+    taken = [(MAX_ORDER, np.sort(full))]
     for order in reversed(range(MAX_ORDER + 1)):
         if order < MAX_ORDER:
             wanted = len(by_room[order])

@@ -62,7 +62,8 @@ _PERCENT = (75, 130)
 # mm/page_alloc.c, 6.1, for zones of 256 MiB and more.
 _BATCH = 63
 # lowmem_reserve_ratio of ZONE_DMA and ZONE_DMA32 (sysctl_lowmem_reserve_ratio and
-# setup_per_zone_lowmem_reserve(), mm/page_alloc.c, 5.10 to 7.3).
+# setup_per_zone_lowmem_reserve(), mm/page_alloc.c, 6.14; "protection" in /proc/zoneinfo
+# of 5.10, 6.1, 6.12, 6.18 and 7.3 is that share).
 _RESERVE = 256
 # ZONE_DMA's lists get one page at a time.
 _UNLISTED = "DMA"

@@ -309,15 +309,12 @@ def capture_hop_of(facts: HopFacts) -> Hop:
         LabError: the guest did not send its zero page.
         BadImageError: a part of its report is not what a kernel writes.
     """
-    crash, before = facts.started.crash, facts.before
-    if crash is not None:
-        ranges = named_ranges(crash.iomem)
-    else:
-        ranges = named_ranges(before.report.text("iomem") if before is not None else "")
+    ranges = _ranges_before(facts)
     own = crash_ranges(ranges)
     handed: HandedOver | None = None
     if facts.entered != "panic-file":
         handed = capture_by_tools(ranges)
+        crash = facts.started.crash
         dumped = dumped_by_tools(ranges, 0 if crash is None else crash.text_bytes)
     else:
         dumped = dumped_by_file(ranges)
@@ -362,6 +359,13 @@ def capture_hop_of(facts: HopFacts) -> Hop:
         console=facts.console,
         seconds=facts.seconds,
     )
+
+
+def _ranges_before(facts: HopFacts) -> list[tuple[int, int, str]]:
+    crash, before = facts.started.crash, facts.before
+    if crash is not None:
+        return named_ranges(crash.iomem)
+    return named_ranges("" if before is None else before.report.text("iomem"))
 
 
 # The kernel works in the memory that is kept for it.

@@ -176,9 +176,6 @@ def rebuild(
         >>> refused.pool, refused.findings[0].id
         (None, 'extent-is-ram')
     """
-    carrier: Carrier = "setup_data" if region is None else "pmpool"
-    if record is None and firmware_map is not None:
-        carrier = "inference"
     kernel_view, table, findings = read_view(view)
     claim: Claim | None = None
     if table is not None:
@@ -200,9 +197,19 @@ def rebuild(
         pool=None if ledger is None else Pool(ledger),
         ledger=ledger,
         findings=findings,
-        carrier=carrier,
+        carrier=_carrier(record, firmware_map, region),
         generation=0 if claim is None else claim.generation,
     )
+
+
+def _carrier(
+    record: bytes | PoolRecord | None,
+    firmware_map: MemoryMap | None,
+    region: PmpoolOption | None,
+) -> Carrier:
+    if record is None and firmware_map is not None:
+        return "inference"
+    return "setup_data" if region is None else "pmpool"
 
 
 def _are_notes(findings: tuple[Finding, ...]) -> bool:

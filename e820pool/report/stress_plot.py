@@ -87,11 +87,9 @@ def _panels(figures: Any, bands: Sequence[Mapping[str, Any]]) -> Any:
                 _plot(axes, band, band["policy"], f"C{number}")
         if pair:
             axes.set_title(pair[0]["host"], fontsize=7)
-            axes.set(xscale="log", yscale="log")
             axes.axhline(most, color="0.6", linewidth=0.8, linestyle="--")
             axes.tick_params(labelsize=7)
-            for axis in (axes.xaxis, axes.yaxis):
-                axis.set_major_formatter(lambda value, _: f"{value:g}")
+            _scale(axes)
     figure.supxlabel("deposit calls", fontsize=9)
     figure.supylabel(f"e820 entries (dashed: {most})", fontsize=9)
     handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -107,12 +105,17 @@ def _draw(axes: Any, bands: Sequence[Mapping[str, Any]]) -> None:
     for limit in LIMITS:
         if limit.name in _LINES:
             _mark(axes, limit)
-    axes.set(xscale="log", yscale="log", xlabel="deposit calls", ylabel="e820 entries")
+    axes.set(xlabel="deposit calls", ylabel="e820 entries")
     axes.set_title(_title(drawn, varying), fontsize=10)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(lambda value, _: f"{value:g}")
+    _scale(axes)
     if drawn:
         axes.legend(fontsize=8)
+
+
+def _scale(axes: Any) -> None:
+    axes.set(xscale="log", yscale="log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def _plot(axes: Any, band: Mapping[str, Any], label: str, color: str) -> None:

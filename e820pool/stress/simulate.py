@@ -71,10 +71,7 @@ def simulate(
         InputError: the policy or the encoding is none, or ``info`` names more free
             pages than the host has.
     """
-    if encoding not in ENCODINGS:
-        raise InputError(
-            f"encoding {encoding[:40]!r} is not one of: {', '.join(ENCODINGS)}"
-        )
+    _validate_encoding(encoding)
     chosen = parse_policy(policy)
     draws = Draws(seed)
     zones = zones_of(memory_map, nr_nodes)
@@ -102,6 +99,13 @@ def simulate(
         if run.calls >= workload.max_calls:
             break
     return run.outcome(seed, encoding)
+
+
+def _validate_encoding(encoding: str) -> None:
+    if encoding not in ENCODINGS:
+        raise InputError(
+            f"encoding {encoding[:40]!r} is not one of: {', '.join(ENCODINGS)}"
+        )
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import islice
-from operator import ge
+from operator import ge, lt
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ __all__ = (
     "merge_lists",
     "subtract_lists",
 )
+
+# Below that a loop is done before the iterators are made.
+_FEW = 8
 
 Lists = tuple[list[int], list[int]]
 """The starts of a set's ranges, and their ends."""
@@ -37,10 +40,16 @@ def coalesce_lists(ranges: Iterable[tuple[int, int]]) -> Lists:
     Returns:
         Sorted, disjoint, non-touching starts and ends.
     """
+    ordered = sorted(ranges)
+    if len(ordered) > _FEW:
+        # Most sets come as sets: in order, apart, none of them empty.
+        lows, highs = zip(*ordered, strict=True)
+        if all(map(lt, highs, islice(lows, 1, None))) and all(map(lt, lows, highs)):
+            return list(lows), list(highs)
     starts: list[int] = []
     ends: list[int] = []
     last = -1
-    for start, end in sorted(ranges):
+    for start, end in ordered:
         if start > last:
             if start < end:
                 starts.append(start)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -30,6 +30,7 @@ from e820pool.abi.setup_data import (
 from e820pool.errors import BadImageError, MachineError
 from e820pool.extents import ExtentSet, Span
 from e820pool.kernel.cmdline import COMMAND_LINE_CHARS
+from e820pool.kernel.table import is_swept
 from e820pool.table import E820Table
 
 if TYPE_CHECKING:
@@ -155,6 +156,10 @@ class BootInput:
         """Return ``table`` as rows of plain integers, not to be changed."""
         return self._once("rows", self.table.tolist)
 
+    def is_swept(self) -> bool:
+        """Return whether no kernel's sweep changes the rows of ``table``."""
+        return self._once("is_swept", lambda: is_swept(self.rows()))
+
     def ext_rows(self) -> list[list[Row]]:
         """Return each node of ``ext`` as rows, not to be changed."""
         return self._once("ext_rows", lambda: [rows.tolist() for rows in self.ext])
@@ -164,6 +169,10 @@ class BootInput:
         return self._once(
             "whole_table", lambda: E820Table.joined((self.table, *self.ext))
         )
+
+    def in_load_window(self) -> BootInput:
+        """Return the same for an image that is known to fill its load window."""
+        return self._once("stays", lambda: replace(self, kernel_range=self.load_window))
 
     def _once(self, name: str, make: Callable[[], _T]) -> _T:
         if name not in self._made:

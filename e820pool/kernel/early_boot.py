@@ -10,7 +10,6 @@ arch/x86/kernel/setup.c of Linux 6.1 unless a behaviour says otherwise):
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -183,7 +182,7 @@ def predict_input(
         slots = parts.same("slots", slots, slots)
     stays = slots is not None and slots.known and not slots.enabled
     if inp.kernel_range is None and stays:
-        inp = replace(inp, kernel_range=inp.load_window)
+        inp = inp.in_load_window()
     reads = (id(cleared), inp.kernel_range)
     # Whatever its table holds, a kernel in which it never was full does the same.
     roomy = partial(_booted, inp, parts, has_limit=False)
@@ -211,7 +210,7 @@ def _booted(
 ) -> tuple[EarlyBoot, EarlyBoot, int]:
     boot = run_early_boot(EarlyBoot.of(inp, profile, has_limit=has_limit))
     most = boot.most_rows()
-    boot.settle(lambda rows: parts.same("rows", rows, rows))
+    boot.settle(parts.same("maps", None, []))
     boot = parts.same("state", boot.state(), boot)
     return boot, parts.same("core", boot.core(), boot), most
 
@@ -220,9 +219,12 @@ def _booted(
 def _looked(
     look: Step, boot: EarlyBoot, profile: Profile
 ) -> tuple[tuple[str, ...], BootEnd | None]:
-    seen = boot.seen_by(profile)
-    look(seen)
-    return tuple(seen.warnings), seen.later_end
+    was = boot.profile, boot.warnings, boot.later_end
+    boot.profile, boot.warnings, boot.later_end = profile, [], None
+    look(boot)
+    found = tuple(boot.warnings), boot.later_end
+    boot.profile, boot.warnings, boot.later_end = was
+    return found
 
 
 # The same table and memory are the same objects, so that they are looked at once.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from e820pool.extents import ByteRangeSet, Span, span_of
 from e820pool.kernel.cmdline import line_that_counts
@@ -11,13 +11,15 @@ from e820pool.kernel.profiles import UNBOUNDED
 from e820pool.kernel.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Hashable
 
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import BootEnd, MapSource, Row
 
 __all__ = ("INIT_REGIONS", "EarlyBoot")
+
+_T = TypeVar("_T")
 
 _MAPS = ("bios_map", "extended_map", "setup_data_map", "user_map")
 
@@ -31,6 +33,7 @@ class EarlyBoot:
 
     Attributes:
         given: the zero page's entries.
+        is_swept: whether no kernel's sweep changes them, None where nobody has looked.
         extended: the entries of each SETUP_E820_EXT node.
         table: e820_table (e820 before 4.12), which becomes memory.
         firmware: e820_table_firmware; e820_saved before 4.12.
@@ -55,6 +58,7 @@ class EarlyBoot:
     table: Table
     firmware: Table
     kexec: Table
+    is_swept: bool | None = None
     map_source: MapSource = "BIOS-e820"
     bios_map: tuple[Row, ...] = ()
     extended_map: tuple[Row, ...] | None = None
@@ -73,8 +77,9 @@ class EarlyBoot:
     final_rows: tuple[Row, ...] = ()
     firmware_rows: tuple[Row, ...] = ()
     kexec_rows: tuple[Row, ...] = ()
-    # The set of ``memory``, once it was asked for, by whoever sees this state.
-    _bytes: list[ByteRangeSet] = field(default_factory=list, init=False, repr=False)
+    # Made when they are first asked for, once no step changes what they are made of.
+    _bytes: ByteRangeSet | None = None
+    _types: frozenset[int] | None = None
 
     @classmethod
     def of(
@@ -87,8 +92,11 @@ class EarlyBoot:
             profile: how it reads.
             has_limit: False gives its tables room for whatever comes.
         """
-        rows, extended = inp.rows(), inp.ext_rows()
-        return cls.of_rows(inp, profile, rows, extended, has_limit=has_limit)
+        boot = cls.of_rows(
+            inp, profile, inp.rows(), inp.ext_rows(), has_limit=has_limit
+        )
+        boot.is_swept = inp.is_swept()
+        return boot
 
     @classmethod
     def of_rows(
@@ -128,25 +136,22 @@ class EarlyBoot:
         """Return how many rows a table of it had at most, or would have had."""
         return max(table.most for table in (self.table, self.firmware, self.kexec))
 
-    def settle(self, same: Callable[[Any], Any] = lambda rows: rows) -> None:
+    def settle(self, known: list[Any]) -> None:
         """Note the tables' rows as they are now, when no step changes them any more.
 
         Args:
-            same: gives for the rows of a map the first object that is equal to it, of
-                those that it is asked about for several states. Their keys
-                (:meth:`state`, :meth:`core`) can only then be compared.
+            known: the maps of other states. A map that is equal to one of them becomes
+                that object, so that keys (:meth:`state`, :meth:`core`) can be compared;
+                others are added.
         """
-        self.memory = self.spans = same(tuple(map(span_of, self.memory)))
-        self.final_rows = tuple(self.table.rows)
-        self.firmware_rows = tuple(self.firmware.rows)
-        self.kexec_rows = tuple(self.kexec.rows)
-        # Most maps are equal to another of the same state, which is soon seen.
-        known: list[tuple[Row, ...] | None] = []
-        for name in ("final_rows", "firmware_rows", "kexec_rows", *_MAPS):
-            rows = getattr(self, name)
-            if rows not in known:
-                known.append(same(rows))
-            setattr(self, name, known[known.index(rows)])
+        # Maps that differ mostly do so in one of their first or last rows, and share
+        # the others: a look at each is cheaper than a hash.
+        self.memory = self.spans = _same(tuple(map(span_of, self.memory)), known)
+        self.final_rows = _same(tuple(self.table.rows), known)
+        self.firmware_rows = _same(tuple(self.firmware.rows), known)
+        self.kexec_rows = _same(tuple(self.kexec.rows), known)
+        for name in _MAPS:
+            setattr(self, name, _same(getattr(self, name), known))
 
     def core(self) -> Hashable:
         """Return what later steps start from, but for the maps that are passed on."""
@@ -161,19 +166,19 @@ class EarlyBoot:
         words = (self.map_source, tuple(self.warnings), self.user_defined)
         return (self.core(), *map(id, maps), words, self.all_dropped())
 
-    def seen_by(self, profile: Profile) -> EarlyBoot:
-        """Return the same state for a look at it: with no warning and no later end."""
-        other = object.__new__(EarlyBoot)
-        for name in EarlyBoot.__slots__:
-            setattr(other, name, getattr(self, name))
-        other.profile, other.warnings, other.later_end = profile, [], None
-        return other
-
     def memory_bytes(self) -> ByteRangeSet:
         """Return memblock.memory as a set of bytes."""
-        if not self._bytes:
-            self._bytes.append(ByteRangeSet.of_valid(self.memory))
-        return self._bytes[0]
+        if self._bytes is None:
+            self._bytes = ByteRangeSet.of_set(self.memory)
+        return self._bytes
+
+    def has_type(self, kind: int) -> bool:
+        """Return whether the table holds a row of the type."""
+        if not self.final_rows:
+            return any(row[2] == kind for row in self.table.rows)
+        if self._types is None:
+            self._types = frozenset(row[2] for row in self.final_rows)
+        return kind in self._types
 
     def warn(self, word: str) -> None:
         """Note what the kernel prints about the table."""
@@ -195,3 +200,11 @@ class EarlyBoot:
         """Copy the table to the ones that are passed on."""
         self.firmware = self.table.copy()
         self.kexec = self.firmware.copy()
+
+
+def _same(value: _T, known: list[Any]) -> _T:
+    if value in known:
+        same: _T = known[known.index(value)]
+        return same
+    known.append(value)
+    return value

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import chain, islice
+from operator import lt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = (
     "Sanitized",
     "Table",
+    "is_swept",
     "sanitize_rows",
     "sanitize_table",
 )
@@ -75,6 +78,16 @@ def sanitize_rows(
     return Sanitized(rows=resolved[:capacity], cut=resolved[capacity:])
 
 
+def is_swept(rows: list[Row]) -> bool:
+    """Return whether every kernel's sweep leaves these rows as they are.
+
+    That is so of most firmware's tables: in order, no two overlap or can be joined.
+    """
+    if len(rows) < _MIN_ENTRIES or not all(map(lt, rows, islice(rows, 1, None))):
+        return False
+    return join_disjoint(rows) == rows
+
+
 def sanitize_table(
     table: NDArray[Any],
     *,
@@ -114,9 +127,11 @@ class Table:
         most: how many rows there were at any time, those that did not fit included.
     """
 
-    # rows[_edited:_settled] of the list _resolved are as the last sweep left them.
+    # All of rows[:_settled] of the list _resolved is as the last sweep left it, but for
+    # what was edited since, which lies in rows[_low:_high].
     __slots__ = (
-        "_edited",
+        "_high",
+        "_low",
         "_resolved",
         "_settled",
         "capacity",
@@ -133,7 +148,7 @@ class Table:
         self.rows: list[Row] = []
         self.dropped: list[Row] = []
         self._resolved: list[Row] | None = None
-        self._settled = self._edited = self.most = 0
+        self._settled = self._low = self._high = self.most = 0
 
     def copy(self) -> Table:
         """Return a table with the same rows that has lost none itself."""
@@ -141,7 +156,8 @@ class Table:
         other.rows, other.most = self.rows.copy(), self.most
         if self._resolved is self.rows:
             other._resolved = other.rows
-            other._settled, other._edited = self._settled, self._edited
+            other._settled = self._settled
+            other._low, other._high = self._low, self._high
         return other
 
     def add(self, addr: int, size: int, kind: int) -> None:
@@ -163,6 +179,11 @@ class Table:
         self.rows += rows[:room]
         self.dropped += rows[room:]
 
+    def fill(self, rows: list[Row]) -> None:
+        """Take rows that :func:`is_swept` as the whole table; no more than fit."""
+        self.rows, self.most = rows.copy(), max(self.most, len(rows))
+        self._hold_swept()
+
     def sanitize(self) -> bool:
         """Resolve overlaps; return False when the kernel refuses the table.
 
@@ -179,28 +200,39 @@ class Table:
         self.most = max(self.most, len(rows))
         self.rows = rows[: self.capacity]
         self.dropped += rows[self.capacity :]
-        self._resolved, self._settled, self._edited = self.rows, len(self.rows), 0
+        self._hold_swept()
         return True
 
-    # What the whole sweep would give, where all that was edited since the last one lies
-    # below what was not; None where it does not.
+    def _hold_swept(self) -> None:
+        self._resolved, self._settled = self.rows, len(self.rows)
+        self._low = self._high = 0
+
+    # What the whole sweep would give, where all that was edited since the last one
+    # still lies between its neighbours; None where it does not.
     def _sweep_of_edits(self) -> list[Row] | None:
-        rows = self.rows
-        if self._resolved is not rows or self._edited >= self._settled:
+        rows, low, high = self.rows, self._low, self._high
+        if self._resolved is not rows or len(rows) < _MIN_ENTRIES:
             return None
-        edited = rows[: self._edited] + rows[self._settled :]
-        still = rows[self._edited : self._settled]
-        if not edited or max([a + s for a, s, _ in edited]) > still[0][0]:
+        below, above = rows[:low], rows[high : self._settled]
+        edited = [row for row in rows[low:high] + rows[self._settled :] if row[1]]
+        if not edited:
+            return below + above
+        lowest = sum(below[-1][:2]) if below else 0
+        highest = above[0][0] if above else _U64_MAX
+        if min(edited)[0] < lowest or max([a + s for a, s, _ in edited]) > highest:
             return None
-        below = join_disjoint(edited, self.never_merge)
-        if below is None:
-            below = sweep_overlapping(edited, self.never_merge)
-        if below:
-            (addr, size, kind), (start, length, its) = below[-1], still[0]
+        between = join_disjoint(edited, self.never_merge)
+        if between is None:
+            between = sweep_overlapping(edited, self.never_merge)
+        return self._joined(self._joined(below, between), above)
+
+    # Two resolved tables, one behind the other, as one.
+    def _joined(self, below: list[Row], above: list[Row]) -> list[Row]:
+        if below and above:
+            (addr, size, kind), (start, length, its) = below[-1], above[0]
             if addr + size == start and kind == its and kind not in self.never_merge:
-                below[-1] = (addr, size + length, kind)
-                still = still[1:]
-        return below + still
+                return [*below[:-1], (addr, size + length, kind), *above[1:]]
+        return below + above
 
     def retype(self, addr: int, size: int, old: int, new: int) -> None:
         """Give the parts of ``old`` rows in the range the type ``new``.
@@ -250,21 +282,24 @@ class Table:
 
     def _replace(self, at: int, row: Row) -> None:
         self.rows[at] = row
-        self._edited = max(self._edited, min(at + 1, self._settled))
+        if at < self._settled:
+            is_first = self._low == self._high
+            self._low = at if is_first else min(at, self._low)
+            self._high = max(at + 1, self._high)
 
     # The kernel walks the growing table; what is appended on the way lies outside
     # of the range or has another type. A row that wraps ends below its start. Rows
     # that a sweep left are in order, and none of them wraps.
     def _touching(self, addr: int, end: int) -> list[int]:
         rows = self.rows
-        places: Sequence[int] = range(len(rows))
-        if self._resolved is rows and self._edited < self._settled:
-            settled = self._edited, self._settled
-            # Of rows in order that lie apart two can end at addr or above it.
-            low = max(bisect_left(rows, (addr + 1,), *settled) - 2, self._edited)
-            beyond = bisect_left(rows, (end + 1,), *settled)
-            behind = range(self._settled, len(rows))
-            places = [*range(self._edited), *range(low, beyond), *behind]
+        places: Iterable[int] = range(len(rows))
+        if self._resolved is rows:
+            places = chain(
+                self._settled_about(addr, end, 0, self._low),
+                range(self._low, self._high),
+                self._settled_about(addr, end, self._high, self._settled),
+                range(self._settled, len(rows)),
+            )
         return [
             at
             for at in places
@@ -272,13 +307,19 @@ class Table:
             if (first <= end and first + size >= addr) or first + size > _U64_MAX
         ]
 
+    # Of rows in order that lie apart two can end at addr or above it.
+    def _settled_about(self, addr: int, end: int, first: int, last: int) -> range:
+        low = bisect_left(self.rows, (addr + 1,), first, last) - 2
+        return range(max(low, first), bisect_left(self.rows, (end + 1,), first, last))
+
     def covers(self, addr: int, end: int, kind: int) -> bool:
         """Return whether rows of the type cover the range, in table order.
 
         Right for sorted tables only, as in the kernel. __e820__mapped_all().
         """
         rows = self.rows
-        if self._resolved is rows and not self._edited and self._settled == len(rows):
+        is_edited = self._low < self._high or self._settled < len(rows)
+        if self._resolved is rows and not is_edited:
             # In order and apart: all but these lie outside of the range.
             first_above = bisect_left(rows, (addr + 1,))
             rows = rows[max(first_above - 1, 0) : bisect_left(rows, (end,))]

@@ -11,7 +11,7 @@ from e820pool.abi.boot_params import E820_TABLE_OFFSET
 from e820pool.abi.e820 import E820_ENTRY_BYTES, E820_MAX_ENTRIES_ZEROPAGE, E820_TYPE_RAM
 from e820pool.abi.setup_data import NODE_HEADER_BYTES, SETUP_E820_EXT
 from e820pool.extents import PAGE_SIZE, Span
-from e820pool.kernel.table import sanitize_rows
+from e820pool.kernel.table import is_swept, sanitize_rows
 from e820pool.kernel.view import BootEnd
 
 if TYPE_CHECKING:
@@ -104,6 +104,19 @@ def read_zero_page(boot: EarlyBoot) -> None:
     default_machine_specific_memory_setup().
     """
     given = boot.given
+    fits = len(given) <= min(E820_MAX_ENTRIES_ZEROPAGE, boot.table.capacity)
+    if fits and boot.is_swept is None:
+        boot.is_swept = is_swept(given)
+    if fits and boot.is_swept:
+        boot.table.fill(given)
+    else:
+        _read_unswept(boot, given)
+    if boot.end is None:
+        boot.keep_firmware_map()
+        boot.bios_map = tuple(boot.table.rows)
+
+
+def _read_unswept(boot: EarlyBoot, given: list[Row]) -> None:
     if boot.profile.has("sanitize-in-place"):
         if len(given) > E820_MAX_ENTRIES_ZEROPAGE:
             boot.end = COUNT_TOO_HIGH
@@ -117,8 +130,6 @@ def read_zero_page(boot: EarlyBoot) -> None:
         boot.table.add_all(taken)
     if not boot.profile.has("sanitize-in-place"):
         boot.sanitize()
-    boot.keep_firmware_map()
-    boot.bios_map = tuple(boot.table.rows)
 
 
 def accepted_rows(rows: list[Row], profile: Profile) -> tuple[list[Row], list[Row]]:

@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 from functools import lru_cache
-from types import SimpleNamespace
 
 from corpus_bytes import node_data, zero_page_of
 from corpus_format import INITRD_BYTES, PLACES
@@ -24,6 +23,7 @@ from e820pool.kernel.early_memory import max_pfn
 from e820pool.kernel.memblock import early_reservations
 from e820pool.kernel.profiles import profile_for
 from e820pool.kernel.resources import iomem_rows, named_rows
+from e820pool.kernel.state import EarlyBoot
 
 # How a kernel puts the end that the model gives a name to.
 ENDINGS = {
@@ -236,9 +236,8 @@ def _words(outcome, profile):
 
 
 def _early(inp, view, outcome, profile):
-    boot = SimpleNamespace(
-        inp=inp, profile=profile, table=SimpleNamespace(rows=list(view.table))
-    )
+    boot = EarlyBoot.of(inp, profile)
+    boot.table.rows = list(view.table)
     last_pfn = outcome.get("last_pfn")
     counts_acpi = profile.has("max-pfn-counts-acpi")
     end_pfn = max_pfn(view.table, counts_acpi=counts_acpi)

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_ACPI, E820_TYPE_RAM
 from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ByteRangeSet
-from e820pool.kernel.memblock import early_reservations, reserved_while_mapping
+from e820pool.kernel.memblock import (
+    FIRST_64K,
+    early_reservations,
+    free_low_memory,
+    reserved_while_mapping,
+)
 from e820pool.kernel.state import INIT_REGIONS
 from e820pool.kernel.view import BootEnd
 
@@ -62,13 +67,10 @@ def max_pfn(rows: Sequence[Row], *, counts_acpi: bool) -> int:
         rows: the kernel's table.
         counts_acpi: whether ACPI tables are RAM to it: ``max-pfn-counts-acpi``.
     """
-    kinds = {E820_TYPE_RAM, E820_TYPE_ACPI} if counts_acpi else {E820_TYPE_RAM}
-    last = 0
-    for addr, size, kind in rows:
-        end_pfn = ((addr + size) & _U64_MASK) >> PAGE_SHIFT
-        if kind in kinds and addr >> PAGE_SHIFT < _MAX_PFN_LIMIT:
-            last = max(last, end_pfn)
-    return min(last, _MAX_PFN_LIMIT)
+    kinds = (E820_TYPE_RAM, E820_TYPE_ACPI) if counts_acpi else (E820_TYPE_RAM,)
+    limit = _MAX_PFN_LIMIT << PAGE_SHIFT
+    ends = [(a + s) & _U64_MASK for a, s, kind in rows if kind in kinds and a < limit]
+    return min(max(ends, default=0) >> PAGE_SHIFT, _MAX_PFN_LIMIT)
 
 
 def find_memory_beyond(boot: EarlyBoot) -> None:
@@ -77,14 +79,14 @@ def find_memory_beyond(boot: EarlyBoot) -> None:
     Type 128 is memory but no RAM entry; so is a setup_data node that fills the
     last page of RAM. A NUMA kernel dies of it in free_area_init().
     """
-    if not boot.memory or not boot.profile.has("memblock"):
-        return
-    top = max(end for _, end in boot.memory)
+    top = max((end for _, end in boot.memory), default=0)
     end_pfn = max_pfn(boot.table.rows, counts_acpi=False)
-    if top >> PAGE_SHIFT > end_pfn and boot.profile.has("max-pfn-counts-acpi"):
-        end_pfn = max_pfn(boot.table.rows, counts_acpi=True)
-    if top >> PAGE_SHIFT <= end_pfn:
+    if top >> PAGE_SHIFT <= end_pfn or not boot.profile.has("memblock"):
         return
+    if boot.profile.has("max-pfn-counts-acpi"):
+        end_pfn = max_pfn(boot.table.rows, counts_acpi=True)
+        if top >> PAGE_SHIFT <= end_pfn:
+            return
     boot.warn("memory-beyond-max-pfn")
     end = end_pfn << PAGE_SHIFT
     has = boot.profile.has
@@ -173,9 +175,8 @@ def find_no_free_memory(boot: EarlyBoot) -> None:
     Linux 6.1 arch/x86/mm/init.c alloc_low_pages(); 5.10 to 7.3 alike. 2.6.32
     find_early_table_space() looks below 1 MiB, too.
     """
-    if boot.profile.has("memblock"):
-        free = _free(boot)
-    else:
+    free = _free(boot)
+    if not free and not boot.profile.has("memblock"):
         free = boot.memory_bytes() & ByteRangeSet([(_FIRST_TABLE, _U64_MASK)])
         free -= ByteRangeSet(early_reservations(boot))
     if not free:
@@ -275,15 +276,11 @@ def find_stuck_reservations(boot: EarlyBoot) -> None:
     page tables in free memory; how many fit there was not measured, and what 128
     slots do not hold is called unreserved.
     """
-    ends = boot.profile.has("reserved-array-stuck")
-    goes_on = boot.profile.has("page-tables-unreserved")
-    if not ends and not goes_on:
-        return
     taken = reserved_while_mapping(boot)
-    fragments = fragments_with_tables(boot.memory, taken)
-    if goes_on and len(taken) + fragments > INIT_REGIONS:
+    nr_reserved = len(taken) + fragments_with_tables(boot.memory, taken)
+    if nr_reserved > INIT_REGIONS and boot.profile.has("page-tables-unreserved"):
         boot.warn("page-tables-unreserved")
-    if ends and len(taken) + fragments > MOST_RESERVATIONS:
+    if nr_reserved > MOST_RESERVATIONS and boot.profile.has("reserved-array-stuck"):
         boot.warn("memblock-full")
         boot.end_later(RESERVED_ARRAY_STUCK)
 
@@ -337,8 +334,6 @@ NO_TRAMPOLINE = BootEnd(
 # have 0x7000.
 _TRAMPOLINE_BYTES = 0x7000
 _SMALLER_BYTES = 0x6000
-_LOWEST = PAGE_SIZE
-_LIMIT = 1 << 20
 
 
 def find_no_trampoline_at_once(boot: EarlyBoot) -> None:
@@ -346,8 +341,8 @@ def find_no_trampoline_at_once(boot: EarlyBoot) -> None:
 
     Linux 4.4 arch/x86/realmode/init.c reserve_real_mode().
     """
-    if boot.profile.has("no-trampoline-kills-at-once"):
-        find_no_trampoline(boot)
+    if _lacks_trampoline(boot) and boot.profile.has("no-trampoline-kills-at-once"):
+        boot.end_later(NO_TRAMPOLINE)
 
 
 def find_no_trampoline(boot: EarlyBoot) -> None:
@@ -356,16 +351,21 @@ def find_no_trampoline(boot: EarlyBoot) -> None:
     Linux 6.1 arch/x86/realmode/init.c reserve_real_mode(), init_real_mode();
     4.9 to 7.3 alike.
     """
-    if not boot.profile.has("no-trampoline-kills"):
-        return
-    size = _TRAMPOLINE_BYTES
-    if not boot.profile.has("first-mib-reserved"):
-        size = _SMALLER_BYTES
-    low = ByteRangeSet([(_LOWEST, _LIMIT)])
-    taken = early_reservations(boot)
-    if boot.array_room is not None:
-        # memblock's array has grown into low memory before the trampoline is placed.
-        taken.append(boot.array_room)
-    free = (boot.memory_bytes() & low) - ByteRangeSet(taken)
-    if not any(end - start >= size for start, end in free):
+    if _lacks_trampoline(boot):
         boot.end_later(NO_TRAMPOLINE)
+
+
+def _lacks_trampoline(boot: EarlyBoot) -> bool:
+    if _has_room(free_low_memory(boot, FIRST_64K), _TRAMPOLINE_BYTES):
+        # For any kernel.
+        return False
+    if not boot.profile.has("no-trampoline-kills"):
+        return False
+    lowest, size = FIRST_64K, _TRAMPOLINE_BYTES
+    if not boot.profile.has("first-mib-reserved"):
+        lowest, size = PAGE_SIZE, _SMALLER_BYTES
+    return not _has_room(free_low_memory(boot, lowest), size)
+
+
+def _has_room(free: ByteRangeSet, size: int) -> bool:
+    return any(end - start >= size for start, end in free)

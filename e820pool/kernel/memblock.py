@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from e820pool.kernel.view import Row
 
 __all__ = (
+    "FIRST_64K",
     "FREED_ARRAY",
     "SHORT_RUN",
     "MemoryArray",
@@ -36,6 +37,7 @@ __all__ = (
     "clears_freed_pages",
     "early_reservations",
     "find_freed_array",
+    "free_low_memory",
     "reserved_while_mapping",
     "set_up_memory",
     "whole_pages",
@@ -48,7 +50,9 @@ _MAXMEM = 1 << 46
 # Where reserve_bios_regions() begins when the BIOS data area says nothing else.
 _BIOS_START = 0x9_F000
 _FIRST_MIB = 1 << 20
-_FIRST_64K = 1 << 16
+
+FIRST_64K = 1 << 16
+"""Bytes that are reserved from 5.14 on, whatever lies in them."""
 
 # Slots that marking the first MiB needs at most.
 _FREE_FOR_SCRATCH = 2
@@ -147,9 +151,24 @@ def early_reservations(boot: EarlyBoot) -> list[Span]:
     usual place is assumed. X86_RESERVE_LOW counts later only.
     Linux 6.1 arch/x86/kernel/setup.c early_reserve_memory(); 5.10 setup_arch().
     """
-    low = _FIRST_64K if boot.profile.has("first-mib-reserved") else PAGE_SIZE
+    low = FIRST_64K if boot.profile.has("first-mib-reserved") else PAGE_SIZE
     first = [Span(0, low), Span(_BIOS_START, _FIRST_MIB)]
     return first + _reserved_anywhere(boot)
+
+
+def free_low_memory(boot: EarlyBoot, start: int) -> ByteRangeSet:
+    """Return what is free when the trampoline is placed.
+
+    Args:
+        boot: the state.
+        start: the first byte that may be: what lies below is reserved.
+    """
+    taken = _reserved_anywhere(boot)
+    if boot.array_room is not None:
+        # memblock's array has grown into low memory before.
+        taken.append(boot.array_room)
+    low = boot.memory_bytes() & ByteRangeSet([(start, _BIOS_START)])
+    return low - ByteRangeSet(taken)
 
 
 # The same, but for what lies in the first MiB whatever the kernel reads.
@@ -160,9 +179,9 @@ def _reserved_anywhere(boot: EarlyBoot) -> list[Span]:
         spans += node_ranges(node, boot.profile)
     if boot.profile.has("gaps-reserved"):
         spans += _all_but_ram(boot.table.rows)
-    soft = [r for r in boot.table.rows if r[2] == E820_TYPE_SOFT_RESERVED]
-    if soft and boot.profile.has("soft-reserved"):
-        spans += [Span.at(addr, size) for addr, size, _ in soft]
+    soft = E820_TYPE_SOFT_RESERVED
+    if boot.has_type(soft) and boot.profile.has("soft-reserved"):
+        spans += [Span.at(r[0], r[1]) for r in boot.table.rows if r[2] == soft]
     # mm/memblock.c memblock_cap_size(): nothing reaches beyond the last address.
     return [Span(start, min(end, _U64_MAX)) for start, end in spans]
 
@@ -325,10 +344,10 @@ def find_freed_array(boot: EarlyBoot) -> None:
     mm/memblock.c memblock_discard(), memblock_isolate_range(); 6.17 to 7.3 alike.
     """
     profile = boot.profile
-    if not profile.has("regions-read-after-free"):
-        return
     run = _run_of_late_array(boot)
-    if (run is None and boot.array_room is None) or not _walks_freed(profile):
+    if run is None and boot.array_room is None:
+        return
+    if not profile.has("regions-read-after-free") or not _walks_freed(profile):
         return
     default = bool(profile.config["INIT_ON_FREE_DEFAULT_ON"])
     taken = run is not None and run < SHORT_RUN

@@ -8,14 +8,14 @@ same result: most of what 5.10 and 6.1 make of a handoff is the same.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from operator import eq
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from e820pool.compat.check import GROUPS
 from e820pool.compat.situation import situation_of
-from e820pool.compat.verdict import verdict_of
+from e820pool.compat.verdict import Verdict, verdict_of
 from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.profiles import all_behaviours
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
     from e820pool.compat.situation import Situation
-    from e820pool.compat.verdict import Verdict
     from e820pool.extents import ByteRangeSet, ExtentSet
     from e820pool.findings import Finding
     from e820pool.kernel.boot_input import BootInput
@@ -80,7 +79,7 @@ class SharedChecks:
         else:
             base = None
             seen = self._seen(profile, mine)
-            view = replace(seen.view, kernel=profile.release)
+            view = seen.view.of_kernel(profile.release)
         asked, options = seen.asked, seen.options.copy()
         # Pages and tables are what the view's own values and the profile make them.
         answers = mine.beside(
@@ -171,7 +170,7 @@ class _Parts:
         return first
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Seen:
     view: KernelView
     case: Situation
@@ -179,7 +178,7 @@ class _Seen:
     options: dict[_Question, Hashable]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Judged:
     # A kernel's verdict, and what it was made from; the first three as in _Done.
     asked: int
@@ -192,8 +191,19 @@ class _Judged:
     def named(self, release: str) -> _Judged:
         # The same of another kernel.
         verdict = self.verdict
-        view = verdict.view and replace(verdict.view, kernel=release)
-        return replace(self, verdict=replace(verdict, kernel=release, view=view))
+        return _Judged(
+            asked=self.asked,
+            shown=self.shown,
+            options=self.options,
+            seen=self.seen,
+            parts=self.parts,
+            verdict=Verdict(
+                kernel=release,
+                verdict=verdict.verdict,
+                findings=verdict.findings,
+                view=self.seen.view.of_kernel(release),
+            ),
+        )
 
 
 @dataclass(slots=True, eq=False)

@@ -21,10 +21,10 @@ MIB = 1 << 20
 # Times a verdict may take as long as a prediction: some 18, since assumed options are
 # asked about (each is a prediction and a check) and a prediction has become cheaper.
 MOST = 22
-# Times the verdicts of all 22 kernels may take as long as one kernel's: some 5.
-ALL = 6.5
-# Times they take as long as that where each is judged alone, at the least: some 5.
-ALONE = 4
+# Times the verdicts of all 22 kernels may take as long as one kernel's: some 3.9.
+ALL = 5
+# Times they take as long as that where each is judged alone, at the least: some 5.5.
+ALONE = 4.5
 
 
 def check_lines(lines):

@@ -154,9 +154,11 @@ def sweep_arrays(
     Returns:
         ``addr``, ``size``, ``type`` of the resolved table, sorted by address.
     """
+    if addr.size <= _SMALL:
+        return _plain(addr, size, kind, never_merge)
     if addr.size <= _SMALL_PER_TYPE * _MANY_TYPES:
         present = len(set(kind.tolist()))
-        if addr.size <= max(_SMALL, _SMALL_PER_TYPE * present):
+        if addr.size <= _SMALL_PER_TYPE * present:
             return _plain(addr, size, kind, never_merge)
     end = addr + size
     if bool(np.all(end[:-1] <= addr[1:])) and bool(np.all(size)):

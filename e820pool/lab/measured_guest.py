@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from e820pool.errors import BadImageError, LabError
-from e820pool.lab.accel import choose_accelerator
+from e820pool.lab.accel import vm_for
 from e820pool.lab.boot import BootOptions
 from e820pool.lab.depositor import guest_program
 from e820pool.lab.guest import LAB_CMDLINE, find_busybox, init_script
-from e820pool.lab.guest_ram import GuestRam, layout_for
+from e820pool.lab.guest_ram import GuestRam
 from e820pool.lab.guest_report import parse_guest_report
 from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
 from e820pool.lab.machine import run_vm
-from e820pool.lab.qemu import Accelerator, VmSpec
-from e820pool.loading.bind import backed_pages, bind_kernel
+from e820pool.loading.bind import bind_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from e820pool.handoff.model import Handoff
     from e820pool.lab.machine import Phase
-    from e820pool.loading.bind import BoundKernel
     from e820pool.loading.kernel_file import KernelFile
 
 __all__ = (
@@ -216,10 +214,9 @@ def measure_deposits(
         initrd=_initramfs(init_script(pressure=False, end=end)),
         extra_cmdline=f"{_CMDLINE} {arenas.cmdline if arenas else ''}".strip(),
     )
-    accelerator = options.accelerator
-    if accelerator == "auto":
-        accelerator = choose_accelerator(kernel.image)
-    spec = _spec(bound, accelerator, nodes, _CPU if arenas else "")
+    cpu = _CPU if arenas else ""
+    spec = vm_for(bound, kernel.image, options.accelerator, cpu=cpu)
+    spec = replace(spec, nodes=nodes, disk_bytes=spec.ram.total_bytes)
     with GuestRam(spec.ram, options.ram_folder) as files:
         run = run_vm(spec, files, deadlines=options.deadlines, on_phase=on_phase)
     report = parse_guest_report(run.report)
@@ -228,20 +225,6 @@ def measure_deposits(
         raise LabError(f"the guest ended before its deposits did: {''.join(last)}")
     steps = {name: report.text(name) for name in report.frames if "/" in name}
     return parse_deposit_run(report.text("deposit"), steps)
-
-
-def _spec(bound: BoundKernel, accelerator: Accelerator, nodes: int, cpu: str) -> VmSpec:
-    ram = layout_for(backed_pages(bound))
-    return VmSpec(
-        ram=ram,
-        parts=bound.parts,
-        entry=bound.entry,
-        stub_addr=bound.stub_addr,
-        accelerator=accelerator,
-        cpu=cpu,
-        nodes=nodes,
-        disk_bytes=ram.total_bytes,
-    )
 
 
 def parse_deposit_run(text: str, steps: dict[str, str] | None = None) -> DepositRun:

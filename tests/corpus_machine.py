@@ -16,8 +16,8 @@ from e820pool.lab.machine import Deadlines, LostVmError, run_vm
 from e820pool.lab.qemu import VmSpec
 from e820pool.lab.started_vm import restore_parts, started_vm
 from e820pool.loading.multiboot_stub import STUB_READY, STUB_RESUME, KernelEntry
-from e820pool.sources.console import read_console
 from e820pool.sources.iomem import read_iomem
+from e820pool.sources.kernel_console import read_console
 from e820pool.type_words import TYPE_WITHOUT_NUMBER, type_of_resource
 
 KERN, RAM = 128, 1

@@ -28,14 +28,14 @@ import rawbytes
 
 from e820pool.errors import BadImageError, InputError
 from e820pool.range_text import read_range
-from e820pool.sources.boot_params import map_of_boot_params
+from e820pool.sources.boot_params_file import map_of_boot_params
 from e820pool.sources.buddyinfo import parse_free_blocks
-from e820pool.sources.console import read_console
 from e820pool.sources.deposits_file import parse_changes
 from e820pool.sources.elf_core import dumped_ranges, kernel_text
-from e820pool.sources.fleet import read_fleet
+from e820pool.sources.fleet_files import read_fleet
 from e820pool.sources.handoff_dir import read_handoff
 from e820pool.sources.kernel_config import parse_config_text
+from e820pool.sources.kernel_console import read_console
 from e820pool.sources.kernel_payload import embedded_config, kernel_parts
 from e820pool.sources.manifest import parse_manifest
 from e820pool.sources.recognise import read_map

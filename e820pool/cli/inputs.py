@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from e820pool.cli.progress import Progress
+from e820pool.deposits import Deposit, parse_range
 from e820pool.errors import BadImageError, InputError
-from e820pool.sources.files import bounded_lines
+from e820pool.memory_devices import MemoryDevices
+from e820pool.range_text import read_range
+from e820pool.sources.files import bounded_lines, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from e820pool.cli.console import Console
-    from e820pool.deposits import Deposit
     from e820pool.handoff.model import Handoff
-    from e820pool.memory_devices import MemoryDevices
     from e820pool.memory_map import MemoryMap
 
 
@@ -131,7 +132,8 @@ def map_of(source: str, args: argparse.Namespace, console: Console) -> MemoryMap
         args: has ``block`` and ``log_boot``.
         console: takes the notes.
     """
-    from e820pool.sources.recognise import read_map  # noqa: PLC0415  numpy
+    # Where a handoff is at hand no reader of logs is needed.
+    from e820pool.sources.recognise import read_map  # noqa: PLC0415
 
     if source == "-" and sys.stdin is None:
         raise InputError("standard input is closed: SOURCE - has nothing to read")
@@ -170,9 +172,6 @@ def deposits_of(args: argparse.Namespace, console: Console) -> list[Deposit]:
 
     How a range was taken goes to the console where its text does not say it.
     """
-    from e820pool.deposits import Deposit  # noqa: PLC0415  numpy
-    from e820pool.range_text import read_range  # noqa: PLC0415
-
     deposits: list[Deposit] = []
     for text in args.deposit:
         if text.startswith("@"):
@@ -188,7 +187,6 @@ def deposits_of(args: argparse.Namespace, console: Console) -> list[Deposit]:
 
 def _deposits_of_file(path: Path, owner: int, console: Console) -> list[Deposit]:
     from e820pool.sources.deposits_file import parse_changes  # noqa: PLC0415
-    from e820pool.sources.files import read_file  # noqa: PLC0415
 
     changes = parse_changes(read_file(path), str(path))
     say_how_taken(changes.readings, console)
@@ -238,9 +236,6 @@ def known_devices(
     args: argparse.Namespace, devices: MemoryDevices | None
 ) -> MemoryDevices | None:
     """Return where memory can be added: what was found, and ``--memory-device``."""
-    from e820pool.deposits import parse_range  # noqa: PLC0415  numpy
-    from e820pool.memory_devices import MemoryDevices  # noqa: PLC0415
-
     texts = getattr(args, "memory_device", [])
     if not texts:
         return devices
@@ -288,7 +283,7 @@ def _opened(path: str) -> IO[bytes]:
 
 
 def _lines(stream: IO[bytes], progress: Progress) -> Iterator[bytes]:
-    from e820pool.kernel.jsonl import MAX_LINE_CHARS  # noqa: PLC0415  numpy
+    from e820pool.kernel.predict_records import MAX_LINE_CHARS  # noqa: PLC0415  numpy
 
     is_empty = True
     for line in bounded_lines(stream, MAX_LINE_CHARS, passed=progress.step):

@@ -237,8 +237,8 @@ def _write(
     console: Console,
     verdict: Verdict | None = None,
 ) -> None:
-    from e820pool.report.files import write_file  # noqa: PLC0415  numpy
-    from e820pool.report.view import view_json  # noqa: PLC0415  numpy
+    from e820pool.report.output import write_file  # noqa: PLC0415  numpy
+    from e820pool.report.view_document import view_json  # noqa: PLC0415  numpy
 
     console_log, report = _logs(outcome)
     files: dict[str, bytes | str] = {"console.log": console_log, "report.txt": report}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.compat.boot_ends import findings_of_boot_ends
-from e820pool.compat.capture import findings_of_capture
+from e820pool.compat.capture_kernel import findings_of_capture
 from e820pool.compat.every_kernel import findings_of_every_kernel
-from e820pool.compat.hot_add import findings_of_hot_add
+from e820pool.compat.hot_added import findings_of_hot_add
 from e820pool.compat.kaslr_rules import findings_of_kaslr_rules
 from e820pool.compat.losses import findings_of_losses
 from e820pool.compat.next_kexec import findings_of_next_kexec

@@ -13,7 +13,7 @@ from e820pool.extents import ByteRangeSet, Span
 from e820pool.handoff.hot_add import KEPT_TYPES
 from e820pool.handoff.model import COMMAND_LINE_SIZE
 from e820pool.handoff.placement import SCAN_SOURCE, SCANNED_PAGES
-from e820pool.kernel.kho import kho_preserved
+from e820pool.kernel.setup_data_nodes import kho_preserved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from e820pool.kernel.decompressor import (
     has_word,
     read_mem_options,
 )
-from e820pool.kernel.kho import kho_scratch
+from e820pool.kernel.setup_data_nodes import kho_scratch
 from e820pool.table import E820Table
 
 if TYPE_CHECKING:

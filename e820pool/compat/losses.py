@@ -11,7 +11,7 @@ from e820pool.abi.e820 import (
 )
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.findings import LISTED, Finding, counted
-from e820pool.kernel.table import sanitize_rows
+from e820pool.kernel.kernel_table import sanitize_rows
 from e820pool.kernel.table_edits import TRIMMED_PAGES
 from e820pool.type_words import type_text
 

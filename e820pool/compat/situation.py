@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from e820pool.kernel.early_boot import NEW_PARTS
-from e820pool.kernel.kho import kho_preserved
+from e820pool.kernel.setup_data_nodes import kho_preserved
 from e820pool.table import E820Table
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from e820pool.errors import MachineError, missing_package
-from e820pool.report.files import STOPPING, undisturbed
+from e820pool.report.output import STOPPING, undisturbed
 
 __all__ = ("BACKENDS", "JobOptions", "results_of")
 

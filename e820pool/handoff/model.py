@@ -126,7 +126,7 @@ class Handoff:
         """
         # The only import from a room below: the front door's word for a function
         # that needs files.
-        from e820pool.report.handoff_dir import write_handoff  # noqa: PLC0415
+        from e820pool.report.handoff_files import write_handoff  # noqa: PLC0415
 
         write_handoff(self, path)
 

@@ -30,7 +30,7 @@ from e820pool.abi.setup_data import (
 from e820pool.errors import BadImageError, MachineError
 from e820pool.extents import ExtentSet, Span
 from e820pool.kernel.cmdline import COMMAND_LINE_CHARS
-from e820pool.kernel.table import is_swept
+from e820pool.kernel.kernel_table import is_swept
 from e820pool.table import E820Table
 
 if TYPE_CHECKING:

@@ -20,8 +20,7 @@ from e820pool.kernel.cmdline import (
     parse_number,
     parse_size,
 )
-from e820pool.kernel.kho import kho_scratch
-from e820pool.kernel.setup_data import node_ranges
+from e820pool.kernel.setup_data_nodes import kho_scratch, node_ranges
 from e820pool.kernel.view import KaslrSlots
 
 if TYPE_CHECKING:

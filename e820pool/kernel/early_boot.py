@@ -25,13 +25,12 @@ from e820pool.kernel.early_memory import (
     find_no_trampoline_at_once,
     find_stuck_reservations,
 )
-from e820pool.kernel.early_res import find_early_reservations
-from e820pool.kernel.efi_memmap import add_efi_memmap
 from e820pool.kernel.memblock import find_freed_array, set_up_memory
 from e820pool.kernel.resources import firmware_rows, register_firmware_map
-from e820pool.kernel.setup_data import mark_setup_data
+from e820pool.kernel.setup_data_nodes import find_early_reservations, mark_setup_data
 from e820pool.kernel.state import EarlyBoot
 from e820pool.kernel.table_edits import (
+    add_efi_memmap,
     apply_early_params,
     find_endless_line,
     find_unmapped_kernel,

@@ -15,8 +15,7 @@ from e820pool.abi.e820 import (
 )
 from e820pool.extents import PAGE_SIZE, ByteRangeSet, Span
 from e820pool.kernel.cmdline import options
-from e820pool.kernel.kho import kho_scratch
-from e820pool.kernel.setup_data import node_ranges
+from e820pool.kernel.setup_data_nodes import kho_scratch, node_ranges
 from e820pool.kernel.state import INIT_REGIONS
 from e820pool.kernel.view import BootEnd
 from e820pool.range_lists import coalesce_lists

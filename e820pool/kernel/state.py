@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from e820pool.extents import ByteRangeSet, Span, span_of
 from e820pool.kernel.cmdline import line_that_counts
+from e820pool.kernel.kernel_table import Table
 from e820pool.kernel.profiles import UNBOUNDED
-from e820pool.kernel.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

@@ -11,7 +11,7 @@ from e820pool.abi.boot_params import E820_TABLE_OFFSET
 from e820pool.abi.e820 import E820_ENTRY_BYTES, E820_MAX_ENTRIES_ZEROPAGE, E820_TYPE_RAM
 from e820pool.abi.setup_data import NODE_HEADER_BYTES, SETUP_E820_EXT
 from e820pool.extents import PAGE_SIZE, Span
-from e820pool.kernel.table import is_swept, sanitize_rows
+from e820pool.kernel.kernel_table import is_swept, sanitize_rows
 from e820pool.kernel.view import BootEnd
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from e820pool.lab.guest_report import GuestReport, parse_guest_report
 from e820pool.lab.machine import Deadlines, LostVmError, Phase, VmRun, run_vm
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
 from e820pool.lab.qemu import VmSpec, write_dry_run
-from e820pool.sources.console import OUT_OF_MEMORY
+from e820pool.sources.kernel_console import OUT_OF_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

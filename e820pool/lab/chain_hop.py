@@ -18,7 +18,7 @@ from e820pool.abi.kho import parse_kho_payload
 from e820pool.abi.pool_record import SETUP_E820POOL
 from e820pool.abi.setup_data import SETUP_E820_EXT, SETUP_KEXEC_KHO, KhoData
 from e820pool.compat import Difference, diff, judge_input, model_of_boot
-from e820pool.compat.capture import (
+from e820pool.compat.capture_kernel import (
     findings_of_dump,
     findings_of_handed_over,
     of_capture_kernel,
@@ -31,7 +31,7 @@ from e820pool.extents import ByteRangeSet, ExtentSet, Span
 from e820pool.findings import Finding, counted
 from e820pool.handoff.model import Handoff
 from e820pool.kernel.boot_input import BootInput, boot_input
-from e820pool.kernel.kho import reads_kho
+from e820pool.kernel.setup_data_nodes import reads_kho
 from e820pool.kernel.view import KernelView, Row
 from e820pool.lab.chain_model import BY_FILE, Dump, Hop
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
@@ -46,9 +46,9 @@ from e820pool.loading.capture import (
 from e820pool.loading.kernel_file import KernelFile, known_profile
 from e820pool.loading.kexec_loaders import HandedOver, by_kexec_file, by_kexec_tools
 from e820pool.pool.rebuild import RebuildResult, rebuild
-from e820pool.sources.console import read_console
 from e820pool.sources.elf_core import dumped_ranges
 from e820pool.sources.iomem import named_ranges
+from e820pool.sources.kernel_console import read_console
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,8 +10,8 @@ from e820pool.errors import BadImageError
 from e820pool.extents import ExtentSet, Span
 from e820pool.findings import Finding
 from e820pool.kernel.view import KernelView, Row
-from e820pool.sources.console import ConsoleFacts, read_console
 from e820pool.sources.iomem import read_iomem
+from e820pool.sources.kernel_console import ConsoleFacts, read_console
 from e820pool.type_words import TYPE_WITHOUT_NUMBER as _NO_TYPE
 from e820pool.type_words import type_of_resource
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from e820pool.compat.capture import (
+from e820pool.compat.capture_kernel import (
     findings_of_dump,
     findings_of_handed_over,
     of_capture_kernel,

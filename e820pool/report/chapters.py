@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType, field
 from e820pool.abi.e820 import E820_ENTRY_BYTES
 from e820pool.abi.setup_data import SETUP_E820_EXT
 from e820pool.compat import VerdictWord
-from e820pool.compat.documents import VerdictDocument
+from e820pool.compat.verdict_documents import VerdictDocument
 from e820pool.documents import (
     Count,
     Document,

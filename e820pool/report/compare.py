@@ -7,12 +7,12 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from e820pool.compat import judge_boot
-from e820pool.compat.documents import VerdictDocument
+from e820pool.compat.verdict_documents import VerdictDocument
 from e820pool.findings import counted
 from e820pool.pool.designs import contradiction
 from e820pool.report.chapters import BootedDocument, CellDocument
 from e820pool.report.columns import columns
-from e820pool.report.table import human_size
+from e820pool.report.map_table import human_size
 from e820pool.report.verdicts import judged_on_lines
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from e820pool.compat.documents import VerdictDocument
+from e820pool.compat.verdict_documents import VerdictDocument
 from e820pool.documents import Count, Document, Pair, Part, Row, document_text
 from e820pool.extents import ExtentSet
 from e820pool.findings import counted, one_line

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e820pool.compat import Judgement, Verdict
-from e820pool.compat.documents import VerdictDocument
+from e820pool.compat.verdict_documents import VerdictDocument
 from e820pool.documents import document_text
 from e820pool.report.chapters import VerdictsDocument
 from e820pool.report.columns import columns

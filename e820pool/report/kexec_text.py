@@ -23,7 +23,7 @@ from e820pool.findings import counted
 from e820pool.live.panic import PanicPlan
 from e820pool.report.columns import columns
 from e820pool.report.verdicts import finding_line, judged_on_lines
-from e820pool.report.view import mem_range
+from e820pool.report.view_document import mem_range
 from e820pool.sources.manifest import DepositDocument
 from e820pool.type_words import log_words
 

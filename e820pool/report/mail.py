@@ -22,6 +22,7 @@ from e820pool.report.chapters import (
 )
 from e820pool.report.columns import columns
 from e820pool.report.compare import cost_table, loaders_of
+from e820pool.report.map_table import human_size
 from e820pool.report.picture import picture
 from e820pool.report.summary import (
     curve_sentence,
@@ -31,14 +32,13 @@ from e820pool.report.summary import (
     pages_text,
     summary,
 )
-from e820pool.report.table import human_size
 from e820pool.report.verdicts import judged_on_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from e820pool.compat import Difference
-    from e820pool.compat.documents import VerdictDocument
+    from e820pool.compat.verdict_documents import VerdictDocument
     from e820pool.deposits import DepositLedger
     from e820pool.documents import FindingDocument
     from e820pool.extents import ExtentSet

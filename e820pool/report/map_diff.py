@@ -12,8 +12,8 @@ from e820pool.documents import Count, Document, FindingDocument, Part, document_
 from e820pool.errors import InputError
 from e820pool.findings import one_line
 from e820pool.report.columns import columns
+from e820pool.report.map_table import human_size, type_label
 from e820pool.report.paint import plain
-from e820pool.report.table import human_size, type_label
 from e820pool.sweep import distinct, sweep_arrays
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from e820pool.report.map_table import device_lines, human_size
 from e820pool.report.paint import LOOK_STYLES, plain
-from e820pool.report.table import device_lines, human_size
 from e820pool.report.zones import (
     LABELS,
     PLACE_LABELS,

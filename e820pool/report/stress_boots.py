@@ -18,7 +18,7 @@ from e820pool.documents import (
 from e820pool.extents import PAGE_SHIFT
 from e820pool.findings import counted
 from e820pool.report.columns import columns
-from e820pool.report.table import human_size
+from e820pool.report.map_table import human_size
 from e820pool.stress.bands import spread_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e820pool.errors import InputError, missing_package
-from e820pool.report.files import write_file
+from e820pool.report.output import write_file
 from e820pool.stress.limits import LIMITS
 
 if TYPE_CHECKING:

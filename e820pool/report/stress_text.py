@@ -11,7 +11,7 @@ from e820pool.documents import document_text, value_to
 from e820pool.findings import counted
 from e820pool.report.chapters import BandDocument, ExhaustionDocument, RunDocument
 from e820pool.report.columns import columns
-from e820pool.report.table import human_size
+from e820pool.report.map_table import human_size
 from e820pool.stress.bands import bands_of, has_deposits
 from e820pool.stress.limits import LIMITS, Sample
 

@@ -15,12 +15,12 @@ from e820pool.report.chapters import (
     HandoffChapter,
     VerdictsDocument,
 )
-from e820pool.report.table import human_size
+from e820pool.report.map_table import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from e820pool.compat.documents import VerdictDocument
+    from e820pool.compat.verdict_documents import VerdictDocument
     from e820pool.documents import FindingDocument
     from e820pool.report.chapters import CellDocument, Chapter, Content, RunDocument
 

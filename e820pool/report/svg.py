@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from e820pool.extents import ByteRangeSet, Span
-from e820pool.report.table import device_lines, human_size
+from e820pool.report.map_table import device_lines, human_size
 from e820pool.report.zones import (
     LABELS,
     PLACE_LABELS,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from e820pool.compat import JudgedOn, Verdict
-    from e820pool.compat.documents import VerdictDocument
+    from e820pool.compat.verdict_documents import VerdictDocument
     from e820pool.findings import Finding
     from e820pool.kernel.profiles import ConfigFrom
     from e820pool.report.paint import Paint

@@ -25,7 +25,7 @@ from e820pool.abi.setup_data import (
 from e820pool.errors import BadImageError
 from e820pool.findings import LISTED, Finding, counted
 from e820pool.handoff.model import COMMAND_LINE_SIZE, Handoff, PlacedNode
-from e820pool.sources.boot_params import read_sysfs_nodes
+from e820pool.sources.boot_params_file import read_sysfs_nodes
 from e820pool.sources.files import is_directory, list_names, read_file, read_inside
 from e820pool.sources.firmware_memmap import read_memmap_tree
 from e820pool.sources.manifest import Manifest, SegmentDocument, parse_manifest

@@ -202,7 +202,7 @@ def _map_of_bytes(
 
 def _map_of_page(data: bytes, origin: str, beside: Path | None = None) -> MemoryMap:
     from e820pool.abi.setup_data import SETUP_E820_EXT  # noqa: PLC0415
-    from e820pool.sources.boot_params import (  # noqa: PLC0415
+    from e820pool.sources.boot_params_file import (  # noqa: PLC0415
         map_of_boot_params,
         read_sysfs_nodes,
     )

@@ -10,10 +10,10 @@ import pytest
 from ratios import ratio
 
 from e820pool.compat import judge, judge_each
-from e820pool.compat.jsonl import check_line
+from e820pool.compat.check_records import check_line
 from e820pool.deposits import DepositLedger
 from e820pool.handoff.build import build_handoff
-from e820pool.kernel.jsonl import encode_line, predict_lines
+from e820pool.kernel.predict_records import encode_line, predict_lines
 from e820pool.kernel.profiles import known_releases, profile_for
 from e820pool.memory_map import MemoryMap
 

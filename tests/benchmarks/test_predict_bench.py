@@ -11,7 +11,7 @@ import random
 import pytest
 from ratios import ratio
 
-from e820pool.kernel.jsonl import predict_lines
+from e820pool.kernel.predict_records import predict_lines
 
 pytestmark = pytest.mark.benchmark(min_rounds=3, max_time=0.5)
 

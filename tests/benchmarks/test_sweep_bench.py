@@ -10,7 +10,7 @@ import pytest
 from rivals.sanitize_points import sanitize_by_points
 
 from e820pool.abi.e820 import E820_DTYPE
-from e820pool.kernel.table import sanitize_table
+from e820pool.kernel.kernel_table import sanitize_table
 from e820pool.sweep import sweep_rows
 
 pytestmark = pytest.mark.benchmark(min_rounds=3, max_time=0.3)

@@ -246,7 +246,7 @@ def test_a_record_that_cannot_be_read_is_told_by_the_status(run, tmp_path, lines
 
 def test_a_line_over_the_limit_is_one_bad_line(bulk, monkeypatch):
     """Nor is more than the limit of it held in memory."""
-    monkeypatch.setattr("e820pool.kernel.jsonl.MAX_LINE_CHARS", 1000)
+    monkeypatch.setattr("e820pool.kernel.predict_records.MAX_LINE_CHARS", 1000)
     exact = record("y").ljust(999)
     found = bulk(record("x", cmdline="a" * 5000), exact, record("z"))
     assert [line["id"] for line in found] == [None, "y", "z"]

@@ -193,16 +193,16 @@ def test_ctrl_c_before_it_has_begun_is_no_crash():
 STEPS = """
 import signal, sys, os
 from e820pool.cli import main
-from e820pool.report import files
+from e820pool.report import output
 steps = int(sys.argv[1])
-real = files.Path.write_bytes
+real = output.Path.write_bytes
 def write(self, data):
     global steps
     steps -= 1
     if steps == 0:
         os.kill(os.getpid(), signal.SIGTERM)
     return real(self, data)
-files.Path.write_bytes = write
+output.Path.write_bytes = write
 sys.exit(main(sys.argv[2:]))
 """
 

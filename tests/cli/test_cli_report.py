@@ -9,7 +9,7 @@ import reportdocs
 from rawhandoff import map_file
 
 from e820pool.kernel.profiles import known_releases
-from e820pool.report import files
+from e820pool.report import output
 
 DEPOSITS = ("--deposit", "1G+8K", "--deposit", "5G+1M")
 
@@ -190,7 +190,7 @@ def test_an_old_report_stays_when_the_new_one_cannot_be_written(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.Path, "replace", full)
+    monkeypatch.setattr(output.Path, "replace", full)
     assert "no space left" in said(run, 3, result("chain"), "-o", page)
     assert page.read_text() == "old"
     assert list(page.parent.iterdir()) == [page]

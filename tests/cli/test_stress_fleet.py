@@ -180,7 +180,7 @@ class TestKept:
     def test_what_is_finished_is_not_judged_again(self, run, lines, kept, monkeypatch):
         words = ("fleet", lines, *KERNELS, "--results", kept)
         first = run(*words)
-        monkeypatch.setattr("e820pool.stress.fleet.judge_each", None)
+        monkeypatch.setattr("e820pool.stress.captured.judge_each", None)
         assert run(*words) == first
 
     def test_a_kept_answer_is_of_this_very_question(self, run, lines, kept):

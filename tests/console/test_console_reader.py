@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from e820pool.errors import BadImageError
 from e820pool.lab.machine_view import view_of_console
-from e820pool.sources.console import read_console
+from e820pool.sources.kernel_console import read_console
 
 MAPS = ("bios_map", "extended_map", "setup_data_map", "user_map")
 

@@ -13,7 +13,7 @@ from e820pool.compat.diff import diff
 from e820pool.kernel.early_boot import predict
 from e820pool.kernel.profiles import profile_for
 from e820pool.lab.machine_view import view_of_console
-from e820pool.sources.console import read_console
+from e820pool.sources.kernel_console import read_console
 
 MIB = 1 << 20
 

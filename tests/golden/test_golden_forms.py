@@ -10,9 +10,9 @@ import pytest
 from e820pool.extents import ExtentSet
 from e820pool.memory_map import MemoryMap
 from e820pool.report.forms import c_source, dmesg_text, iomem_text, memmap_option
+from e820pool.report.map_table import map_lines
 from e820pool.report.picture import picture
 from e820pool.report.svg import svg_picture
-from e820pool.report.table import map_lines
 from e820pool.sources.map_json import map_json_lines
 from e820pool.type_words import LOG_DIALECTS
 

@@ -29,7 +29,7 @@ from e820pool.lab.guest import LAB_CMDLINE, build_initramfs
 from e820pool.lab.guest_report import parse_guest_report
 from e820pool.lab.machine import Deadlines, LostVmError
 from e820pool.loading.bind import handoff_image
-from e820pool.sources.console import read_console
+from e820pool.sources.kernel_console import read_console
 
 SHM = Path("/dev/shm")  # noqa: S108  the tmpfs that the tests are about
 

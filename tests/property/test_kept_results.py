@@ -12,8 +12,8 @@ from e820pool.experiments.kept_results import KeptResults, finished_results
 from e820pool.kernel.profiles import profile_for
 from e820pool.memory_devices import MemoryDevices
 from e820pool.sources.buddyinfo import ZoneFree
+from e820pool.stress.captured import Captured, _known_of_all, check_captured
 from e820pool.stress.cells import Cell
-from e820pool.stress.fleet import Captured, _known_of_all, check_captured
 from e820pool.stress.workload import Workload
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -104,7 +104,7 @@ def test_a_kernel_of_which_other_data_are_known_is_another_question(monkeypatch)
     host = Captured(id="a", kernels=("6.1", "none"))
     before = host.key
     other = replace(profile_for("6.1"), behaviours=frozenset(["memblock"]))
-    monkeypatch.setattr("e820pool.stress.fleet.profile_for", lambda _: other)
+    monkeypatch.setattr("e820pool.stress.captured.profile_for", lambda _: other)
     _known_of_all.cache_clear()
     after = host.key
     monkeypatch.undo()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rivals.sanitize_points import sanitize_by_points
 
 from e820pool.abi.e820 import table_of
-from e820pool.kernel.table import sanitize_rows, sanitize_table
+from e820pool.kernel.kernel_table import sanitize_rows, sanitize_table
 
 TOP = (1 << 64) - 1
 NEVER_MERGE = (frozenset(), frozenset({12}), frozenset({12, 0xEFFF_FFFF}))

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e820pool.kernel.table import Table
+from e820pool.kernel.kernel_table import Table
 
 U64 = 1 << 64
 small = st.integers(0, 40)

@@ -1,6 +1,6 @@
 """The kernel's overlap resolution point by point, in plain Python.
 
-The slow way of :mod:`e820pool.kernel.table`: change points in order, a list of
+The slow way of :mod:`e820pool.kernel.kernel_table`: change points in order, a list of
 the entries that are open at each, one decision a point. It is what the fast way
 is tested against, and the base of its benchmark.
 """

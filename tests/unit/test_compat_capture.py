@@ -3,7 +3,7 @@
 import pytest
 from compat_cases import CARVED, M, found, levels, verdict
 
-from e820pool.compat.capture import (
+from e820pool.compat.capture_kernel import (
     findings_of_dump,
     findings_of_handed_over,
     of_capture_kernel,

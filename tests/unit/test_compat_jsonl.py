@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from e820pool.compat.jsonl import check_line, check_record
+from e820pool.compat.check_records import check_line, check_record
 from e820pool.errors import InputError
 
 M = 1 << 20

@@ -17,8 +17,8 @@ from e820pool.compat import (
     judge_each,
     judge_machine,
 )
-from e820pool.compat.documents import VerdictDocument
-from e820pool.compat.jsonl import check_record
+from e820pool.compat.check_records import check_record
+from e820pool.compat.verdict_documents import VerdictDocument
 from e820pool.deposits import DepositLedger
 from e820pool.extents import ExtentSet, Span
 from e820pool.handoff.build import BuildOptions, build_handoff

@@ -11,7 +11,7 @@ from e820pool.handoff.encodings import ENCODINGS
 from e820pool.kernel.profiles import profile_for
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.designs import contradiction, design_cell
-from e820pool.report.table import human_size
+from e820pool.report.map_table import human_size
 from e820pool.stress.host import generated_map
 from e820pool.stress.simulate import simulate
 from e820pool.stress.workload import Workload

@@ -9,7 +9,7 @@ from e820pool.errors import InputError
 from e820pool.extents import Span
 from e820pool.kernel.boot_input import BootInput
 from e820pool.kernel.early_boot import predict_input
-from e820pool.kernel.jsonl import predict_record
+from e820pool.kernel.predict_records import predict_record
 from e820pool.kernel.profiles import profile_for
 from e820pool.sources.kernel_config import parse_config_text
 

@@ -6,7 +6,7 @@ from itertools import count, islice
 import pytest
 
 from e820pool.errors import InputError
-from e820pool.kernel.jsonl import predict_line, predict_lines, predict_record
+from e820pool.kernel.predict_records import predict_line, predict_lines, predict_record
 
 M = 1 << 20
 ROWS = [[0, 0x9F000, 1], [0x9F000, 0x61000, 2], [M, 511 * M, 1]]

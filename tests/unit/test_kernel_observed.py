@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from e820pool.kernel.jsonl import predict_line
+from e820pool.kernel.predict_records import predict_line
 
 FOLDER = Path(__file__).parents[1] / "data" / "early_boot"
 BOOTS = [

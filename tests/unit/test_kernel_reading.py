@@ -11,8 +11,8 @@ from e820pool.extents import Span
 from e820pool.handoff.model import Handoff, PlacedNode
 from e820pool.kernel.boot_input import boot_input
 from e820pool.kernel.early_boot import predict
-from e820pool.kernel.kho import reads_kho
 from e820pool.kernel.profiles import profile_for
+from e820pool.kernel.setup_data_nodes import reads_kho
 
 M = 1 << 20
 KHO = 10  # SETUP_KEXEC_KHO

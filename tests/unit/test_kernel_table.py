@@ -2,7 +2,7 @@
 
 import pytest
 
-from e820pool.kernel.table import Table
+from e820pool.kernel.kernel_table import Table
 
 TOP = (1 << 64) - 1
 

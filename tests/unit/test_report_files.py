@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from e820pool.errors import InputError
-from e820pool.report.files import write_file, write_tree
+from e820pool.report.output import write_file, write_tree
 
 OURS = re.compile("mark|x|a/b/c")
 
@@ -194,7 +194,7 @@ def test_a_pipe_is_written_to(tmp_path):
 def test_a_descriptor_is_written_to_where_the_shell_left_it(tmp_path):
     """`-o /dev/stdout >>log` as root replaced /dev/stdout, and later the log."""
     code = (
-        "from e820pool.report.files import write_file;"
+        "from e820pool.report.output import write_file;"
         " write_file('/dev/stdout', 'b\\n'); write_file('/proc/self/fd/1', 'c\\n');"
         " write_file('/proc/thread-self/fd/1', 'd\\n')"
     )

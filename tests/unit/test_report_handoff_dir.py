@@ -10,7 +10,7 @@ from e820pool.errors import InputError
 from e820pool.extents import Span
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.memory_map import MemoryMap
-from e820pool.report.handoff_dir import write_handoff
+from e820pool.report.handoff_files import write_handoff
 from e820pool.sources.handoff_dir import read_handoff
 from e820pool.sources.recognise import read_map
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_report_page import every_chapter, handoff, judged
 
-from e820pool.compat.documents import VerdictDocument
+from e820pool.compat.verdict_documents import VerdictDocument
 from e820pool.report.chapters import read_result
 from e820pool.report.mail import WIDTH, mail_report, table, wrapped
 

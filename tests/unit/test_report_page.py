@@ -10,7 +10,7 @@ import reportdocs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e820pool.compat.documents import VerdictDocument
+from e820pool.compat.verdict_documents import VerdictDocument
 from e820pool.deposits import Deposit, DepositLedger
 from e820pool.documents import FindingDocument
 from e820pool.extents import ExtentSet, Span

@@ -13,8 +13,8 @@ from e820pool.documents import document_line, document_text
 from e820pool.loading.kexec_loaders import memmap_files
 from e820pool.memory_map import MemoryMap
 from e820pool.report.blob import boot_params_blob, split_blob
-from e820pool.report.files import write_tree
 from e820pool.report.forms import as_read_back, dmesg_text, iomem_text, losses
+from e820pool.report.output import write_tree
 from e820pool.sources.dmesg import BLOCKS
 from e820pool.sources.map_json import MemoryMapDocument
 from e820pool.sources.recognise import read_map

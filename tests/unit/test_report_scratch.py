@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from e820pool.report.files import scratch_folder, undisturbed, write_tree
+from e820pool.report.output import scratch_folder, undisturbed, write_tree
 
 
 def interrupted_in(monkeypatch, module, name, *, after=False):

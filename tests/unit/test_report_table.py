@@ -3,7 +3,7 @@
 import pytest
 
 from e820pool.memory_map import MemoryMap
-from e820pool.report.table import human_size, map_lines
+from e820pool.report.map_table import human_size, map_lines
 
 
 @pytest.mark.parametrize(

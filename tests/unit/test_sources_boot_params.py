@@ -4,7 +4,7 @@ import pytest
 from rawbytes import e820_table, zero_page
 
 from e820pool.errors import BadImageError
-from e820pool.sources.boot_params import map_of_boot_params
+from e820pool.sources.boot_params_file import map_of_boot_params
 from e820pool.sources.recognise import read_map
 
 ROWS = [(0, 0x9FC00, 1), (0x100000, 0x7FF00000, 1)]

@@ -7,8 +7,8 @@ import pytest
 from rawhandoff import map_file
 
 from e820pool.extents import ExtentSet
-from e820pool.sources.fleet import count_fleet, read_fleet
-from e820pool.stress.fleet import Captured, _handoff_of
+from e820pool.sources.fleet_files import count_fleet, read_fleet
+from e820pool.stress.captured import Captured, _handoff_of
 
 LINE = json.dumps({"e820": [[0, 4096, 1]]})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from e820pool.cli import main
-from e820pool.report.table import human_size
+from e820pool.report.map_table import human_size
 
 SPEC = Path(__file__).parents[2] / "specs" / "exhaustion.md"
 TEXT = SPEC.read_text(encoding="utf-8")

@@ -21,8 +21,8 @@ from e820pool.extents import ExtentSet, Span
 from e820pool.kernel.boot_input import BootInput, SetupDataSpan
 from e820pool.kernel.decompressor import MAXMEM, kaslr_slots, read_mem_options
 from e820pool.kernel.early_boot import predict_input, run_early_boot
-from e820pool.kernel.kho import reads_kho
 from e820pool.kernel.profiles import profile_for
+from e820pool.kernel.setup_data_nodes import reads_kho
 from e820pool.kernel.state import EarlyBoot
 from e820pool.kernel.zero_page import after_sentinel
 from e820pool.loading.capture import capture_by_file

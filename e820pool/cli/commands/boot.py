@@ -24,7 +24,7 @@ from e820pool.kernel.profiles import profile_without_model
 from e820pool.lab.boot import dry_run
 from e820pool.loading.kernel_file import known_profile
 from e820pool.report.verdicts import verdicts_text
-from e820pool.report.view import view_json, view_text
+from e820pool.report.view_document import view_json, view_text
 
 if TYPE_CHECKING:
     import argparse

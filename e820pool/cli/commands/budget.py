@@ -15,7 +15,7 @@ from e820pool.cli.inputs import (
 from e820pool.deposits import DepositLedger
 from e820pool.handoff.budget import budget_curve
 from e820pool.handoff.encodings import encoding_named
-from e820pool.report.budget import (
+from e820pool.report.budget_text import (
     budget_csv,
     budget_json,
     budget_text,

@@ -24,7 +24,7 @@ from e820pool.deposits import DepositLedger, parse_size
 from e820pool.errors import InputError
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.loading.kernel_file import parse_image
-from e820pool.report.handoff_dir import write_handoff
+from e820pool.report.handoff_files import write_handoff
 from e820pool.report.handoff_text import handoff_json, handoff_text
 from e820pool.sources.files import read_file
 
@@ -101,7 +101,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Build the handoff and write its directory."""
-    from e820pool.report.budget import budget_findings  # noqa: PLC0415
+    from e820pool.report.budget_text import budget_findings  # noqa: PLC0415
 
     memory_map = whole_map(args, console)
     memory_map = replace(memory_map, devices=known_devices(args, memory_map.devices))

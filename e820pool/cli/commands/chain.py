@@ -26,7 +26,7 @@ from e820pool.report.chain_text import (
     chain_text,
     hop_line,
 )
-from e820pool.report.files import write_file
+from e820pool.report.output import write_file
 
 if TYPE_CHECKING:
     import argparse

@@ -21,10 +21,14 @@ from e820pool.cli.targets import (
     one_target,
     targets,
 )
-from e820pool.compat import judge, verdict_unknown
+from e820pool.compat import judge, judge_boot, verdict_unknown
+from e820pool.compat.check_records import check_line
 from e820pool.compat.paging import RunningKernel, findings_of_start, running_kernel
 from e820pool.errors import CapacityError, InputError
+from e820pool.kernel.predict_records import encode_line
+from e820pool.kernel.profiles import profile_for
 from e820pool.report.verdicts import verdicts_text
+from e820pool.sources.files import read_file
 
 if TYPE_CHECKING:
     import argparse
@@ -114,9 +118,6 @@ def _bulk(args: argparse.Namespace, console: Console) -> int:
             "check --jsonl reads kernel and deposits from its records: --boot, "
             "--console and --deposit are for HANDOFF"
         )
-    from e820pool.compat.jsonl import check_line  # noqa: PLC0415  only for it
-    from e820pool.kernel.jsonl import encode_line  # noqa: PLC0415
-
     words: set[str] = set()
     with bulk_lines(args.jsonl, console) as lines:
         for line in lines:
@@ -219,7 +220,6 @@ def _word(judgement: Judgement | Verdict) -> str:
 def _of_outcome(
     outcome: Outcome, args: argparse.Namespace, console: Console
 ) -> Judgement | Verdict:
-    from e820pool.compat import judge_boot, verdict_unknown  # noqa: PLC0415  numpy
     from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415
 
     name, record = outcome.kernel.name, outcome.record
@@ -235,10 +235,7 @@ def _of_outcome(
 
 
 def _of_console(handoff: Handoff, path: str) -> Judgement:
-    from e820pool.compat import judge_boot  # noqa: PLC0415  numpy
-    from e820pool.kernel.profiles import profile_for  # noqa: PLC0415
     from e820pool.lab.machine_view import SeenBoot, view_of_console  # noqa: PLC0415
-    from e820pool.sources.files import read_file  # noqa: PLC0415
     from e820pool.sources.log_text import decode_text  # noqa: PLC0415
 
     text = decode_text(read_file(Path(path)), path)

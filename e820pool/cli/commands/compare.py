@@ -25,7 +25,7 @@ from e820pool.loading.kernel_file import KernelFile, profile_of
 from e820pool.pool.designs import design_cell
 from e820pool.report.chapters import ComparisonDocument, EncodingDocument
 from e820pool.report.compare import booted_of, cell_of, compare_svg, compare_text
-from e820pool.report.files import write_file
+from e820pool.report.output import write_file
 
 if TYPE_CHECKING:
     import argparse

@@ -15,9 +15,9 @@ from e820pool.deposits import Deposit, DepositLedger, parse_range
 from e820pool.findings import counted
 from e820pool.handoff.build import build_handoff
 from e820pool.memory_map import MemoryMap as Map
-from e820pool.report.files import scratch_folder
-from e820pool.report.handoff_dir import write_handoff
+from e820pool.report.handoff_files import write_handoff
 from e820pool.report.handoff_text import demo_json, parts_table
+from e820pool.report.output import scratch_folder
 from e820pool.report.picture import picture
 from e820pool.report.verdicts import verdicts_text
 from e820pool.sources.handoff_dir import read_handoff

@@ -12,9 +12,9 @@ from e820pool.cli.targets import add_fail_option, add_kernel_option, targets
 from e820pool.documents import document_text, json_line
 from e820pool.errors import InputError
 from e820pool.experiments.kept_results import KeptResults, finished_results
-from e820pool.report.fleet import FleetCounts
-from e820pool.sources.fleet import count_fleet, read_fleet
-from e820pool.stress.fleet import Captured, check_captured
+from e820pool.report.fleet_counts import FleetCounts
+from e820pool.sources.fleet_files import count_fleet, read_fleet
+from e820pool.stress.captured import Captured, check_captured
 
 if TYPE_CHECKING:
     import argparse

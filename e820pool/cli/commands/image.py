@@ -9,7 +9,7 @@ from e820pool.cli import status
 from e820pool.cli.lab_runs import one_lab_kernel
 from e820pool.findings import one_line
 from e820pool.loading.bind import handoff_image
-from e820pool.report.files import write_file
+from e820pool.report.output import write_file
 from e820pool.sources.handoff_dir import read_handoff
 
 if TYPE_CHECKING:

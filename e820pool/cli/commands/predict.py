@@ -15,7 +15,8 @@ from e820pool.cli.targets import (
     one_target,
     view_of,
 )
-from e820pool.report.view import view_json, view_text
+from e820pool.kernel.predict_records import answer_of_line, encode_line
+from e820pool.report.view_document import view_json, view_text
 from e820pool.sources.handoff_dir import read_handoff
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _bulk(path: str, console: Console) -> int:
-    from e820pool.kernel.jsonl import answer_of_line, encode_line  # noqa: PLC0415
 
     code = status.DONE
     with bulk_lines(path, console) as lines:

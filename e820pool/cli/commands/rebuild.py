@@ -17,9 +17,12 @@ from e820pool.cli.targets import (
     view_of,
 )
 from e820pool.errors import BadImageError
+from e820pool.live.inherited import STATE_FOLDER, pool_of_kept
 from e820pool.pool.rebuild import rebuild
 from e820pool.report.pool_text import pool_json, pool_text
 from e820pool.sources.handoff_dir import read_handoff
+from e820pool.sources.live_machine import read_live_view
+from e820pool.sources.recognise import read_map
 
 if TYPE_CHECKING:
     import argparse
@@ -68,8 +71,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Rebuild and print the pool; 1 when it is refused, 3 for a broken record."""
-    from e820pool.sources.recognise import read_map  # noqa: PLC0415
-
     handoff = read_handoff(args.handoff)
     console.findings(handoff.notes)
     firmware = None if args.firmware_map is None else read_map(args.firmware_map)
@@ -98,12 +99,6 @@ def _result(
 def _of_this_machine(
     handoff: Handoff, firmware: MemoryMap | None, args: argparse.Namespace
 ) -> RebuildResult:
-    from e820pool.live.inherited import (  # noqa: PLC0415  numpy
-        STATE_FOLDER,
-        pool_of_kept,
-    )
-    from e820pool.sources.live_machine import read_live_view  # noqa: PLC0415
-
     record = handoff.record_bytes()
     if record is None and firmware is None:
         result = pool_of_kept(args.state or STATE_FOLDER)

@@ -21,7 +21,7 @@ from e820pool.report.chapters import (
     handoff_chapter,
     read_result,
 )
-from e820pool.report.files import write_file
+from e820pool.report.output import write_file
 from e820pool.sources.files import is_directory, read_file, read_stream
 from e820pool.sources.handoff_dir import read_handoff
 

@@ -20,7 +20,7 @@ from e820pool.report.forms import (
     memmap_notes,
     memmap_option,
 )
-from e820pool.report.table import device_lines, map_lines
+from e820pool.report.map_table import device_lines, map_lines
 
 if TYPE_CHECKING:
     import argparse
@@ -154,7 +154,7 @@ def _drawn(memory_map: MemoryMap, args: argparse.Namespace, console: Console) ->
 
 
 def _write(data: bytes | str, path: str) -> None:
-    from e820pool.report.files import write_file  # noqa: PLC0415  tempfile
+    from e820pool.report.output import write_file  # noqa: PLC0415  tempfile
 
     write_file(path, data)
 
@@ -176,7 +176,7 @@ def _write_blob(
 def _write_tree(memory_map: MemoryMap, args: argparse.Namespace) -> None:
     from e820pool.loading.kexec_loaders import memmap_files  # noqa: PLC0415  construct
     from e820pool.report.blob import split_blob  # noqa: PLC0415
-    from e820pool.report.files import write_tree  # noqa: PLC0415
+    from e820pool.report.output import write_tree  # noqa: PLC0415
 
     if args.output is None:
         raise UsageError(f"--format {args.format} makes a directory: give -o DIR")

@@ -32,7 +32,7 @@ from e820pool.experiments.deposit_runs import (
 from e820pool.experiments.kept_results import KeptResults, finished_results
 from e820pool.experiments.limit_boots import judge_boots, plan_boots, search_shape
 from e820pool.lab.boot import binder_of
-from e820pool.report.files import write_file
+from e820pool.report.output import write_file
 from e820pool.report.stress_boots import (
     confirm_json,
     confirm_text,

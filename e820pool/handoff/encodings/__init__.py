@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from e820pool.errors import InputError
 from e820pool.handoff.encodings.carved import CARVED
-from e820pool.handoff.encodings.efi_map import EFI_MAPS
-from e820pool.handoff.encodings.model import Encoding
+from e820pool.handoff.encodings.efi_entries import EFI_MAPS
+from e820pool.handoff.encodings.encoding import Encoding
 from e820pool.handoff.encodings.whole_ram import HANDED_ON, LAID_OVER
 
 __all__ = ("ENCODINGS", "Encoding", "encoding_named")

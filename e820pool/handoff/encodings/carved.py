@@ -40,7 +40,7 @@ from e820pool.abi.e820 import (
 )
 from e820pool.errors import CapacityError
 from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet, Span, round_up
-from e820pool.handoff.encodings.model import Encoding
+from e820pool.handoff.encodings.encoding import Encoding
 from e820pool.memory_map import MemoryMap
 from e820pool.sweep import distinct, sweep_arrays
 

@@ -34,7 +34,7 @@ from e820pool.abi.setup_data import SETUP_DTB, SETUP_KEXEC_KHO, SetupDataNode
 from e820pool.errors import CapacityError
 from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ByteRangeSet, round_up
 from e820pool.handoff.encodings.carved import rows_of
-from e820pool.handoff.encodings.model import Encoding
+from e820pool.handoff.encodings.encoding import Encoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from e820pool import __version__
-from e820pool.compat.documents import VerdictDocument
+from e820pool.compat.verdict_documents import VerdictDocument
 from e820pool.errors import InputError
 from e820pool.findings import counted
 from e820pool.report.chapters import (
@@ -25,6 +25,7 @@ from e820pool.report.chapters import (
 )
 from e820pool.report.compare import costs_of, loaders_of
 from e820pool.report.explanations import explanations
+from e820pool.report.map_table import human_size
 from e820pool.report.page.curves import charts_of
 from e820pool.report.page.maps import (
     NO_ENTRY,
@@ -41,7 +42,6 @@ from e820pool.report.summary import (
     pages_text,
     summary,
 )
-from e820pool.report.table import human_size
 from e820pool.report.verdicts import judged_on_lines
 from e820pool.report.zones import LABELS
 

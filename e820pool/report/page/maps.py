@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e820pool.extents import MAX_PFN, PAGE_SHIFT, PAGE_SIZE, ByteRangeSet, Span
-from e820pool.report.table import human_size, type_label
+from e820pool.report.map_table import human_size, type_label
 from e820pool.report.zones import Look, address_label, look_of_type, zones_of
 from e820pool.sweep import distinct
 

@@ -33,8 +33,8 @@ from e820pool.abi.bzimage import parse_bzimage  # noqa: E402
 from e820pool.kernel.profiles import profile_for  # noqa: E402
 from e820pool.lab.cache import cache_folder  # noqa: E402
 from e820pool.lab.machine import Deadlines  # noqa: E402
-from e820pool.sources.console import read_console  # noqa: E402
 from e820pool.sources.kernel_config import parse_config_text  # noqa: E402
+from e820pool.sources.kernel_console import read_console  # noqa: E402
 
 lock = threading.Lock()
 

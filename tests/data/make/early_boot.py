@@ -25,7 +25,7 @@ from e820pool.lab.images import find_image  # noqa: E402
 from e820pool.lab.machine import Deadlines, LostVmError, run_vm  # noqa: E402
 from e820pool.lab.qemu import VmSpec  # noqa: E402
 from e820pool.loading.multiboot_stub import KernelEntry  # noqa: E402
-from e820pool.sources.console import read_console  # noqa: E402
+from e820pool.sources.kernel_console import read_console  # noqa: E402
 
 M = 1 << 20
 RAM = RamLayout(low_bytes=2048 * M)

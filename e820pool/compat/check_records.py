@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e820pool.abi.e820 import E820_DTYPE
-from e820pool.compat.documents import verdict_value
 from e820pool.compat.judge import judge_input
 from e820pool.compat.verdict import Verdict, verdict_unknown
+from e820pool.compat.verdict_documents import verdict_value
 from e820pool.errors import E820PoolError, InputError
 from e820pool.extents import MAX_PFN, ExtentSet
-from e820pool.kernel.jsonl import (
+from e820pool.kernel.predict_records import (
     boot_of_record,
     field_of,
     ident_of,
@@ -41,7 +41,7 @@ def check_line(line: bytes | str) -> dict[str, Any]:
 def check_record(record: Mapping[str, Any]) -> Verdict:
     """Return the verdict for one record; ``unknown`` where its kernel is.
 
-    In: a record as :func:`e820pool.kernel.jsonl.predict_record` takes it, and
+    In: a record as :func:`e820pool.kernel.predict_records.predict_record` takes it, and
     ``deposits``: ``[base_pfn, nr_pages]`` each, in any order.
 
     Raises:

@@ -31,7 +31,7 @@ from e820pool.abi.efi_map import (
 from e820pool.abi.setup_data import NODE_HEADER_BYTES, SETUP_NONE, SetupDataNode
 from e820pool.extents import PAGE_SHIFT
 from e820pool.handoff.encodings.carved import split_table
-from e820pool.handoff.encodings.model import Encoding
+from e820pool.handoff.encodings.encoding import Encoding
 from e820pool.handoff.encodings.whole_ram import whole_ram
 
 if TYPE_CHECKING:

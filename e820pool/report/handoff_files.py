@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from e820pool.documents import document_text
 from e820pool.errors import E820PoolError
 from e820pool.loading.kexec_loaders import memmap_files
-from e820pool.report.files import write_tree
+from e820pool.report.output import write_tree
 from e820pool.sources.files import read_file
 from e820pool.sources.handoff_dir import MANIFEST, validate_listed
 from e820pool.sources.manifest import (

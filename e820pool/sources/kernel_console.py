@@ -16,8 +16,8 @@ from e820pool.kernel.early_memory import (
     NO_TRAMPOLINE,
     RESERVED_ARRAY_STUCK,
 )
-from e820pool.kernel.early_res import RESERVATIONS_FULL, RESERVATIONS_OVERLAP
 from e820pool.kernel.resources import ENDS_AT_2_64
+from e820pool.kernel.setup_data_nodes import RESERVATIONS_FULL, RESERVATIONS_OVERLAP
 from e820pool.kernel.table_edits import (
     KERNEL_UNMAPPED,
     TYPE_INTO_ITSELF,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e820pool.kernel.kernel_table import Table
+from e820pool.kernel.kernel_table import Table, is_swept, sanitize_rows
 
 U64 = 1 << 64
 small = st.integers(0, 40)
@@ -142,3 +142,14 @@ def test_a_sweep_after_a_sweep_is_a_sweep_of_all(given_rows, steps, spare, apart
         assert edit(made, *step) == edit(fresh, *step)
         assert made.rows == fresh.rows
         assert made.dropped[before:] == fresh.dropped
+
+
+@given(rows | low_rows, kinds_kept_apart)
+def test_no_sweep_changes_what_is_swept(given_rows, apart):
+    """And all that a sweep has made is."""
+    done = sanitize_rows(given_rows, capacity=64, never_merge=apart)
+    if is_swept(given_rows):
+        assert not done.refused
+        assert done.rows == given_rows
+    elif not done.refused and len(done.rows) > 1 and not apart:
+        assert is_swept(done.rows)

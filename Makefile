@@ -59,7 +59,8 @@ search: $(STAMP)
 # Ratios with a limit want a quiet machine: `make bench` judges them, while `make test`
 # only runs the other benchmarks once, so that they stay runnable.
 LIMITED := tests/benchmarks/test_engine_bench.py tests/benchmarks/test_stress_bench.py \
-	tests/benchmarks/test_check_bench.py tests/benchmarks/test_predict_bench.py
+	tests/benchmarks/test_check_bench.py tests/benchmarks/test_predict_bench.py \
+	tests/benchmarks/test_log_bench.py
 
 # Reads a million damaged inputs, in one process with a limit of memory.
 mutate: $(STAMP)

@@ -43,7 +43,8 @@ _AFTER = 4 << 10
 # More than a line of any logger: a line that is longer is no line.
 _LINE_LIMIT = 16 << 20
 _NEWLINE = 10
-_IS_END = np.empty(_CHUNK_BYTES, bool)
+# Room for a chunk and the line that the one before it began.
+_IS_END = np.empty(_CHUNK_BYTES + (4 << 10), bool)
 
 
 def chunks_of(stream: IO[bytes], head: bytes = b"") -> Iterator[bytes]:
@@ -81,12 +82,12 @@ def log_windows(
     What is kept in memory does not grow with the log: some chunks at most.
     """
     number, ahead = 1, 0
-    tail, tail_number = b"", 1  # the end of the block before, if it was not yielded
+    tail = b""  # the end of the block before, if it was not yielded
     for block, size in _blocks(chunks):
         spans = _spans(block, size, ahead, anchors)
         ahead = max((end for _, end in spans), default=0) - size
         if spans and spans[0][0] < 0 and tail:
-            yield Piece(tail_number, _text(tail))
+            yield Piece(number - _count_lines(tail, 0, len(tail)), _text(tail))
         done = 0
         for since, until in spans:
             start = _line_start(block, max(since, done), size)
@@ -96,10 +97,8 @@ def log_windows(
                 yield Piece(number, _text(block[start:end]))
                 number += _count_lines(block, start, end)
             done = max(done, end)
-        start = _line_start(block, max(size - _BEFORE, done), size)
-        number += _count_lines(block, done, start)
-        tail, tail_number = block[start:size], number
-        number += _count_lines(block, start, size)
+        number += _count_lines(block, done, size)
+        tail = block[_line_start(block, max(size - _BEFORE, done), size) : size]
 
 
 # Whole lines, about a chunk of them, and how many bytes they are; a line without end is
@@ -124,8 +123,8 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
 # Several times faster than bytes.count(), if what it writes stays in the cache.
 def _count_lines(block: bytes, start: int, end: int) -> int:
     count = 0
-    for at in range(start, end, _CHUNK_BYTES):
-        size = min(_CHUNK_BYTES, end - at)
+    for at in range(start, end, _IS_END.size):
+        size = min(_IS_END.size, end - at)
         part = np.frombuffer(block, np.uint8, count=size, offset=at)
         count += int(np.count_nonzero(np.equal(part, _NEWLINE, out=_IS_END[:size])))
     return count

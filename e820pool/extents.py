@@ -255,14 +255,6 @@ class RangeSet:
         return cls(ranges)
 
     @classmethod
-    def of_set(cls, ranges: Sequence[tuple[int, int]]) -> Self:
-        """Return the set of ranges that are within limits, in order, and apart."""
-        if not 0 < len(ranges) <= SHORT:
-            return cls.of_valid(ranges)
-        starts, ends = zip(*ranges, strict=True)
-        return cls._of_lists((list(starts), list(ends)))
-
-    @classmethod
     def _of(cls, bounds: Bounds) -> Self:
         # Of bounds that are a set already.
         ranges = cls.__new__(cls)

@@ -8,14 +8,14 @@ same result: most of what 5.10 and 6.1 make of a handoff is the same.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from operator import eq
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from e820pool.compat.check import GROUPS
 from e820pool.compat.situation import situation_of
-from e820pool.compat.verdict import Verdict, verdict_of
+from e820pool.compat.verdict import verdict_of
 from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.profiles import all_behaviours
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
     from e820pool.compat.situation import Situation
+    from e820pool.compat.verdict import Verdict
     from e820pool.extents import ByteRangeSet, ExtentSet
     from e820pool.findings import Finding
     from e820pool.kernel.boot_input import BootInput
@@ -190,20 +191,8 @@ class _Judged:
 
     def named(self, release: str) -> _Judged:
         # The same of another kernel.
-        verdict = self.verdict
-        return _Judged(
-            asked=self.asked,
-            shown=self.shown,
-            options=self.options,
-            seen=self.seen,
-            parts=self.parts,
-            verdict=Verdict(
-                kernel=release,
-                verdict=verdict.verdict,
-                findings=verdict.findings,
-                view=self.seen.view.of_kernel(release),
-            ),
-        )
+        view = self.seen.view.of_kernel(release)
+        return replace(self, verdict=replace(self.verdict, kernel=release, view=view))
 
 
 @dataclass(slots=True, eq=False)

@@ -357,7 +357,7 @@ def find_no_trampoline(boot: EarlyBoot) -> None:
 
 def _lacks_trampoline(boot: EarlyBoot) -> bool:
     if _has_room(free_low_memory(boot, FIRST_64K), _TRAMPOLINE_BYTES):
-        # For any kernel.
+        # The larger size, above what any kernel reserves: no question of releases.
         return False
     if not boot.profile.has("no-trampoline-kills"):
         return False

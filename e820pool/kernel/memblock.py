@@ -51,7 +51,10 @@ _BIOS_START = 0x9_F000
 _FIRST_MIB = 1 << 20
 
 FIRST_64K = 1 << 16
-"""Bytes that are reserved from 5.14 on, whatever lies in them."""
+"""Bytes that kernels from 5.13 on reserve early, whatever lies in them.
+
+Linux 5.15 to 7.3 arch/x86/kernel/setup.c early_reserve_memory().
+"""
 
 # Slots that marking the first MiB needs at most.
 _FREE_FOR_SCRATCH = 2
@@ -156,11 +159,13 @@ def early_reservations(boot: EarlyBoot) -> list[Span]:
 
 
 def free_low_memory(boot: EarlyBoot, start: int) -> ByteRangeSet:
-    """Return what is free when the trampoline is placed.
+    """Return what is free below the BIOS area when the trampoline is placed, in bytes.
+
+    Linux 6.1 arch/x86/realmode/init.c reserve_real_mode().
 
     Args:
         boot: the state.
-        start: the first byte that may be: what lies below is reserved.
+        start: the first byte that is not reserved whatever the map says.
     """
     taken = _reserved_anywhere(boot)
     if boot.array_room is not None:

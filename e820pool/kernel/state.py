@@ -169,7 +169,7 @@ class EarlyBoot:
     def memory_bytes(self) -> ByteRangeSet:
         """Return memblock.memory as a set of bytes."""
         if self._bytes is None:
-            self._bytes = ByteRangeSet.of_set(self.memory)
+            self._bytes = ByteRangeSet.of_valid(self.memory)
         return self._bytes
 
     def has_type(self, kind: int) -> bool:

@@ -7,11 +7,14 @@ the most that SETUP_E820_EXT can carry. To sort as many starts is the least that
 of building has to do.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rawhandoff import ROWS
 
 from e820pool.deposits import Deposit, DepositLedger
+from e820pool.errors import InputError
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.handoff.encodings.carved import split_table
 from e820pool.handoff.strict import validate_handoff
@@ -62,6 +65,9 @@ def test_the_whole_handoff(benchmark):
 @pytest.mark.benchmark(group=GROUP)
 def test_the_strict_writer_s_checks(benchmark, whole):
     benchmark(validate_handoff, whole)
+    over_the_page = replace(whole, cmdline_addr=whole.boot_params_addr)
+    with pytest.raises(InputError):
+        validate_handoff(over_the_page)
 
 
 @pytest.mark.benchmark(group=GROUP)

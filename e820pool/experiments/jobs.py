@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
@@ -35,6 +36,9 @@ _PACKAGES = {
 _BACKENDS_OWN = ("joblib", "distributed", "dask", "tornado", "concurrent")
 # joblib's word for all workers there are.
 _ALL = -1
+# The name of the thread that fills a queue of joblib's, and its time to end.
+_FEEDER = "QueueFeederThread"
+_FEEDER_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +146,7 @@ def _failing_as_machine(backend: str) -> Iterator[None]:
 # that unlinks their semaphores, would end with a traceback of its own; and so does a
 # worker whose parent is stopped while it starts it.
 def _start_workers(joblib: Any, jobs: int) -> None:
+    _end_feeders_at_exit()
     with undisturbed():
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
@@ -151,6 +156,20 @@ def _start_workers(joblib: Any, jobs: int) -> None:
             joblib.Parallel(n_jobs=jobs)([joblib.delayed(int)()])
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# joblib waits for its other threads as Python ends, but not for those that fill queues
+# (loky's queues.py, _start_thread). Each unlinks a semaphore and then tells the process
+# that looks for leaked ones, which warns of it where Python ended in between.
+@cache
+def _end_feeders_at_exit() -> None:
+    atexit.register(_end_feeders)
+
+
+def _end_feeders() -> None:
+    for thread in threading.enumerate():
+        if thread.name == _FEEDER:
+            thread.join(_FEEDER_SECONDS)
 
 
 # Whoever closes the answers early knows that work is cancelled, joblib need not warn.

@@ -281,3 +281,32 @@ def test_a_sweep_stopped_while_its_workers_start_says_only_that(number, later):
     time.sleep(later)
     os.killpg(process.pid, number)
     assert ended(process) == (128 + number, "", INTERRUPTED)
+
+
+SLOW_FEEDER = """
+import sys, time
+from joblib.externals.loky.backend.queues import Queue
+from e820pool.experiments.jobs import JobOptions, results_of
+
+feed = Queue._feed
+
+def slowly(*args):
+    feed(*args)
+    time.sleep(0.3)
+    print("ended", file=sys.stderr)
+
+Queue._feed = slowly
+answers = results_of(abs, range(99), JobOptions(jobs=2))
+next(answers)
+answers.close()
+"""
+
+
+@pytest.mark.extra
+@pytest.mark.usefixtures("cores")
+def test_the_end_waits_for_the_threads_that_fill_joblibs_queues():
+    """One stopped sweep of a hundred warned of a semaphore that had leaked."""
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW_FEEDER], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "ended\n"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install what the lab, the gcc tests and the browser test need from Debian's packages, where that is
-# possible; otherwise say what is missing and how to get it. Never fails the build:
+# Install what the lab, the gcc tests, the browser test and those of completions need from Debian's
+# packages, where that is possible; otherwise say what is missing and how to get it. Never fails the build:
 # the tests that need a missing program say so, and in CI that is a failure.
 set -u
 # program or file it brings | package
@@ -27,6 +27,9 @@ needs='
 /usr/include/gelf.h libelf-dev
 /usr/bin/chromium chromium
 /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
+/usr/bin/zsh zsh
+/usr/bin/tcsh tcsh
+/usr/bin/fish fish
 '
 missing=$(echo "$needs" | while read -r file package; do
     [ -z "$file" ] || [ -e "$file" ] || echo "$package"

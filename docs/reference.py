@@ -30,12 +30,12 @@ WITHOUT_REFERENCE = "e820pool.cli"
 
 def public_modules(room: str = "") -> list[str]:
     """Return the names of the public modules of a room (a file or a folder)."""
-    found = (
+    modules = (
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
         for path in PACKAGE.rglob("*.py")
         if path.name == "__init__.py" or not path.name.startswith("_")
     )
-    names = (name.removesuffix(".__init__") for name in found)
+    names = (name.removesuffix(".__init__") for name in modules)
     start = f"e820pool.{room}." if room else "e820pool."
     return sorted(name for name in names if f"{name}.".startswith(start))
 
@@ -50,7 +50,7 @@ def own_names(name: str) -> list[str]:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    return [one for one in getattr(module, "__all__", ()) if one not in taken]
+    return [export for export in getattr(module, "__all__", ()) if export not in taken]
 
 
 def import_with_types() -> None:
@@ -61,7 +61,9 @@ def import_with_types() -> None:
     """
     for name in public_modules():
         importlib.import_module(name)
-    for name in [one for one in sys.modules if one.partition(".")[0] == "e820pool"]:
+    for name in [
+        loaded for loaded in sys.modules if loaded.partition(".")[0] == "e820pool"
+    ]:
         del sys.modules[name]
     typing.TYPE_CHECKING = True
     try:

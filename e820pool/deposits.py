@@ -252,8 +252,8 @@ def _normalise(table: NDArray[Any]) -> NDArray[Any]:
     table = table[np.argsort(table["start"], kind="stable")]
     clash = np.flatnonzero(table["start"][1:] < table["end"][:-1])
     for at in clash[:1].tolist():
-        one, two = (_deposit_of(table[at + i]) for i in (0, 1))
-        raise InputError(f"deposits overlap: {one} and {two}")
+        first, second = (_deposit_of(table[at + i]) for i in (0, 1))
+        raise InputError(f"deposits overlap: {first} and {second}")
     joins = table["start"][1:] == table["end"][:-1]
     for name in ("owner", "firmware_type"):
         joins &= table[name][1:] == table[name][:-1]

@@ -147,17 +147,17 @@ def coalesce_bounds(starts: U64, ends: U64) -> Bounds:
     return _joined(_sorted(starts), _sorted(ends))
 
 
-def merge_bounds(one: Bounds, two: Bounds) -> Bounds:
+def merge_bounds(left: Bounds, right: Bounds) -> Bounds:
     """Return the union of two sorted, disjoint sets, in linear time."""
-    return _joined(merge_sorted(one[0], two[0]), merge_sorted(one[1], two[1]))
+    return _joined(merge_sorted(left[0], right[0]), merge_sorted(left[1], right[1]))
 
 
-def intersect_bounds(one: Bounds, two: Bounds) -> Bounds:
+def intersect_bounds(left: Bounds, right: Bounds) -> Bounds:
     """Return what two sorted, disjoint sets have in common, sorted and disjoint."""
     # Of two sets that share little the smaller one asks.
-    if one[0].size > two[0].size:
-        one, two = two, one
-    (starts, ends), (their_starts, their_ends) = one, two
+    if left[0].size > right[0].size:
+        left, right = right, left
+    (starts, ends), (their_starts, their_ends) = left, right
     # For each of our ranges, those of the other that overlap it are one slice.
     first = np.searchsorted(their_ends, starts, side="right")
     counts = np.searchsorted(their_starts, ends, side="left") - first
@@ -172,24 +172,24 @@ def intersect_bounds(one: Bounds, two: Bounds) -> Bounds:
     )
 
 
-def subtract_bounds(one: Bounds, two: Bounds) -> Bounds:
+def subtract_bounds(left: Bounds, right: Bounds) -> Bounds:
     """Return what of one sorted, disjoint set is not in the other."""
-    cut = intersect_bounds(one, two)
+    cut = intersect_bounds(left, right)
     if not cut[0].size:
-        return one
+        return left
     # Of a set and a part of it the difference begins where the set begins or the
     # part ends, and ends where the part begins or the set ends.
-    starts, ends = merge_sorted(one[0], cut[1]), merge_sorted(one[1], cut[0])
+    starts, ends = merge_sorted(left[0], cut[1]), merge_sorted(left[1], cut[0])
     keep = starts < ends
     return starts[keep], ends[keep]
 
 
-def merge_sorted(one: U64, two: U64) -> U64:
+def merge_sorted(left: U64, right: U64) -> U64:
     """Return the values of two sorted arrays, sorted, in linear time."""
-    if not (one.size and two.size):
-        return one if one.size else two
+    if not (left.size and right.size):
+        return left if left.size else right
     # A stable sort finds the two runs and merges them.
-    return np.sort(np.concatenate((one, two)), kind="stable")
+    return np.sort(np.concatenate((left, right)), kind="stable")
 
 
 def _sorted(values: U64) -> U64:

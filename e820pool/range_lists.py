@@ -60,27 +60,27 @@ def coalesce_lists(ranges: Iterable[tuple[int, int]]) -> Lists:
     return starts, ends
 
 
-def merge_lists(one: Lists, two: Lists) -> Lists:
+def merge_lists(left: Lists, right: Lists) -> Lists:
     """Return the union of two sets."""
-    if not (one[0] and two[0]):
-        return one if one[0] else two
+    if not (left[0] and right[0]):
+        return left if left[0] else right
     # Starts and ends apart: where all that is sorted alternates nothing is joined.
-    starts, ends = sorted(one[0] + two[0]), sorted(one[1] + two[1])
+    starts, ends = sorted(left[0] + right[0]), sorted(left[1] + right[1])
     if any(map(ge, ends, islice(starts, 1, None))):
         return coalesce_lists(zip(starts, ends, strict=True))
     return starts, ends
 
 
-def intersect_lists(one: Lists, two: Lists) -> Lists:
+def intersect_lists(left: Lists, right: Lists) -> Lists:
     """Return what two sets have in common."""
     # The smaller one asks.
-    if len(one[0]) > len(two[0]):
-        one, two = two, one
+    if len(left[0]) > len(right[0]):
+        left, right = right, left
     starts: list[int] = []
     ends: list[int] = []
-    their_starts, their_ends = two
+    their_starts, their_ends = right
     nr_theirs, at = len(their_starts), 0
-    for start, end in zip(*one, strict=True):
+    for start, end in zip(*left, strict=True):
         at = bisect_right(their_ends, start, at)
         while at < nr_theirs and their_starts[at] < end:
             low, high = their_starts[at], their_ends[at]
@@ -92,26 +92,26 @@ def intersect_lists(one: Lists, two: Lists) -> Lists:
     return starts, ends
 
 
-def subtract_lists(one: Lists, two: Lists) -> Lists:
+def subtract_lists(left: Lists, right: Lists) -> Lists:
     """Return what of one set is not in the other."""
-    their_starts, their_ends = two
+    their_starts, their_ends = right
     if not their_starts:
-        return one
+        return left
     starts: list[int] = []
     ends: list[int] = []
     nr_theirs, at = len(their_starts), 0
-    for start, end in zip(*one, strict=True):
-        left = start
+    for start, end in zip(*left, strict=True):
+        rest = start
         at = bisect_right(their_ends, start, at)
         while at < nr_theirs and their_starts[at] < end:
-            if left < their_starts[at]:
-                starts.append(left)
+            if rest < their_starts[at]:
+                starts.append(rest)
                 ends.append(their_starts[at])
-            left = their_ends[at]
-            if left >= end:
+            rest = their_ends[at]
+            if rest >= end:
                 break
             at += 1
-        if left < end:
-            starts.append(left)
+        if rest < end:
+            starts.append(rest)
             ends.append(end)
     return starts, ends

@@ -38,9 +38,9 @@ def main(seconds, names):
             while (left := int(end - time.monotonic())) > 0:
                 if not run(name, corpus, left):
                     break
-    found = sorted(set(FOLDER.glob("fuzz_*")) - before)
-    print(f"{len(found)} finds", *(str(one.relative_to(ROOT)) for one in found))
-    return bool(found)
+    finds = sorted(set(FOLDER.glob("fuzz_*")) - before)
+    print(f"{len(finds)} finds", *(str(path.relative_to(ROOT)) for path in finds))
+    return bool(finds)
 
 
 def run(name, corpus, seconds):
@@ -85,14 +85,14 @@ def reader(name, words):
                 with contextlib.suppress(AssertionError):
                     chosen.run(place, seed)
 
-        def one(data):
+        def run_input(data):
             begin = time.process_time()
             chosen.run(place, data)
             spent = time.process_time() - begin
             if spent > SECONDS:
                 raise RuntimeError(f"{spent:.1f} s of processor time for one input")
 
-        atheris.Setup([sys.argv[0], *words], one)
+        atheris.Setup([sys.argv[0], *words], run_input)
         # libFuzzer ends the process by itself.
         atheris.Fuzz()
 

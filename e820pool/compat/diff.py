@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
@@ -25,11 +26,11 @@ class Difference:
     """One field in which two views differ, with the first rows that do."""
 
     field: str
-    one: str
-    other: str
+    model: str
+    machine: str
 
 
-def diff(one: KernelView, other: KernelView) -> tuple[Difference, ...]:
+def diff(model: KernelView, machine: KernelView) -> tuple[Difference, ...]:
     """Return where the views differ; empty when they say the same.
 
     Compared is what both engines can know: the source of the map, the maps as
@@ -37,33 +38,32 @@ def diff(one: KernelView, other: KernelView) -> tuple[Difference, ...]:
     counts as RAM where the other side has RAM), the memory, and whether the
     boot went on.
     """
-    differences = [_compare("map_source", [one.map_source], [other.map_source])]
-    lost = any("messages-lost" in view.warnings for view in (one, other))
+    differences = [_compare("map_source", [model.map_source], [machine.map_source])]
+    lost = any("messages-lost" in view.warnings for view in (model, machine))
     names = [n for n in _MAPS if not (lost and n in _LOST_WITH_MESSAGES)]
-    differences += [_compare(n, getattr(one, n), getattr(other, n)) for n in names]
-    if (one.fatal is None) != (other.fatal is None):
+    differences += [_compare(n, getattr(model, n), getattr(machine, n)) for n in names]
+    if (model.fatal is None) != (machine.fatal is None):
         differences.append(
-            Difference(field="fatal", one=str(one.fatal), other=str(other.fatal))
+            Difference(
+                field="fatal", model=str(model.fatal), machine=str(machine.fatal)
+            )
         )
-    elif one.memory and other.memory:
-        differences.append(_compare("memory", one.memory, other.memory))
+    elif model.memory and machine.memory:
+        differences.append(_compare("memory", model.memory, machine.memory))
     return tuple(filter(None, differences))
 
 
 def _compare(
-    field: str, one: Iterable[object] | None, other: Iterable[object] | None
+    field: str, model: Iterable[object] | None, machine: Iterable[object] | None
 ) -> Difference | None:
-    if one is None or other is None:
-        if one is other:
+    if model is None or machine is None:
+        if model is machine:
             return None
-        return Difference(field=field, one=_count(one), other=_count(other))
-    left, right = list(one), list(other)
-    for at in range(max(len(left), len(right))):
-        mine = left[at] if at < len(left) else None
-        theirs = right[at] if at < len(right) else None
+        return Difference(field=field, model=_count(model), machine=_count(machine))
+    for at, (mine, theirs) in enumerate(zip_longest(model, machine)):
         if not _same(mine, theirs):
             return Difference(
-                field=f"{field}[{at}]", one=_shown(mine), other=_shown(theirs)
+                field=f"{field}[{at}]", model=_shown(mine), machine=_shown(theirs)
             )
     return None
 

@@ -150,8 +150,8 @@ def judge_boot(record: BootedHandoff, profile: Profile) -> Judgement:
         Finding(
             id="model-differs",
             level="degraded",
-            message=f"{difference.field}: the model says {difference.one}, the kernel "
-            f"{difference.other}",
+            message=f"{difference.field}: the model says {difference.model}, the "
+            f"kernel {difference.machine}",
         )
         for difference in differences
     ]

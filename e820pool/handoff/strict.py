@@ -122,6 +122,6 @@ def _validate_parts(handoff: Handoff, table: E820Table) -> None:
         if start < LOW_LIMIT:
             raise InputError(f"{name} at {start:#x} lies below {LOW_LIMIT:#x}")
     ordered = sorted(spans, key=lambda span: span[1])
-    for (one, _, end), (two, start, _) in pairwise(ordered):
+    for (lower, _, end), (upper, start, _) in pairwise(ordered):
         if start < end:
-            raise InputError(f"{one} ends at {end:#x}, over {two} at {start:#x}")
+            raise InputError(f"{lower} ends at {end:#x}, over {upper} at {start:#x}")

@@ -204,65 +204,65 @@ def read_mem_options(cmdline: str, profile: Profile, limit: int) -> MemOptions:
         limit: the address space's end, MAXMEM.
     """
     last = not profile.has("kaslr-limit-is-smallest")
-    found = MemOptions(limit=_U64_MAX if last else limit, last_counts=last)
+    mem_options = MemOptions(limit=_U64_MAX if last else limit, last_counts=last)
     if "mem" not in cmdline and "hugepages" not in cmdline:
-        return found
-    found.rules = number_rules(profile, decompressor=True)
+        return mem_options
+    mem_options.rules = number_rules(profile, decompressor=True)
     if profile.has("kaslr-reads-last-memmap"):
-        _read_last_memmap(found, cmdline)
+        _read_last_memmap(mem_options, cmdline)
     elif profile.has("kaslr-reads-cmdline"):
-        _read_all(found, cmdline, profile)
-    return found
+        _read_all(mem_options, cmdline, profile)
+    return mem_options
 
 
 # Linux 4.12 arch/x86/boot/compressed/kaslr.c parse_memmap().
-def _read_last_memmap(found: MemOptions, cmdline: str) -> None:
-    found.has_limits = False
+def _read_last_memmap(mem_options: MemOptions, cmdline: str) -> None:
+    mem_options.has_limits = False
     values = [o.value for o in options(cmdline) if o.name == "memmap" and o.value]
     if values:
-        _avoid(found, values[-1])
+        _avoid(mem_options, values[-1])
 
 
-def _read_all(found: MemOptions, cmdline: str, profile: Profile) -> None:
+def _read_all(mem_options: MemOptions, cmdline: str, profile: Profile) -> None:
     is_gigantic = False
     for name, value in options(cmdline):
         if name == "memmap":
-            _avoid(found, value)
+            _avoid(mem_options, value)
         elif "hugepages" in name and profile.has("kaslr-skips-gigantic-pages"):
-            is_gigantic = _hugepages(found, name, value or "", is_gigantic)
+            is_gigantic = _hugepages(mem_options, name, value or "", is_gigantic)
         elif name == "mem":
             if value == "nopentium":
                 continue
             # Without a value what lies at address 0 is read: hardly ever a number.
-            size, _ = parse_size(value or "", found.rules)
+            size, _ = parse_size(value or "", mem_options.rules)
             if not size:
                 # mem=0 ends the reading of all options.
                 return
-            found.take_limit(size)
+            mem_options.take_limit(size)
         elif name == "efi_fake_mem" and profile.has("kaslr-reads-efi-fake-mem"):
-            _avoid(found, value, efi=True)
+            _avoid(mem_options, value, efi=True)
 
 
 # With four regions stored, a further option is not even looked at; a list that is
 # not at its end by then turns physical KASLR off.
-def _avoid(found: MemOptions, value: str | None, *, efi: bool = False) -> None:
+def _avoid(mem_options: MemOptions, value: str | None, *, efi: bool = False) -> None:
     items = value.split(",") if value is not None else []
-    if len(found.avoided) >= MAX_MEMMAP_REGIONS:
+    if len(mem_options.avoided) >= MAX_MEMMAP_REGIONS:
         return
     for at, item in enumerate(items):
-        region = _region(item, found.rules, efi=efi)
+        region = _region(item, mem_options.rules, efi=efi)
         if region is None:
             return
         addr, size = region
-        if not addr and size and not found.has_limits:
+        if not addr and size and not mem_options.has_limits:
             return
         if not addr:
             if size:
-                found.take_limit(size)
+                mem_options.take_limit(size)
             continue
-        found.avoided.append(Span.at(addr, size))
-        if len(found.avoided) >= MAX_MEMMAP_REGIONS:
-            found.too_many = at + 1 < len(items)
+        mem_options.avoided.append(Span.at(addr, size))
+        if len(mem_options.avoided) >= MAX_MEMMAP_REGIONS:
+            mem_options.too_many = at + 1 < len(items)
             return
 
 
@@ -292,11 +292,13 @@ def _fake_memory(size: int, rest: str, rules: NumberRules) -> tuple[int, int]:
     return 0, 0
 
 
-def _hugepages(found: MemOptions, name: str, value: str, is_gigantic: bool) -> bool:
+def _hugepages(
+    mem_options: MemOptions, name: str, value: str, is_gigantic: bool
+) -> bool:
     if name == "hugepagesz":
-        return parse_size(value, found.rules)[0] == _GIB
+        return parse_size(value, mem_options.rules)[0] == _GIB
     if name == "hugepages" and is_gigantic:
-        found.gigantic_pages = parse_number(value, found.rules)[0]
+        mem_options.gigantic_pages = parse_number(value, mem_options.rules)[0]
     return is_gigantic
 
 

@@ -193,10 +193,10 @@ def predict_input(
     for look in _LATER if boot.end is None else ():
         start = boot if look is register_firmware_map else core
         step = partial(_looked, look, start)
-        warned, found = take(look.__name__, id(start), step, profile)
+        warned, later_end = take(look.__name__, id(start), step, profile)
         if warned:
             warnings += (word for word in warned if word not in warnings)
-        end = end or found
+        end = end or later_end
     known = (id(boot), id(slots), tuple(warnings), end)
     make = partial(_view, (boot, core), slots, tuple(warnings), end)
     return take("view", known, make, profile)
@@ -221,9 +221,9 @@ def _looked(
     was = boot.profile, boot.warnings, boot.later_end
     boot.profile, boot.warnings, boot.later_end = profile, [], None
     look(boot)
-    found = tuple(boot.warnings), boot.later_end
+    outcome = tuple(boot.warnings), boot.later_end
     boot.profile, boot.warnings, boot.later_end = was
-    return found
+    return outcome
 
 
 # The same table and memory are the same objects, so that they are looked at once.

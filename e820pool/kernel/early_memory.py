@@ -304,7 +304,7 @@ def fragments_with_tables(
     count = 0
     for bounds in memory:
         partial = {bound // _LARGE for bound in bounds if bound % _LARGE}
-        partial = {one for one in partial if one * _LARGE >= last}
+        partial = {number for number in partial if number * _LARGE >= last}
         count += bool(partial - tables)
         tables |= partial
     return count

@@ -131,17 +131,17 @@ def config_of(options: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str,
     Raises:
         InputError: a value is not one that the option can have.
     """
-    found: dict[str, Any] = {}
+    config: dict[str, Any] = {}
     for name, value in options.items():
         if not isinstance(name, str):
             raise InputError(f"config: {name!r} is no option name")
         plain = name.removeprefix("CONFIG_")
         if plain in known:
-            found[plain] = _value_of(plain, value)
+            config[plain] = _value_of(plain, value)
     if is_whole_config(options):
         unset = (name for name, value in known.items() if type(value) is bool)
-        found = dict.fromkeys(unset, False) | found
-    return found
+        config = dict.fromkeys(unset, False) | config
+    return config
 
 
 def is_whole_config(options: Mapping[str, Any]) -> bool:
@@ -271,14 +271,14 @@ def behaviour_of(record: Mapping[str, Any], where: str) -> Behaviour:
     for key, value in texts.items():
         if not isinstance(value, str) or (key in _NEEDED and not value):
             raise InputError(f"{name}: {key} {value!r} is no text")
-    found = Behaviour(
+    behaviour = Behaviour(
         source=tuple(sources),
         since_updates=_updates_of(record, "since_updates", name),
         until_updates=_updates_of(record, "until_updates", name),
         **texts,
     )
-    _validate_range(found, name)
-    return found
+    _validate_range(behaviour, name)
+    return behaviour
 
 
 def _updates_of(record: Mapping[str, Any], key: str, name: str) -> tuple[str, ...]:
@@ -301,15 +301,22 @@ def _validate_keys(record: Mapping[str, Any], name: str) -> None:
         raise InputError(f"{name}: {wrong[0]!r} is missing or not a key")
 
 
-def _validate_range(found: Behaviour, name: str) -> None:
-    if found.checked not in get_args(Checked):
+def _validate_range(behaviour: Behaviour, name: str) -> None:
+    if behaviour.checked not in get_args(Checked):
         allowed = ", ".join(get_args(Checked))
-        raise InputError(f"{name}: checked {found.checked!r} is not one of {allowed}")
-    since = parse_release(found.since)
-    if found.until and parse_release(found.until) <= since:
-        raise InputError(f"{name}: until {found.until} is not after {found.since}")
-    for key, end in (("since_updates", found.since), ("until_updates", found.until)):
-        for text in getattr(found, key):
+        raise InputError(
+            f"{name}: checked {behaviour.checked!r} is not one of {allowed}"
+        )
+    since = parse_release(behaviour.since)
+    if behaviour.until and parse_release(behaviour.until) <= since:
+        raise InputError(
+            f"{name}: until {behaviour.until} is not after {behaviour.since}"
+        )
+    for key, end in (
+        ("since_updates", behaviour.since),
+        ("until_updates", behaviour.until),
+    ):
+        for text in getattr(behaviour, key):
             if not end or parse_release(text) >= parse_release(end):
                 border = key.partition("_")[0]
                 raise InputError(f"{name}: {key} {text} is not before {border} {end!r}")
@@ -419,12 +426,12 @@ def parse_kernel_data(texts: Mapping[str, str]) -> KernelData:
 
 def _table(name: str, text: str) -> dict[str, Any]:
     try:
-        found = tomllib.loads(text)
+        table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise InputError(f"{name}: no TOML: {exc}") from exc
-    if found.get("schema") != _SCHEMA:
-        raise InputError(f"{name}: schema {found.get('schema')!r} is not {_SCHEMA}")
-    return found
+    if table.get("schema") != _SCHEMA:
+        raise InputError(f"{name}: schema {table.get('schema')!r} is not {_SCHEMA}")
+    return table
 
 
 def _records(name: str, table: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
@@ -477,9 +484,13 @@ def _distributions(
     if table is None:
         return ()
     records = list(_records(_DISTRIBUTIONS_FILE, table, "distribution"))
-    found = tuple(_distribution(one, behaviours, default) for one in records)
-    _validate_names("distribution", [one.name for one in found])
-    return found
+    distributions = tuple(
+        _distribution(record, behaviours, default) for record in records
+    )
+    _validate_names(
+        "distribution", [distribution.name for distribution in distributions]
+    )
+    return distributions
 
 
 def _distribution(
@@ -498,8 +509,8 @@ def _distribution(
     key = parse_release(record["name"].partition("-")[0])
     for word, is_shown in (("shows", True), ("lacks", False)):
         for name in record[word]:
-            one = behaviours.get(name)
-            if one is None or one.holds_in(key) == is_shown:
+            behaviour = behaviours.get(name)
+            if behaviour is None or behaviour.holds_in(key) == is_shown:
                 raise InputError(f"{where}: {word} {name!r}, which is no difference")
     options = record.get("config", {})
     return Distribution(

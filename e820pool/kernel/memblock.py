@@ -77,7 +77,7 @@ def set_up_memory(boot: EarlyBoot) -> None:
     scratch = kho_scratch(boot.inp, profile)
     if scratch:
         # Added before the table is read, and whatever the table says.
-        ram = [(one.start, one.size, E820_TYPE_RAM) for one in scratch] + ram
+        ram = [(span.start, span.size, E820_TYPE_RAM) for span in scratch] + ram
     spans: Sequence[tuple[int, int]] | None = None
     free = INIT_REGIONS - len(ram)
     if free >= _FREE_FOR_SCRATCH or (
@@ -374,12 +374,12 @@ def clears_freed_pages(cmdline: str, *, default: bool) -> bool:
     """
     if "init_on_free" not in cmdline:
         return default
-    found = default
+    clears = default
     for name, value in options(cmdline):
         if name == "init_on_free":
             said = _bool_of(value or "")
-            found = found if said is None else said
-    return found
+            clears = clears if said is None else said
+    return clears
 
 
 def _bool_of(text: str) -> bool | None:

@@ -239,10 +239,10 @@ def ident_of(record: Mapping[str, Any]) -> str | int | None:
 
 
 def _needed(record: Mapping[str, Any], key: str, kind: type) -> Any:
-    found = field_of(record, key, kind)
-    if found is None:
+    value = field_of(record, key, kind)
+    if value is None:
         raise InputError(f"{key} is missing")
-    return found
+    return value
 
 
 def field_of(record: Mapping[str, Any], key: str, kind: type) -> Any:
@@ -251,21 +251,21 @@ def field_of(record: Mapping[str, Any], key: str, kind: type) -> Any:
     Raises:
         InputError: it is of another kind.
     """
-    found = record.get(key)
-    if found is not None and not isinstance(found, kind):
-        raise InputError(f"{key} {_short(found)} is no {kind.__name__}")
-    return found
+    value = record.get(key)
+    if value is not None and not isinstance(value, kind):
+        raise InputError(f"{key} {_short(value)} is no {kind.__name__}")
+    return value
 
 
 def _rows(rows: list[Any], key: str) -> list[Row]:
-    found = _converted(rows)
-    if found is None:
+    converted = _converted(rows)
+    if converted is None:
         at = next(at for at, row in enumerate(rows) if _converted([row]) is None)
         raise InputError(
             f"{key}[{at}] {_short(rows[at])} is not addr, size below 2^64 and type "
             "below 2^32"
         )
-    return found
+    return converted
 
 
 # All at once, as a look at each number by itself costs more than a kernel's whole boot.
@@ -273,12 +273,12 @@ def _converted(rows: list[Any]) -> list[Row] | None:
     if isinstance(rows, _Rows):
         return rows
     try:
-        found: list[Row] = msgspec.convert(rows, list[CheckedRow])
+        converted: list[Row] = msgspec.convert(rows, list[CheckedRow])
     except msgspec.ValidationError:
         return None
     # Limits of 2^63 and more are none that msgspec takes.
-    most = max([addr | size for addr, size, _ in found], default=0)
-    return found if most <= _U64_MAX else None
+    most = max([addr | size for addr, size, _ in converted], default=0)
+    return converted if most <= _U64_MAX else None
 
 
 def _range(span: list[Any] | None) -> Span | None:

@@ -116,7 +116,7 @@ def known_releases() -> tuple[str, ...]:
 
 def known_distributions() -> tuple[str, ...]:
     """Return the distributions' kernels of which it was read how they differ."""
-    return tuple(one.name for one in _data().distributions)
+    return tuple(distribution.name for distribution in _data().distributions)
 
 
 def profile_for(
@@ -220,7 +220,14 @@ def _profile(
 
 
 def _distribution(data: KernelData, release: str) -> Distribution | None:
-    return next((one for one in data.distributions if one.is_kernel(release)), None)
+    return next(
+        (
+            distribution
+            for distribution in data.distributions
+            if distribution.is_kernel(release)
+        ),
+        None,
+    )
 
 
 def _validate_known(data: KernelData, release: str, key: ReleaseKey) -> NamedRelease:

@@ -295,7 +295,7 @@ def add_efi_memmap(boot: EarlyBoot) -> None:
         return
     said = list(kernel_options(boot))
     late = boot.profile.has("noefi-leaves-efi-map-unread")
-    if late and any(one.name == "noefi" for one in said):
+    if late and any(option.name == "noefi" for option in said):
         return
     soft = boot.profile.has("efi-special-purpose-is-soft-reserved")
     soft = soft and not any(

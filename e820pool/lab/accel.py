@@ -90,14 +90,14 @@ def probe_kvm(image: bytes) -> bool:
 
 
 def _probed(key: str, image: bytes) -> Accelerator:
-    found: Accelerator = "kvm" if probe_kvm(image) else "tcg"
+    accelerator: Accelerator = "kvm" if probe_kvm(image) else "tcg"
     try:
-        data = json.dumps({"host": key, "accelerator": found}).encode()
+        data = json.dumps({"host": key, "accelerator": accelerator}).encode()
         write_atomically(cache_folder() / _FILE, data)
     except LabError:
         # Not to be kept is no reason not to boot.
         pass
-    return found
+    return accelerator
 
 
 def _remembered(key: str) -> Accelerator | None:
@@ -107,8 +107,8 @@ def _remembered(key: str) -> Accelerator | None:
         return None
     if not isinstance(record, dict) or record.get("host") != key:
         return None
-    found = record.get("accelerator")
-    return "kvm" if found == "kvm" else "tcg" if found == "tcg" else None
+    accelerator = record.get("accelerator")
+    return "kvm" if accelerator == "kvm" else "tcg" if accelerator == "tcg" else None
 
 
 # This start of the host, and this QEMU.

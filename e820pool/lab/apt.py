@@ -276,9 +276,9 @@ def _configured() -> Iterator[AptSource]:
     argv += ["LIST", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d"]
     said = run_tool(argv, 30).stdout
     paths = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
-    one = Path(paths.get("LIST", "''").strip("'"))
+    list_file = Path(paths.get("LIST", "''").strip("'"))
     parts = Path(paths.get("PARTS", "''").strip("'"))
-    files = [one] if one.is_file() else []
+    files = [list_file] if list_file.is_file() else []
     files += sorted(parts.iterdir()) if parts.is_dir() else []
     for path in files:
         if path.suffix == ".list":

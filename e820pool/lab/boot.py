@@ -256,7 +256,7 @@ def boot_pairs(
     """
     cancel = threading.Event()
 
-    def one(pair: tuple[Handoff, KernelFile]) -> Outcome:
+    def boot_pair(pair: tuple[Handoff, KernelFile]) -> Outcome:
         handoff, kernel = pair
         if cancel.is_set():
             return Outcome(kernel=kernel, failure=LabError("cancelled before it began"))
@@ -274,7 +274,7 @@ def boot_pairs(
         return Outcome(kernel=kernel, record=record)
 
     with ThreadPoolExecutor(max_workers=max(jobs, 1)) as pool:
-        futures = [pool.submit(one, pair) for pair in pairs]
+        futures = [pool.submit(boot_pair, pair) for pair in pairs]
         try:
             for future in futures:
                 yield future.result()

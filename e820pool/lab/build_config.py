@@ -90,12 +90,12 @@ def like_options(text: str) -> dict[str, str]:
     """
     config = parse_config_text(text)
     known = (*profile_for("6.1").config, *_MORE_LIKE)
-    found = {name: config.get(name, "n") for name in known}
-    if found["CMDLINE"] in ("", "n"):
-        del found["CMDLINE"]
+    values = {name: config.get(name, "n") for name in known}
+    if values["CMDLINE"] in ("", "n"):
+        del values["CMDLINE"]
     return {
         name: "y" if value == "m" else value
-        for name, value in found.items()
+        for name, value in values.items()
         if name in config or value == "n"
     }
 
@@ -124,14 +124,14 @@ def parse_settings(words: Sequence[str]) -> dict[str, str]:
     Raises:
         InputError: a word is none.
     """
-    found = {}
+    settings = {}
     for word in words:
         match = _SETTING.fullmatch(word)
         if match is None or not match["value"]:
             raise InputError(f"option {word!r}: NAME=y, NAME=n, NAME=123 or NAME=text")
         _validate_no_module(match["name"], match["value"])
-        found[match["name"]] = match["value"].strip('"')
-    return found
+        settings[match["name"]] = match["value"].strip('"')
+    return settings
 
 
 def configure(tree: Path, out: Path, config: BuildConfig) -> tuple[str, list[str]]:
@@ -259,8 +259,10 @@ class _Questions:
         for path in tree.rglob("Kconfig*"):
             parts = path.relative_to(tree).parts
             if path.is_file() and (parts[0] != "arch" or parts[1:2] == ("x86",)):
-                for name, one in _definitions(path.read_text("utf-8", "replace")):
-                    self._known[name].append(one)
+                for name, definition in _definitions(
+                    path.read_text("utf-8", "replace")
+                ):
+                    self._known[name].append(definition)
 
     def has(self, name: str) -> bool:
         """Return whether the source has such an option."""
@@ -273,14 +275,16 @@ class _Questions:
             return "this source has no such option"
         selects = self._selecting(name)
         if value == "n":
-            forced = [one for one in selects if made.get(one, "n") != "n"]
+            forced = [option for option in selects if made.get(option, "n") != "n"]
             return f"selected by {', '.join(forced) or 'another option'}"
-        if not any(one.asks for one in known):
+        if not any(definition.asks for definition in known):
             return (
                 "it is no question of its own; it is selected by "
                 f"{', '.join(selects) or 'nothing'}"
             )
-        depends = " or ".join(filter(None, (one.all_of() for one in known)))
+        depends = " or ".join(
+            filter(None, (definition.all_of() for definition in known))
+        )
         if not depends:
             return f"it is {made.get(name, 'n')}: its range or choice wants that"
         words = dict.fromkeys(re.findall(r"\b[A-Z][A-Z0-9_]+\b", depends))
@@ -292,7 +296,7 @@ class _Questions:
         return sorted(
             other
             for other, definitions in self._known.items()
-            if any(name in one.selects for one in definitions)
+            if any(name in definition.selects for definition in definitions)
         )
 
 
@@ -308,7 +312,9 @@ def _definitions(text: str) -> Iterator[tuple[str, _Definition]]:
         in_help = line in ("help", "---help---")
         word, _, rest = line.partition(" ")
         if word in ("config", "menuconfig"):
-            current = _Definition(depends=[one for one in around if one])
+            current = _Definition(
+                depends=[condition for condition in around if condition]
+            )
             yield rest.strip(), current
         elif word in ("if", "menu", "choice"):
             around.append(rest.strip() if word == "if" else "")

@@ -116,11 +116,15 @@ class ChainPlan:
         """
         if not len(hop.given) or self.options.nr_pool:
             return hop.given
-        found = hop.rebuilt
-        if found is None or found.ledger is None:
-            ids = ", ".join(one.id for one in found.findings) if found else "no table"
+        rebuilt = hop.rebuilt
+        if rebuilt is None or rebuilt.ledger is None:
+            ids = (
+                ", ".join(finding.id for finding in rebuilt.findings)
+                if rebuilt
+                else "no table"
+            )
             raise InputError(f"{hop.kernel} has no pool ({ids}): the chain ends there")
-        return found.ledger
+        return rebuilt.ledger
 
     def grown(
         self, ledger: DepositLedger, made: Iterable[tuple[int, int]], owner: int
@@ -389,7 +393,7 @@ class _Run:
             f"{lost}, kernel {number + 1} of the chain ({self._kernels[number].name})"
         )
         known = "".join(
-            f"; expected: {one.id}: {one.message}" for one in self._expected
+            f"; expected: {finding.id}: {finding.message}" for finding in self._expected
         )
         return LostVmError(where + known, console=lost.console, report=lost.report)
 

@@ -272,14 +272,14 @@ def _segments(
 def _row_differences(
     model: Sequence[Row], machine: Sequence[Row]
 ) -> tuple[Difference, ...]:
-    for at, (one, two) in enumerate(zip(model, machine, strict=False)):
-        if one != two:
+    for at, (modelled, printed) in enumerate(zip(model, machine, strict=False)):
+        if modelled != printed:
             field = f"handed-over[{at}]"
-            return (Difference(field=field, one=str(one), other=str(two)),)
+            return (Difference(field=field, model=str(modelled), machine=str(printed)),)
     if len(model) == len(machine):
         return ()
     lengths = f"{len(model)} rows", f"{len(machine)} rows"
-    return (Difference(field="handed-over", one=lengths[0], other=lengths[1]),)
+    return (Difference(field="handed-over", model=lengths[0], machine=lengths[1]),)
 
 
 # As user space of this very kernel would: its table, and whatever carrier it finds.
@@ -338,10 +338,10 @@ def capture_hop_of(facts: HopFacts) -> Hop:
         differences += diff(model_of_boot(given, profile, view), view)
         deposits = facts.started.bound.handoff.ledger.extents
         judged = judge_input(deposits, given, profile)
-        found = of_capture_kernel(judged.findings)
-        found += findings_of_handed_over(handed) if handed is not None else ()
-        found += findings_of_dump(deposits, dumped)
-        verdict = verdict_of(facts.kernel.name, found, judged.view, judged.judged_on)
+        findings = of_capture_kernel(judged.findings)
+        findings += findings_of_handed_over(handed) if handed is not None else ()
+        findings += findings_of_dump(deposits, dumped)
+        verdict = verdict_of(facts.kernel.name, findings, judged.view, judged.judged_on)
     if not facts.died:
         differences += _dump_differences(facts, dump)
     return Hop(
@@ -387,16 +387,16 @@ def _view_and_rows(facts: HopFacts) -> tuple[KernelView, list[Row]]:
         seen = _seen_handoff(facts)
         view = view_of_machine(seen, text, facts.report, _touched_pages(facts))
         return view, _seen_rows(seen, facts)
-    told = read_console(text)
+    console = read_console(text)
     view = KernelView(
-        kernel=told.kernel or facts.kernel.name,
+        kernel=console.kernel or facts.kernel.name,
         engine="machine",
-        map_source=told.map_source or "BIOS-e820",
-        bios_map=told.bios_map or (),
-        extended_map=told.extended_map,
-        user_map=told.user_map,
-        memory=told.memory,
-        fatal=told.fatal or facts.died,
+        map_source=console.map_source or "BIOS-e820",
+        bios_map=console.bios_map or (),
+        extended_map=console.extended_map,
+        user_map=console.user_map,
+        memory=console.memory,
+        fatal=console.fatal or facts.died,
         touched=facts.touched,
         touched_deposits=facts.touched,
     )
@@ -432,23 +432,23 @@ def _dump(facts: HopFacts, expected: ByteRangeSet) -> Dump:
 # text has a header of its own, and lies in RAM all the same.
 def _dump_differences(facts: HopFacts, dump: Dump) -> list[Difference]:
     model, machine = dump.expected.pages_touched(), dump.held.pages_touched()
-    found = []
+    differences = []
     if model != machine:
         extra, missing = machine - model, model - machine
-        found.append(
+        differences.append(
             Difference(
                 field="dump",
-                one=f"{missing.nr_pages} more pages {tuple(missing)[:4]}",
-                other=f"{extra.nr_pages} more pages {tuple(extra)[:4]}",
+                model=f"{missing.nr_pages} more pages {tuple(missing)[:4]}",
+                machine=f"{extra.nr_pages} more pages {tuple(extra)[:4]}",
             )
         )
     deposits = facts.started.bound.handoff.ledger.extents
     if deposits & model != facts.touched:
-        found.append(
+        differences.append(
             Difference(
                 field="touched",
-                one=counted((deposits & model).nr_pages, "page"),
-                other=counted(facts.touched.nr_pages, "page"),
+                model=counted((deposits & model).nr_pages, "page"),
+                machine=counted(facts.touched.nr_pages, "page"),
             )
         )
-    return found
+    return differences

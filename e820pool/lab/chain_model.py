@@ -229,17 +229,17 @@ class Hop:
         """Return whether the pool is what was deposited, or none was due."""
         if not len(self.given) or self.dump is not None:
             return True
-        found = self.rebuilt.ledger if self.rebuilt else None
+        ledger = self.rebuilt.ledger if self.rebuilt else None
         if self.returned:
             # What a live update carried is held by its file, all else by the table.
-            kept = found.extents if found else ExtentSet()
+            kept = ledger.extents if ledger else ExtentSet()
             return kept | self.returned == self.given.extents
-        if self.rebuilt is None or found is None:
+        if self.rebuilt is None or ledger is None:
             return False
         if self.rebuilt.carrier == "inference":
             # Nothing tells whose the pages are.
-            return found.extents == self.given.extents
-        return found == self.given
+            return ledger.extents == self.given.extents
+        return ledger == self.given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,10 +259,10 @@ class ChainRecord:
     @property
     def touched(self) -> ExtentSet:
         """Return the deposited pages that any kernel touched, late ones too."""
-        found = ExtentSet()
+        touched = ExtentSet()
         for hop in self.hops:
-            found |= hop.touched | hop.touched_late
-        return found
+            touched |= hop.touched | hop.touched_late
+        return touched
 
     @property
     def is_intact(self) -> bool:

@@ -86,16 +86,16 @@ def runs_of(lines: list[str]) -> list[tuple[int, int]]:
     Raises:
         AgentError: a line is another.
     """
-    found = []
+    runs = []
     for line in lines:
         word, _, rest = line.partition(" ")
         numbers = rest.split()
         if word != "run" or len(numbers) != 2 or not all(map(str.isdigit, numbers)):
             raise AgentError(f"agent: {line[:60]!r} is no run of frames")
         start, count = map(int, numbers)
-        found.append((start, start + count))
-    ExtentSet(found)
-    return found
+        runs.append((start, start + count))
+    ExtentSet(runs)
+    return runs
 
 
 # The lines from ``start`` on, once the last one is an answer's.

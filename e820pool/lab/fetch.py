@@ -73,7 +73,7 @@ def newest_by_release(names: Iterable[str]) -> dict[str, KernelPackage]:
     # By all numbers of 6.12.90+deb12.1-cloud-amd64 but those of the architecture.
     for kernel in sorted(
         _kernels(names),
-        key=lambda one: numbers_in(one.version.removesuffix("-cloud-amd64")),
+        key=lambda package: numbers_in(package.version.removesuffix("-cloud-amd64")),
     ):
         newest[kernel.release] = kernel
     return newest
@@ -83,10 +83,10 @@ def _kernels(names: Iterable[str]) -> Iterable[KernelPackage]:
     kinds: dict[str, set[str]] = {}
     for match in filter(None, map(_PACKAGE_NAME.fullmatch, names)):
         kinds.setdefault(match["version"], set()).add(match["kind"])
-    for version, found in kinds.items():
+    for version, offered in kinds.items():
         release = _RELEASE.match(version)
-        order = ("binary", "base") if "binary" in found else ("image",)
-        packages = [f"linux-{kind}-{version}" for kind in order if kind in found]
+        order = ("binary", "base") if "binary" in offered else ("image",)
+        packages = [f"linux-{kind}-{version}" for kind in order if kind in offered]
         if packages and release:
             yield KernelPackage(
                 release=release[0], version=version, packages=tuple(packages)
@@ -126,7 +126,7 @@ def fetch_images(
             if not missing:
                 return tuple(held[name] for name in releases)
         progress("reading the archive's package lists", 0, len(releases) + 1)
-        available = {one.release: one for one in list_available()}
+        available = {package.release: package for package in list_available()}
         wanted = [_resolve(name, available, held) for name in releases if name != "all"]
         if "all" in releases:
             wanted += [name for name in available if name not in wanted]
@@ -140,14 +140,14 @@ def fetch_images(
 
 # What a full disk or a power cut left is fetched again.
 def _whole_images() -> dict[str, KernelImage]:
-    found = {}
+    images = {}
     with suppress(LabError):
         for image in cached_images():
             with suppress(LabError):
                 image.read()
                 image.read_config()
-                found[image.release] = image
-    return found
+                images[image.release] = image
+    return images
 
 
 def _resolve(
@@ -186,7 +186,7 @@ def _fetch(kernel: KernelPackage) -> KernelImage:
 
 
 def _unpack(package: Path) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
+    members: dict[str, bytes] = {}
     argv = ["dpkg-deb", "--fsys-tarfile", str(package)]
     try:
         with subprocess.Popen(  # noqa: S603  our own command line
@@ -197,10 +197,10 @@ def _unpack(package: Path) -> dict[str, bytes]:
                 for member in archive:
                     what = _what(member)
                     if what and (file := archive.extractfile(member)):
-                        found[what] = file.read(_MEMBER_LIMIT)
+                        members[what] = file.read(_MEMBER_LIMIT)
     except (OSError, tarfile.TarError) as exc:
         raise LabError(f"{package.name} cannot be unpacked: {exc}") from exc
-    return found
+    return members
 
 
 def _what(member: tarfile.TarInfo) -> str:

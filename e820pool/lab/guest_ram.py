@@ -326,18 +326,18 @@ class GuestRam:
         A hole is looked at as a page of zeros, and stays a hole.
         """
         expected = np.frombuffer(pattern, np.uint8)
-        found: list[tuple[int, int]] = []
+        runs: list[tuple[int, int]] = []
         for file, offset, size, start_pfn in self.layout.file_runs(pages):
             for at in range(0, size, _READ_BYTES):
                 nr_bytes = min(_READ_BYTES, size - at)
                 data = os.pread(self._fds[file], nr_bytes, offset + at)
                 rows = np.frombuffer(data, np.uint8).reshape(-1, PAGE_SIZE) != expected
                 first = start_pfn + (at >> PAGE_SHIFT)
-                found += [
+                runs += [
                     (first + n, first + n + 1)
                     for n in np.flatnonzero(rows.any(axis=1)).tolist()
                 ]
-        return ExtentSet(found)
+        return ExtentSet(runs)
 
 
 def validate_page_granularity(folder: Path | None = None) -> None:

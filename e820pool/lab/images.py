@@ -118,7 +118,9 @@ def find_image(name: str) -> KernelImage:
             return image
     if name == NEWEST and images:
         return images[-1]
-    have = ", ".join(one.name or one.release for one in (*images, *built)) or "none"
+    have = (
+        ", ".join(image.name or image.release for image in (*images, *built)) or "none"
+    )
     raise LabError(
         f"no kernel image of {name!r} in the cache (there: {have}): "
         f"run 'e820pool kernels fetch {name}', or pass the path of a bzImage"
@@ -131,14 +133,14 @@ def built_images() -> tuple[KernelImage, ...]:
     Raises:
         LabError: the record of a build is damaged.
     """
-    found = []
+    images = []
     for path in sorted(cache_folder(BUILT).glob(f"*/{_RECORD}")):
         record = read_built(path.parent.name)
         try:
-            found.append(KernelImage(**record["image"]))
+            images.append(KernelImage(**record["image"]))
         except (TypeError, KeyError) as exc:
             raise _damaged(path, exc) from exc
-    return tuple(found)
+    return tuple(images)
 
 
 def read_built(name: str) -> dict[str, Any]:

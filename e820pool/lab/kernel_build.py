@@ -125,7 +125,9 @@ def build_kernel(
             f"to build a kernel this machine lacks {', '.join(missing)}: "
             f"apt-get install {' '.join(missing)}"
         )
-    known_steps = [read_built(one.name).get("nr_steps", 0) for one in built_images()]
+    known_steps = [
+        read_built(image.name).get("nr_steps", 0) for image in built_images()
+    ]
     steps = max((n for n in known_steps if isinstance(n, int)), default=0)
     steps = steps or _USUAL_STEPS
 
@@ -162,7 +164,7 @@ def prune(names: Sequence[str] = ()) -> tuple[str, ...]:
         LabError: there is none of a name, or a build is under way.
     """
     with _only_one():
-        held = [one.name for one in built_images()]
+        held = [image.name for image in built_images()]
         unknown = [name for name in names if name not in held]
         if unknown:
             there = ", ".join(held) or "none"

@@ -94,10 +94,12 @@ def _package(name: str) -> KernelSource:
             scratch.rmdir()
         inner = folder.with_name(folder.name + "-inner")
         _run(["dpkg-deb", "-x", str(kept), str(inner)])
-        found = list(inner.glob("usr/src/linux-source-*.tar.*"))
-        if len(found) != 1:
-            raise LabError(f"{kept.name} holds {len(found)} source archives, not one")
-        _untar(found[0], folder)
+        archives = list(inner.glob("usr/src/linux-source-*.tar.*"))
+        if len(archives) != 1:
+            raise LabError(
+                f"{kept.name} holds {len(archives)} source archives, not one"
+            )
+        _untar(archives[0], folder)
         shutil.rmtree(inner)
 
     return KernelSource(name=f"{name} {version}", digest=digest, unpack=unpack)
@@ -127,9 +129,9 @@ def _listed(path: Path) -> list[str]:
         said = _run([*argv, "--exclude-standard"])
         names = sorted(set(said.split("\0")) - {""})
     else:
-        names = sorted(str(one.relative_to(path)) for one in path.rglob("*"))
+        names = sorted(str(entry.relative_to(path)) for entry in path.rglob("*"))
     files = ((name, path / name) for name in names)
-    return [name for name, one in files if one.is_symlink() or one.is_file()]
+    return [name for name, entry in files if entry.is_symlink() or entry.is_file()]
 
 
 def _revision(path: Path, revision: str) -> KernelSource:
@@ -165,7 +167,7 @@ def _untar(archive: Path, folder: Path, *, strip: int = 1) -> None:
 
 
 def _validate_tree(path: Path, name: str) -> None:
-    lacking = [one for one in _AT_ROOT if not (path / one).exists()]
+    lacking = [needed for needed in _AT_ROOT if not (path / needed).exists()]
     if lacking:
         raise BadImageError(f"{name!r} is no kernel source: it has no {lacking[0]}")
 
@@ -173,11 +175,11 @@ def _validate_tree(path: Path, name: str) -> None:
 def _digest_of_tree(path: Path, files: Iterable[str]) -> str:
     whole = hashlib.sha256()
     for name in files:
-        one = path / name
-        if one.is_symlink():
-            content = str(one.readlink())
+        file = path / name
+        if file.is_symlink():
+            content = str(file.readlink())
         else:
-            content = _digest(one) + ("x" if one.stat().st_mode & 0o100 else "")
+            content = _digest(file) + ("x" if file.stat().st_mode & 0o100 else "")
         whole.update(f"{name}\0{content}\0".encode("utf-8", "surrogateescape"))
     return whole.hexdigest()
 

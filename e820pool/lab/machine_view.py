@@ -101,8 +101,8 @@ def _view(
     else:
         # The last table that was printed is the nearest to the final one.
         printed = (facts.user_map, facts.setup_data_map, facts.extended_map)
-        found = (rows for rows in printed if rows is not None)
-        table = next(found, facts.bios_map or ())
+        tables = (rows for rows in printed if rows is not None)
+        table = next(tables, facts.bios_map or ())
     # The kernel names a range only; the type is what the handoff says of it.
     types = {(addr, size): kind for addr, size, kind in handoff.table.rows()}
     image = [int(number, 16) for part in parts for number in part]

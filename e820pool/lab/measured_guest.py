@@ -262,7 +262,9 @@ def _calls(body: str) -> Iterator[tuple[Block, ...]]:
         blocks = [_BLOCK.fullmatch(word) for word in words]
         if head != "call" or not all(blocks):
             raise BadImageError(f"report: {line[:60]!r} are no blocks of a call")
-        yield tuple(Block(int(one[1], 16), int(one[2])) for one in blocks if one)
+        yield tuple(
+            Block(int(match[1], 16), int(match[2])) for match in blocks if match
+        )
 
 
 def _initramfs(script: str) -> bytes:

@@ -82,7 +82,7 @@ def split_patches(data: bytes, name: str) -> tuple[Patch, ...]:
         )
     numbers = [_NUMBER.search(subject) for subject, _ in mails]
     if all(numbers):
-        places = [int(found[1]) for found in numbers if found]
+        places = [int(match[1]) for match in numbers if match]
     else:
         places = list(range(1, len(mails) + 1))
     twice = next((n for n in places if places.count(n) > 1), None)
@@ -91,10 +91,10 @@ def split_patches(data: bytes, name: str) -> tuple[Patch, ...]:
             f"{name!r} has patch {twice} of its series {places.count(twice)} times: "
             "keep one version of the series in the file"
         )
-    found = zip(places, mails, strict=True)
+    placed = zip(places, mails, strict=True)
     return tuple(
         Patch(number=number, subject=subject or name, text=diff)
-        for number, (subject, diff) in sorted(found)
+        for number, (subject, diff) in sorted(placed)
     )
 
 
@@ -108,7 +108,7 @@ def select_patches(patches: Sequence[Patch], text: str) -> tuple[Patch, ...]:
         return tuple(patches)
     if not _PICK.fullmatch(text):
         raise InputError(f"patches {text!r}: a list such as 1-6 or 1,3 is wanted")
-    held = {one.number: one for one in patches}
+    held = {patch.number: patch for patch in patches}
     picked = []
     for part in text.split(","):
         first, _, last = part.partition("-")
@@ -158,7 +158,7 @@ def _refusal(refused: Path, said: str) -> str:
 def _messages(data: bytes) -> Iterator[tuple[str, str]]:
     starts = list(_MBOX.finditer(data))
     if starts and not data[: starts[0].start()].strip():
-        ends = [one.start() for one in starts[1:]] + [len(data)]
+        ends = [match.start() for match in starts[1:]] + [len(data)]
         for start, end in zip(starts, ends, strict=True):
             yield from _mail(data[start.end() : end])
         return
@@ -170,7 +170,7 @@ def _messages(data: bytes) -> Iterator[tuple[str, str]]:
     if not heads:
         yield "", text
         return
-    ends = [one.start() for one in heads[1:]] + [len(text)]
+    ends = [match.start() for match in heads[1:]] + [len(text)]
     for head, end in zip(heads, ends, strict=True):
         yield head["subject"], text[head.end() : end]
 

@@ -86,11 +86,11 @@ class ConsoleFile:
 
     def read_new(self) -> bytes:
         """Return what was printed since the last call, perhaps nothing."""
-        found = bytearray()
+        new = bytearray()
         while data := os.pread(self._fd, _CHUNK_BYTES, self._read_bytes):
             self._read_bytes += len(data)
-            found += data
-        return bytes(found)
+            new += data
+        return bytes(new)
 
     def close(self) -> None:
         """Give the file back."""

@@ -124,10 +124,11 @@ def kexec_image(bound: BoundKernel) -> KexecImage:
         # Joined once: an initrd may fill much of the memory that there is.
         pieces += [part.data, bytes(-nr_bytes % PAGE_SIZE)]
         at += round_up(nr_bytes, PAGE_SIZE)
-    for one, two in pairwise(segments):
-        if two.addr < one.end:
+    for lower, upper in pairwise(segments):
+        if upper.addr < lower.end:
             raise InputError(
-                f"{one.what} ends at {one.end:#x}, over {two.what} at {two.addr:#x}"
+                f"{lower.what} ends at {lower.end:#x}, over {upper.what} at "
+                f"{upper.addr:#x}"
             )
     image = KexecImage(
         payload=b"".join(pieces), segments=tuple(segments), entry=bound.stub_addr

@@ -113,7 +113,7 @@ def _remarks(hop: Hop) -> list[str]:
         lines.append(_dump_line(hop, hop.dump))
     lines += [
         f"{hop.kernel}: model and machine differ in {difference.field}: "
-        f"{difference.one}; {difference.other}"
+        f"{difference.model}; {difference.machine}"
         for difference in hop.differences
     ]
     judged = hop.predicted is not None and hop.predicted.verdict != "safe"

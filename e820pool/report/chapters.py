@@ -366,14 +366,12 @@ class PoolDocument(Part, frozen=True, kw_only=True):
     findings: tuple[FindingDocument, ...]
 
 
-class SidesDocument(
-    Part, frozen=True, kw_only=True, rename={"one": "model", "other": "machine"}
-):
+class SidesDocument(Part, frozen=True, kw_only=True):
     """A field in which the model's reading and the machine's differ."""
 
     field: str
-    one: str
-    other: str
+    model: str
+    machine: str
 
 
 class DumpDocument(Part, frozen=True, kw_only=True):

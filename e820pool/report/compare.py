@@ -65,7 +65,7 @@ def booted_of(cell: DesignCell, outcome: Outcome, profile: Profile) -> BootedDoc
     both = judge_boot(record, profile)
     reasons = (
         contradiction(cell, record.view),
-        *(f"{side.field}: {side.one}; {side.other}" for side in both.differences),
+        *(f"{side.field}: {side.model}; {side.machine}" for side in both.differences),
     )
     return BootedDocument(
         kernel=record.view.kernel,

@@ -305,7 +305,7 @@ def _difference_lines(
 ) -> Iterator[str]:
     for difference in differences:
         text = f"{kernel}: model and machine differ in {difference.field}: "
-        text += f"model {difference.one}; machine {difference.other}"
+        text += f"model {difference.model}; machine {difference.machine}"
         yield from wrapped(text, "", "    ")
 
 

@@ -170,11 +170,11 @@ def deposit_of_json(raw: object, label: str) -> Deposit:
 
 
 def _validate_apart(parts: tuple[SegmentDocument, ...]) -> None:
-    for one, two in pairwise(sorted(parts, key=lambda part: part.addr)):
-        if two.addr < one.end:
+    for lower, upper in pairwise(sorted(parts, key=lambda part: part.addr)):
+        if upper.addr < lower.end:
             raise ValueError(
-                f"segment {one.file!r} ends at {one.end:#x}, over {two.file!r} at "
-                f"{two.addr:#x}"
+                f"segment {lower.file!r} ends at {lower.end:#x}, over "
+                f"{upper.file!r} at {upper.addr:#x}"
             )
 
 

@@ -30,15 +30,15 @@ class Spread(NamedTuple):
 
 def spread_of(values: Iterable[int | None]) -> Spread:
     """Return the spread of values, of which None stands for never or for too much."""
-    found = sorted(values, key=lambda one: (one is None, one or 0))
-    if not found:
+    ordered = sorted(values, key=lambda value: (value is None, value or 0))
+    if not ordered:
         return Spread(None, None, None)
-    return Spread(found[0], found[len(found) // 2], found[-1])
+    return Spread(ordered[0], ordered[len(ordered) // 2], ordered[-1])
 
 
-def has_deposits(one: Result) -> bool:
+def has_deposits(result: Result) -> bool:
     """Return whether a result rests on any deposit: without one it is no answer."""
-    return not one["reason"] and bool(one["end"]["call"] > one["failed_calls"])
+    return not result["reason"] and bool(result["end"]["call"] > result["failed_calls"])
 
 
 def bands_of(results: Sequence[Result]) -> list[dict[str, Any]]:
@@ -48,13 +48,15 @@ def bands_of(results: Sequence[Result]) -> list[dict[str, Any]]:
         results: of :func:`e820pool.stress.cells.run_cell`, of any seeds.
     """
     groups: dict[tuple[str, str, str], list[Result]] = {}
-    for one in results:
-        key = one["host"], one["policy"], one["encoding"]
-        groups.setdefault(key, []).append(one)
+    for result in results:
+        key = result["host"], result["policy"], result["encoding"]
+        groups.setdefault(key, []).append(result)
     today = {
-        (one["host"], one["encoding"], one["seed"]): one["budgets"]["choices"]
-        for one in results
-        if one["policy"] == _TODAY and has_deposits(one)
+        (result["host"], result["encoding"], result["seed"]): result["budgets"][
+            "choices"
+        ]
+        for result in results
+        if result["policy"] == _TODAY and has_deposits(result)
     }
     return [_band(key, group, today) for key, group in groups.items()]
 
@@ -65,39 +67,39 @@ def _band(
     today: Mapping[tuple[str, str, int], Sequence[Sequence[int]]],
 ) -> dict[str, Any]:
     host, policy, encoding = key
-    told = [one for one in group if has_deposits(one)]
+    answered = [result for result in group if has_deposits(result)]
 
     def spread(value: Callable[[Result], int | None]) -> dict[str, int | None]:
-        return spread_of(value(one) for one in told)._asdict()
+        return spread_of(value(result) for result in answered)._asdict()
 
-    budgets = told[0]["budgets"]["given_up"] if told else {}
+    budgets = answered[0]["budgets"]["given_up"] if answered else {}
     return {
         "host": host,
         "policy": policy,
         "encoding": encoding,
-        "seeds": [one["seed"] for one in group],
-        "answered": [one["seed"] for one in told],
-        "limits": {limit.name: _falls(limit.name, told) for limit in LIMITS},
-        "most": spread(lambda one: one["peak"][encoding]),
-        "calls": spread(lambda one: one["end"]["call"]),
-        "guests": spread(lambda one: one["end"]["created"]),
+        "seeds": [result["seed"] for result in group],
+        "answered": [result["seed"] for result in answered],
+        "limits": {limit.name: _falls(limit.name, answered) for limit in LIMITS},
+        "most": spread(lambda result: result["peak"][encoding]),
+        "calls": spread(lambda result: result["end"]["call"]),
+        "guests": spread(lambda result: result["end"]["created"]),
         "given_up": {
-            name: spread(lambda one, at=name: one["budgets"]["given_up"][at])  # type: ignore[misc]
+            name: spread(lambda result, at=name: result["budgets"]["given_up"][at])  # type: ignore[misc]
             for name in budgets
         },
         "beside": spread(_beside),
         "as_scattered": spread_of(
-            _entries_within(today[host, encoding, one["seed"]], _beside(one))
-            for one in told
-            if (host, encoding, one["seed"]) in today
+            _entries_within(today[host, encoding, result["seed"]], _beside(result))
+            for result in answered
+            if (host, encoding, result["seed"]) in today
         )._asdict(),
-        "curve": _curve(told, encoding),
+        "curve": _curve(answered, encoding),
     }
 
 
 # Bytes that are RESERVED at the end without being deposited.
-def _beside(one: Result) -> int:
-    pages = one["end"]["reserved_pages"] - one["end"]["deposited_pages"]
+def _beside(result: Result) -> int:
+    pages = result["end"]["reserved_pages"] - result["end"]["deposited_pages"]
     return int(pages) << PAGE_SHIFT
 
 
@@ -106,8 +108,8 @@ def _entries_within(choices: Sequence[Sequence[int]], nr_bytes: int) -> int:
 
 
 # Guest and pages are of the seeds with which the limit falls.
-def _falls(limit: str, told: Sequence[Result]) -> dict[str, Any]:
-    falls = [one["limits"][limit] for one in told]
+def _falls(limit: str, answered: Sequence[Result]) -> dict[str, Any]:
+    falls = [result["limits"][limit] for result in answered]
     fallen = [fall for fall in falls if fall is not None]
     return {
         "fell": len(fallen),
@@ -120,11 +122,14 @@ def _falls(limit: str, told: Sequence[Result]) -> dict[str, Any]:
 
 
 # At the samples of the seed with the most calls; one that has ended stays as it was.
-def _curve(told: Sequence[Result], encoding: str) -> list[list[int]]:
+def _curve(answered: Sequence[Result], encoding: str) -> list[list[int]]:
     at = Sample._fields.index(encoding)
     curves = [
-        ([row[_CALL] for row in one["samples"]], [row[at] for row in one["samples"]])
-        for one in told
+        (
+            [row[_CALL] for row in result["samples"]],
+            [row[at] for row in result["samples"]],
+        )
+        for result in answered
     ]
     grid = max((calls for calls, _ in curves), key=lambda calls: calls[-1], default=[])
     rows = []

@@ -46,10 +46,10 @@ class Buddy:
 
     def alloc_order(self, order: int, owner: int = 0) -> int | None:  # noqa: ARG002  no owners here
         """Return the first PFN of ``2^order`` pages, None when there are none."""
-        found = self._take(order) if order <= self._max_order else None
-        if found is not None:
+        start = self._take(order) if order <= self._max_order else None
+        if start is not None:
             self.nr_free -= 1 << order
-        return found
+        return start
 
     def release(self, base_pfn: int, nr_pages: int) -> bool:
         """Take a run of pages back: the blocks are those of page by page."""
@@ -164,8 +164,8 @@ class Buddy:
             order = (end_pfn - at).bit_length() - 1
             order = min(order, (at & -at).bit_length() - 1 if at else order)
             if not self._take_block(at, min(order, self._max_order)):
-                for one, two in taken:
-                    self.free(one, two)
+                for begin, stop in taken:
+                    self.free(begin, stop)
                 return False
             taken.append((at, at + (1 << min(order, self._max_order))))
             at = taken[-1][1]
@@ -216,9 +216,9 @@ class Buddy:
     # What is left of a block or of a run is free again.
     def _cut(self, start: int, end: int, base: int, stop: int) -> None:
         self.nr_free -= end - start
-        for one, two in ((start, base), (stop, end)):
-            if one < two:
-                self.free(one, two)
+        for first, last in ((start, base), (stop, end)):
+            if first < last:
+                self.free(first, last)
 
     def _take(self, order: int) -> int | None:
         own = self._own

@@ -70,11 +70,11 @@ class Captured:
         host = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.devices is not None:
             host["devices"] = asdict(self.devices)
-        told = (
+        text = (
             f'["{__version__}", {_RESULT_VERSION}, {json.dumps(host, sort_keys=True)}, '
             f"{_known_of_all(self.kernels)}]"
         )
-        return hashlib.sha256(told.encode()).hexdigest()[:24]
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 # The same for all hosts of a fleet, and more than all else that is asked.
@@ -105,7 +105,9 @@ def check_captured(host: Captured) -> dict[str, Any]:
     try:
         handoff = _handoff_of(host)
         profiles = [profile_for(kernel) for kernel in host.kernels]
-        verdicts = {one.kernel: _value(one) for one in judge_each(handoff, profiles)}
+        verdicts = {
+            verdict.kernel: _value(verdict) for verdict in judge_each(handoff, profiles)
+        }
     except E820PoolError as exc:
         return {"id": host.id, "error": str(exc)}
     return {

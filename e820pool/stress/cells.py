@@ -61,8 +61,8 @@ class Cell:
 
         The version of the package is part of it, since the result depends on it.
         """
-        told = json.dumps([__version__, RESULT_VERSION, asdict(self)], sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()[:24]
+        text = json.dumps([__version__, RESULT_VERSION, asdict(self)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def cells_of(

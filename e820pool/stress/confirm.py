@@ -102,8 +102,8 @@ class ConfirmCase:
 
 
 OBSERVABLE: dict[str, ObservableLimit] = {
-    one.name: one
-    for one in (
+    limit.name: limit
+    for limit in (
         ObservableLimit(
             name="zero-page",
             meaning="entries are in SETUP_E820_EXT, and nothing is lost in this boot",

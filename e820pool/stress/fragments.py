@@ -138,11 +138,11 @@ def lay_out(
     for order in reversed(range(MAX_ORDER)):
         wanted = own[order] + others[order]
         if wanted:
-            found = _places(wanted, order, room, taken, draws.fork(order + 1))
-            starts = room.pfns(found, order).tolist()
+            numbers = _places(wanted, order, room, taken, draws.fork(order + 1))
+            starts = room.pfns(numbers, order).tolist()
             buddy.seed_blocks(starts[: own[order]], order, own=True)
             buddy.seed_blocks(starts[own[order] :], order, own=False)
-            taken.append((order, np.sort(found)))
+            taken.append((order, np.sort(numbers)))
 
 
 def _in_turn(
@@ -426,24 +426,24 @@ def _places(
     # Numbers of blocks of this order in what is in use, in random order. Each is
     # half of a parent of its own that lies in no larger free block.
     parents = room.parts << (MAX_ORDER - order - 1)
-    found = np.empty(0, np.int64)
+    numbers = np.empty(0, np.int64)
     if parents <= _ENUMERATED:
-        found = _halves(np.arange(parents, dtype=np.int64), order, room, taken, draws)
+        numbers = _halves(np.arange(parents, dtype=np.int64), order, room, taken, draws)
     elif wanted <= parents:
         for _ in range(_ROUNDS):
-            drawn = draws.many_below(parents, 2 * (wanted - found.size) + 16)
-            fresh = _not_in(drawn.astype(np.int64), found >> 1)
+            drawn = draws.many_below(parents, 2 * (wanted - numbers.size) + 16)
+            fresh = _not_in(drawn.astype(np.int64), numbers >> 1)
             more = _halves(fresh, order, room, taken, draws)
-            found = np.concatenate((found, more))
-            if found.size >= wanted:
+            numbers = np.concatenate((numbers, more))
+            if numbers.size >= wanted:
                 break
-    if found.size < wanted:
+    if numbers.size < wanted:
         raise InputError(
             f"{wanted:#x} blocks of order {order} are said to be free: the zone has "
-            f"room for {found.size:#x} beside larger ones"
+            f"room for {numbers.size:#x} beside larger ones"
         )
-    shuffled = np.argsort(draws.many_below(1 << 63, found.size), kind="stable")
-    return found[shuffled[:wanted]]
+    shuffled = np.argsort(draws.many_below(1 << 63, numbers.size), kind="stable")
+    return numbers[shuffled[:wanted]]
 
 
 # Values once each, ascending: np.setdiff1d() of numpy 2 takes ten times as long.

@@ -56,11 +56,11 @@ class GrownArenas:
 
     def alloc_order(self, order: int, node: int) -> int | None:
         """Return the first PFN of ``2^order`` pages; None when there are none."""
-        found = self._free.alloc_order(order)
-        if found is None and order <= self._step and self._grow(order, node):
-            found = self._free.alloc_order(order)
+        start = self._free.alloc_order(order)
+        if start is None and order <= self._step and self._grow(order, node):
+            start = self._free.alloc_order(order)
         # The last resort is what the driver does today.
-        return self._host.alloc_order(order, node) if found is None else found
+        return self._host.alloc_order(order, node) if start is None else start
 
     def deposited(self, extents: Iterable[tuple[int, int]]) -> None:
         """Count what lies in no arena: those are RESERVED already."""
@@ -84,7 +84,7 @@ class GrownArenas:
             return
         self._entries.remove(start_pfn, end_pfn)
         parts = ((start_pfn, pfn), (pfn + 1, end_pfn))
-        self._entries.add_all((one, two) for one, two in parts if one < two)
+        self._entries.add_all((start, end) for start, end in parts if start < end)
         self._host.free(pfn, pfn + 1)
 
     def give_back(self, start_pfn: int, end_pfn: int) -> None:
@@ -153,9 +153,9 @@ class GrownArenas:
         if start < end:
             self._limits[start] = end, limit
             self._entries.add(start, end)
-        for one, two in ((first, start), (end, last)):
-            if one < two:
-                self._left(one, two)
+        for base, stop in ((first, start), (end, last)):
+            if base < stop:
+                self._left(base, stop)
 
     def _left(self, start: int, end: int) -> None:
         self._host.free(start, end)

@@ -108,7 +108,9 @@ def generated_map(ram_bytes: int, info: Sequence[ZoneFree] = ()) -> MemoryMap:
             f"a host of {ram_bytes:#x} bytes: the limits are {4 * _GIB:#x} and "
             f"{1 << 52:#x}"
         )
-    free = sum(one.nr_pages for one in info if one.node == 0 and one.zone == "DMA32")
+    free = sum(
+        zone.nr_pages for zone in info if zone.node == 0 and zone.zone == "DMA32"
+    )
     fits = (end for end in _LOW_ENDS if (free << PAGE_SHIFT) + 16 * _MIB <= end)
     low_end = next(fits, _LOW_ENDS[-1])
     rows = (
@@ -206,30 +208,34 @@ class HostPages:
         zones = self._nodes[node]
         if self._low:
             size = max(1 << order, _BATCH)
-            rich = [one for one in zones if one.nr_free - size > self._low.get(one, -1)]
-            zones = rich + [one for one in zones if one not in rich]
+            rich = [
+                buddy
+                for buddy in zones
+                if buddy.nr_free - size > self._low.get(buddy, -1)
+            ]
+            zones = rich + [buddy for buddy in zones if buddy not in rich]
         for buddy in zones:
             lists = self._lists.get(buddy, ())
             if order < len(lists):
-                found = _from_list(lists[order], buddy, order)
+                start = _from_list(lists[order], buddy, order)
             else:
-                found = buddy.alloc_order(order)
-            if found is not None:
-                return found
+                start = buddy.alloc_order(order)
+            if start is not None:
+                return start
         return None
 
     def take_aligned(self, order: int, node: int = 0) -> int | None:
         """Return ``2^order`` contiguous pages of any order, aligned; None if none."""
         for buddy in self._nodes[node]:
-            found = buddy.take_aligned(order)
-            if found is not None:
-                return found
+            start = buddy.take_aligned(order)
+            if start is not None:
+                return start
         return None
 
     def find_aligned(self, order: int, node: int = 0) -> int | None:
         """Return where ``2^order`` aligned pages are free; None if nowhere."""
-        found = (buddy.find_aligned(order) for buddy in self._nodes[node])
-        return next((start for start in found if start is not None), None)
+        starts = (buddy.find_aligned(order) for buddy in self._nodes[node])
+        return next((start for start in starts if start is not None), None)
 
     def take_span(self, start_pfn: int, end_pfn: int) -> bool:
         """Take pages of one zone, if all of them are free."""
@@ -246,11 +252,11 @@ class HostPages:
         if rest > self.nr_free:
             return taken
         for buddy in self._nodes[node]:
-            taken += (found := buddy.take_run(rest >> MAX_ORDER))
-            rest -= sum(end - start for start, end in found)
+            taken += (runs := buddy.take_run(rest >> MAX_ORDER))
+            rest -= sum(end - start for start, end in runs)
         for buddy in self._nodes[node]:
-            taken += (found := buddy.take_small(rest))
-            rest -= sum(end - start for start, end in found)
+            taken += (runs := buddy.take_small(rest))
+            rest -= sum(end - start for start, end in runs)
         return taken
 
     def free(self, start_pfn: int, end_pfn: int) -> None:
@@ -283,23 +289,23 @@ class HostPages:
             InputError: a zone has no room for the blocks that are said to be free, or
                 the host does not have it.
         """
-        known = {(one.node, one.zone): one for one in info}
+        known = {(free.node, free.zone): free for free in info}
         _validate_zones(zones, known)
         for index, zone in enumerate(zones):
             buddy = self._buddies[
                 bisect_right(self._bounds, int(zone.ram.starts[0])) - 1
             ]
-            told = known.get((zone.node, zone.name))
-            counts = _told(told) if info else _assumed(zone.ram, wear)
+            measured = known.get((zone.node, zone.name))
+            counts = _told(measured) if info else _assumed(zone.ram, wear)
             if counts is None:
                 continue
             place = draws.fork(index)
-            if told is None:
+            if measured is None:
                 lay_out(buddy, zone.ram, counts, place)
             else:
                 has_lists = zone.name != _UNLISTED and type(buddy) is Buddy
                 told_lists = _Lists.drawn(
-                    per_cpu if has_lists else (), counts, zone, place, told
+                    per_cpu if has_lists else (), counts, zone, place, measured
                 )
                 lay_out(
                     buddy,
@@ -310,14 +316,14 @@ class HostPages:
                     is_seen=True,
                 )
                 self._lists[buddy] = told_lists.taken(buddy)
-                if told.low:
-                    self._low[buddy] = told.low + _reserve_of(zone, zones)
+                if measured.low:
+                    self._low[buddy] = measured.low + _reserve_of(zone, zones)
 
 
 # Requests that a higher zone could serve leave a part of its size free in a lower one.
 def _reserve_of(zone: Zone, zones: Sequence[Zone]) -> int:
     start = int(zone.ram.starts[0])
-    higher = (one.ram for one in zones if one.node == zone.node)
+    higher = (other.ram for other in zones if other.node == zone.node)
     return sum(ram.nr_pages for ram in higher if int(ram.starts[0]) > start) // _RESERVE
 
 
@@ -337,10 +343,10 @@ def _validate_zones(
     zones: Sequence[Zone], known: Mapping[tuple[int, str], ZoneFree]
 ) -> None:
     have = {(zone.node, zone.name) for zone in zones}
-    for key, told in known.items():
-        if key not in have and told.nr_pages and key[1] not in _NOT_FOR_KERNELS:
+    for key, measured in known.items():
+        if key not in have and measured.nr_pages and key[1] not in _NOT_FOR_KERNELS:
             raise InputError(
-                f"{told.nr_pages:#x} pages of node {key[0]} zone "
+                f"{measured.nr_pages:#x} pages of node {key[0]} zone "
                 f"{printable(key[1][:40])} are said to be free: the host has no such "
                 "zone"
             )
@@ -377,7 +383,7 @@ class _Lists(NamedTuple):
         is_own = any(counts.own[: len(PER_CPU)])
         shares = per_cpu if is_own and in_use >= _LEAST_IN_USE else (0,) * len(per_cpu)
         return cls(
-            alone=tuple(min(alone * one // 100, in_use) for one in shares),
+            alone=tuple(min(alone * share // 100, in_use) for share in shares),
             left=tuple(
                 draws.below(_batch(order) + 1) if any(shares) else 0
                 for order in range(len(shares))

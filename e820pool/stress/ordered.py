@@ -59,10 +59,10 @@ class AddressOrdered(Buddy):
 
     def _take(self, order: int) -> int | None:
         heads = ((self._head(have), have) for have in range(order, self._max_order + 1))
-        found = [(key, have) for key, have in heads if key is not None]
-        if not found:
+        tops = [(key, have) for key, have in heads if key is not None]
+        if not tops:
             return None
-        _, have = min(found)
+        _, have = min(tops)
         if have == self._max_order:
             start = self._pop_top()
         else:
@@ -111,7 +111,9 @@ class AddressOrdered(Buddy):
         live = self._own[order] if order < self._max_order else self._tops
         if len(heap) > 2 * len(live) + 64:
             # As long as what is free, whatever came and went.
-            heap[:] = {one for one in heap if self._is_free(one, order)} - {key}
+            heap[:] = {waiting for waiting in heap if self._is_free(waiting, order)} - {
+                key
+            }
             heapq.heapify(heap)
         heapq.heappush(heap, key)
 

@@ -194,7 +194,7 @@ class _Direct:
     def withdrawn_page(self, start_pfn: int, end_pfn: int, pfn: int) -> None:
         self._entries.remove(start_pfn, end_pfn)
         parts = ((start_pfn, pfn), (pfn + 1, end_pfn))
-        self._entries.add_all((one, two) for one, two in parts if one < two)
+        self._entries.add_all((start, end) for start, end in parts if start < end)
         self._host.free(pfn, pfn + 1)
 
     def give_back(self, start_pfn: int, end_pfn: int) -> None:
@@ -247,9 +247,9 @@ class _GrowingArenas:
     def alloc_order(self, order: int, node: int) -> int | None:
         if order > self._order:
             return None
-        found = self._arenas.alloc_order(order)
-        if found is not None:
-            return found
+        start = self._arenas.alloc_order(order)
+        if start is not None:
+            return start
         start = self._host.take_aligned(self._order, node)
         if start is None:
             return None

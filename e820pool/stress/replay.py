@@ -97,13 +97,15 @@ def tenths(measured: Sequence[int], simulated: Sequence[Sequence[int]]) -> list[
 
     A simulation that ended before a call counts with its last value.
     """
-    found = []
+    parts = []
     for tenth in range(1, 11):
         call = max(len(measured) * tenth // 10, 1)
-        values = sorted(one[min(call, len(one)) - 1] for one in simulated if one)
+        values = sorted(
+            curve[min(call, len(curve)) - 1] for curve in simulated if curve
+        )
         if not values or not measured:
             break
         real, middle = measured[call - 1], values[len(values) // 2]
         error = (middle - real) / real
-        found.append(Tenth(call, real, values[0], middle, values[-1], error))
-    return found
+        parts.append(Tenth(call, real, values[0], middle, values[-1], error))
+    return parts

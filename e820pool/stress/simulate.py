@@ -123,10 +123,10 @@ class _Guest:
 
     def pop(self, at: int) -> tuple[int, int]:
         extents = self.extents
-        found = extents[2 * at], extents[2 * at + 1]
+        extent = extents[2 * at], extents[2 * at + 1]
         extents[2 * at + 1], extents[2 * at] = extents[-1], extents[-2]
         del extents[-2:]
-        return found
+        return extent
 
 
 @dataclass(slots=True, kw_only=True)
@@ -211,9 +211,9 @@ class _Run:
             start, end = guest.pop(draws.below(len(guest.extents) // 2))
             pfn = start + draws.below(end - start)
             self.source.withdrawn_page(start, end, pfn)
-            for one, two in ((start, pfn), (pfn + 1, end)):
-                if one < two:
-                    guest.extents.extend((one, two))
+            for first, last in ((start, pfn), (pfn + 1, end)):
+                if first < last:
+                    guest.extents.extend((first, last))
             self.deposited_pages -= 1
             self._after_change()
 

@@ -105,7 +105,9 @@ class LimitWatch:
         entries, regions = self._seen
         self._chars = len("memmap=") + regions * _SHORTEST
         most = len("memmap=") + regions * _LONGEST
-        limit = next((one for one in self._pending if one.measure == "chars"), None)
+        limit = next(
+            (limit for limit in self._pending if limit.measure == "chars"), None
+        )
         if limit and self._chars <= limit.most < most and regions > self._most_regions:
             self._most_regions = regions
             self._chars = memmap_chars(self._count.extents())
@@ -143,10 +145,10 @@ def _top_fragments(ram: ExtentSet) -> int:
 # What a capture kernel's table has beside the entries that are no RAM: RAM below 1 MiB,
 # and page 0, which every kernel takes out of RAM. Types that it does not have are none.
 def _before_capture(memory_map: MemoryMap) -> int:
-    found = 0
+    added = 0
     for addr, _, kind in memory_map.flatten().rows():
         if kind == E820_TYPE_RAM:
-            found += (addr < _MIB) + (addr == 0)
+            added += (addr < _MIB) + (addr == 0)
         elif kind not in _OF_CAPTURE:
-            found -= 1
-    return found
+            added -= 1
+    return added

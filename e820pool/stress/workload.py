@@ -226,9 +226,9 @@ def guest_blocks(workload: Workload, host_pages: int, draws: Draws) -> int:
 
 
 def _rates(workload: Workload) -> dict[EventKind, float]:
-    told: dict[EventKind, float] = {
+    rates: dict[EventKind, float] = {
         "device": workload.devices_per_day,
         "grow": workload.grows_per_day,
         "trim": workload.trims_per_day,
     }
-    return {kind: rate for kind, rate in told.items() if rate}
+    return {kind: rate for kind, rate in rates.items() if rate}

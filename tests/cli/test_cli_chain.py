@@ -109,7 +109,7 @@ def test_a_touched_page_and_a_lost_pool_are_told():
         entered="kexec-file",
         given=LEDGER,
         view=touched,
-        differences=(Difference(field="memory[0]", one="a", other="b"),),
+        differences=(Difference(field="memory[0]", model="a", machine="b"),),
     )
     whole = record(hop(), bad, stopped="no pool")
     assert not whole.is_intact

@@ -38,28 +38,3 @@ def test_what_another_module_imports_is_exported():
             module = importlib.import_module(name)
             is_module = inspect.ismodule(getattr(module, export, None))
             assert is_module or export in module.__all__, f"{path}: {name}.{export}"
-
-
-# What a class does is said of its methods.
-VERBS = {"Hold", "Say", "Name", "Tell", "Show", "State", "Give", "Gather", "Collect"}
-VERBS |= {
-    "Describe",
-    "Follow",
-    "Read",
-    "Write",
-    "Keep",
-    "Run",
-    "Take",
-    "Draw",
-    "Return",
-}
-
-
-def test_the_docstring_of_a_class_says_what_it_is():
-    wrong = []
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef):
-                first = (ast.get_docstring(node) or "A").split()[0]
-                wrong += [f"{path.name} {node.name}"] * (first in VERBS)
-    assert wrong == []

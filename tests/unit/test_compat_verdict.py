@@ -75,10 +75,10 @@ def differences(change, *, base=None):
     found = diff(KernelView(**base), KernelView(**(base | change)))
     turned = diff(KernelView(**(base | change)), KernelView(**base))
     mirrored = tuple(
-        Difference(field=d.field, one=d.other, other=d.one) for d in turned
+        Difference(field=d.field, model=d.machine, machine=d.model) for d in turned
     )
     assert found == mirrored
-    return [(d.field, d.one, d.other) for d in found]
+    return [(d.field, d.model, d.machine) for d in found]
 
 
 def test_a_view_does_not_differ_from_itself():

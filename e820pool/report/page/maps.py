@@ -439,13 +439,13 @@ class _Origins:
     def of(self, start: int, end: int, kind: int) -> str:
         low = int(np.searchsorted(self.reach, np.uint64(start), side="right"))
         high = int(np.searchsorted(self.rows["addr"], np.uint64(end), side="left"))
-        found = [
+        names = [
             name
             for (addr, size, type_), name in zip(
                 self.rows[low:high].tolist(), self.names[low:high], strict=True
             )
             if addr < end and addr + size > start and type_ == kind
         ]
-        if len(found) > _NAMED:
-            return f"{found[0]} and {len(found) - 1} others"
-        return " and ".join(found)
+        if len(names) > _NAMED:
+            return f"{names[0]} and {len(names) - 1} others"
+        return " and ".join(names)

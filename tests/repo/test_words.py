@@ -1,0 +1,61 @@
+"""Names and docstrings say what a thing is."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def nodes_of(*folders):
+    for folder in folders:
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                yield path, node
+
+
+# What a class does is said of its methods.
+VERBS = {"Hold", "Say", "Name", "Tell", "Show", "State", "Give", "Gather", "Collect"}
+VERBS |= {
+    "Describe",
+    "Follow",
+    "Read",
+    "Write",
+    "Keep",
+    "Run",
+    "Take",
+    "Draw",
+    "Return",
+}
+
+
+def test_the_docstring_of_a_class_says_what_it_is():
+    wrong = []
+    for path, node in nodes_of("e820pool"):
+        if isinstance(node, ast.ClassDef):
+            first = (ast.get_docstring(node) or "A").split()[0]
+            wrong += [f"{path.name} {node.name}"] * (first in VERBS)
+    assert wrong == []
+
+
+# They say that there is a thing, not what it is.
+NO_NAMES = {"one", "found", "told"}
+
+
+def named_by(node):
+    """Return the name that a node gives to something, or ""."""
+    if isinstance(node, ast.arg):
+        return node.arg
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return node.id
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return node.name
+    return ""
+
+
+def test_a_name_says_what_a_thing_is():
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {named_by(node)}"
+        for path, node in nodes_of("e820pool", "docs", "tools")
+        if named_by(node) in NO_NAMES
+    ]
+    assert wrong == []

@@ -26,7 +26,7 @@ def verdicts():
     booted = verdict("5.10", "unsafe") | {
         "model": "safe",
         "machine": "unsafe",
-        "differences": [{"field": "memory[0]", "one": "0x1000", "other": "0x2000"}],
+        "differences": [{"field": "memory[0]", "model": "0x1000", "machine": "0x2000"}],
     }
     told = [verdict("6.1", "safe"), verdict("7.3", "degraded"), booted]
     return {"schema": 1, "kind": "verdicts", "verdicts": told}

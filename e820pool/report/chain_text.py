@@ -12,7 +12,6 @@ from e820pool.report.chapters import (
     DumpDocument,
     HopDocument,
     PoolDocument,
-    SidesDocument,
 )
 from e820pool.report.columns import columns
 from e820pool.report.verdicts import finding_line, judged_on_lines
@@ -164,9 +163,7 @@ def _hop_document(hop: Hop) -> HopDocument:
             findings=FindingDocument.all_of(hop.rebuilt.findings),
         ),
         predicted=None if predicted is None else VerdictDocument.of(predicted),
-        differences=tuple(
-            SidesDocument.of_attributes(difference) for difference in hop.differences
-        ),
+        differences=hop.differences,
         dump=None
         if hop.dump is None
         else DumpDocument(

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType, field
 
 from e820pool.abi.e820 import E820_ENTRY_BYTES
 from e820pool.abi.setup_data import SETUP_E820_EXT
-from e820pool.compat import VerdictWord
+from e820pool.compat import Difference, VerdictWord
 from e820pool.compat.verdict_documents import VerdictDocument
 from e820pool.documents import (
     Count,
@@ -57,7 +57,6 @@ __all__ = (
     "PoolWord",
     "RunDocument",
     "SampleDocument",
-    "SidesDocument",
     "SpreadDocument",
     "VerdictsDocument",
     "handoff_chapter",
@@ -366,14 +365,6 @@ class PoolDocument(Part, frozen=True, kw_only=True):
     findings: tuple[FindingDocument, ...]
 
 
-class SidesDocument(Part, frozen=True, kw_only=True):
-    """A field in which the model's reading and the machine's differ."""
-
-    field: str
-    model: str
-    machine: str
-
-
 class DumpDocument(Part, frozen=True, kw_only=True):
     """The pages that a capture kernel's dump held, and those it was to hold."""
 
@@ -399,7 +390,7 @@ class HopDocument(Part, frozen=True, kw_only=True):
     table: tuple[Row, ...]
     pool: PoolDocument | None
     predicted: VerdictDocument | None
-    differences: tuple[SidesDocument, ...]
+    differences: tuple[Difference, ...]
     dump: DumpDocument | None = None
     fatal: str | None = None
     made: ExtentSet

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
         FallDocument,
         FallsDocument,
         HopDocument,
-        SidesDocument,
     )
     from e820pool.report.summary import GroupedFinding
 
@@ -300,9 +299,7 @@ def _verdict_lines(judged: Sequence[VerdictDocument]) -> Iterator[str]:
         yield from wrapped(line, "", "    ")
 
 
-def _difference_lines(
-    kernel: str, differences: Iterable[Difference | SidesDocument]
-) -> Iterator[str]:
+def _difference_lines(kernel: str, differences: Iterable[Difference]) -> Iterator[str]:
     for difference in differences:
         text = f"{kernel}: model and machine differ in {difference.field}: "
         text += f"model {difference.model}; machine {difference.machine}"

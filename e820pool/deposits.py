@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from e820pool.memory_map import MemoryMap
+    from e820pool.range_lists import StartEnd
 
 __all__ = ("Deposit", "DepositLedger", "parse_range", "parse_size")
 
@@ -114,7 +115,7 @@ class DepositLedger:
         return ledger
 
     @classmethod
-    def of_ranges(cls, ranges: Iterable[tuple[int, int] | str], owner: int = 0) -> Self:
+    def of_ranges(cls, ranges: Iterable[StartEnd | str], owner: int = 0) -> Self:
         """Return the ledger of byte ranges.
 
         Args:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from e820pool.range_lists import Lists
+    from e820pool.range_lists import Lists, StartEnd
 
     U64 = NDArray[np.uint64]
     Bounds = tuple[U64, U64]
@@ -85,7 +85,7 @@ class Span(NamedTuple):
         """How many bytes, or pages, there are in it."""
         return self.end - self.start
 
-    def overlaps(self, other: tuple[int, int]) -> bool:
+    def overlaps(self, other: StartEnd) -> bool:
         """Return whether the two have a byte, or page, in common."""
         return max(self.start, other[0]) < min(self.end, other[1])
 
@@ -93,7 +93,7 @@ class Span(NamedTuple):
         """Return what of it lies below ``limit``, of size 0 where nothing does."""
         return type(self)(min(self.start, limit), min(self.end, limit))
 
-    def without(self, other: tuple[int, int]) -> list[Self]:
+    def without(self, other: StartEnd) -> list[Self]:
         """Return what of it lies below and above the other, where anything does."""
         start, end = self
         kind = type(self)
@@ -220,7 +220,7 @@ class RangeSet:
     _arrays: Bounds | None
     _lists: Lists | None
 
-    def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
+    def __init__(self, ranges: Iterable[StartEnd] = ()) -> None:
         pairs = list(ranges)
         limit = self.LIMIT
         for start, end in pairs:
@@ -248,7 +248,7 @@ class RangeSet:
         )
 
     @classmethod
-    def of_valid(cls, ranges: Sequence[tuple[int, int]]) -> Self:
+    def of_valid(cls, ranges: Sequence[StartEnd]) -> Self:
         """Return the set of ranges of which it is known that they are within limits."""
         if len(ranges) <= SHORT:
             return cls._of_lists(coalesce_lists(ranges))
@@ -402,7 +402,7 @@ class ExtentSet(RangeSet):
         """Return the number of 4 KiB pages in the set."""
         return self.total
 
-    def pairs(self) -> list[tuple[int, int]]:
+    def pairs(self) -> list[StartEnd]:
         """Return ``(base_pfn, nr_pages)`` rows, sorted: the JSON form."""
         return [(start, end - start) for start, end in self]
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from e820pool.range_lists import StartEnd
 
 __all__ = (
     "LEVELS",
@@ -41,7 +44,7 @@ class Finding:
     id: str
     level: Level
     message: str
-    extents: tuple[tuple[int, int], ...] = ()
+    extents: tuple[StartEnd, ...] = ()
     source: str = ""
 
 

@@ -18,6 +18,8 @@ from e820pool.extents import ByteRangeSet, Span
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from e820pool.range_lists import StartEnd
+
 __all__ = ("MEMORY_BLOCK_BYTES", "NOT_BUSY_TYPES", "MemoryDevices", "addable_bytes")
 
 MEMORY_BLOCK_BYTES = 128 << 20
@@ -51,8 +53,8 @@ class MemoryDevices:
         InputError: a range is empty or too high, or two devices overlap.
     """
 
-    devices: tuple[tuple[int, int], ...] = ()
-    regions: tuple[tuple[int, int], ...] = ()
+    devices: tuple[StartEnd, ...] = ()
+    regions: tuple[StartEnd, ...] = ()
 
     def __post_init__(self) -> None:
         for start, end in (*self.devices, *self.regions):
@@ -99,7 +101,7 @@ def _is_addable(device: Sequence[int], free: ByteRangeSet) -> bool:
     return in_blocks and free.contains(start, end)
 
 
-def _whole_blocks(ranges: Iterable[tuple[int, int]]) -> ByteRangeSet:
+def _whole_blocks(ranges: Iterable[StartEnd]) -> ByteRangeSet:
     spans = (
         (-(-start // MEMORY_BLOCK_BYTES), end // MEMORY_BLOCK_BYTES)
         for start, end in ranges

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = (
     "Lists",
+    "StartCount",
+    "StartEnd",
     "coalesce_lists",
     "intersect_lists",
     "merge_lists",
@@ -29,8 +31,14 @@ _FEW = 8
 Lists = tuple[list[int], list[int]]
 """The starts of a set's ranges, and their ends."""
 
+StartEnd = tuple[int, int]
+"""A half-open range of bytes or pages, as a Span is one: plain where many are made."""
 
-def coalesce_lists(ranges: Iterable[tuple[int, int]]) -> Lists:
+StartCount = tuple[int, int]
+"""An address and how many bytes, or a PFN and how many pages, follow from it on."""
+
+
+def coalesce_lists(ranges: Iterable[StartEnd]) -> Lists:
     """Join touching and overlapping ranges; drop empty ones.
 
     Args:

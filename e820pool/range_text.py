@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from e820pool.errors import InputError
 from e820pool.extents import MAX_PFN, PAGE_SHIFT, PAGE_SIZE, Span
+
+if TYPE_CHECKING:
+    from e820pool.range_lists import StartEnd
 
 __all__ = ("RangeText", "parse_range", "parse_size", "read_range")
 
@@ -69,7 +72,7 @@ def parse_size(text: str) -> int:
     return _number(text.strip(), text, base=10)
 
 
-def parse_range(text: str) -> tuple[int, int]:
+def parse_range(text: str) -> StartEnd:
     """Return ``(start, end)`` in bytes, half-open; forms and errors as read_range.
 
     Example:
@@ -174,16 +177,14 @@ def _of_parts(left: str, mark: str, right: str, text: str) -> RangeText:
     )
 
 
-def _bounds(
-    left: str, mark: str, right: str, text: str, *, base: int
-) -> tuple[int, int]:
+def _bounds(left: str, mark: str, right: str, text: str, *, base: int) -> StartEnd:
     first, second = (_number(part, text, base=base) for part in (left, right))
     if mark == "-":
         return _last(first, second)
     return (first, first + second) if mark == "+" else (second, second + first)
 
 
-def _last(start: int, last: int) -> tuple[int, int]:
+def _last(start: int, last: int) -> StartEnd:
     return start, last + 1
 
 

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from e820pool.abi.bzimage import BzImage
     from e820pool.handoff.model import Handoff
+    from e820pool.range_lists import StartEnd
 
 __all__ = (
     "Chain",
@@ -326,7 +327,7 @@ def _pages(draw: st.DrawFn, room: ExtentSet, *, max_size: int, comb: bool) -> Pa
 
 # Single pages in the upper part of a run, which leaves room for what is placed low.
 @st.composite
-def _comb(draw: st.DrawFn, run: tuple[int, int]) -> range:
+def _comb(draw: st.DrawFn, run: StartEnd) -> range:
     low, high = run
     base, step = low + (high - low) // 4, draw(st.integers(2, 16))
     return range(base, min(high, base + draw(st.integers(60, 200)) * step), step)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     U32 = NDArray[np.uint32]
     Row = tuple[int, int, int]
     Bounds = tuple[U64, U64]
+    _Active = tuple[int, int]  # of a range: its type below zero, its end
 
 __all__ = (
     "distinct",
@@ -116,7 +117,7 @@ def sweep_overlapping(
     rows: Iterable[Row], never_merge: Collection[int] = ()
 ) -> list[Row]:
     """Return what :func:`sweep_rows` does, at its full cost."""
-    starting: dict[int, list[tuple[int, int]]] = {}
+    starting: dict[int, list[_Active]] = {}
     ends = set()
     for addr, size, kind in rows:
         if size:
@@ -124,7 +125,7 @@ def sweep_overlapping(
             ends.add(end)
             starting.setdefault(addr, []).append((-kind, end))
     out: list[Row] = []
-    active: list[tuple[int, int]] = []
+    active: list[_Active] = []
     last_type = last_addr = 0
     for point in sorted(ends.union(starting)):
         for item in starting.get(point, ()):

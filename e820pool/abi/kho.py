@@ -14,12 +14,18 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from e820pool.abi.fdt import kho_root, parse_kho_root
 from e820pool.errors import BadImageError, CapacityError
 from e820pool.extents import PAGE_SHIFT, ExtentSet, Span
+
+if TYPE_CHECKING:
+    from e820pool.range_lists import StartCount, StartEnd
+
+    _Node = tuple[int, int]  # its level above the leaves, its key
 
 __all__ = ("KHO_V1", "KHO_V4", "KhoNode", "encode_kho_payload", "parse_kho_payload")
 
@@ -123,7 +129,7 @@ class _Inside:
 
 
 # 6.18 kernel/kexec_handover.c kho_mem_deserialize(), deserialize_bitmap().
-def _preserved(inside: _Inside, chunk: int) -> Iterator[tuple[int, int]]:
+def _preserved(inside: _Inside, chunk: int) -> Iterator[StartEnd]:
     seen = set()
     while chunk and chunk not in seen:
         seen.add(chunk)
@@ -144,7 +150,7 @@ def _preserved(inside: _Inside, chunk: int) -> Iterator[tuple[int, int]]:
 
 # 7.3 __kho_radix_walk_tree(), kho_decode_radix_key(); a key is unique, so that a node
 # that is reached twice is damage.
-def _in_tree(inside: _Inside, root: int) -> Iterator[tuple[int, int]]:
+def _in_tree(inside: _Inside, root: int) -> Iterator[StartEnd]:
     seen: set[int] = set()
     at_level = [(root, 0)]
     for level in range(_TABLES, -1, -1):
@@ -162,7 +168,7 @@ def _in_tree(inside: _Inside, root: int) -> Iterator[tuple[int, int]]:
         at_level = following
 
 
-def _in_leaf(data: bytes, start: int) -> Iterator[tuple[int, int]]:
+def _in_leaf(data: bytes, start: int) -> Iterator[StartEnd]:
     bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
     for at in np.flatnonzero(bits).tolist():
         key = start | at
@@ -179,7 +185,7 @@ _READERS = {KHO_V1: _preserved, KHO_V4: _in_tree}
 def encode_kho_payload(
     addr: int,
     preserved: ExtentSet,
-    scratch: Sequence[tuple[int, int]],
+    scratch: Sequence[StartCount],
     compatible: str = KHO_V1,
 ) -> bytes:
     """Return the payload of a SETUP_KEXEC_KHO node whose header lies at ``addr``.
@@ -254,7 +260,7 @@ def _tree(addr: int, leaves: list[tuple[int, bytes]]) -> bytes:
         levels = [[], [0]]
     order = [(up, key) for up in range(len(levels) - 1, -1, -1) for key in levels[up]]
     place = {node: addr + at * _NODE_BYTES for at, node in enumerate(order)}
-    below: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    below: dict[_Node, list[_Node]] = {}
     for up, key in order:
         below.setdefault((up + 1, key >> _TABLE_LOG2), []).append((up, key))
     contents = dict(zip(levels[0], (bitmap for _, bitmap in leaves), strict=True))

@@ -24,6 +24,8 @@ from e820pool.kernel.profiles import profile_for
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from e820pool.range_lists import StartEnd
+
 __all__ = ("check_line", "check_record")
 
 
@@ -64,7 +66,7 @@ def check_record(record: Mapping[str, Any]) -> Verdict:
 
 
 def _deposits(rows: list[Any]) -> ExtentSet:
-    spans: list[tuple[int, int]] = []
+    spans: list[StartEnd] = []
     for row in rows:
         match row:
             case [base, count] if type(base) is type(count) is int:

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from e820pool.handoff.model import Handoff
     from e820pool.lab.boot import BootOptions, Outcome
+    from e820pool.range_lists import StartEnd
 
-    Extents = tuple[tuple[int, int], ...]
+    Extents = tuple[StartEnd, ...]
 
 __all__ = ("PlannedBoot", "judge_boots", "plan_boots", "search_shape")
 

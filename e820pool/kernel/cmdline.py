@@ -81,11 +81,13 @@ def options(cmdline: str, *, dashes_end: bool = True) -> Iterator[Option]:
 def _next_option(text: str) -> tuple[Option, str]:
     quoted = text.startswith('"')
     body = text[1:] if quoted else text
-    end, equals = _scan(body, in_quote=quoted)
+    end = _end_of_option(body, in_quote=quoted)
     word, rest = body[:end], body[end + 1 :].lstrip(_SPACES)
+    # An equals sign in front is part of the name.
+    equals = word.find("=", 1)
     # The kernel writes NULs over closing quotes; the last one is taken once.
     closed = word.endswith('"')
-    if not equals:
+    if equals < 0:
         name = word[:-1] if quoted and closed else word
         return Option(name, None), rest
     name, value = word[:equals], word[equals + 1 :]
@@ -95,18 +97,14 @@ def _next_option(text: str) -> tuple[Option, str]:
     return Option(name, value[:-1] if quoted and closed else value), rest
 
 
-# The end of the option that text begins with, and its equals sign; an equals
-# sign in front is part of the name.
-def _scan(text: str, *, in_quote: bool) -> tuple[int, int]:
-    equals = 0
+# The end of the option that text begins with.
+def _end_of_option(text: str, *, in_quote: bool) -> int:
     for at, char in enumerate(text):
         if char in _SPACES and not in_quote:
-            return at, equals
-        if char == "=" and not equals:
-            equals = at
+            return at
         if char == '"':
             in_quote = not in_quote
-    return len(text), equals
+    return len(text)
 
 
 def number_rules(profile: Profile, *, decompressor: bool = False) -> NumberRules:

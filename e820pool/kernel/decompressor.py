@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
+    from e820pool.range_lists import StartCount, StartEnd
 
 __all__ = (
     "MAXMEM",
@@ -88,7 +89,7 @@ class SlotList:
     """
 
     request: Request
-    areas: list[tuple[int, int]] = field(default_factory=list)
+    areas: list[StartCount] = field(default_factory=list)
     gigantic_pages: int = 0
 
     @property
@@ -267,7 +268,7 @@ def _avoid(mem_options: MemOptions, value: str | None, *, efi: bool = False) -> 
 
 
 # (start, size); start 0 is a limit; None ends the list. parse_memmap().
-def _region(item: str, rules: NumberRules, *, efi: bool) -> tuple[int, int] | None:
+def _region(item: str, rules: NumberRules, *, efi: bool) -> StartCount | None:
     if item.startswith("exactmap"):
         return None
     size, rest = parse_size(item, rules)
@@ -282,7 +283,7 @@ def _region(item: str, rules: NumberRules, *, efi: bool) -> tuple[int, int] | No
 
 
 # efi_fake_mem=nn@ss:attribute counts when it makes memory special-purpose.
-def _fake_memory(size: int, rest: str, rules: NumberRules) -> tuple[int, int]:
+def _fake_memory(size: int, rest: str, rules: NumberRules) -> StartCount:
     addr, rest = parse_size(rest, rules)
     attribute, behind = 0, ""
     if rest.startswith(":"):
@@ -361,8 +362,8 @@ def _why_nowhere(said: MemOptions, request: Request) -> str:
 
 
 def _areas(
-    regions: list[tuple[int, int]], request: Request, *, gigantic_pages: int
-) -> list[tuple[int, int]]:
+    regions: list[StartEnd], request: Request, *, gigantic_pages: int
+) -> list[StartCount]:
     slots = SlotList(request=request, gigantic_pages=gigantic_pages)
     for start, end in regions:
         if slots.is_full:
@@ -374,8 +375,8 @@ def _areas(
 # A slot below the minimum (of a region that wraps) may be drawn, and is refused then:
 # the kernel stays where it is. find_random_phys_addr().
 def _not_refused(
-    areas: list[tuple[int, int]], request: Request, load_addr: int
-) -> list[tuple[int, int]]:
+    areas: list[StartCount], request: Request, load_addr: int
+) -> list[StartCount]:
     kept, refused = [], False
     for first, count in areas:
         below = max(0, -(-(request.minimum - first) // request.step))
@@ -458,7 +459,7 @@ def _running(inp: BootInput) -> Span | None:
     return Span(inp.payload_start, inp.load_window.end)
 
 
-def _candidates(inp: BootInput, profile: Profile) -> Iterator[tuple[int, int]]:
+def _candidates(inp: BootInput, profile: Profile) -> Iterator[StartEnd]:
     scratch = kho_scratch(inp, profile)
     if scratch:
         yield from scratch

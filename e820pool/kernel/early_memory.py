@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from e820pool.kernel.state import EarlyBoot
     from e820pool.kernel.view import Row
+    from e820pool.range_lists import StartEnd
 
 __all__ = (
     "BEYOND_MAX_PFN",
@@ -285,9 +286,7 @@ def find_stuck_reservations(boot: EarlyBoot) -> None:
         boot.end_later(RESERVED_ARRAY_STUCK)
 
 
-def fragments_with_tables(
-    memory: Sequence[tuple[int, int]], taken: ByteRangeSet
-) -> int:
+def fragments_with_tables(memory: Sequence[StartEnd], taken: ByteRangeSet) -> int:
     """Return how many regions above the last free 2 MiB need a page table.
 
     Args:
@@ -311,7 +310,7 @@ def fragments_with_tables(
 
 
 # memory_map_top_down(): the highest aligned 2 MiB that are free; 0 without any.
-def _last_free_block(memory: Sequence[tuple[int, int]], taken: ByteRangeSet) -> int:
+def _last_free_block(memory: Sequence[StartEnd], taken: ByteRangeSet) -> int:
     free = ByteRangeSet(memory) - taken
     ends = (end // _LARGE * _LARGE for start, end in free if _holds_block(start, end))
     return max(ends, default=0)

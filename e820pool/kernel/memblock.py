@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.state import EarlyBoot
     from e820pool.kernel.view import Row
+    from e820pool.range_lists import StartEnd
 
 __all__ = (
     "FIRST_64K",
@@ -78,7 +79,7 @@ def set_up_memory(boot: EarlyBoot) -> None:
     if scratch:
         # Added before the table is read, and whatever the table says.
         ram = [(span.start, span.size, E820_TYPE_RAM) for span in scratch] + ram
-    spans: Sequence[tuple[int, int]] | None = None
+    spans: Sequence[StartEnd] | None = None
     free = INIT_REGIONS - len(ram)
     if free >= _FREE_FOR_SCRATCH or (
         free >= 0 and not profile.has("first-mib-marked-scratch")
@@ -89,12 +90,12 @@ def set_up_memory(boot: EarlyBoot) -> None:
     boot.memory = tuple(whole_pages(spans))
 
 
-def whole_pages(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+def whole_pages(spans: Iterable[StartEnd]) -> list[StartEnd]:
     """Return each span less its partial pages.
 
     memblock_trim_memory(PAGE_SIZE).
     """
-    whole: list[tuple[int, int]] = []
+    whole: list[StartEnd] = []
     for span in spans:
         start, end = span
         if not (start | end) & _PAGE_MASK:
@@ -107,8 +108,8 @@ def whole_pages(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 # The common case: in address order, no overlap, and few enough for the array.
-def _join_disjoint(ram: list[Row]) -> list[tuple[int, int]] | None:
-    spans: list[tuple[int, int]] = []
+def _join_disjoint(ram: list[Row]) -> list[StartEnd] | None:
+    spans: list[StartEnd] = []
     last_start, last_end = -1, -1
     for addr, size, _ in ram:
         if addr == last_end:
@@ -204,7 +205,7 @@ def _all_but_ram(rows: list[Row]) -> Iterator[Span]:
 
 # Before memblock: each RAM entry to whole pages by itself, then joined; up to max_pfn.
 # Linux 2.6.32 arch/x86/kernel/e820.c e820_find_active_region(), e820_end_pfn().
-def _rounded_each(rows: list[Row]) -> tuple[tuple[int, int], ...]:
+def _rounded_each(rows: list[Row]) -> tuple[StartEnd, ...]:
     ram = [(addr, addr + size) for addr, size, kind in rows if kind == E820_TYPE_RAM]
     below = [(start, min(end, _MAXMEM)) for start, end in ram if start < _MAXMEM]
     return tuple(zip(*coalesce_lists(whole_pages(below)), strict=True))

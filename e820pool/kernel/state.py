@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.view import BootEnd, MapSource, Row
+    from e820pool.range_lists import StartEnd
 
 __all__ = ("INIT_REGIONS", "EarlyBoot")
 
@@ -65,7 +66,7 @@ class EarlyBoot:
     setup_data_map: tuple[Row, ...] | None = None
     user_map: tuple[Row, ...] | None = None
     user_defined: bool = False
-    memory: tuple[tuple[int, int], ...] = ()
+    memory: tuple[StartEnd, ...] = ()
     lost: list[Row] = field(default_factory=list)
     array_room: Span | None = None
     array_slots: int | None = INIT_REGIONS

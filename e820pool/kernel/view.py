@@ -10,6 +10,7 @@ from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet, RangeSet
 if TYPE_CHECKING:
     from e820pool.extents import Span
     from e820pool.findings import Finding
+    from e820pool.range_lists import StartCount, StartEnd
 
 __all__ = (
     "BootEnd",
@@ -59,7 +60,7 @@ class KaslrSlots:
     """
 
     enabled: bool
-    areas: tuple[tuple[int, int], ...] = ()
+    areas: tuple[StartCount, ...] = ()
     step: int = 1 << 21
     image_size: int = 0
     reason: str = ""
@@ -88,7 +89,7 @@ class KaslrSlots:
 
 def _slots_hit(
     first: int, count: int, step: int, size: int, deposits: ByteRangeSet
-) -> list[tuple[int, int]]:
+) -> list[StartEnd]:
     # Slot i covers [first + i*step, + size): i of a deposit [s, e) runs from the
     # first with end above s to the last that starts below e.
     runs = []

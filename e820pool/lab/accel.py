@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from e820pool.deposits import DepositLedger
 from e820pool.errors import E820PoolError, LabError
@@ -20,6 +20,9 @@ from e820pool.lab.machine import Deadlines, run_vm
 from e820pool.lab.qemu import Accelerator, VmSpec, find_qemu
 from e820pool.loading.bind import BoundKernel, backed_pages
 from e820pool.memory_map import MemoryMap
+
+if TYPE_CHECKING:
+    from e820pool.range_lists import StartEnd
 
 __all__ = ("choose_accelerator", "probe_kvm", "vm_for")
 
@@ -56,7 +59,7 @@ def vm_for(
     bound: BoundKernel,
     image: bytes,
     accelerator: Literal["auto", "kvm", "tcg"] = "auto",
-    devices: Sequence[tuple[int, int]] = (),
+    devices: Sequence[StartEnd] = (),
     cpu: str = "",
 ) -> VmSpec:
     """Return the machine for one boot, with the memory that it needs.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from e820pool.kernel.view import KernelView
     from e820pool.loading.bind import BoundKernel
     from e820pool.loading.kernel_file import KernelFile
+    from e820pool.range_lists import StartEnd
 
 __all__ = (
     "BootOptions",
@@ -67,7 +68,7 @@ class BootOptions:
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     deadlines: Deadlines = field(default_factory=Deadlines)
     ram_folder: Path | None = None
-    memory_devices: tuple[tuple[int, int], ...] = ()
+    memory_devices: tuple[StartEnd, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

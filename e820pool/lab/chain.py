@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
     from e820pool.loading.kernel_file import KernelFile
     from e820pool.memory_map import MemoryMap
+    from e820pool.range_lists import StartEnd
 
 __all__ = ("ChainPlan", "run_chain")
 
@@ -127,7 +128,7 @@ class ChainPlan:
         return rebuilt.ledger
 
     def grown(
-        self, ledger: DepositLedger, made: Iterable[tuple[int, int]], owner: int
+        self, ledger: DepositLedger, made: Iterable[StartEnd], owner: int
     ) -> DepositLedger:
         """Return the ledger with what this kernel has deposited.
 
@@ -450,7 +451,7 @@ class _Run:
         kcore = parse_guest_report(bytes(self._port.report)).frames.get("kcore", b"")
         return crash_files(hop.report.text("iomem"), kcore, ledger.extents)
 
-    def _deposit(self) -> list[tuple[int, int]]:
+    def _deposit(self) -> list[StartEnd]:
         options, first = self._options, not self._has_deposited
         self._has_deposited = True
         if options.carrier == "pmpool":
@@ -467,14 +468,12 @@ class _Run:
             made += self._runs(command) if number else []
         return made
 
-    def _runs(self, command: str) -> list[tuple[int, int]]:
+    def _runs(self, command: str) -> list[StartEnd]:
         return runs_of(self._port.command(command, _COMMAND_SECONDS))
 
     # From the moment when the deposits are holes only the next kernel can fill them;
     # what the old one still does to them counts as well.
-    def _hop(
-        self, holes: ExtentSet, made: list[tuple[int, int]], command: bytes
-    ) -> None:
+    def _hop(self, holes: ExtentSet, made: list[StartEnd], command: bytes) -> None:
         held = self._runs("held")
         if ExtentSet(held) & ExtentSet(made) != ExtentSet(made):
             raise AgentError("deposited pages are not where they were")

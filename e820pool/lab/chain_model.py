@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from e820pool.lab.guest_report import GuestReport
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.rebuild import RebuildResult
+    from e820pool.range_lists import StartEnd
 
 __all__ = (
     "BY_FILE",
@@ -123,7 +124,7 @@ class ChainOptions:
     cmdline: str = ""
     deadlines: Deadlines = field(default_factory=Deadlines)
     ram_folder: Path | None = None
-    memory_devices: tuple[tuple[int, int], ...] = ()
+    memory_devices: tuple[StartEnd, ...] = ()
 
     def __post_init__(self) -> None:
         if self.carrier == "pmpool" and self.nr_withdrawn:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from e820pool.lab.guest_ram import GuestRam
     from e820pool.loading.bind import BoundKernel
     from e820pool.loading.capture import CrashFiles
+    from e820pool.range_lists import StartEnd
 
 __all__ = ("AgentError", "ChainPort", "NextKernel", "deliver", "load_next", "runs_of")
 
@@ -80,7 +81,7 @@ class ChainPort(SerialPorts):
         return logs
 
 
-def runs_of(lines: list[str]) -> list[tuple[int, int]]:
+def runs_of(lines: list[str]) -> list[StartEnd]:
     """Return ``(start_pfn, end_pfn)`` of the agent's ``run`` lines, in their order.
 
     Raises:

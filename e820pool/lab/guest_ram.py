@@ -10,12 +10,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
 from e820pool.errors import BadImageError, LabError
 from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ExtentSet, Span, round_up
+
+if TYPE_CHECKING:
+    from e820pool.range_lists import StartEnd
 
 __all__ = (
     "DEVICE_BLOCK_BYTES",
@@ -97,7 +100,7 @@ class RamLayout:
 
     low_bytes: int
     high_bytes: int = 0
-    devices: tuple[tuple[int, int], ...] = ()
+    devices: tuple[StartEnd, ...] = ()
     has_acpi: bool = True
 
     @property
@@ -130,9 +133,7 @@ class RamLayout:
                 at = offset + (start << PAGE_SHIFT) - addr
                 yield FileRun(file, at, (end - start) << PAGE_SHIFT, start)
 
-    def pages_of_file(
-        self, start: int, end: int, file: int = 0
-    ) -> Iterator[tuple[int, int]]:
+    def pages_of_file(self, start: int, end: int, file: int = 0) -> Iterator[StartEnd]:
         """Yield half-open PFN ranges of a file's bytes ``[start, end)``."""
         for number, offset, addr, size in self._pieces():
             first, after = max(start, offset), min(end, offset + size)
@@ -149,7 +150,7 @@ class RamLayout:
             yield file, 0, start, end - start
 
 
-def layout_for(ram: ExtentSet, devices: Sequence[tuple[int, int]] = ()) -> RamLayout:
+def layout_for(ram: ExtentSet, devices: Sequence[StartEnd] = ()) -> RamLayout:
     """Return the smallest layout that backs every page of ``ram``, with slack.
 
     Args:
@@ -326,7 +327,7 @@ class GuestRam:
         A hole is looked at as a page of zeros, and stays a hole.
         """
         expected = np.frombuffer(pattern, np.uint8)
-        runs: list[tuple[int, int]] = []
+        runs: list[StartEnd] = []
         for file, offset, size, start_pfn in self.layout.file_runs(pages):
             for at in range(0, size, _READ_BYTES):
                 nr_bytes = min(_READ_BYTES, size - at)
@@ -378,7 +379,7 @@ def _sparse_file(size: int, folder: Path | None) -> int:
     return fd
 
 
-def data_runs(fd: int, size: int) -> Iterator[tuple[int, int]]:
+def data_runs(fd: int, size: int) -> Iterator[StartEnd]:
     """Yield the half-open byte ranges of a file that are not holes, in order.
 
     On tmpfs a page stops being a hole when it is first accessed through a shared

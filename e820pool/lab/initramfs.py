@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from e820pool.errors import InputError, LabError
 from e820pool.lab.run_tool import run_tool
@@ -16,6 +17,7 @@ from e820pool.loading.kexec_loaders import find_kexec
 
 __all__ = (
     "KEXEC_PATH",
+    "DeviceNumber",
     "InitramfsEntry",
     "device_entry",
     "directory",
@@ -36,6 +38,16 @@ _FIELD_LIMIT = 1 << 32
 _TRAILER = "TRAILER!!!"
 
 
+class DeviceNumber(NamedTuple):
+    """The number of a device node."""
+
+    major: int
+    minor: int
+
+
+_NO_DEVICE = DeviceNumber(0, 0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitramfsEntry:
     """One file of an initramfs.
@@ -44,13 +56,13 @@ class InitramfsEntry:
         name: path without a leading slash; its directory must come earlier.
         mode: type and permission bits, as in st_mode.
         content: bytes of a regular file.
-        device: major and minor number of a device node.
+        device: of a device node.
     """
 
     name: str
     mode: int
     content: bytes = b""
-    device: tuple[int, int] = (0, 0)
+    device: DeviceNumber = _NO_DEVICE
 
 
 def directory(name: str) -> InitramfsEntry:
@@ -65,7 +77,9 @@ def regular(name: str, content: bytes, permissions: int = 0o755) -> InitramfsEnt
 
 def device_entry(name: str, major: int, minor: int) -> InitramfsEntry:
     """Return a character device node."""
-    return InitramfsEntry(name=name, mode=_CHARACTER | 0o600, device=(major, minor))
+    return InitramfsEntry(
+        name=name, mode=_CHARACTER | 0o600, device=DeviceNumber(major, minor)
+    )
 
 
 def encode_newc(entries: Iterable[InitramfsEntry]) -> bytes:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from e820pool.loading.kexec_loaders import HandedOver
     from e820pool.memory_devices import MemoryDevices
+    from e820pool.range_lists import StartEnd
     from e820pool.sources.live_machine import LiveMachine
 
 __all__ = ("PanicPlan", "plan_panic")
@@ -149,7 +150,7 @@ def _verdict(
 
 # What is kept for a capture kernel is not free to be deposited: the list is suspect.
 def _in_crash_memory(
-    ledger: DepositLedger, own: Sequence[tuple[int, int]]
+    ledger: DepositLedger, own: Sequence[StartEnd]
 ) -> Iterator[Finding]:
     hit = ledger.extents & ByteRangeSet(own).pages_touched()
     if hit:

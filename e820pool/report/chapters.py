@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast, get_args
 
 from msgspec import UNSET, UnsetType, field
 
@@ -46,6 +46,7 @@ __all__ = (
     "Chapter",
     "ComparisonDocument",
     "Content",
+    "CurvePoint",
     "DumpDocument",
     "EncodingDocument",
     "ExhaustionDocument",
@@ -320,6 +321,13 @@ class BandDocument(Part, frozen=True, kw_only=True):
     curve: tuple[tuple[Count, Count, Count, Count], ...]
 
 
+class CurvePoint(NamedTuple):
+    """The entries that a run needs after a call."""
+
+    call: int
+    entries: int
+
+
 class ExhaustionDocument(Document, frozen=True, kw_only=True, tag="exhaustion"):
     """When entries run out; ``workload`` names what was simulated."""
 
@@ -349,10 +357,12 @@ class ExhaustionDocument(Document, frozen=True, kw_only=True, tag="exhaustion"):
             for name, value in self.workload.items()
         )
 
-    def points_of(self, run: RunDocument) -> tuple[tuple[int, int], ...]:
+    def points_of(self, run: RunDocument) -> tuple[CurvePoint, ...]:
         """Return the calls and entries of a run's samples, in order."""
         call, entries = map(self.sample_fields.index, ("call", run.encoding))
-        return tuple((int(row[call]), int(row[entries])) for row in run.samples or ())
+        return tuple(
+            CurvePoint(int(row[call]), int(row[entries])) for row in run.samples or ()
+        )
 
 
 class PoolDocument(Part, frozen=True, kw_only=True):

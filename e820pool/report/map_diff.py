@@ -132,14 +132,13 @@ class MapDiff:
 
     def changes(self) -> list[Change]:
         """Return what differs, summed up by type, the largest first."""
-        sums: dict[tuple[int | None, int | None], tuple[int, int]] = {}
+        sizes: dict[tuple[int | None, int | None], list[int]] = {}
         for segment in self.ranges():
             if not segment.is_same:
-                size, count = sums.get(segment.types, (0, 0))
-                sums[segment.types] = (size + segment.size, count + 1)
+                sizes.setdefault(segment.types, []).append(segment.size)
         changes = [
-            Change(a=a, b=b, size=size, ranges=count)
-            for (a, b), (size, count) in sums.items()
+            Change(a=a, b=b, size=sum(changed), ranges=len(changed))
+            for (a, b), changed in sizes.items()
         ]
         return sorted(changes, key=lambda change: -change.size)
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from e820pool.findings import Finding
+    from e820pool.range_lists import StartCount
 
 
 __all__ = (
@@ -227,7 +228,7 @@ def _set(entry: _Entry, name: tuple[int, str], value: str, line: int) -> None:
     entry.lines.append(line)
 
 
-def _range_of(at: int, entry: _Entry, origin: str) -> tuple[int, int]:
+def _range_of(at: int, entry: _Entry, origin: str) -> StartCount:
     start, end = (int(entry.values[key], 16) for key in ("start", "end"))
     # An empty range ends one byte before it starts.
     if end + 1 < start:
@@ -237,7 +238,7 @@ def _range_of(at: int, entry: _Entry, origin: str) -> tuple[int, int]:
     return start, (end + 1 - start) % _WRAP
 
 
-def _table_of(ranges: list[tuple[int, int]], names: list[str]) -> NDArray[Any]:
+def _table_of(ranges: list[StartCount], names: list[str]) -> NDArray[Any]:
     kinds = [type_of_resource(name) for name in names]
     return table_of(
         (addr, size, TYPE_WITHOUT_NUMBER if kind is None else kind)
@@ -289,7 +290,7 @@ def read_memmap_tree(path: Path, *, origin: str = "") -> MemoryMap:
     )
 
 
-def _range_in(entry: Path) -> tuple[int, int]:
+def _range_in(entry: Path) -> StartCount:
     start = parse_hex_attribute(entry / "start")
     end = parse_hex_attribute(entry / "end")
     # An empty range ends one byte before it starts; anything else that is reversed

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from e820pool.memory_devices import MemoryDevices
+    from e820pool.range_lists import StartCount
 
 __all__ = ("FleetRecord", "count_fleet", "read_fleet")
 
@@ -54,11 +55,11 @@ class FleetRecord:
 
     id: str
     rows: tuple[tuple[int, int, int], ...] = ()
-    deposits: tuple[tuple[int, int], ...] | None = None
+    deposits: tuple[StartCount, ...] | None = None
     error: str = ""
     notes: tuple[tuple[str, str], ...] = ()
     devices: MemoryDevices | None = None
-    later: tuple[tuple[int, int], ...] = ()
+    later: tuple[StartCount, ...] = ()
 
 
 def read_fleet(path: str, *, partial: bool = False) -> Iterator[FleetRecord]:

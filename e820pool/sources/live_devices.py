@@ -15,6 +15,8 @@ from e820pool.sources.files import list_names, parse_hex_attribute, read_file
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from e820pool.range_lists import StartEnd
+
 __all__ = ("read_live_devices",)
 
 _ROOT = Path("/")
@@ -56,7 +58,7 @@ def read_live_devices(root: Path = _ROOT) -> MemoryDevices | None:
         return None
 
 
-def _hot_pluggable(tables: Path) -> Iterator[tuple[int, int]]:
+def _hot_pluggable(tables: Path) -> Iterator[StartEnd]:
     names = list_names(tables)
     if _FADT not in names:
         raise InputError(f"{str(tables)!r} does not list {_FADT}")
@@ -69,7 +71,7 @@ def _hot_pluggable(tables: Path) -> Iterator[tuple[int, int]]:
 
 
 # The ranges of the devices that are in use, and whether those are all devices.
-def _placed(root: Path) -> tuple[tuple[tuple[int, int], ...], bool]:
+def _placed(root: Path) -> tuple[tuple[StartEnd, ...], bool]:
     folder, ranges, all_placed = root / _DEVICES, [], True
     for name in sorted(filter(_DEVICE.fullmatch, list_names(folder))):
         blocks = list(_blocks_of(folder / name))

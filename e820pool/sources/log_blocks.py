@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from e820pool.range_lists import StartEnd
     from e820pool.sources.log_text import LogLine
 
 __all__ = ("Boot", "CutEntry", "LogBlock", "LogEntries", "boots_of")
@@ -242,7 +243,7 @@ class Boot:
     cut: list[CutEntry] = field(default_factory=list)
     edits: list[LaterEdit] = field(default_factory=list)
     has_hole: bool = False
-    hotplug: list[tuple[int, int]] = field(default_factory=list)
+    hotplug: list[StartEnd] = field(default_factory=list)
 
 
 def boots_of(lines: Iterable[LogLine]) -> list[Boot]:
@@ -334,7 +335,7 @@ class _Gather:
     def _read(self, line: LogLine) -> None:
         line = self._with_rest(line)
         events = list(_EVENT.finditer(line.text))
-        spans: list[tuple[int, int]] = []
+        spans: list[StartEnd] = []
         stops = [*(event.start() for event in events[1:]), len(line.text)]
         for event, stop in zip(events, stops, strict=False):
             if event["who"] is not None:
@@ -358,7 +359,7 @@ class _Gather:
     # An entry, whole or broken; where it stands in the line, if it is one.
     def _entry(
         self, line: LogLine, head: re.Match[str], stop: int, first: int
-    ) -> tuple[int, int] | None:
+    ) -> StartEnd | None:
         start, is_last = head.start(), stop == len(line.text)
         prefix = line.text[:first]
         text = line.text[start : min(stop, start + _BODY_LIMIT)]
@@ -461,7 +462,7 @@ class _Gather:
             self._open_headline(line, headline["map_name"])
         self._consume(joined)
 
-    def _look_for_fragments(self, line: LogLine, spans: list[tuple[int, int]]) -> None:
+    def _look_for_fragments(self, line: LogLine, spans: list[StartEnd]) -> None:
         for start, end in fragments(line.text[:_BODY_LIMIT]):
             if not any(start < until and since < end for since, until in spans):
                 # The end of an entry whose start was counted on the line before.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
 from e820pool.sources.log_entry import State, length_begun
 from e820pool.type_words import match_log_words
+
+if TYPE_CHECKING:
+    from e820pool.range_lists import StartEnd
 
 __all__ = (
     "AFTER_MAP",
@@ -141,7 +144,7 @@ def _sides(words: str) -> tuple[str, str]:
     return before.strip(), "".join(after).strip()
 
 
-def _taken(match: re.Match[str]) -> tuple[int, int]:
+def _taken(match: re.Match[str]) -> StartEnd:
     if match["bad"] is not None:
         return int(match["bad_start"], 16), int(match["bad_end"], 16)
     if match["gart"] is not None:

@@ -17,6 +17,8 @@ from e820pool.type_words import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from e820pool.range_lists import StartCount, StartEnd
+
 __all__ = (
     "BLOCKS",
     "HEAD",
@@ -223,7 +225,7 @@ def parse_entry(text: str, prefix: str = "") -> tuple[LogEntry, int] | None:
     return entry, match.end() + skipped + log_words.length
 
 
-def _range_of(match: re.Match[str]) -> tuple[int, int]:
+def _range_of(match: re.Match[str]) -> StartCount:
     # What kernels print wraps at 2^64, so the size comes back modulo 2^64: an empty
     # entry has its last byte below its first.
     if match["mark"] == "@":
@@ -387,7 +389,7 @@ _LOOKS = re.compile(
 )
 
 
-def fragments(text: str) -> Iterator[tuple[int, int]]:
+def fragments(text: str) -> Iterator[StartEnd]:
     """Yield ``(start, end)`` of what looks like the end of an entry, with its type."""
     for match in _LOOKS.finditer(text):
         yield match.span()

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import IO
 
+    from e820pool.range_lists import StartEnd
+
 __all__ = ("ANCHORS", "chunks_of", "log_windows")
 
 # So small that a chunk stays in a processor's cache while it is searched and counted.
@@ -133,7 +135,7 @@ def _count_lines(block: bytes, start: int, end: int) -> int:
 # What is wanted of a block, in order and disjoint; a part may lie before or behind it.
 def _spans(
     block: bytes, size: int, ahead: int, anchors: Sequence[bytes]
-) -> list[tuple[int, int]]:
+) -> list[StartEnd]:
     spans = [(0, ahead)] if ahead > 0 else []
     for at in sorted(at for anchor in anchors for at in _places(block, size, anchor)):
         start, end = at - _BEFORE, at + 2 * _AFTER

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from e820pool.range_lists import StartCount, StartEnd
+
 __all__ = (
     "MemoryMapDocument",
     "Pairs",
@@ -187,5 +189,5 @@ def _rows_between(text: str, start: int, end: int) -> NDArray[Any]:
     return table
 
 
-def _pairs(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def _pairs(spans: Iterable[StartEnd]) -> tuple[StartCount, ...]:
     return tuple((start, end - start) for start, end in spans)

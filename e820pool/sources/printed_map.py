@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from e820pool.findings import Finding
+    from e820pool.range_lists import StartCount
     from e820pool.sources.log_text import LogLine
 
 __all__ = (
@@ -328,7 +329,7 @@ class _FormReader:
         self.is_open = owner.count is None or len(owner.rows) < owner.count
 
     # Whether an entry is the first of another boot's map, where no headline says so.
-    def _restarts(self, row: tuple[int, int], match: re.Match[str]) -> bool:
+    def _restarts(self, row: StartCount, match: re.Match[str]) -> bool:
         if not self.is_open or not self.maps or len(self.maps[-1].rows) < 2:
             return False
         fields, printed = match.groupdict(), self.maps[-1]
@@ -390,7 +391,7 @@ def rests_of(text: str, before: str) -> list[str]:
     return list(dict.fromkeys(rests))
 
 
-def _row(match: re.Match[str]) -> tuple[int, int] | None:
+def _row(match: re.Match[str]) -> StartCount | None:
     # What programs print wraps at 2^64, so that a size comes back modulo 2^64: an
     # empty entry has its last byte below its first.
     fields = match.groupdict()

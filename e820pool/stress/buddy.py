@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ("MAX_ORDER", "Buddy")
+    from e820pool.range_lists import StartEnd
+
+__all__ = ("MAX_ORDER", "Block", "Buddy")
 
 MAX_ORDER = 10
 """The highest order of 2.6.32 to 6.3 (MAX_ORDER - 1 there) and later (4 MiB)."""
+
+Block = tuple[int, int]
+"""The first PFN of ``2^order`` pages, and the order."""
 
 
 class Buddy:
@@ -86,7 +91,7 @@ class Buddy:
         self.nr_free += end_pfn - start_pfn
         self._tops[start_pfn], self._bottoms[end_pfn] = end_pfn, start_pfn
 
-    def take_run(self, nr_blocks: int) -> list[tuple[int, int]]:
+    def take_run(self, nr_blocks: int) -> list[StartEnd]:
         """Take blocks of the highest order in as few runs as come first.
 
         What guests get as their memory. Returns ``(start_pfn, end_pfn)``, in all
@@ -103,7 +108,7 @@ class Buddy:
         self.nr_free -= sum(end - start for start, end in taken)
         return taken
 
-    def take_small(self, nr_pages: int) -> list[tuple[int, int]]:
+    def take_small(self, nr_pages: int) -> list[StartEnd]:
         """Take pages from blocks below the highest order, single pages first.
 
         What a guest gets where no large blocks are left: pages of another kind than
@@ -158,7 +163,7 @@ class Buddy:
             if start <= start_pfn and end_pfn <= end:
                 self._cut_run(start, end, start_pfn, end_pfn)
                 return True
-        taken: list[tuple[int, int]] = []
+        taken: list[StartEnd] = []
         at = start_pfn
         while at < end_pfn:
             order = (end_pfn - at).bit_length() - 1
@@ -171,7 +176,7 @@ class Buddy:
             at = taken[-1][1]
         return True
 
-    def free_blocks(self) -> Iterator[tuple[int, int]]:
+    def free_blocks(self) -> Iterator[Block]:
         """Yield ``(first PFN, order)`` of every free block, of runs one by one."""
         for order in range(self._max_order):
             for start in (*self._own[order], *self._others[order]):
@@ -257,7 +262,7 @@ class Buddy:
     def _put(self, start: int, order: int) -> None:
         self._own[order][start] = None
 
-    def _put_tops(self, start: int, end: int) -> tuple[int, int]:
+    def _put_tops(self, start: int, end: int) -> StartEnd:
         # A run that touches others becomes one with them; that one is returned.
         before = self._bottoms.pop(start, None)
         if before is not None:
@@ -273,7 +278,7 @@ class Buddy:
     def _drop_run(self, start: int) -> None:
         del self._bottoms[self._tops.pop(start)]
 
-    def _pop_run(self) -> tuple[int, int]:
+    def _pop_run(self) -> StartEnd:
         start, end = self._tops.popitem()
         del self._bottoms[end]
         return start, end

@@ -24,6 +24,7 @@ from e820pool.stress.draws import Draws
 if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
     from e820pool.memory_devices import MemoryDevices
+    from e820pool.range_lists import StartCount
 
 __all__ = ("Captured", "check_captured", "scattered_pages")
 
@@ -51,14 +52,14 @@ class Captured:
 
     id: str
     rows: tuple[tuple[int, int, int], ...] = ()
-    deposits: tuple[tuple[int, int], ...] | None = None
+    deposits: tuple[StartCount, ...] | None = None
     error: str = ""
     notes: tuple[tuple[str, str], ...] = ()
     kernels: tuple[str, ...] = ()
     scatter: int = 16
     seed: int = 0
     devices: MemoryDevices | None = None
-    later: tuple[tuple[int, int], ...] = ()
+    later: tuple[StartCount, ...] = ()
 
     @property
     def key(self) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from e820pool.memory_map import MemoryMap
+    from e820pool.range_lists import StartEnd
 
 __all__ = ("EntryCount",)
 
@@ -85,7 +86,7 @@ class EntryCount:
             joins = (start in self._ends, end in self._starts)
             self._change(start, end, joins, -1)
 
-    def add_all(self, extents: Iterable[tuple[int, int]]) -> None:
+    def add_all(self, extents: Iterable[StartEnd]) -> None:
         """Count several extents."""
         for start, end in extents:
             self.add(start, end)
@@ -121,7 +122,7 @@ class EntryCount:
 
 
 # The two encodings differ from 4 GiB on, so an extent across it is counted as two.
-def _parts(start: int, end: int) -> tuple[tuple[int, int], ...]:
+def _parts(start: int, end: int) -> tuple[StartEnd, ...]:
     if start < _BARE_FROM_PFN < end:
         return (start, _BARE_FROM_PFN), (_BARE_FROM_PFN, end)
     return ((start, end),)

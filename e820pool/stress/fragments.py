@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from e820pool.extents import ExtentSet
-    from e820pool.stress.buddy import Buddy
+    from e820pool.range_lists import StartCount
+    from e820pool.stress.buddy import Block, Buddy
     from e820pool.stress.draws import Draws
 
     U64 = NDArray[np.uint64]
@@ -117,9 +118,8 @@ def lay_out(
             f"{free_tops:#x} blocks of order {MAX_ORDER} are said to be free: the zone "
             f"has {slots.whole:#x}"
         )
-    in_use = slots.whole - free_tops
     free_runs, used = _clusters(
-        (free_tops, in_use), max_clusters, slots, draws.fork(0), is_seen=is_seen
+        free_tops, max_clusters, slots, draws.fork(0), is_seen=is_seen
     )
     parts = _in_turn(free_runs, draws.fork(_TURNS)) if is_seen else free_runs
     for first, count in parts:
@@ -145,14 +145,12 @@ def lay_out(
             taken.append((order, np.sort(numbers)))
 
 
-def _in_turn(
-    free_runs: Sequence[tuple[int, int]], draws: Draws
-) -> list[tuple[int, int]]:
+def _in_turn(free_runs: Sequence[StartCount], draws: Draws) -> list[StartCount]:
     # Parts of runs in the order of freeing. Lists are last in, first out: what nobody
     # has used yet is the longest run and goes last; of the others blocks were freed a
     # few at a time, here and there.
     longest = max(free_runs, key=lambda run: run[1], default=(0, 0))
-    parts: list[tuple[int, int]] = []
+    parts: list[StartCount] = []
     for first, count in free_runs:
         if first != longest[0]:
             cuts = draws.many_below(_CUT_OF, count - 1).tolist()
@@ -166,11 +164,9 @@ def _shuffled(items: Sequence[_T], draws: Draws) -> list[_T]:
     return [items[at] for at in np.argsort(keys, kind="stable").tolist()]
 
 
-def _first_runs(
-    parts: Sequence[tuple[int, int]], nr_blocks: int
-) -> list[tuple[int, int]]:
+def _first_runs(parts: Sequence[StartCount], nr_blocks: int) -> list[StartCount]:
     # The parts that go first, of so many blocks or just more.
-    taken: list[tuple[int, int]] = []
+    taken: list[StartCount] = []
     for first, count in reversed(parts):
         if nr_blocks <= 0:
             break
@@ -196,9 +192,9 @@ class _Gap(NamedTuple):
     def is_at_start(self) -> bool:
         return self.order + 2 > MAX_ORDER
 
-    def blocks(self, area: int) -> Iterator[tuple[int, int]]:
+    def blocks(self, area: int) -> Iterator[Block]:
         start = area + (0 if self.is_at_start else 2 << self.order)
-        yield self.order, start
+        yield start, self.order
         yield from _outwards(start, self.below, is_down=True)
         yield from _outwards(start + (1 << self.order), self.above, is_down=False)
 
@@ -212,12 +208,10 @@ class _End(NamedTuple):
 
 
 # Blocks of falling orders, each beside the one before.
-def _outwards(
-    at: int, orders: Sequence[int], *, is_down: bool
-) -> Iterator[tuple[int, int]]:
+def _outwards(at: int, orders: Sequence[int], *, is_down: bool) -> Iterator[Block]:
     for order in orders:
         at -= is_down << order
-        yield order, at
+        yield at, order
         at += (not is_down) << order
 
 
@@ -246,8 +240,8 @@ def _spread(counts: Sequence[int], sides: list[list[int]], draws: Draws) -> list
 
 def _ends_of(
     room: _Room,
-    free_runs: Sequence[tuple[int, int]],
-    own: Sequence[tuple[int, int]],
+    free_runs: Sequence[StartCount],
+    own: Sequence[StartCount],
 ) -> dict[int, _End]:
     # Ends of free runs, by the block in use there. Where two runs have one block
     # between them, the first one counts. Runs that are partly the kernel's own have
@@ -273,7 +267,7 @@ def _seed_seen(
     draws: Draws,
 ) -> None:
     own, others = counts
-    blocks: list[tuple[int, int, bool]] = []
+    blocks: list[tuple[Block, bool]] = []
     in_use = room.parts - (room.slots.total - room.slots.whole)
     # As many as the zone has blocks in use: no list of Python's.
     slots = np.argsort(draws.fork(1).many_below(1 << 63, in_use), kind="stable")
@@ -281,7 +275,9 @@ def _seed_seen(
     # The block that was split last has one block of each order left, without a gap:
     #     [ in use | order 0 | 1 | - 2 - | --- 3 --- | ...    expand(), mm/page_alloc.c
     for last in room.pfns(slots[:1], MAX_ORDER).tolist():
-        blocks += [(at, last + (1 << at), True) for at, have in enumerate(own) if have]
+        blocks += [
+            ((last + (1 << at), at), True) for at, have in enumerate(own) if have
+        ]
         own = [max(have - 1, 0) for have in own]
     by_room: list[list[tuple[_Gap, bool]]] = [[] for _ in range(MAX_ORDER + 1)]
     for is_own, kind in ((True, own), (False, others)):
@@ -290,7 +286,7 @@ def _seed_seen(
             by_room[gap.room_order].append((gap, is_own))
     for end in ends.values():
         beside = _outwards(end.pfn, end.side, is_down=end.is_below)
-        blocks += [(order, start, end.is_own) for order, start in beside]
+        blocks += [(block, end.is_own) for block in beside]
     numbers = slots[1 : 1 + len(by_room[MAX_ORDER])]
     if numbers.size < len(by_room[MAX_ORDER]):
         raise InputError("too few blocks in use")
@@ -303,8 +299,8 @@ def _seed_seen(
             taken.append((order, np.sort(numbers)))
         areas = room.pfns(numbers, order).tolist()
         for (gap, is_own), area in zip(by_room[order], areas, strict=True):
-            blocks += [(part, start, is_own) for part, start in gap.blocks(area)]
-    for order, start, is_own in _shuffled(blocks, draws.fork(0)):
+            blocks += [(block, is_own) for block in gap.blocks(area)]
+    for (start, order), is_own in _shuffled(blocks, draws.fork(0)):
         buddy.seed_blocks((start,), order, own=is_own)
 
 
@@ -366,11 +362,11 @@ class _Room(NamedTuple):
 
 
 def _clusters(
-    tops: tuple[int, int], most: int, slots: _Slots, draws: Draws, *, is_seen: bool
-) -> tuple[list[tuple[int, int]], _Used]:
+    free: int, most: int, slots: _Slots, draws: Draws, *, is_seen: bool
+) -> tuple[list[StartCount], _Used]:
     # Free and used slots in turn, each kind cut into as many parts at random places;
     # the blocks that are RAM in part are in use and come last.
-    free, used = tops
+    used = slots.whole - free
     parts = min(free, used, most) or 1
     if is_seen and parts > 2:
         # Half of all is what nobody has used yet, at the zone's end.

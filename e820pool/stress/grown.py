@@ -12,7 +12,7 @@ what is movable away), free_contig_range() gives it back; 7.3 exports all three
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from e820pool.errors import CapacityError
 from e820pool.stress.ordered import AddressOrdered
@@ -20,6 +20,7 @@ from e820pool.stress.ordered import AddressOrdered
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from e820pool.range_lists import StartEnd
     from e820pool.stress.entries import EntryCount
     from e820pool.stress.host import HostPages
 
@@ -28,6 +29,11 @@ __all__ = ("GrownArenas", "MovableZone")
 
 # Arenas are of 64 KiB at least.
 _LEAST = 4
+
+
+class _Limits(NamedTuple):
+    end: int
+    home_end: int
 
 
 class GrownArenas:
@@ -51,8 +57,8 @@ class GrownArenas:
         # Free pages of all arenas; the steps of an arena that follow each other are
         # one run in it when they are empty.
         self._free = AddressOrdered(step)
-        # Arenas: start to end, and where their homes end.
-        self._limits: dict[int, tuple[int, int]] = {}
+        # By where an arena starts.
+        self._limits: dict[int, _Limits] = {}
 
     def alloc_order(self, order: int, node: int) -> int | None:
         """Return the first PFN of ``2^order`` pages; None when there are none."""
@@ -62,7 +68,7 @@ class GrownArenas:
         # The last resort is what the driver does today.
         return self._host.alloc_order(order, node) if start is None else start
 
-    def deposited(self, extents: Iterable[tuple[int, int]]) -> None:
+    def deposited(self, extents: Iterable[StartEnd]) -> None:
         """Count what lies in no arena: those are RESERVED already."""
         for start, end in extents:
             if not self._has(start):
@@ -133,7 +139,7 @@ class GrownArenas:
             self._entries.remove(start, old_end)
         self._entries.add(start, end)
         self._free.free(old_end, end)
-        self._limits[start] = end, limit
+        self._limits[start] = _Limits(end, limit)
 
     def _shrink(self, pfn: int) -> None:
         start = self._arena_of(pfn)
@@ -147,11 +153,11 @@ class GrownArenas:
         while start < end and self._free.take_span(start, start + size):
             start += size
         if (start, end) == (first, last):
-            self._limits[first] = last, limit
+            self._limits[first] = _Limits(last, limit)
             return
         self._entries.remove(first, last)
         if start < end:
-            self._limits[start] = end, limit
+            self._limits[start] = _Limits(end, limit)
             self._entries.add(start, end)
         for base, stop in ((first, start), (end, last)):
             if base < stop:

@@ -25,6 +25,7 @@ from e820pool.stress.fragments import FreeCounts, lay_out
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from e820pool.range_lists import StartEnd
     from e820pool.sources.buddyinfo import ZoneFree
     from e820pool.stress.draws import Draws
 
@@ -242,12 +243,12 @@ class HostPages:
         at = bisect_right(self._bounds, start_pfn)
         return at > 0 and self._buddies[at - 1].take_span(start_pfn, end_pfn)
 
-    def take_run(self, nr_blocks: int, node: int = 0) -> list[tuple[int, int]]:
+    def take_run(self, nr_blocks: int, node: int = 0) -> list[StartEnd]:
         """Take blocks of the highest order in few runs, all or nothing.
 
         Where they are too few the rest is of smaller blocks.
         """
-        taken: list[tuple[int, int]] = []
+        taken: list[StartEnd] = []
         rest = nr_blocks << MAX_ORDER
         if rest > self.nr_free:
             return taken

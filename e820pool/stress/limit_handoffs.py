@@ -21,6 +21,7 @@ from e820pool.memory_map import MemoryMap
 
 if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
+    from e820pool.range_lists import StartEnd
 
 __all__ = (
     "CRASH_MACHINE",
@@ -185,14 +186,14 @@ def _islands(entries: int, addresses: dict[str, int]) -> Handoff:
     return _built((_LOW_RAM, *_PC, *islands), deposits, addresses)
 
 
-def _deposits_in_a_row(count: int) -> list[tuple[int, int]]:
+def _deposits_in_a_row(count: int) -> list[StartEnd]:
     first = _HIGH + _MIB
     return [(first + at * _STRIDE, first + at * _STRIDE + 4096) for at in range(count)]
 
 
 def _built(
     rows: tuple[tuple[int, int, int], ...],
-    deposits: list[tuple[int, int]],
+    deposits: list[StartEnd],
     addresses: dict[str, int] | None = None,
     cmdline: str = "",
 ) -> Handoff:

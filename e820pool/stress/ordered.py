@@ -10,6 +10,8 @@ from e820pool.stress.buddy import MAX_ORDER, Buddy
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from e820pool.range_lists import StartEnd
+
 __all__ = ("AddressOrdered",)
 
 
@@ -40,7 +42,7 @@ class AddressOrdered(Buddy):
         """Make blocks free; which go first is the order of their addresses."""
         self.free(start_pfn, end_pfn)
 
-    def take_run(self, nr_blocks: int) -> list[tuple[int, int]]:
+    def take_run(self, nr_blocks: int) -> list[StartEnd]:
         """Take blocks for others than depositors: from the other end of memory."""
         if not self._highest:
             return super().take_run(nr_blocks)
@@ -101,7 +103,7 @@ class AddressOrdered(Buddy):
         super()._put(start, order)
         self._push(self._key(start, start + (1 << order)), order)
 
-    def _put_tops(self, start: int, end: int) -> tuple[int, int]:
+    def _put_tops(self, start: int, end: int) -> StartEnd:
         run = super()._put_tops(start, end)
         self._push(self._key(*run), self._max_order)
         return run
@@ -117,7 +119,7 @@ class AddressOrdered(Buddy):
             heapq.heapify(heap)
         heapq.heappush(heap, key)
 
-    def _pop_run(self) -> tuple[int, int]:
+    def _pop_run(self) -> StartEnd:
         self._head(self._max_order)
         key = heapq.heappop(self._heaps[self._max_order])
         if self._highest:

@@ -18,6 +18,7 @@ from e820pool.stress.workload import HV_DEPOSIT_MAX
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from e820pool.range_lists import StartEnd
     from e820pool.stress.entries import EntryCount
     from e820pool.stress.host import HostPages
 
@@ -55,7 +56,7 @@ class PageSource(Protocol):
     def alloc_order(self, order: int, node: int) -> int | None:
         """Return the first PFN of ``2^order`` pages; None when there are none."""
 
-    def deposited(self, extents: Iterable[tuple[int, int]]) -> None:
+    def deposited(self, extents: Iterable[StartEnd]) -> None:
         """Learn that pages that were given out are deposited now."""
 
     def withdrawn(self, start_pfn: int, end_pfn: int) -> None:
@@ -131,15 +132,15 @@ def parse_policy(text: str) -> Policy:
 
 def deposit_extents(
     source: PageSource, nr_pages: int, node: int = 0
-) -> list[tuple[int, int]] | None:
+) -> list[StartEnd] | None:
     """Deposit in one call; return the extents, blocks that touch joined.
 
     As hv_call_deposit_pages() does (arch/x86/hyperv/hv_proc.c, 6.1): the largest order
     that the rest has room for, one down each time it fails. None when a single page
     cannot be had; all pages are back then.
     """
-    taken: list[tuple[int, int]] = []
-    blocks: list[tuple[int, int]] = []  # unjoined: given back one by one, in order
+    taken: list[StartEnd] = []
+    blocks: list[StartEnd] = []  # unjoined: given back one by one, in order
     rest = min(nr_pages, HV_DEPOSIT_MAX)
     while rest:
         order = rest.bit_length() - 1
@@ -184,7 +185,7 @@ class _Direct:
     def alloc_order(self, order: int, node: int) -> int | None:
         return self._host.alloc_order(order, node)
 
-    def deposited(self, extents: Iterable[tuple[int, int]]) -> None:
+    def deposited(self, extents: Iterable[StartEnd]) -> None:
         self._entries.add_all(extents)
 
     def withdrawn(self, start_pfn: int, end_pfn: int) -> None:
@@ -223,7 +224,7 @@ class _FixedAreas:
     def alloc_order(self, order: int, node: int) -> int | None:  # noqa: ARG002  areas know no nodes
         return self._areas.alloc_order(order)
 
-    def deposited(self, extents: Iterable[tuple[int, int]]) -> None:
+    def deposited(self, extents: Iterable[StartEnd]) -> None:
         """Nothing changes: the areas are RESERVED already."""
 
     def withdrawn(self, start_pfn: int, end_pfn: int) -> None:
@@ -258,7 +259,7 @@ class _GrowingArenas:
         self._entries.add(start, end)
         return self._arenas.alloc_order(order)
 
-    def deposited(self, extents: Iterable[tuple[int, int]]) -> None:
+    def deposited(self, extents: Iterable[StartEnd]) -> None:
         """Nothing changes: the arenas are RESERVED already."""
 
     def withdrawn(self, start_pfn: int, end_pfn: int) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from e820pool.memory_map import MemoryMap
+    from e820pool.range_lists import StartEnd
     from e820pool.sources.buddyinfo import ZoneFree
 
 __all__ = ("Tenth", "entries_of", "simulated_entries", "tenths")
@@ -40,9 +41,7 @@ class Tenth(NamedTuple):
     error: float
 
 
-def entries_of(
-    memory_map: MemoryMap, calls: Iterable[Iterable[tuple[int, int]]]
-) -> list[int]:
+def entries_of(memory_map: MemoryMap, calls: Iterable[Iterable[StartEnd]]) -> list[int]:
     """Return the entries after each call that deposited blocks ``(pfn, order)``."""
     count, entries = EntryCount(memory_map), []
     for blocks in calls:

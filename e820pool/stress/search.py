@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from e820pool.handoff.model import Handoff
+    from e820pool.range_lists import StartEnd
     from e820pool.stress.draws import Draws
 
-    Extents = tuple[tuple[int, int], ...]
+    Extents = tuple[StartEnd, ...]
 
 __all__ = ("Shape", "draw_shape", "extents_of", "handoff_of", "minimise")
 

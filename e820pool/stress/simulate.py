@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from e820pool.memory_map import MemoryMap
+    from e820pool.range_lists import StartEnd
     from e820pool.sources.buddyinfo import ZoneFree
 
 __all__ = ("ENCODINGS", "simulate")
@@ -111,17 +112,17 @@ def _validate_encoding(encoding: str) -> None:
 @dataclass(slots=True)
 class _Guest:
     node: int
-    ram: list[tuple[int, int]]
+    ram: list[StartEnd]
     ram_pages: int
     # Starts and ends in turn, as 10^6 calls make 10^6 extents and more.
     extents: array[int] = field(default_factory=lambda: array("Q"))
 
-    def shuffled(self, draws: Draws) -> Iterator[tuple[int, int]]:
+    def shuffled(self, draws: Draws) -> Iterator[StartEnd]:
         # In an order of the hypervisor's; what was yielded is gone.
         while self.extents:
             yield self.pop(draws.below(len(self.extents) // 2))
 
-    def pop(self, at: int) -> tuple[int, int]:
+    def pop(self, at: int) -> StartEnd:
         extents = self.extents
         extent = extents[2 * at], extents[2 * at + 1]
         extents[2 * at + 1], extents[2 * at] = extents[-1], extents[-2]

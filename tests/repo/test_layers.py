@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parents[2] / "e820pool"
 ROOMS = (
     "errors",
     "atomic",
-    "findings",
     "range_lists",
+    "findings",
     "extents",
     "documents",
     "sweep",

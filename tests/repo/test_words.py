@@ -59,3 +59,21 @@ def test_a_name_says_what_a_thing_is():
         if named_by(node) in NO_NAMES
     ]
     assert wrong == []
+
+
+def annotations_of(node):
+    if isinstance(node, ast.FunctionDef):
+        yield node.returns
+    elif isinstance(node, ast.arg | ast.AnnAssign):
+        yield node.annotation
+
+
+def test_a_pair_of_numbers_says_which_two_they_are():
+    """(start, end) and (addr, size) stood side by side, both as tuple[int, int]."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path, node in nodes_of("e820pool")
+        for annotation in annotations_of(node)
+        if annotation and "tuple[int, int]" in ast.unparse(annotation)
+    ]
+    assert wrong == []

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from e820pool.deposits import DepositLedger
     from e820pool.memory_map import MemoryMap
+    from e820pool.range_lists import StartCount, StartEnd
 
 __all__ = ("HANDED_ON", "LAID_OVER", "joined_to", "pool_region", "whole_ram")
 
@@ -148,7 +149,7 @@ LAID_OVER = (
 """Those that say RESERVED over RAM, in the table or on the command line."""
 
 
-def pool_region(ledger: DepositLedger) -> tuple[int, int]:
+def pool_region(ledger: DepositLedger) -> StartEnd:
     """Return the bytes ``[start, end)`` of the region that holds all deposits.
 
     Its first pages hold the bitmap, a bit a page: they are never deposited.
@@ -180,7 +181,7 @@ def _pool_words(ledger: DepositLedger) -> str:
 
 
 # (addr, size) of RAM without deposits, 256 MiB where there is room.
-def _scratch_area(memory_map: MemoryMap, ledger: DepositLedger) -> tuple[int, int]:
+def _scratch_area(memory_map: MemoryMap, ledger: DepositLedger) -> StartCount:
     ram = memory_map.bytes_of(E820_TYPE_RAM) - ledger.extents.to_bytes()
     best = (0, 0)
     for start, end in ram & ByteRangeSet([(_SCRATCH_LOW, _SCRATCH_HIGH)]):

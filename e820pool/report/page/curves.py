@@ -13,7 +13,7 @@ from e820pool.report.summary import curve_sentence
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from e820pool.report.chapters import ExhaustionDocument, RunDocument
+    from e820pool.report.chapters import CurvePoint, ExhaustionDocument, RunDocument
     from e820pool.stress.limits import Limit
 
 __all__ = ("LINES", "Chart", "Line", "Mark", "charts_of")
@@ -77,7 +77,7 @@ class Chart:
 
 class _Curve(NamedTuple):
     run: RunDocument
-    points: tuple[tuple[int, int], ...]
+    points: tuple[CurvePoint, ...]
 
 
 def charts_of(chapter: ExhaustionDocument) -> tuple[Chart, ...]:
@@ -159,8 +159,8 @@ def _lines(
         )
 
 
-def _point_at(curve: _Curve, x: _Axis, share: float) -> tuple[int, int]:
-    return min(curve.points, key=lambda point: abs(x.share(point[0]) - share))
+def _point_at(curve: _Curve, x: _Axis, share: float) -> CurvePoint:
+    return min(curve.points, key=lambda point: abs(x.share(point.call) - share))
 
 
 def _polyline(curve: _Curve, x: _Axis, y: _Axis) -> str:

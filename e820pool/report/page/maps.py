@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from e820pool.deposits import DepositLedger
     from e820pool.extents import ExtentSet
     from e820pool.memory_map import MemoryMap
+    from e820pool.range_lists import StartEnd
 
 
 __all__ = (
@@ -158,17 +159,17 @@ def _close_ups(deposits: Layer) -> list[tuple[str, str, Span]]:
     if len(spans) > 1:
         label = f"All {len(spans)} deposits"
         zones.append(("deposits", label, _padded(spans[0][0], spans[-1][1], 20)))
-    for number, (first, last) in enumerate(_groups(spans), start=1):
-        start, end = spans[first][0], spans[last][1]
-        which = f"Deposit {first + 1}" if first == last else _many(first, last)
-        label = f"{which}: {human_size(end - start)} at {address_label(start)}"
-        share = 2 if first == last else 10
+    for number, group in enumerate(_groups(spans), start=1):
+        start, end = spans[group[0]][0], spans[group[-1]][1]
+        label = f"{_named(group)}: {human_size(end - start)} at {address_label(start)}"
+        share = 2 if len(group) == 1 else 10
         zones.append((str(number), label, _padded(start, end, share)))
     return zones
 
 
-def _many(first: int, last: int) -> str:
-    return f"Deposits {first + 1} to {last + 1}"
+def _named(group: range) -> str:
+    first, last = group[0] + 1, group[-1] + 1
+    return f"Deposit {first}" if first == last else f"Deposits {first} to {last}"
 
 
 def _padded(start: int, end: int, share: int) -> Span:
@@ -178,19 +179,19 @@ def _padded(start: int, end: int, share: int) -> Span:
 
 # The group with the most deposits is cut at the widest gap of its middle half, until
 # there are enough groups or each has one deposit.
-def _groups(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    groups = [(0, len(spans) - 1)]
+def _groups(spans: list[StartEnd]) -> list[range]:
+    groups = [range(len(spans))]
     while len(groups) < min(CLOSE_UPS, len(spans)):
-        first, last = max(groups, key=lambda group: group[1] - group[0])
-        at = _widest(spans, first, last)
-        groups.remove((first, last))
-        groups += [(first, at - 1), (at, last)]
-    return sorted(groups)
+        largest = max(groups, key=len)
+        at = _widest(spans, largest)
+        groups.remove(largest)
+        groups += [range(largest.start, at), range(at, largest.stop)]
+    return sorted(groups, key=lambda group: group.start)
 
 
-def _widest(spans: list[tuple[int, int]], first: int, last: int) -> int:
-    quarter = (last - first) // 4
-    places = range(first + 1 + quarter, last + 1 - quarter)
+def _widest(spans: list[StartEnd], group: range) -> int:
+    quarter = (len(group) - 1) // 4
+    places = range(group.start + 1 + quarter, group.stop - quarter)
     return max(places, key=lambda at: spans[at][0] - spans[at - 1][1])
 
 

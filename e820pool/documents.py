@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "SCHEMA",
+    "CheckedRow",
     "Count",
     "Document",
     "FindingDocument",
@@ -38,7 +39,6 @@ __all__ = (
     "Part",
     "Positive",
     "Quantity",
-    "Row",
     "document_line",
     "document_text",
     "json_line",
@@ -83,7 +83,7 @@ Pair = tuple[Count, Count]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 """A whole number above 0 and below 2^64."""
 _Pages = tuple[Count, Positive]
-Row = tuple[Count, Count, Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]]
+CheckedRow = tuple[Count, Count, Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]]
 """``[addr, size, type]`` of an entry."""
 
 _T = TypeVar("_T")

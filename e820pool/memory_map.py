@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from e820pool.findings import Finding
     from e820pool.memory_devices import MemoryDevices
+    from e820pool.range_lists import Row
 
 __all__ = ("MemoryMap",)
 
@@ -62,7 +63,7 @@ class MemoryMap:
         object.__setattr__(self, "table", E820Table(self.entries))
 
     @classmethod
-    def of(cls, rows: Iterable[tuple[int, int, int]], origin: str = "") -> Self:
+    def of(cls, rows: Iterable[Row], origin: str = "") -> Self:
         """Return the map of ``(addr, size, type)`` rows; InputError if too large."""
         return cls(entries=E820Table.of(rows).entries, origin=origin)
 
@@ -77,7 +78,7 @@ class MemoryMap:
     def __len__(self) -> int:
         return int(self.entries.size)
 
-    def rows(self) -> list[tuple[int, int, int]]:
+    def rows(self) -> list[Row]:
         """Return ``(addr, size, type)`` as plain integers, in source order."""
         return self.table.rows()
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "Lists",
+    "Row",
     "StartCount",
     "StartEnd",
     "coalesce_lists",
@@ -36,6 +37,9 @@ StartEnd = tuple[int, int]
 
 StartCount = tuple[int, int]
 """An address and how many bytes, or a PFN and how many pages, follow from it on."""
+
+Row = tuple[int, int, int]
+"""An entry of a table: its address and size in bytes, its e820 type."""
 
 
 def coalesce_lists(ranges: Iterable[StartEnd]) -> Lists:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from e820pool.abi.bzimage import BzImage
     from e820pool.handoff.model import Handoff
-    from e820pool.range_lists import StartEnd
+    from e820pool.range_lists import Row, StartEnd
 
 __all__ = (
     "Chain",
@@ -65,9 +65,6 @@ __all__ = (
     "setup_data_chains",
     "sorted_rows",
 )
-
-Row: TypeAlias = tuple[int, int, int]
-"""``(addr, size, type)``; bytes, bytes, e820 type."""
 
 # What firmware says, what kernels add, and numbers nobody knows.
 _TYPES = (1, 2, 3, 4, 5, 7, 12, 0xEFFF_FFFF, 13, 20, 0x504D_504F)

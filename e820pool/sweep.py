@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from e820pool.range_lists import Row
+
     U64 = NDArray[np.uint64]
     U32 = NDArray[np.uint32]
-    Row = tuple[int, int, int]
     Bounds = tuple[U64, U64]
     _Active = tuple[int, int]  # of a range: its type below zero, its end
 

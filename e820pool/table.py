@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Row = tuple[int, int, int]
+    from e820pool.range_lists import Row
 
 __all__ = ("E820Table",)
 

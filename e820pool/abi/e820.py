@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import islice
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from e820pool.errors import BadImageError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from e820pool.range_lists import Row
 
 __all__ = (
     "E820_DTYPE",
@@ -89,7 +93,7 @@ def encode_table(table: E820Array) -> bytes:
     return table.tobytes()
 
 
-def table_of(rows: Iterable[tuple[int, int, int]]) -> E820Array:
+def table_of(rows: Iterable[Row]) -> E820Array:
     """Return a table of ``(addr, size, type)`` rows, addr and size in bytes.
 
     Raises:
@@ -106,7 +110,7 @@ def table_of(rows: Iterable[tuple[int, int, int]]) -> E820Array:
     return np.frombuffer(packed, E820_DTYPE)
 
 
-def _table_of_piece(rows: list[tuple[int, int, int]], at: int) -> E820Array:
+def _table_of_piece(rows: list[Row], at: int) -> E820Array:
     table = np.empty(len(rows), E820_DTYPE)
     # By columns, as that is cheaper; row by row only to say what is wrong.
     if rows and not _fill_columns(table, rows):
@@ -114,7 +118,7 @@ def _table_of_piece(rows: list[tuple[int, int, int]], at: int) -> E820Array:
     return table
 
 
-def _fill_columns(table: E820Array, rows: list[tuple[int, int, int]]) -> bool:
+def _fill_columns(table: E820Array, rows: list[Row]) -> bool:
     try:
         columns = tuple(zip(*rows, strict=True))
         for (name, limit), column in zip(_LIMITS, columns, strict=True):
@@ -126,7 +130,7 @@ def _fill_columns(table: E820Array, rows: list[tuple[int, int, int]]) -> bool:
     return True
 
 
-def _checked_row(index: int, row: tuple[int, int, int]) -> tuple[int, int, int]:
+def _checked_row(index: int, row: Row) -> Row:
     try:
         addr, size, type_ = map(int, row)
     except (TypeError, ValueError) as exc:

@@ -12,7 +12,6 @@ kernel/liveupdate/kexec_handover.c kho_radix_walk_tree().
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,8 @@ from e820pool.errors import BadImageError, CapacityError
 from e820pool.extents import PAGE_SHIFT, ExtentSet, Span
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from e820pool.range_lists import StartCount, StartEnd
 
     _Node = tuple[int, int]  # its level above the leaves, its key

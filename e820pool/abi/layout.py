@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import struct as packing
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from construct import (
@@ -20,6 +19,9 @@ from construct import (
 )
 
 from e820pool.errors import BadImageError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = (
     "FieldLayout",

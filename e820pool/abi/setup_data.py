@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import TYPE_CHECKING
 
 from construct import Int32ul, Int64ul
 
 from e820pool.abi.binding import at, encode_value, parse_value, struct_of
 from e820pool.errors import BadImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = (
     "NODE_HEADER",

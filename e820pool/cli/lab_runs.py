@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from e820pool.cli.console import Console
     from e820pool.compat import Verdict
     from e820pool.handoff.model import Handoff
-    from e820pool.lab.boot import BootOptions, Outcome
+    from e820pool.lab.boot import BootOptions, BootOutcome
     from e820pool.loading.kernel_file import KernelFile
 
 __all__ = (
@@ -150,7 +150,7 @@ def run_boots(
     args: argparse.Namespace,
     console: Console,
     progress: BootProgress | None = None,
-) -> Iterator[Outcome]:
+) -> Iterator[BootOutcome]:
     """Yield the boots of one handoff in order; see :func:`run_pairs`."""
     folders = [Path(kernel.name).name if len(kernels) > 1 else "" for kernel in kernels]
     return run_pairs(
@@ -164,7 +164,7 @@ def run_pairs(
     args: argparse.Namespace,
     console: Console,
     progress: BootProgress | None = None,
-) -> Iterator[Outcome]:
+) -> Iterator[BootOutcome]:
     """Yield the boots in order, --jobs at a time; keep what --keep asks for.
 
     Args:
@@ -200,7 +200,7 @@ def run_pairs(
             yield outcome
 
 
-def _keep(outcome: Outcome, folder: Path | None, console: Console) -> None:
+def _keep(outcome: BootOutcome, folder: Path | None, console: Console) -> None:
     # The console of a lost machine is all there is of it: kept in any case.
     if folder is not None or (outcome.failure is not None and _logs(outcome)[0]):
         _write(outcome, folder, console)
@@ -220,7 +220,7 @@ def _validate_keepable(folder: Path) -> None:
 
 
 def keep_unsafe(
-    outcome: Outcome, verdict: Verdict, args: argparse.Namespace, console: Console
+    outcome: BootOutcome, verdict: Verdict, args: argparse.Namespace, console: Console
 ) -> None:
     """Leave what a boot printed and what was found where its verdict is not safe.
 
@@ -232,7 +232,7 @@ def keep_unsafe(
 
 
 def _write(
-    outcome: Outcome,
+    outcome: BootOutcome,
     folder: Path | None,
     console: Console,
     verdict: Verdict | None = None,
@@ -254,7 +254,7 @@ def _write(
     console.note(f"console of {outcome.kernel.name}: {folder / 'console.log'}")
 
 
-def _logs(outcome: Outcome) -> tuple[bytes, bytes]:
+def _logs(outcome: BootOutcome) -> tuple[bytes, bytes]:
     if outcome.record is not None:
         return outcome.record.console, outcome.record.run.report
     failure = outcome.failure

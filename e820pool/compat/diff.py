@@ -12,7 +12,8 @@ from e820pool.extents import Span
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from e820pool.kernel.view import KernelView, Row
+    from e820pool.kernel.view import KernelView
+    from e820pool.range_lists import Row
 
 __all__ = ("Difference", "diff")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from e820pool.extents import ExtentSet
     from e820pool.findings import Finding
+    from e820pool.range_lists import Row
 
 __all__ = ("FileLoad", "FileLoadRow", "file_load_of", "findings_of_segments")
 
@@ -82,7 +83,7 @@ class FileLoad:
         return "nothing may be deposited while this kernel runs; owners are lost"
 
 
-def file_load_of(deposits: ExtentSet, rows: Sequence[tuple[int, int, int]]) -> FileLoad:
+def file_load_of(deposits: ExtentSet, rows: Sequence[Row]) -> FileLoad:
     """Return what kexec_file_load(2) does with deposits.
 
     Args:

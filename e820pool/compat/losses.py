@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from e820pool.compat.situation import Situation
-    from e820pool.kernel.view import Row
+    from e820pool.range_lists import Row
 
 __all__ = ("findings_of_losses",)
 

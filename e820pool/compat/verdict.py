@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from e820pool.kernel.view import KernelView
 
 __all__ = (
+    "DevicesWord",
     "Engines",
     "JudgedOn",
-    "MemoryDevices",
     "Verdict",
     "VerdictWord",
     "WindowFrom",
@@ -39,7 +39,7 @@ VerdictWord = Literal["safe", "degraded", "unsafe", "unknown"]
 
 WindowFrom = Literal["given", "assumed", "unknown"]
 """Whether it is known where the kernel is unpacked."""
-MemoryDevices = Literal["known", "unknown"]
+DevicesWord = Literal["known", "unknown"]
 """Whether it is known where the machine has memory devices."""
 Engines = Literal["model", "machine", "model and machine"]
 """Who was asked."""
@@ -70,7 +70,7 @@ class JudgedOn:
     config: ConfigFrom = "assumed"
     assumed: tuple[str, ...] = ()
     kernel_window: WindowFrom = "unknown"
-    memory_devices: MemoryDevices = "unknown"
+    memory_devices: DevicesWord = "unknown"
     by: Engines = "model"
 
 
@@ -81,7 +81,7 @@ def judged_on_of(
     *,
     assumed: tuple[str, ...] = (),
     kernel_window: WindowFrom = "unknown",
-    memory_devices: MemoryDevices = "unknown",
+    memory_devices: DevicesWord = "unknown",
     by: Engines = "model",
 ) -> JudgedOn:
     """Return what is known of a kernel by its profile, and the rest as it is given."""

@@ -6,15 +6,17 @@ import fcntl
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from e820pool.documents import SCHEMA, json_line
 from e820pool.errors import BadImageError, InputError
 from e820pool.experiments.jobs import JobOptions, results_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ("KeptResults", "finished_results")
 

@@ -28,10 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from e820pool.handoff.model import Handoff
-    from e820pool.lab.boot import BootOptions, Outcome
-    from e820pool.range_lists import StartEnd
-
-    Extents = tuple[StartEnd, ...]
+    from e820pool.lab.boot import BootOptions, BootOutcome
+    from e820pool.stress.search import Extents
 
 __all__ = ("PlannedBoot", "judge_boots", "plan_boots", "search_shape")
 
@@ -88,7 +86,9 @@ def plan_boots(
 
 
 def judge_boots(
-    planned: Iterable[PlannedBoot], outcomes: Iterator[Outcome], options: BootOptions
+    planned: Iterable[PlannedBoot],
+    outcomes: Iterator[BootOutcome],
+    options: BootOptions,
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each: what the model said, what the machine did, if they agree.
 
@@ -109,7 +109,7 @@ def judge_boots(
 
 
 def _judged_row(
-    outcome: Outcome, case: ConfirmCase, row: dict[str, Any]
+    outcome: BootOutcome, case: ConfirmCase, row: dict[str, Any]
 ) -> dict[str, Any]:
     record, loses = outcome.record, case.limit.loses
     profile = profile_of(outcome.kernel)
@@ -203,7 +203,7 @@ def search_shape(
     kernel: KernelFile,
     seed: int,
     number: int,
-    boot: Callable[[Handoff], Outcome],
+    boot: Callable[[Handoff], BootOutcome],
     *,
     on_another: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
@@ -231,7 +231,7 @@ def search_shape(
 
 
 # "" where the kernel boots, keeps all RAM, and does what the model says.
-def _failure(outcome: Outcome) -> str:
+def _failure(outcome: BootOutcome) -> str:
     record = outcome.record
     if record is None:
         return f"VM lost: {outcome.failure}"

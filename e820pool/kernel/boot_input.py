@@ -42,8 +42,7 @@ if TYPE_CHECKING:
     from e820pool.abi.kho import KhoNode
     from e820pool.handoff.model import Handoff, PlacedNode
     from e820pool.memory_devices import MemoryDevices
-
-    Row = tuple[int, int, int]
+    from e820pool.range_lists import Row
 
 _T = TypeVar("_T")
 
@@ -78,7 +77,7 @@ class SetupDataSpan:
     addr: int
     size: int
     type: int
-    indirect: tuple[int, int, int] | None = None
+    indirect: Row | None = None
 
     @property
     def span(self) -> Span:
@@ -277,7 +276,7 @@ def _span(placed: PlacedNode) -> SetupDataSpan:
     )
 
 
-def _target(placed: PlacedNode) -> tuple[int, int, int] | None:
+def _target(placed: PlacedNode) -> Row | None:
     if placed.node.type != SETUP_INDIRECT:
         return None
     try:

@@ -18,10 +18,10 @@ __all__ = (
     "NumberRules",
     "Option",
     "line_that_counts",
+    "memparse",
     "number_rules",
     "options",
     "parse_number",
-    "parse_size",
 )
 
 COMMAND_LINE_CHARS = 2047
@@ -164,7 +164,7 @@ def line_that_counts(line: str, profile: Profile) -> str:
     return both if endless else both[:COMMAND_LINE_CHARS]
 
 
-def parse_size(text: str, rules: NumberRules) -> tuple[int, str]:
+def memparse(text: str, rules: NumberRules) -> tuple[int, str]:
     """Return the size at the start of ``text`` in bytes and what follows it.
 
     A suffix K, M, G, T, P or E multiplies, where the kernel knows it. memparse().

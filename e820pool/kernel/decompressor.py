@@ -15,10 +15,10 @@ from e820pool.abi.efi_map import EFI_CONVENTIONAL, EFI_MEMORY_SP, EFI_UNACCEPTED
 from e820pool.extents import PAGE_SHIFT, Span, round_up
 from e820pool.kernel.cmdline import (
     NumberRules,
+    memparse,
     number_rules,
     options,
     parse_number,
-    parse_size,
 )
 from e820pool.kernel.setup_data_nodes import kho_scratch, node_ranges
 from e820pool.kernel.view import KaslrSlots
@@ -235,7 +235,7 @@ def _read_all(mem_options: MemOptions, cmdline: str, profile: Profile) -> None:
             if value == "nopentium":
                 continue
             # Without a value what lies at address 0 is read: hardly ever a number.
-            size, _ = parse_size(value or "", mem_options.rules)
+            size, _ = memparse(value or "", mem_options.rules)
             if not size:
                 # mem=0 ends the reading of all options.
                 return
@@ -271,12 +271,12 @@ def _avoid(mem_options: MemOptions, value: str | None, *, efi: bool = False) -> 
 def _region(item: str, rules: NumberRules, *, efi: bool) -> StartCount | None:
     if item.startswith("exactmap"):
         return None
-    size, rest = parse_size(item, rules)
+    size, rest = memparse(item, rules)
     if rest == item:
         return None
     sign = rest[:1]
     if sign and sign in "#$!":
-        return parse_size(rest[1:], rules)[0], size
+        return memparse(rest[1:], rules)[0], size
     if sign == "@":
         return _fake_memory(size, rest[1:], rules) if efi else (0, 0)
     return 0, size
@@ -284,7 +284,7 @@ def _region(item: str, rules: NumberRules, *, efi: bool) -> StartCount | None:
 
 # efi_fake_mem=nn@ss:attribute counts when it makes memory special-purpose.
 def _fake_memory(size: int, rest: str, rules: NumberRules) -> StartCount:
-    addr, rest = parse_size(rest, rules)
+    addr, rest = memparse(rest, rules)
     attribute, behind = 0, ""
     if rest.startswith(":"):
         attribute, behind = parse_number(rest[1:], rules)
@@ -297,7 +297,7 @@ def _hugepages(
     mem_options: MemOptions, name: str, value: str, is_gigantic: bool
 ) -> bool:
     if name == "hugepagesz":
-        return parse_size(value, mem_options.rules)[0] == _GIB
+        return memparse(value, mem_options.rules)[0] == _GIB
     if name == "hugepages" and is_gigantic:
         mem_options.gigantic_pages = parse_number(value, mem_options.rules)[0]
     return is_gigantic

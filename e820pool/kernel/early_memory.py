@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from e820pool.kernel.state import EarlyBoot
-    from e820pool.kernel.view import Row
-    from e820pool.range_lists import StartEnd
+    from e820pool.range_lists import Row, StartEnd
 
 __all__ = (
     "BEYOND_MAX_PFN",

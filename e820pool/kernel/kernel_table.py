@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from e820pool.kernel.view import Row
+    from e820pool.range_lists import Row
 
 __all__ = (
     "Sanitized",

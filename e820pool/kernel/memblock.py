@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.state import EarlyBoot
-    from e820pool.kernel.view import Row
-    from e820pool.range_lists import StartEnd
+    from e820pool.range_lists import Row, StartEnd
 
 __all__ = (
     "FIRST_64K",

@@ -12,7 +12,7 @@ from e820pool.abi.e820 import (
     E820_TYPE_RAM,
     E820_TYPE_RESERVED_KERN,
 )
-from e820pool.documents import Row as CheckedRow
+from e820pool.documents import CheckedRow
 from e820pool.errors import E820PoolError, InputError
 from e820pool.extents import Span
 from e820pool.kernel.boot_input import BootInput, SetupDataSpan
@@ -24,7 +24,7 @@ from e820pool.memory_devices import MemoryDevices
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from e820pool.kernel.view import Row
+    from e820pool.range_lists import Row
 
 __all__ = (
     "MAX_LINE_CHARS",

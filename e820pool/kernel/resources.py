@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.state import EarlyBoot
-    from e820pool.kernel.view import Row
+    from e820pool.range_lists import Row
 
 __all__ = (
     "ENDS_AT_2_64",

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
-    from e820pool.kernel.view import BootEnd, MapSource, Row
-    from e820pool.range_lists import StartEnd
+    from e820pool.kernel.view import BootEnd, MapSource
+    from e820pool.range_lists import Row, StartEnd
 
 __all__ = ("INIT_REGIONS", "EarlyBoot")
 

@@ -18,10 +18,10 @@ from e820pool.abi.efi_map import EFI_CONVENTIONAL, EFI_MEMORY_SP, EFI_MEMORY_WB
 from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ByteRangeSet
 from e820pool.kernel.cmdline import (
     COMMAND_LINE_CHARS,
+    memparse,
     number_rules,
     options,
     parse_number,
-    parse_size,
 )
 from e820pool.kernel.early_memory import max_pfn
 from e820pool.kernel.view import BootEnd
@@ -267,7 +267,7 @@ def _retype(boot: EarlyBoot, size: int, rest: str) -> None:
 
 
 def _size(boot: EarlyBoot, text: str) -> tuple[int, str]:
-    return parse_size(text, number_rules(boot.profile))
+    return memparse(text, number_rules(boot.profile))
 
 
 # An EFI memory map's ranges are added.

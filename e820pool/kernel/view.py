@@ -10,14 +10,13 @@ from e820pool.extents import PAGE_SHIFT, ByteRangeSet, ExtentSet, RangeSet
 if TYPE_CHECKING:
     from e820pool.extents import Span
     from e820pool.findings import Finding
-    from e820pool.range_lists import StartCount, StartEnd
+    from e820pool.range_lists import Row, StartCount, StartEnd
 
 __all__ = (
     "BootEnd",
     "KaslrSlots",
     "KernelView",
     "MapSource",
-    "Row",
 )
 
 
@@ -38,9 +37,6 @@ class BootEnd:
     words: str
     source: str
 
-
-Row = tuple[int, int, int]
-"""One table row: ``(addr, size, type)``; bytes, bytes, e820 type."""
 
 MapSource = Literal["BIOS-e820", "BIOS-e801", "BIOS-88"]
 """What the kernel calls its first map; the latter two are fallback maps."""

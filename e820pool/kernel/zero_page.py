@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from e820pool.kernel.boot_input import BootInput
     from e820pool.kernel.profiles import Profile
     from e820pool.kernel.state import EarlyBoot
-    from e820pool.kernel.view import MapSource, Row
+    from e820pool.kernel.view import MapSource
+    from e820pool.range_lists import Row
 
 __all__ = (
     "COUNT_TOO_HIGH",

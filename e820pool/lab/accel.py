@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +21,8 @@ from e820pool.loading.bind import BoundKernel, backed_pages
 from e820pool.memory_map import MemoryMap
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from e820pool.range_lists import StartEnd
 
 __all__ = ("choose_accelerator", "probe_kvm", "vm_for")

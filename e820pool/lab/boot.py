@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = (
     "BootOptions",
+    "BootOutcome",
     "BootRecord",
-    "Outcome",
     "binder_of",
     "boot",
     "boot_pairs",
@@ -214,7 +214,7 @@ def _validate_ended(view: KernelView, run: VmRun, report: GuestReport) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class BootOutcome:
     """A boot, or the failure of the lab in its place; never both."""
 
     kernel: KernelFile
@@ -239,7 +239,7 @@ def boot_pairs(
     jobs: int = 1,
     on_start: Callable[[KernelFile], None] = lambda _: None,
     on_phase: Callable[[KernelFile, Phase], None] = lambda *_: None,
-) -> Iterator[Outcome]:
+) -> Iterator[BootOutcome]:
     """Yield an outcome for each pair, in their order, ``jobs`` at a time.
 
     When the caller stops iterating or is interrupted, machines that run are ended
@@ -257,10 +257,12 @@ def boot_pairs(
     """
     cancel = threading.Event()
 
-    def boot_pair(pair: tuple[Handoff, KernelFile]) -> Outcome:
+    def boot_pair(pair: tuple[Handoff, KernelFile]) -> BootOutcome:
         handoff, kernel = pair
         if cancel.is_set():
-            return Outcome(kernel=kernel, failure=LabError("cancelled before it began"))
+            return BootOutcome(
+                kernel=kernel, failure=LabError("cancelled before it began")
+            )
         on_start(kernel)
         try:
             record = boot(
@@ -271,8 +273,8 @@ def boot_pairs(
                 cancel=cancel,
             )
         except LabError as exc:
-            return Outcome(kernel=kernel, failure=exc)
-        return Outcome(kernel=kernel, record=record)
+            return BootOutcome(kernel=kernel, failure=exc)
+        return BootOutcome(kernel=kernel, record=record)
 
     with ThreadPoolExecutor(max_workers=max(jobs, 1)) as pool:
         futures = [pool.submit(boot_pair, pair) for pair in pairs]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError, InputError, LabError
 from e820pool.kernel.profiles import profile_for
 from e820pool.lab.run_tool import run_tool
 from e820pool.sources.kernel_config import parse_config_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = (
     "BuildConfig",

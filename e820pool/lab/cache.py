@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from e820pool.atomic import replace_file
 from e820pool.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ("cache_below", "cache_folder", "write_atomically")
 

@@ -32,7 +32,7 @@ from e820pool.findings import Finding, counted
 from e820pool.handoff.model import Handoff
 from e820pool.kernel.boot_input import BootInput, boot_input
 from e820pool.kernel.setup_data_nodes import reads_kho
-from e820pool.kernel.view import KernelView, Row
+from e820pool.kernel.view import KernelView
 from e820pool.lab.chain_model import BY_FILE, Dump, Hop
 from e820pool.lab.machine_view import TouchedPages, view_of_machine
 from e820pool.loading.capture import (
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from e820pool.lab.guest_report import GuestReport
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.option import PmpoolOption
+    from e820pool.range_lists import Row
 
 __all__ = (
     "REGION_RECORD",

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 __all__ = (
     "BY_FILE",
     "BY_WORDS",
-    "CARRIERS",
     "LOADERS",
-    "Carrier",
+    "ChainCarrier",
     "ChainOptions",
     "ChainRecord",
     "Dump",
@@ -58,12 +57,9 @@ BY_FILE = frozenset({"kexec-file", "kexec-file-memmap"})
 BY_WORDS: Loader = "kexec-file-memmap"
 """The loader by which only words on the command line say what is kept."""
 
-Carrier = Literal["setup_data", "pmpool", "none"]
+ChainCarrier = Literal["setup_data", "pmpool", "none"]
 """How the record travels: a node of the chain, the first page of a region that the
 command line names, not at all."""
-
-CARRIERS: tuple[Carrier, ...] = get_args(Carrier)
-"""Every :data:`Carrier`."""
 
 
 def is_panic(loader: str) -> bool:
@@ -107,7 +103,7 @@ class ChainOptions:
     """
 
     loaders: tuple[Loader, ...] = ("ours",)
-    carrier: Carrier = "setup_data"
+    carrier: ChainCarrier = "setup_data"
     nr_pages: int = 20
     step: int = 8
     nr_huge: int = 1

@@ -8,10 +8,10 @@ import re
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from e820pool.errors import LabError
 from e820pool.lab.apt import IsolatedApt
@@ -23,6 +23,9 @@ from e820pool.lab.images import (
     numbers_in,
     write_manifest,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 __all__ = (
     "DEFAULT_RELEASES",

@@ -6,10 +6,8 @@ import ctypes
 import errno
 import mmap
 import os
-from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
@@ -18,6 +16,9 @@ from e820pool.errors import BadImageError, LabError
 from e820pool.extents import PAGE_SHIFT, PAGE_SIZE, ExtentSet, Span, round_up
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
     from e820pool.range_lists import StartEnd
 
 __all__ = (

@@ -6,10 +6,13 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ("GuestReport", "has_mark", "parse_guest_report")
 

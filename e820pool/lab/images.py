@@ -6,14 +6,16 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from e820pool.abi.bzimage import parse_bzimage
 from e820pool.errors import BadImageError, LabError
 from e820pool.lab.cache import cache_folder, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = (
     "BUILT",

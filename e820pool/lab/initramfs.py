@@ -6,14 +6,16 @@ Those are this machine's own program and its libraries.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from e820pool.errors import InputError, LabError
 from e820pool.lab.run_tool import run_tool
 from e820pool.loading.kexec_loaders import find_kexec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = (
     "KEXEC_PATH",

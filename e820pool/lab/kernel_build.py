@@ -11,10 +11,10 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from e820pool.errors import InputError, LabError
 from e820pool.lab.build_config import BuildConfig, configure, make_environment
@@ -29,6 +29,9 @@ from e820pool.lab.images import (
 from e820pool.lab.kernel_source import KernelSource, find_source
 from e820pool.lab.patch_file import Patch, apply_patch
 from e820pool.lab.run_tool import run_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ("BuildRequest", "Built", "build_kernel", "missing_packages", "prune")
 

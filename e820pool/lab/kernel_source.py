@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError, InputError, LabError
 from e820pool.lab.apt import IsolatedApt
 from e820pool.lab.cache import cache_folder
 from e820pool.lab.run_tool import run_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ("KernelSource", "find_source", "source_package_file")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from e820pool.errors import BadImageError
 from e820pool.extents import ExtentSet, Span
 from e820pool.findings import Finding
-from e820pool.kernel.view import KernelView, Row
+from e820pool.kernel.view import KernelView
 from e820pool.sources.iomem import read_iomem
 from e820pool.sources.kernel_console import ConsoleFacts, read_console
 from e820pool.type_words import TYPE_WITHOUT_NUMBER as _NO_TYPE
@@ -18,6 +18,7 @@ from e820pool.type_words import type_of_resource
 if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
     from e820pool.lab.guest_report import GuestReport
+    from e820pool.range_lists import Row
 
 __all__ = ("SeenBoot", "TouchedPages", "view_of_console", "view_of_machine")
 

@@ -16,6 +16,7 @@ from e820pool.lab.guest_report import parse_guest_report
 from e820pool.lab.initramfs import device_entry, directory, encode_newc, regular
 from e820pool.lab.machine import run_vm
 from e820pool.loading.bind import bind_kernel
+from e820pool.stress.buddy import Block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = (
     "AGES",
     "Arenas",
-    "Block",
     "DepositRun",
     "measure_deposits",
     "parse_deposit_run",
@@ -139,13 +139,6 @@ class Arenas(NamedTuple):
     order: int
     most: int = 0
     cmdline: str = ""
-
-
-class Block(NamedTuple):
-    """``2^order`` pages that one allocation returned."""
-
-    pfn: int
-    order: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email import message_from_bytes, policy
-from email.message import EmailMessage
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from e820pool.errors import BadImageError, InputError
 from e820pool.lab.run_tool import run_tool
 from e820pool.sources.files import read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from email.message import EmailMessage
+    from pathlib import Path
 
 __all__ = ("Patch", "apply_patch", "read_patches", "select_patches", "split_patches")
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from e820pool.errors import MachineError
 from e820pool.loading.kexec_loaders import find_kexec
 from e820pool.sources.live_machine import KexecGates, running_as_root, running_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ("obstacles", "validate_can_load", "validate_machine")
 

@@ -5,16 +5,19 @@ What is kept on disk of each load is the record, where no loader carries one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from e820pool.documents import Document, Part, Row, document_text, read_kind
+from e820pool.documents import CheckedRow, Document, Part, document_text, read_kind
 from e820pool.memory_map import MemoryMap
 from e820pool.pool.claims import firmware_map_before
 from e820pool.pool.rebuild import RebuildResult, rebuild
 from e820pool.sources.files import read_file
 from e820pool.sources.live_machine import LiveMachine, read_live_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 __all__ = (
     "KEPT_FILE",
@@ -50,7 +53,7 @@ class KeptHandoff:
     """
 
     boot_id: str
-    table: tuple[Row, ...]
+    table: tuple[CheckedRow, ...]
     firmware_map: MemoryMap
     record: bytes
 
@@ -108,8 +111,8 @@ def parse_kept(text: str, origin: str) -> tuple[KeptHandoff, ...]:
 class _KeptPart(Part, frozen=True, kw_only=True):
     boot_id: str = ""
     record: str = ""  # hex digits
-    table: tuple[Row, ...]
-    firmware: tuple[Row, ...]
+    table: tuple[CheckedRow, ...]
+    firmware: tuple[CheckedRow, ...]
 
     def __post_init__(self) -> None:
         try:

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from e820pool.handoff.model import Handoff
-    from e820pool.kernel.view import Row
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.rebuild import RebuildResult
+    from e820pool.range_lists import Row
     from e820pool.sources.live_machine import KexecGates, LiveMachine
 
 __all__ = (

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from e820pool.kernel.profiles import Profile
-    from e820pool.kernel.view import Row
+    from e820pool.range_lists import Row
 
 __all__ = (
     "TOOLS_CRASH_ENTRIES",

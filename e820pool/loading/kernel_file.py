@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from e820pool.abi.bzimage import BzImage, parse_bzimage
 from e820pool.errors import BadImageError, InputError, MachineError
@@ -16,6 +15,10 @@ from e820pool.kernel.profiles import ConfigFrom, Profile, profile_for, with_conf
 from e820pool.sources.files import read_file
 from e820pool.sources.kernel_config import parse_config_text
 from e820pool.sources.kernel_payload import embedded_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = (
     "KernelFile",

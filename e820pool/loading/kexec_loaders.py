@@ -26,7 +26,8 @@ from e820pool.type_words import resource_name
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from e820pool.kernel.view import KernelView, Row
+    from e820pool.kernel.view import KernelView
+    from e820pool.range_lists import Row
 
 __all__ = (
     "HandedOver",

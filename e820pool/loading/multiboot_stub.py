@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from e820pool.abi.multiboot_elf import (
     encode_gdt,
@@ -13,6 +13,9 @@ from e820pool.abi.multiboot_elf import (
 )
 from e820pool.errors import InputError
 from e820pool.extents import Span, round_up
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = (
     "STUB_BYTES",

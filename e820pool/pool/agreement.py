@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from e820pool.abi.e820 import (
     E820_TYPE_ACPI,
@@ -14,9 +14,14 @@ from e820pool.errors import InputError
 from e820pool.extents import ByteRangeSet, ExtentSet
 from e820pool.findings import LISTED, Finding, Level
 from e820pool.handoff.hot_add import held_bytes
-from e820pool.kernel.view import KernelView, Row
+from e820pool.kernel.view import KernelView
 from e820pool.memory_devices import addable_bytes
 from e820pool.table import E820Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from e820pool.range_lists import Row
 
 __all__ = (
     "disagreements",

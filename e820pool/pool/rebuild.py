@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from e820pool.abi.pool_record import PoolRecord
-    from e820pool.kernel.view import KernelView, Row
+    from e820pool.kernel.view import KernelView
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.option import PmpoolOption
+    from e820pool.range_lists import Row
 
-__all__ = ("Carrier", "RebuildResult", "infer_claim", "rebuild")
+__all__ = ("PoolCarrier", "RebuildResult", "infer_claim", "rebuild")
 
 _TRIM = "arch/x86/kernel/setup.c trim_bios_range()"
 
@@ -111,7 +112,7 @@ _RECORD_MISSING = refusal(
     "there is no pool record, and no firmware's map to infer the pool from",
 )
 
-Carrier = Literal["setup_data", "pmpool", "file", "inference"]
+PoolCarrier = Literal["setup_data", "pmpool", "file", "inference"]
 """How the pool came over: a setup_data node, the region's first page, a file that was
 kept at the kexec, not at all."""
 
@@ -131,7 +132,7 @@ class RebuildResult:
     pool: Pool | None
     ledger: DepositLedger | None
     findings: tuple[Finding, ...]
-    carrier: Carrier
+    carrier: PoolCarrier
     generation: int = 0
 
     @property
@@ -206,7 +207,7 @@ def _carrier(
     record: bytes | PoolRecord | None,
     firmware_map: MemoryMap | None,
     region: PmpoolOption | None,
-) -> Carrier:
+) -> PoolCarrier:
     if record is None and firmware_map is not None:
         return "inference"
     return "setup_data" if region is None else "pmpool"

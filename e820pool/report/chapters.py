@@ -12,13 +12,13 @@ from e820pool.abi.setup_data import SETUP_E820_EXT
 from e820pool.compat import Difference, VerdictWord
 from e820pool.compat.verdict_documents import VerdictDocument
 from e820pool.documents import (
+    CheckedRow,
     Count,
     Document,
     FindingDocument,
     Number,
     Part,
     Quantity,
-    Row,
     printable,
     read_document,
 )
@@ -397,7 +397,7 @@ class HopDocument(Part, frozen=True, kw_only=True):
     nr_entries: Count
     deposits: ExtentSet
     touched_deposits: ExtentSet
-    table: tuple[Row, ...]
+    table: tuple[CheckedRow, ...]
     pool: PoolDocument | None
     predicted: VerdictDocument | None
     differences: tuple[Difference, ...]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from e820pool.kernel.profiles import Profile
-    from e820pool.lab.boot import Outcome
+    from e820pool.lab.boot import BootOutcome
     from e820pool.pool.designs import DesignCell
     from e820pool.report.chapters import ComparisonDocument
 
@@ -50,7 +50,9 @@ _FILL = {
 _MARGIN, _NAME, _CELL, _ROW, _TITLE = 16, 130, 118, 26, 30
 
 
-def booted_of(cell: DesignCell, outcome: Outcome, profile: Profile) -> BootedDocument:
+def booted_of(
+    cell: DesignCell, outcome: BootOutcome, profile: Profile
+) -> BootedDocument:
     """Return what a boot of a cell's handoff showed, held against the model."""
     record = outcome.record
     if record is None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from e820pool.memory_map import MemoryMap
+    from e820pool.range_lists import Row
 
 __all__ = (
     "Form",
@@ -147,11 +148,11 @@ def iomem_text(memory_map: MemoryMap) -> str:
     )
 
 
-def _sorted_rows(memory_map: MemoryMap) -> list[tuple[int, int, int]]:
+def _sorted_rows(memory_map: MemoryMap) -> list[Row]:
     return sorted(row for row in memory_map.rows() if row[1])
 
 
-def _has_overlap(rows: list[tuple[int, int, int]]) -> bool:
+def _has_overlap(rows: list[Row]) -> bool:
     return any(lower[0] + lower[1] > upper[0] for lower, upper in pairwise(rows))
 
 

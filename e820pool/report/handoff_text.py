@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from e820pool.compat.verdict_documents import VerdictDocument
-from e820pool.documents import Count, Document, Pair, Part, Row, document_text
+from e820pool.documents import CheckedRow, Count, Document, Pair, Part, document_text
 from e820pool.extents import ExtentSet
 from e820pool.findings import counted, one_line
 from e820pool.handoff.budget import given_up_ram
@@ -118,8 +118,8 @@ def handoff_json(handoff: Handoff, where: str) -> str:
 class DemoDocument(Document, frozen=True, kw_only=True, tag="demo"):
     """A map before and after, and the pool that comes back, null where refused."""
 
-    before: tuple[Row, ...]
-    after: tuple[Row, ...]
+    before: tuple[CheckedRow, ...]
+    after: tuple[CheckedRow, ...]
     deposits: ExtentSet
     verdicts: tuple[VerdictDocument, ...]
     extents: ExtentSet | None

@@ -10,12 +10,12 @@ from msgspec import UNSET, UnsetType
 from e820pool.compat import JudgedOn, VerdictWord
 from e820pool.compat.file_load import FileLoadRow
 from e820pool.documents import (
+    CheckedRow,
     Count,
     Document,
     FindingDocument,
     Pair,
     Part,
-    Row,
     document_text,
 )
 from e820pool.extents import ExtentSet
@@ -116,7 +116,7 @@ class KexecPlanDocument(PlanDocument, frozen=True, kw_only=True, tag="kexec-plan
     withdrawn: ExtentSet
     extents: ExtentSet
     deposits: tuple[DepositDocument, ...]
-    table: tuple[Row, ...]
+    table: tuple[CheckedRow, ...]
     entry: Count | None
     segments: tuple[SegmentPart, ...] | None
     load: tuple[str, ...] | None

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 __all__ = (
     "Change",
     "DiffDocument",
+    "DiffRange",
     "MapDiff",
     "MapPart",
-    "Segment",
     "Side",
     "diff_json",
     "diff_maps",
@@ -48,7 +48,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
+class DiffRange:
     """The bytes ``[addr, addr + size)``, for which each map has one entry.
 
     Attributes:
@@ -103,7 +103,7 @@ class MapDiff:
 
     a: MemoryMap
     b: MemoryMap
-    segments: tuple[Segment, ...]
+    segments: tuple[DiffRange, ...]
 
     @property
     def is_equal(self) -> bool:
@@ -115,9 +115,9 @@ class MapDiff:
         """Return whether the tables are equal entry by entry, in their order."""
         return self.a == self.b
 
-    def ranges(self) -> list[Segment]:
+    def ranges(self) -> list[DiffRange]:
         """Return the segments, joined where neighbours have the same types."""
-        joined: list[Segment] = []
+        joined: list[DiffRange] = []
         for segment in self.segments:
             last = joined[-1] if joined else None
             if (
@@ -156,7 +156,7 @@ def diff_maps(a: MemoryMap, b: MemoryMap) -> MapDiff:
     points = distinct(np.concatenate([x for side in sides for x in side[:2]]))
     columns = [_sides_at(points[:-1], *side) for side in sides]
     segments = (
-        Segment(addr=start, size=end - start, a=side_a, b=side_b)
+        DiffRange(addr=start, size=end - start, a=side_a, b=side_b)
         for (start, end), side_a, side_b in zip(
             pairwise(points.tolist()), *columns, strict=True
         )
@@ -297,7 +297,7 @@ def _count(count: int, singular: str, plural: str) -> str:
     return f"{count} {singular if count == 1 else plural}"
 
 
-def _kind(segment: Segment) -> str:
+def _kind(segment: DiffRange) -> str:
     if segment.is_same:
         return "same"
     if segment.a is None or segment.b is None:
@@ -305,7 +305,7 @@ def _kind(segment: Segment) -> str:
     return "changed"
 
 
-def _table(diff: MapDiff, shown: Sequence[Segment], width: int, paint: Paint) -> str:
+def _table(diff: MapDiff, shown: Sequence[DiffRange], width: int, paint: Paint) -> str:
     # The fullest of the forms that fits; a row is painted once it is laid out.
     digits = max(8, *(len(f"{segment.addr + segment.size - 1:x}") for segment in shown))
     heads = [

@@ -17,9 +17,9 @@ from e820pool.report.zones import (
     address_label,
     deposits_between,
     device_looks,
-    devices_of,
+    drawn_devices,
+    drawn_zones,
     looks_of,
-    zones_of,
 )
 
 if TYPE_CHECKING:
@@ -87,12 +87,12 @@ def picture(
         bars = {"": looks_of(before, deposits)}
     margin = max(len(name) for name in bars) + (after is not None)
     marks = _ASCII if ascii_only else _BLOCKS
-    devices = devices_of(maps)
+    devices = drawn_devices(maps)
     places = device_looks(devices)
     margin = max(margin, len(_DEVICES) + 1) if places else margin
     columns = max(width, MIN_WIDTH) - margin
     lines, seen = [], set()
-    for zone in zones_of(maps):
+    for zone in drawn_zones(maps):
         lines.append(" " * margin + _ruler(zone, columns))
         for name, cells in _rows(zone, bars, columns).items():
             seen |= set(cells)

@@ -14,9 +14,9 @@ from e820pool.report.zones import (
     address_label,
     deposits_between,
     device_looks,
-    devices_of,
+    drawn_devices,
+    drawn_zones,
     looks_of,
-    zones_of,
 )
 
 if TYPE_CHECKING:
@@ -66,12 +66,12 @@ def svg_picture(
         InputError: an entry reaches 2^64.
     """
     if after is None:
-        zones, bars = zones_of([before]), {"": looks_of(before, deposits)}
+        zones, bars = drawn_zones([before]), {"": looks_of(before, deposits)}
     else:
         deposited = deposits_between(before, after) if deposits is None else deposits
-        zones = zones_of([before, after])
+        zones = drawn_zones([before, after])
         bars = {"before": looks_of(before), "after": looks_of(after, deposited)}
-    memory_devices = devices_of([before, before if after is None else after])
+    memory_devices = drawn_devices([before, before if after is None else after])
     places = device_looks(memory_devices)
     has_names = after is not None or places
     page = _Page(left=_MARGIN + (_LABEL if has_names else 0), bars=bars, places=places)

@@ -9,12 +9,12 @@ from msgspec import UNSET, UnsetType
 from e820pool.abi.e820 import E820_TYPE_RAM, E820_TYPE_RESERVED_KERN
 from e820pool.compat.verdict_documents import VerdictDocument
 from e820pool.documents import (
+    CheckedRow,
     Count,
     Document,
     FindingDocument,
     Pair,
     Part,
-    Row,
     document_line,
 )
 from e820pool.extents import ExtentSet
@@ -59,12 +59,12 @@ class ViewDocument(Document, frozen=True, kw_only=True, tag="kernel-view"):
     kernel: str
     engine: str
     map_source: str
-    bios_map: tuple[Row, ...] | None
-    extended_map: tuple[Row, ...] | None
-    user_map: tuple[Row, ...] | None
+    bios_map: tuple[CheckedRow, ...] | None
+    extended_map: tuple[CheckedRow, ...] | None
+    user_map: tuple[CheckedRow, ...] | None
     memory: tuple[Pair, ...]
-    firmware_map: tuple[Row, ...] | None
-    dropped: tuple[Row, ...] | None
+    firmware_map: tuple[CheckedRow, ...] | None
+    dropped: tuple[CheckedRow, ...] | None
     fatal: str | None
     warnings: tuple[str, ...]
     kernel_range: Pair | None
@@ -137,7 +137,9 @@ def _words_of(release: str) -> LogDialect:
     return "7.0" if major.isdecimal() and int(major) >= 7 else "3.5"
 
 
-def _map_lines(name: str, rows: tuple[Row, ...], dialect: LogDialect) -> list[str]:
+def _map_lines(
+    name: str, rows: tuple[CheckedRow, ...], dialect: LogDialect
+) -> list[str]:
     shown = [f"  {mem_range(a, s)} {_kind(t, dialect)}" for a, s, t in rows]
     return [f"{name}: {counted(len(rows), 'entry')}", *shown]
 

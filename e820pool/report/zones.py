@@ -31,10 +31,10 @@ __all__ = (
     "address_label",
     "deposits_between",
     "device_looks",
-    "devices_of",
+    "drawn_devices",
+    "drawn_zones",
     "look_of_type",
     "looks_of",
-    "zones_of",
 )
 
 _MIB, _4_GIB = 1 << 20, 1 << 32
@@ -95,7 +95,7 @@ def address_label(addr: int) -> str:
     return f"{count} {_UNITS[unit]}" if unit and count < _LONGEST else f"{addr:#x}"
 
 
-def zones_of(maps: Sequence[MemoryMap]) -> tuple[Span, ...]:
+def drawn_zones(maps: Sequence[MemoryMap]) -> tuple[Span, ...]:
     """Return the stretches in which the maps have entries, in order.
 
     Each is drawn to one scale. Memory devices count as entries. The first MiB and the
@@ -148,7 +148,7 @@ def deposits_between(before: MemoryMap, after: MemoryMap) -> ByteRangeSet:
     return before.bytes_of(E820_TYPE_RAM) & kept
 
 
-def devices_of(maps: Sequence[MemoryMap]) -> MemoryDevices | None:
+def drawn_devices(maps: Sequence[MemoryMap]) -> MemoryDevices | None:
     """Return where memory can be added, by the first map that says it."""
     known = (memory_map.devices for memory_map in maps)
     return next((devices for devices in known if devices is not None), None)

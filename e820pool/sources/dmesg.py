@@ -10,7 +10,7 @@ import numpy as np
 from e820pool.errors import BadImageError, InputError
 from e820pool.memory_devices import MemoryDevices
 from e820pool.memory_map import MemoryMap
-from e820pool.sources.log_blocks import Boot, LogBlock, boots_of
+from e820pool.sources.log_blocks import LogBlock, LoggedBoot, boots_of
 from e820pool.sources.log_entry import BLOCKS, BlockName
 from e820pool.sources.log_notes import log_notes
 from e820pool.sources.log_text import Piece, clean_lines
@@ -121,14 +121,14 @@ def _has_ranges(block: LogBlock) -> bool:
     return block.first_range is not None
 
 
-def _without_entries(boots: Sequence[Boot], origin: str) -> str:
+def _without_entries(boots: Sequence[LoggedBoot], origin: str) -> str:
     cut = [entry.line for boot in boots for entry in boot.cut]
     lines = f": {len(cut)} are cut, the first in line {cut[0]}" if cut else ""
     return f"{origin!r} is a kernel log with 0 entries of a map{lines}"
 
 
 def _choose_block(
-    boots: Sequence[Boot], block: str | None, origin: str
+    boots: Sequence[LoggedBoot], block: str | None, origin: str
 ) -> tuple[BlockName, list[Finding]]:
     present = [name for name in BLOCKS if any(_shows(boot, name) for boot in boots)]
     for name in present:
@@ -143,24 +143,24 @@ def _choose_block(
     raise InputError(f"{origin!r} has no {block} map: it has {', '.join(present)}")
 
 
-def _shows(boot: Boot, name: BlockName) -> bool:
+def _shows(boot: LoggedBoot, name: BlockName) -> bool:
     return name in boot.blocks and _has_ranges(boot.blocks[name])
 
 
 # The last that is the machine's own and whole; failing that, the last at all.
-def _choose_boot(boots: Sequence[Boot], name: BlockName) -> Boot:
+def _choose_boot(boots: Sequence[LoggedBoot], name: BlockName) -> LoggedBoot:
     having = [boot for boot in boots if _shows(boot, name)]
     own = [boot for boot in having if not boot.is_capture] or having
     return next((boot for boot in reversed(own) if _is_whole(boot, name)), own[-1])
 
 
-def _is_whole(boot: Boot, name: BlockName) -> bool:
+def _is_whole(boot: LoggedBoot, name: BlockName) -> bool:
     block = boot.blocks[name]
     return block.has_header and block.is_followed
 
 
 def _note_boots(
-    shown: Sequence[Boot], chosen: Boot, name: BlockName
+    shown: Sequence[LoggedBoot], chosen: LoggedBoot, name: BlockName
 ) -> Iterator[Finding]:
     if len(shown) > 1:
         read = chosen.blocks[name].entries
@@ -181,7 +181,7 @@ def _note_boots(
         )
 
 
-def _listed(boots: Sequence[Boot]) -> str:
+def _listed(boots: Sequence[LoggedBoot]) -> str:
     numbered = [_named(at, boot) for at, boot in enumerate(boots, 1)]
     if len(numbered) > _LISTED:
         half = _LISTED // 2
@@ -189,7 +189,7 @@ def _listed(boots: Sequence[Boot]) -> str:
     return ", ".join(numbered)
 
 
-def _named(at: int, boot: Boot) -> str:
+def _named(at: int, boot: LoggedBoot) -> str:
     release = f" Linux {boot.release}" * bool(boot.release)
     capture = ", a capture kernel" * boot.is_capture
     return f"{at} (line {boot.first_line}{release}{capture})"

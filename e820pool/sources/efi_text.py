@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from e820pool.findings import Finding
+    from e820pool.range_lists import Row
 
 __all__ = ("EFI_FORMS", "as_e820")
 
@@ -210,7 +211,7 @@ EFI_FORMS = (_EFI_KERNEL, _SHELL, _SHELL_SFO, _GRUB)
 
 def as_e820(printed: PrintedMap) -> PrintedMap:
     """Return the map with neighbours of one type joined, as the EFI stub joins them."""
-    rows: list[tuple[int, int, int]] = []
+    rows: list[Row] = []
     for addr, size, kind in printed.rows:
         if rows and rows[-1][2] == kind and rows[-1][0] + rows[-1][1] == addr:
             rows[-1] = (rows[-1][0], rows[-1][1] + size, kind)

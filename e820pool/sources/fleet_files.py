@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from e820pool.memory_devices import MemoryDevices
-    from e820pool.range_lists import StartCount
+    from e820pool.range_lists import Row, StartCount
 
 __all__ = ("FleetRecord", "count_fleet", "read_fleet")
 
@@ -54,7 +54,7 @@ class FleetRecord:
     """
 
     id: str
-    rows: tuple[tuple[int, int, int], ...] = ()
+    rows: tuple[Row, ...] = ()
     deposits: tuple[StartCount, ...] | None = None
     error: str = ""
     notes: tuple[tuple[str, str], ...] = ()

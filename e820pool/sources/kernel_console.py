@@ -31,14 +31,12 @@ from e820pool.sources.log_text import clean_lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from e820pool.sources.log_blocks import Boot
+    from e820pool.range_lists import Row
+    from e820pool.sources.log_blocks import LoggedBoot
     from e820pool.sources.log_entry import BlockName
     from e820pool.sources.log_text import LogLine
 
-__all__ = ("OUT_OF_MEMORY", "ConsoleFacts", "FirstMap", "Row", "read_console")
-
-Row = tuple[int, int, int]
-"""``(addr, size, type)``; bytes, bytes, e820 type."""
+__all__ = ("OUT_OF_MEMORY", "ConsoleFacts", "FirstMap", "read_console")
 
 FirstMap = Literal["BIOS-e820", "BIOS-e801", "BIOS-88"]
 """The name before the entries of the first map."""
@@ -318,14 +316,14 @@ def _spans(pattern: re.Pattern[str], texts: Sequence[str]) -> tuple[Span, ...]:
     return tuple(span for span in bounds if span.end > span.start)
 
 
-def _map_source(boot: Boot | None) -> FirstMap | None:
+def _map_source(boot: LoggedBoot | None) -> FirstMap | None:
     if boot is None or "bios" not in boot.blocks:
         return None
     who = boot.blocks["bios"].entries[0].who
     return next((name for name in get_args(FirstMap) if name == who), None)
 
 
-def _rows(boot: Boot | None, name: BlockName) -> tuple[Row, ...] | None:
+def _rows(boot: LoggedBoot | None, name: BlockName) -> tuple[Row, ...] | None:
     if boot is None or name not in boot.blocks:
         return None
     return tuple(
@@ -362,7 +360,7 @@ def _joined(nodes: Sequence[Span]) -> list[Span]:
     return joined
 
 
-def _warnings(texts: Sequence[str], boot: Boot | None) -> tuple[str, ...]:
+def _warnings(texts: Sequence[str], boot: LoggedBoot | None) -> tuple[str, ...]:
     words = ["fallback-map"] if _map_source(boot) not in (None, "BIOS-e820") else []
     for word, pattern in _WARNINGS:
         if any(map(pattern.search, texts)):

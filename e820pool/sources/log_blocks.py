@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from e820pool.range_lists import StartEnd
     from e820pool.sources.log_text import LogLine
 
-__all__ = ("Boot", "CutEntry", "LogBlock", "LogEntries", "boots_of")
+__all__ = ("CutEntry", "LogBlock", "LogEntries", "LoggedBoot", "boots_of")
 
 # A line without any of these is of no interest, unless it stands near to one that
 # is. Looking for each in turn is several times faster than one pattern of them all,
@@ -217,7 +217,7 @@ class LogBlock:
 
 
 @dataclass(slots=True, kw_only=True)
-class Boot:
+class LoggedBoot:
     """What one boot printed.
 
     Attributes:
@@ -246,7 +246,7 @@ class Boot:
     hotplug: list[StartEnd] = field(default_factory=list)
 
 
-def boots_of(lines: Iterable[LogLine]) -> list[Boot]:
+def boots_of(lines: Iterable[LogLine]) -> list[LoggedBoot]:
     """Return the boots of a log that printed a map or began one, in order."""
     gather = _Gather(lines)
     gather.run()
@@ -274,7 +274,7 @@ class _Gather:
     def __init__(self, lines: Iterable[LogLine]) -> None:
         self.lines = iter(lines)
         self.ahead: deque[LogLine] = deque()
-        self.boots = [Boot()]
+        self.boots = [LoggedBoot()]
         self.block: LogBlock | None = None
         self.header: BlockName | None = None
         self.near = 0
@@ -287,7 +287,7 @@ class _Gather:
         self.maps: dict[Hashable, LogEntries] = {}
 
     @property
-    def boot(self) -> Boot:
+    def boot(self) -> LoggedBoot:
         return self.boots[-1]
 
     def run(self) -> None:
@@ -512,7 +512,7 @@ class _Gather:
     def _banner(self, line: LogLine, release: str) -> None:
         if self.boot.blocks or self.boot.cut:
             self._next_boot()
-        self.boots[-1] = Boot(first_line=line.number, release=release)
+        self.boots[-1] = LoggedBoot(first_line=line.number, release=release)
         self.header = self.block = None
         self.is_capture_next = self.seen_pfn = False
 
@@ -551,7 +551,7 @@ class _Gather:
         # A long log has thousands of boots of one machine: their maps are kept once.
         for block in self.boot.blocks.values():
             block.entries = self.maps.setdefault(block.entries.key(), block.entries)
-        self.boots.append(Boot(is_capture=self.is_capture_next))
+        self.boots.append(LoggedBoot(is_capture=self.is_capture_next))
         self.header = self.block = None
         self.is_capture_next = self.seen_pfn = False
 
@@ -625,7 +625,7 @@ def _ends_in_number(text: str) -> bool:
 
 
 # A range that is empty or reversed was damaged on its way.
-def _note_srat(boot: Boot, event: re.Match[str]) -> None:
+def _note_srat(boot: LoggedBoot, event: re.Match[str]) -> None:
     if event["near"] is not None:
         start, end = int(event["near"], 16), int(event["far"], 16) + 1
     else:

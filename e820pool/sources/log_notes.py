@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from e820pool.findings import Finding
-    from e820pool.sources.log_blocks import Boot, LogBlock
+    from e820pool.sources.log_blocks import LogBlock, LoggedBoot
     from e820pool.sources.log_edits import LaterEdit
     from e820pool.sources.log_entry import LogEntry
 
@@ -35,7 +35,7 @@ _LOW_MEMORY = ByteRangeSet([(0, 1 << 20)])
 _FALLBACK = ("BIOS-e801", "BIOS-88")
 
 
-def log_notes(boot: Boot, block: LogBlock) -> tuple[Finding, ...]:
+def log_notes(boot: LoggedBoot, block: LogBlock) -> tuple[Finding, ...]:
     """Return what is cut or odd in ``block``, a map of ``boot``, as notes.
 
     The ids are listed in specs/sources.md.
@@ -44,7 +44,7 @@ def log_notes(boot: Boot, block: LogBlock) -> tuple[Finding, ...]:
     return tuple(finding for check in checks for finding in check(boot, block))
 
 
-def _start(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
+def _start(_boot: LoggedBoot, block: LogBlock) -> Iterator[Finding]:
     if block.has_header:
         return
     addr = block.entries[0].addr
@@ -62,7 +62,7 @@ def _start(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
         )
 
 
-def _end(boot: Boot, block: LogBlock) -> Iterator[Finding]:
+def _end(boot: LoggedBoot, block: LogBlock) -> Iterator[Finding]:
     last = block.lines[-1]
     if not block.is_followed:
         yield note(
@@ -85,7 +85,7 @@ def _end(boot: Boot, block: LogBlock) -> Iterator[Finding]:
         )
 
 
-def _inside(boot: Boot, block: LogBlock) -> Iterator[Finding]:
+def _inside(boot: LoggedBoot, block: LogBlock) -> Iterator[Finding]:
     gaps = _like(block, lambda entry: entry.type is None)
     if gaps.size:
         yield note(
@@ -118,7 +118,7 @@ def _missing(block: LogBlock) -> Iterator[Finding]:
         reach = entry.addr + entry.size
 
 
-def _words(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
+def _words(_boot: LoggedBoot, block: LogBlock) -> Iterator[Finding]:
     odd = _like(block, lambda entry: bool(entry.words))
     if odd.size:
         first = int(odd[0])
@@ -146,7 +146,7 @@ def _like(block: LogBlock, holds: Callable[[LogEntry], bool]) -> NDArray[np.intp
     return np.flatnonzero(alike[np.asarray(block.entries.kinds)])
 
 
-def _dialects(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
+def _dialects(_boot: LoggedBoot, block: LogBlock) -> Iterator[Finding]:
     entries = block.entries
     common = entries.shared[0].dialects
     for kind, entry in enumerate(entries.shared):
@@ -171,7 +171,7 @@ def _dialects(_boot: Boot, block: LogBlock) -> Iterator[Finding]:
 # What the kernel took out of its RAM after it had printed the map: a machine's own
 # (RMP table, MTRR, GART, EFI's data), which each kernel has to find out for itself.
 # Edits before the user map are the command line's (mem=, memmap=).
-def _edits(boot: Boot, block: LogBlock) -> Iterator[Finding]:
+def _edits(boot: LoggedBoot, block: LogBlock) -> Iterator[Finding]:
     user, modified = (boot.blocks.get(name) for name in ("user", "modified"))
     since = block.lines[-1]
     if user is not None:
@@ -213,7 +213,7 @@ def _bytes_of(ranges: Sequence[LaterEdit]) -> ByteRangeSet:
     )
 
 
-def _around(boot: Boot, block: LogBlock) -> Iterator[Finding]:
+def _around(boot: LoggedBoot, block: LogBlock) -> Iterator[Finding]:
     if block.changes:
         yield note(
             "decorated", f"lines were cleaned of {', '.join(sorted(block.changes))}"

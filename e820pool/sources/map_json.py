@@ -12,10 +12,10 @@ from msgspec import UNSET, UnsetType
 
 from e820pool.abi.e820 import E820_DTYPE, table_of
 from e820pool.documents import (
+    CheckedRow,
     Document,
     FindingDocument,
     Pair,
-    Row,
     document_text,
     read_kind,
 )
@@ -63,7 +63,7 @@ class MemoryMapDocument(Document, frozen=True, kw_only=True, tag="memory-map"):
     """
 
     origin: str = ""
-    entries: tuple[Row, ...]
+    entries: tuple[CheckedRow, ...]
     notes: tuple[FindingDocument, ...] = ()
     memory_devices: Pairs = UNSET
     hotplug_regions: Pairs = UNSET

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from e820pool.findings import Finding
-    from e820pool.range_lists import StartCount
+    from e820pool.range_lists import Row, StartCount
     from e820pool.sources.log_text import LogLine
 
 __all__ = (
@@ -133,7 +133,7 @@ class PrintedMap:
     title: str = ""
     count: int | None = None
     first_line: int = 0
-    rows: list[tuple[int, int, int]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     odd_words: list[tuple[str, int]] = field(default_factory=list)
     cut: list[int] = field(default_factory=list)

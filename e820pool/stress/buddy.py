@@ -9,7 +9,7 @@ __rmqueue_smallest(), expand(), __free_one_page(), mm/page_alloc.c, 6.1.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,8 +21,12 @@ __all__ = ("MAX_ORDER", "Block", "Buddy")
 MAX_ORDER = 10
 """The highest order of 2.6.32 to 6.3 (MAX_ORDER - 1 there) and later (4 MiB)."""
 
-Block = tuple[int, int]
-"""The first PFN of ``2^order`` pages, and the order."""
+
+class Block(NamedTuple):
+    """``2^order`` pages that one allocation returned, or that are free."""
+
+    pfn: int
+    order: int
 
 
 class Buddy:
@@ -177,13 +181,13 @@ class Buddy:
         return True
 
     def free_blocks(self) -> Iterator[Block]:
-        """Yield ``(first PFN, order)`` of every free block, of runs one by one."""
+        """Yield every free block, those of runs one by one."""
         for order in range(self._max_order):
             for start in (*self._own[order], *self._others[order]):
-                yield start, order
+                yield Block(start, order)
         for start, end in self._tops.items():
             for at in range(start, end, 1 << self._max_order):
-                yield at, self._max_order
+                yield Block(at, self._max_order)
 
     def counts(self) -> tuple[int, ...]:
         """Return free blocks per order, as a line of /proc/buddyinfo does."""

@@ -24,7 +24,7 @@ from e820pool.stress.draws import Draws
 if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
     from e820pool.memory_devices import MemoryDevices
-    from e820pool.range_lists import StartCount
+    from e820pool.range_lists import Row, StartCount
 
 __all__ = ("Captured", "check_captured", "scattered_pages")
 
@@ -51,7 +51,7 @@ class Captured:
     """
 
     id: str
-    rows: tuple[tuple[int, int, int], ...] = ()
+    rows: tuple[Row, ...] = ()
     deposits: tuple[StartCount, ...] | None = None
     error: str = ""
     notes: tuple[tuple[str, str], ...] = ()

@@ -20,8 +20,9 @@ from e820pool.stress.simulate import simulate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from e820pool.range_lists import Row
     from e820pool.sources.buddyinfo import ZoneFree
-    from e820pool.stress.limits import Fall, Outcome
+    from e820pool.stress.limits import Fall, SimulationOutcome
     from e820pool.stress.workload import Workload
 
 __all__ = ("BUDGETS", "RESULT_VERSION", "Cell", "cells_of", "run_cell")
@@ -46,7 +47,7 @@ class Cell:
     """
 
     host: str
-    rows: tuple[tuple[int, int, int], ...]
+    rows: tuple[Row, ...]
     workload: Workload
     policy: str
     seed: int = 0
@@ -137,7 +138,7 @@ def _fall(fall: Fall | None) -> dict[str, Any] | None:
     return {"value": fall.value} | {name: getattr(fall.sample, name) for name in names}
 
 
-def _budgets(memory_map: MemoryMap, outcome: Outcome) -> dict[str, Any]:
+def _budgets(memory_map: MemoryMap, outcome: SimulationOutcome) -> dict[str, Any]:
     # What the table of the end costs in RAM to fit; null where nothing is enough.
     pages = outcome.reserved
     ranges = [] if pages is None else list((pages & memory_map.ram_pages()).to_bytes())

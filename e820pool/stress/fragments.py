@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from e820pool.errors import InputError
-from e820pool.stress.buddy import MAX_ORDER
+from e820pool.stress.buddy import MAX_ORDER, Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from e820pool.extents import ExtentSet
     from e820pool.range_lists import StartCount
-    from e820pool.stress.buddy import Block, Buddy
+    from e820pool.stress.buddy import Buddy
     from e820pool.stress.draws import Draws
 
     U64 = NDArray[np.uint64]
@@ -194,7 +194,7 @@ class _Gap(NamedTuple):
 
     def blocks(self, area: int) -> Iterator[Block]:
         start = area + (0 if self.is_at_start else 2 << self.order)
-        yield start, self.order
+        yield Block(start, self.order)
         yield from _outwards(start, self.below, is_down=True)
         yield from _outwards(start + (1 << self.order), self.above, is_down=False)
 
@@ -211,7 +211,7 @@ class _End(NamedTuple):
 def _outwards(at: int, orders: Sequence[int], *, is_down: bool) -> Iterator[Block]:
     for order in orders:
         at -= is_down << order
-        yield at, order
+        yield Block(at, order)
         at += (not is_down) << order
 
 
@@ -276,7 +276,7 @@ def _seed_seen(
     #     [ in use | order 0 | 1 | - 2 - | --- 3 --- | ...    expand(), mm/page_alloc.c
     for last in room.pfns(slots[:1], MAX_ORDER).tolist():
         blocks += [
-            ((last + (1 << at), at), True) for at, have in enumerate(own) if have
+            (Block(last + (1 << at), at), True) for at, have in enumerate(own) if have
         ]
         own = [max(have - 1, 0) for have in own]
     by_room: list[list[tuple[_Gap, bool]]] = [[] for _ in range(MAX_ORDER + 1)]

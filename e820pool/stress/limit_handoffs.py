@@ -21,7 +21,7 @@ from e820pool.memory_map import MemoryMap
 
 if TYPE_CHECKING:
     from e820pool.handoff.model import Handoff
-    from e820pool.range_lists import StartEnd
+    from e820pool.range_lists import Row, StartEnd
 
 __all__ = (
     "CRASH_MACHINE",
@@ -192,7 +192,7 @@ def _deposits_in_a_row(count: int) -> list[StartEnd]:
 
 
 def _built(
-    rows: tuple[tuple[int, int, int], ...],
+    rows: tuple[Row, ...],
     deposits: list[StartEnd],
     addresses: dict[str, int] | None = None,
     cmdline: str = "",

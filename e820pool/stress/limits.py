@@ -19,8 +19,8 @@ __all__ = (
     "Fall",
     "Limit",
     "Measure",
-    "Outcome",
     "Sample",
+    "SimulationOutcome",
     "memmap_chars",
     "table_demand",
 )
@@ -231,7 +231,7 @@ class Fall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class SimulationOutcome:
     """What became of one policy under one workload.
 
     Attributes:

@@ -8,18 +8,20 @@ from e820pool.deposits import DepositLedger
 from e820pool.extents import PAGE_SHIFT
 from e820pool.handoff.build import BuildOptions, build_handoff
 from e820pool.memory_map import MemoryMap
+from e820pool.range_lists import StartEnd
 from e820pool.stress.limit_handoffs import SMALL_PC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from e820pool.handoff.model import Handoff
-    from e820pool.range_lists import StartEnd
     from e820pool.stress.draws import Draws
 
-    Extents = tuple[StartEnd, ...]
 
-__all__ = ("Shape", "draw_shape", "extents_of", "handoff_of", "minimise")
+__all__ = ("Extents", "Shape", "draw_shape", "extents_of", "handoff_of", "minimise")
+
+Extents = tuple[StartEnd, ...]
+"""Deposited PFN ranges, in order and apart."""
 
 # Of the small PC, half a GiB below 4 GiB and as much above.
 _LOW = (256, 1 << 17)

@@ -11,7 +11,7 @@ from e820pool.stress.buddy import MAX_ORDER
 from e820pool.stress.draws import Draws
 from e820pool.stress.entries import EntryCount
 from e820pool.stress.host import HostPages, zones_of
-from e820pool.stress.limits import Outcome, Sample
+from e820pool.stress.limits import Sample, SimulationOutcome
 from e820pool.stress.policies import PageSource, Policy, deposit_extents, parse_policy
 from e820pool.stress.watch import LimitWatch
 from e820pool.stress.workload import (
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from e820pool.range_lists import StartEnd
     from e820pool.sources.buddyinfo import ZoneFree
 
-__all__ = ("ENCODINGS", "simulate")
+__all__ = ("COUNTED_ENCODINGS", "simulate")
 
-ENCODINGS = ("split", "hybrid")
+COUNTED_ENCODINGS = ("split", "hybrid")
 """The encodings whose entries are counted as deposits come and go."""
 
 # Samples are taken at calls that grow by this factor.
@@ -51,7 +51,7 @@ def simulate(
     info: Sequence[ZoneFree] = (),
     encoding: str = "split",
     progress: Callable[[float], None] | None = None,
-) -> Outcome:
+) -> SimulationOutcome:
     """Return what the policy makes of the workload on this host.
 
     The same arguments give the same outcome. Cost grows with calls, whatever the
@@ -82,7 +82,9 @@ def simulate(
     try:
         source = chosen.make_source(host, count)
     except CapacityError as exc:
-        return Outcome(policy=policy, seed=seed, encoding=encoding, reason=str(exc))
+        return SimulationOutcome(
+            policy=policy, seed=seed, encoding=encoding, reason=str(exc)
+        )
     watch = LimitWatch(memory_map, count, encoding)
     run = _Run(
         workload=workload,
@@ -103,9 +105,9 @@ def simulate(
 
 
 def _validate_encoding(encoding: str) -> None:
-    if encoding not in ENCODINGS:
+    if encoding not in COUNTED_ENCODINGS:
         raise InputError(
-            f"encoding {encoding[:40]!r} is not one of: {', '.join(ENCODINGS)}"
+            f"encoding {encoding[:40]!r} is not one of: {', '.join(COUNTED_ENCODINGS)}"
         )
 
 
@@ -170,12 +172,12 @@ class _Run:
                 if not self._deposit(guest, nr_pages, draws):
                     break
 
-    def outcome(self, seed: int, encoding: str) -> Outcome:
+    def outcome(self, seed: int, encoding: str) -> SimulationOutcome:
         last = self._sample()
         self.watch.look_closely(last)
         if not self.samples or self.samples[-1] != last:
             self.samples.append(last)
-        return Outcome(
+        return SimulationOutcome(
             policy=self.policy.name,
             seed=seed,
             encoding=encoding,

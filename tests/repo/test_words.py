@@ -1,6 +1,7 @@
 """Names and docstrings say what a thing is."""
 
 import ast
+from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -77,3 +78,29 @@ def test_a_pair_of_numbers_says_which_two_they_are():
         if annotation and "tuple[int, int]" in ast.unparse(annotation)
     ]
     assert wrong == []
+
+
+# Those of a command; and a fixture, which is called as what it does.
+SHARED = {"configure", "run", "DESCRIPTION", "EXAMPLE", "boot"}
+
+
+def public_names_of(path):
+    """Yield the names that a module gives to things of its own."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names = [node.name]
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+        else:
+            continue
+        yield from (name for name in names if not name.startswith("_"))
+
+
+def test_no_two_modules_give_one_name_to_different_things():
+    places = defaultdict(list)
+    for path in sorted((ROOT / "e820pool").rglob("*.py")):
+        for name in public_names_of(path):
+            places[name].append(str(path.relative_to(ROOT)))
+    twice = {name: where for name, where in places.items() if len(where) > 1}
+    assert {name: twice[name] for name in twice.keys() - SHARED} == {}

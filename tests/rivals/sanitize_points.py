@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from e820pool.kernel.view import Row
+    from e820pool.range_lists import Row
 
 __all__ = ("sanitize_by_points",)
 

@@ -26,7 +26,7 @@ from e820pool.handoff.placement import ASSUMED_WINDOW
 from e820pool.kernel.boot_input import BootInput, boot_input
 from e820pool.kernel.early_boot import predict_input
 from e820pool.kernel.profiles import known_releases, profile_for
-from e820pool.lab.boot import Outcome
+from e820pool.lab.boot import BootOutcome
 from e820pool.lab.chain_hop import HopFacts, hop_of
 from e820pool.lab.chain_port import NextKernel
 from e820pool.lab.guest_ram import GuestRam, RamLayout
@@ -76,7 +76,7 @@ class TestBoots:
         record = booted(overlaid(), PROFILE, GIB)
         cell = design_cell(MACHINE, LEDGER, "overlaid", PROFILE)
         kernel = KernelFile(name="6.1", image=rawbytes.bzimage())
-        seen = booted_of(cell, Outcome(kernel=kernel, record=record), PROFILE)
+        seen = booted_of(cell, BootOutcome(kernel=kernel, record=record), PROFILE)
         assert seen.reasons == judge_boot(record, PROFILE).differences == ()
         assert seen.verdict == VerdictDocument.of(judge_boot(record, PROFILE).machine)
         assert seen.agrees

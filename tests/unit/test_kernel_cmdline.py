@@ -4,10 +4,10 @@ import pytest
 
 from e820pool.kernel.cmdline import (
     NumberRules,
+    memparse,
     number_rules,
     options,
     parse_number,
-    parse_size,
 )
 from e820pool.kernel.profiles import profile_for
 
@@ -74,7 +74,7 @@ def test_what_lies_beyond_2047_characters_is_not_read():
     ],
 )
 def test_sizes_are_read_as_memparse_does(text, rules, size, rest):
-    assert parse_size(text, rules) == (size, rest)
+    assert memparse(text, rules) == (size, rest)
 
 
 def test_a_number_has_no_suffix():
@@ -83,8 +83,8 @@ def test_a_number_has_no_suffix():
 
 def test_the_decompressor_wraps_numbers_but_not_products():
     rules = number_rules(profile_for("7.3"), decompressor=True)
-    assert parse_size("18446744073709551617", rules) == (1, "")
-    assert parse_size("16E", rules) == (TOP, "")
+    assert memparse("18446744073709551617", rules) == (1, "")
+    assert memparse("16E", rules) == (TOP, "")
 
 
 def test_numbers_are_read_by_release():

@@ -10,7 +10,7 @@ from strategies import any_rows, sorted_rows
 from e820pool.extents import ExtentSet
 from e820pool.memory_map import MemoryMap
 from e820pool.report.picture import MIN_WIDTH, picture
-from e820pool.report.zones import address_label, zones_of
+from e820pool.report.zones import address_label, drawn_zones
 
 GIB = 1 << 30
 BEFORE = MemoryMap.of(
@@ -106,24 +106,24 @@ class TestZones:
     def test_gaps_longer_than_all_that_is_used_are_cut_out(self):
         tib = 1 << 40
         rows = [(4 * GIB, GIB, 1), (tib, GIB, 1), (tib + 2 * GIB, GIB, 1)]
-        assert [(z.start, z.end) for z in zones_of([MemoryMap.of(rows)])] == [
+        assert [(z.start, z.end) for z in drawn_zones([MemoryMap.of(rows)])] == [
             (4 * GIB, 5 * GIB),
             (tib, tib + 3 * GIB),
         ]
 
     def test_no_more_than_twelve_are_told_apart_above_4_gib(self):
         rows = [((n + 1) << 42, GIB, 1) for n in range(40)]
-        zones = zones_of([MemoryMap.of(rows)])
+        zones = drawn_zones([MemoryMap.of(rows)])
         assert len(zones) == 12
         assert zones[-1].end == (40 << 42) + GIB
 
     def test_below_4_gib_a_small_machine_is_not_drawn_small(self):
-        zones = zones_of([MemoryMap.of([(1 << 20, 63 << 20, 1)])])
+        zones = drawn_zones([MemoryMap.of([(1 << 20, 63 << 20, 1)])])
         assert [(z.start, z.end) for z in zones] == [(1 << 20, 64 << 20)]
 
     @given(any_rows())
     def test_every_entry_is_in_a_zone(self, rows):
-        zones = zones_of([MemoryMap.of(rows)])
+        zones = drawn_zones([MemoryMap.of(rows)])
         for addr, size, _ in rows:
             for byte in (addr, addr + size - 1) if size else ():
                 assert any(zone.start <= byte < zone.end for zone in zones)

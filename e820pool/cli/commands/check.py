@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from e820pool.cli.targets import Target
     from e820pool.compat import Judgement, Verdict
     from e820pool.handoff.model import Handoff
-    from e820pool.lab.boot import Outcome
+    from e820pool.lab.boot import BootOutcome
 
 
 __all__ = (
@@ -218,7 +218,7 @@ def _word(judgement: Judgement | Verdict) -> str:
 
 
 def _of_outcome(
-    outcome: Outcome, args: argparse.Namespace, console: Console
+    outcome: BootOutcome, args: argparse.Namespace, console: Console
 ) -> Judgement | Verdict:
     from e820pool.loading.kernel_file import profile_of  # noqa: PLC0415
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
     from e820pool.kernel.profiles import Profile
-    from e820pool.lab.boot import Outcome
+    from e820pool.lab.boot import BootOutcome
     from e820pool.memory_map import MemoryMap
     from e820pool.pool.designs import DesignCell
     from e820pool.report.chapters import BootedDocument, CellDocument
@@ -187,7 +187,7 @@ def _booted(
     return booted_of(cell, outcome, profile)
 
 
-def _keep(outcome: Outcome, cell: DesignCell, keep: str | None) -> None:
+def _keep(outcome: BootOutcome, cell: DesignCell, keep: str | None) -> None:
     if keep is None:
         return
 

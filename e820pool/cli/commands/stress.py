@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from e820pool.cli.console import Console
     from e820pool.handoff.model import Handoff
-    from e820pool.lab.boot import Outcome
+    from e820pool.lab.boot import BootOutcome
     from e820pool.loading.kernel_file import KernelFile
     from e820pool.memory_map import MemoryMap
     from e820pool.sources.buddyinfo import ZoneFree
@@ -372,7 +372,7 @@ def search(args: argparse.Namespace, console: Console) -> int:
     with BootProgress(len(kernels) * args.search, console) as progress:
         for kernel in kernels:
 
-            def boot(handoff: Handoff, kernel: KernelFile = kernel) -> Outcome:
+            def boot(handoff: Handoff, kernel: KernelFile = kernel) -> BootOutcome:
                 (outcome,) = run_boots(handoff, [kernel], args, console, progress)
                 return outcome
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from e820pool.errors import InputError
 from e820pool.handoff.encodings.carved import CARVED
 from e820pool.handoff.encodings.efi_entries import EFI_MAPS
 from e820pool.handoff.encodings.encoding import Encoding
 from e820pool.handoff.encodings.whole_ram import HANDED_ON, LAID_OVER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ("ENCODINGS", "Encoding", "encoding_named")
 

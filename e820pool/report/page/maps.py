@@ -13,7 +13,7 @@ import numpy as np
 
 from e820pool.extents import MAX_PFN, PAGE_SHIFT, PAGE_SIZE, ByteRangeSet, Span
 from e820pool.report.map_table import human_size, type_label
-from e820pool.report.zones import Look, address_label, look_of_type, zones_of
+from e820pool.report.zones import Look, address_label, drawn_zones, look_of_type
 from e820pool.sweep import distinct
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ __all__ = (
     "LEAST",
     "NO_ENTRY",
     "Bar",
+    "BarShape",
     "Layer",
     "MapRange",
-    "Shape",
     "Strip",
     "View",
     "bar_of",
@@ -98,7 +98,7 @@ def views_of(
         bars.append((names[0], ranges_of(map_layer(*before))))
     bars.append((names[1], ranges_of(map_layer(*after), deposits)))
     maps = [named[0] for named in (before, after) if named is not None]
-    zones = list(zones_of(maps))
+    zones = list(drawn_zones(maps))
     if not zones:
         return ()
     whole = Span(zones[0].start, zones[-1].end)
@@ -200,7 +200,7 @@ LEAST = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class BarShape:
     """A rectangle: where it stands in percent, its look and what it tells."""
 
     x: str
@@ -214,7 +214,7 @@ class Bar:
     """One map's shapes, in the order of their addresses."""
 
     name: str
-    shapes: tuple[Shape, ...]
+    shapes: tuple[BarShape, ...]
 
 
 def ranges_in(ranges: Sequence[MapRange], zone: Span) -> Sequence[MapRange]:
@@ -241,7 +241,7 @@ def bar_of(
         width = max(end - x, LEAST)
         end_of_last = x + width
         shapes.append(
-            Shape(
+            BarShape(
                 x=f"{x:.3f}%",
                 width=f"{width:.3f}%",
                 look=_look(group).name.lower(),

@@ -204,8 +204,9 @@ class EarlyBoot:
 
 
 def _same(value: _T, known: list[Any]) -> _T:
-    if value in known:
-        same: _T = known[known.index(value)]
-        return same
+    for other in known:
+        if other == value:
+            same: _T = other
+            return same
     known.append(value)
     return value

@@ -136,9 +136,10 @@ def _failing_as_machine(backend: str) -> Iterator[None]:
         is_late = backend in _CLUSTERS and isinstance(exc, TimeoutError)
         if owner not in _BACKENDS_OWN and not is_late:
             raise
+        reason = ": ".join(filter(None, (type(exc).__name__, str(exc)[:120])))
         raise MachineError(
-            f"--backend {backend} failed: {type(exc).__name__}: {str(exc)[:120]}; what "
-            "was finished is kept where --results says"
+            f"--backend {backend} failed: {reason}; what was finished is kept where "
+            "--results says"
         ) from exc
 
 
@@ -206,6 +207,13 @@ def _hush(package: str) -> None:
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
+# Workers started here write to the same stderr, and have a log of their own: of each
+# heartbeat that is late it would have a traceback.
+_QUIET_WORKERS = {
+    "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical"
+}
+
+
 # The cluster at an address; without one dask starts processes on this machine.
 @contextmanager
 def _cluster(options: JobOptions) -> Iterator[None]:
@@ -218,7 +226,10 @@ def _cluster(options: JobOptions) -> Iterator[None]:
     distributed = _module("distributed", options.backend)
     _hush("distributed")
     try:
-        cluster = distributed.Client(options.scheduler)
+        with _module("dask", options.backend).config.set(_QUIET_WORKERS):
+            # Any free port: the usual one may be somebody's, of which dask would warn.
+            own = {} if options.scheduler else {"dashboard_address": ":0"}
+            cluster = distributed.Client(options.scheduler, **own)
     # On a machine under load dask gives up on its own processes by an assertion.
     except (AssertionError, OSError, RuntimeError, ValueError) as exc:
         reason = str(exc)[:120] or type(exc).__name__

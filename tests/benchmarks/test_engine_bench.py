@@ -1,4 +1,6 @@
-"""What the engine costs beside numpy's argsort of the same numbers.
+"""What the engine costs beside the kernel's own way to do the same, in C.
+
+numpy sorts several times faster where a processor has AVX-512: no measure for others.
 
 pytest tests/benchmarks/test_engine_bench.py --benchmark-only
 """
@@ -40,39 +42,51 @@ def table(shape, count, nr_types):
     return (addr << np.uint64(12))[mixed], (size << np.uint64(12))[mixed], kind
 
 
-def argsort_of_points(columns):
-    addr, size, _ = columns
-    points = np.concatenate((addr, addr + size))
-    return lambda: np.argsort(points)
+def entries(columns):
+    made = np.zeros(columns[0].size, E820_DTYPE)
+    made["addr"], made["size"], made["type"] = columns
+    return made
 
 
+# The kernel's list of entries that overlap makes nested ones quadratic. Measured with
+# AVX-512: 0.06 to 0.09 with two types, 0.16 to 0.22 with eight.
 @pytest.mark.benchmark(group="sanitize a million entries")
-@pytest.mark.parametrize("shape", ["disjoint", "touching", "overlapping", "nested"])
-@pytest.mark.parametrize(("nr_types", "most"), [(2, 1.5), (8, 2.5)])
-def test_a_million_entries(benchmark, shape, nr_types, most):
+@pytest.mark.parametrize("shape", ["disjoint", "touching", "overlapping"])
+@pytest.mark.parametrize(("nr_types", "most"), [(2, 0.5), (8, 0.75)])
+def test_a_million_entries_cost_less_than_in_c(
+    benchmark, compiled, shape, nr_types, most
+):
     columns = table(shape, MILLION, nr_types)
+    given = entries(columns)
+    done = compiled.sanitize(given)
+    for ours, name in zip(
+        sweep_arrays(*columns), ("addr", "size", "type"), strict=True
+    ):
+        assert np.array_equal(ours, done[name])
     found = ratio(
-        benchmark, lambda: sweep_arrays(*columns), argsort_of_points(columns), 5
+        benchmark,
+        lambda: sweep_arrays(*columns),
+        lambda: compiled.sanitize(given),
+        3,
     )
     assert found <= most
 
 
-@pytest.mark.benchmark(group="sanitize 10^5 nested entries")
-def test_nesting_costs_no_more_than_three_times_none(benchmark):
-    nested, flat = (table(shape, 10**5, 2) for shape in ("nested", "disjoint"))
-    assert (
-        ratio(benchmark, lambda: sweep_arrays(*nested), lambda: sweep_arrays(*flat))
-        <= 3
+@pytest.mark.benchmark(group="sanitize nested entries")
+@pytest.mark.parametrize(("count", "nr_types"), [(10**5, 2), (MILLION, 8)])
+def test_nesting_costs_no_more_than_three_times_none(benchmark, count, nr_types):
+    nested, flat = (table(shape, count, nr_types) for shape in ("nested", "disjoint"))
+    found = ratio(
+        benchmark, lambda: sweep_arrays(*nested), lambda: sweep_arrays(*flat), 5
     )
+    assert found <= 3
 
 
 @pytest.mark.benchmark(group="sanitize 128 entries")
 @pytest.mark.parametrize("nr_types", [2, 8])
 def test_a_zero_page_costs_no_more_than_the_plain_loop(benchmark, nr_types):
     """Both begin with the table of a zero page, an array."""
-    zero_page = np.zeros(128, E820_DTYPE)
-    columns = table("overlapping", 128, nr_types)
-    zero_page["addr"], zero_page["size"], zero_page["type"] = columns
+    zero_page = entries(table("overlapping", 128, nr_types))
 
     def ours():
         for _ in range(200):
@@ -83,6 +97,23 @@ def test_a_zero_page_costs_no_more_than_the_plain_loop(benchmark, nr_types):
             sweep_rows(zero_page.tolist())
 
     assert ratio(benchmark, ours, plain) <= 1.2
+
+
+# Some 4 without overlaps, 12 with them: what Python costs where C takes 10 us.
+@pytest.mark.benchmark(group="sanitize 128 entries")
+@pytest.mark.parametrize("shape", ["touching", "overlapping"])
+def test_a_zero_page_costs_some_ten_times_what_it_does_in_c(benchmark, compiled, shape):
+    zero_page = entries(table(shape, 128, 8))
+
+    def ours():
+        for _ in range(200):
+            sweep_arrays(zero_page["addr"], zero_page["size"], zero_page["type"])
+
+    def in_c():
+        for _ in range(200):
+            compiled.sanitize(zero_page)
+
+    assert ratio(benchmark, ours, in_c) <= 20
 
 
 @pytest.mark.benchmark(group="sanitize ten million entries")
@@ -116,11 +147,12 @@ def gaps_of(count):
 
 
 @pytest.mark.benchmark(group="10^5 deposits to 100 entries")
-@pytest.mark.parametrize(("budget", "most"), [(100, 3), (100_000, 4)])
-def test_the_optimum_costs_a_few_argsorts_of_the_gaps(benchmark, budget, most):
+@pytest.mark.parametrize(("budget", "most"), [(100, 2), (100_000, 3)])
+def test_the_optimum_costs_about_a_sort_of_the_gaps(benchmark, compiled, budget, most):
     made, gaps = gaps_of(10**5)
+    assert np.array_equal(compiled.sort(gaps), np.sort(gaps))
     found = ratio(
-        benchmark, lambda: fit_table(made, budget), lambda: np.argsort(gaps), 15
+        benchmark, lambda: fit_table(made, budget), lambda: compiled.sort(gaps), 15
     )
     assert found < most
 
@@ -132,7 +164,7 @@ def test_the_whole_curve(benchmark):
 
 
 @pytest.mark.benchmark(group="10^5 deposits into 1000 entries")
-def test_a_handoff_and_its_check_cost_less_than_fifty_argsorts(benchmark):
+def test_a_handoff_and_its_check_cost_a_few_sorts(benchmark, compiled):
     rows, at = [(0, 0x9F000, 1)], MIB
     for index in range(500):
         rows.append((at, 256 * MIB, 1))
@@ -156,4 +188,5 @@ def test_a_handoff_and_its_check_cost_less_than_fifty_argsorts(benchmark):
         return check(handoff, profile)
 
     assert build_and_check().verdict != "unsafe"
-    assert ratio(benchmark, build_and_check, lambda: np.argsort(chosen), 9) < 50
+    frames = chosen.astype(np.uint64)
+    assert ratio(benchmark, build_and_check, lambda: compiled.sort(frames), 9) < 20

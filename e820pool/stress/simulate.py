@@ -73,12 +73,10 @@ def simulate(
             pages than the host has.
     """
     _validate_encoding(encoding)
-    chosen = parse_policy(policy)
-    draws = Draws(seed)
-    zones = zones_of(memory_map, nr_nodes)
+    chosen, draws = parse_policy(policy), Draws(seed)
+    zones, count = zones_of(memory_map, nr_nodes), EntryCount(memory_map)
     host = HostPages(zones, chosen.make_buddy)
     host.fill(zones, wear, info, draws.fork(_HOST))
-    count = EntryCount(memory_map)
     try:
         source = chosen.make_source(host, count)
     except CapacityError as exc:
